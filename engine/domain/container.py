@@ -1,0 +1,536 @@
+"""A container's life: created, starting, running, paused, stopping, exited, removing, removed, dead.
+
+Clients see the seven statuses that Docker knows (``PUBLIC_STATUS``); the others are moments between an intent and
+its outcome, which the log must be able to tell apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Callable, ClassVar, Mapping
+
+from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotModified
+from engine.domain.machine import PREVIOUS, Event, Table, next_intents, next_status
+
+
+class Status(StrEnum):
+    CREATED = "created"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    EXITED = "exited"
+    REMOVING = "removing"
+    REMOVED = "removed"
+    DEAD = "dead"
+
+
+ALIVE = frozenset({Status.RUNNING, Status.PAUSED, Status.STOPPING})
+"""Statuses in which a process of the container exists."""
+
+
+# --- events ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerCreated(Event):
+    """Name, image and configuration are fixed. ``config_digest`` names the stored document with the whole
+    configuration (Docker's Config and HostConfig); ``volumes`` are the named and anonymous volumes it mounts."""
+
+    TYPE: ClassVar[str] = "container.created"
+    container_id: str
+    name: str
+    image_id: str
+    image: str
+    config_digest: str
+    command: list[str]
+    created_at_us: int
+    labels: dict[str, str] = field(default_factory=dict)
+    volumes: list[str] = field(default_factory=list)
+    anonymous_volumes: list[str] = field(default_factory=list)
+    auto_remove: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStarting(Event):
+    """Intent: processes, mounts and cgroups are about to be made."""
+
+    TYPE: ClassVar[str] = "container.starting"
+    OPENS: ClassVar[str] = "start"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStarted(Event):
+    """The command runs. ``pid`` is the host's; ``evidence`` is the isolation read back from the kernel."""
+
+    TYPE: ClassVar[str] = "container.started"
+    CLOSES: ClassVar[str] = "start"
+    container_id: str
+    pid: int
+    started_at_us: int
+    evidence: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStartFailed(Event):
+    """``exit_code`` is what a client exits with: 127 command not found, 126 not executable, else 128."""
+
+    TYPE: ClassVar[str] = "container.start_failed"
+    CLOSES: ClassVar[str] = "start"
+    container_id: str
+    step: str
+    reason: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerExited(Event):
+    """The first process ended. ``cause`` is ``exit``, or why nobody could see it end: ``shim lost``, ``reboot``."""
+
+    TYPE: ClassVar[str] = "container.exited"
+    container_id: str
+    exit_code: int
+    finished_at_us: int
+    oom_killed: bool = False
+    cause: str = "exit"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerOomKilled(Event):
+    """The kernel killed processes of the container for memory; ``kills`` is the count since its start."""
+
+    TYPE: ClassVar[str] = "container.oom_killed"
+    container_id: str
+    kills: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStopping(Event):
+    """Intent: ``signal`` is sent, and SIGKILL after ``timeout_s`` seconds (-1: never). ContainerExited closes it."""
+
+    TYPE: ClassVar[str] = "container.stopping"
+    OPENS: ClassVar[str] = "stop"
+    container_id: str
+    signal: int
+    timeout_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStopFailed(Event):
+    TYPE: ClassVar[str] = "container.stop_failed"
+    CLOSES: ClassVar[str] = "stop"
+    container_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerKilling(Event):
+    """Intent: a signal is about to be sent to the first process."""
+
+    TYPE: ClassVar[str] = "container.killing"
+    OPENS: ClassVar[str] = "kill"
+    container_id: str
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerKilled(Event):
+    """The signal was delivered; whether the container ends by it, ContainerExited tells."""
+
+    TYPE: ClassVar[str] = "container.killed"
+    CLOSES: ClassVar[str] = "kill"
+    container_id: str
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerKillFailed(Event):
+    TYPE: ClassVar[str] = "container.kill_failed"
+    CLOSES: ClassVar[str] = "kill"
+    container_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPausing(Event):
+    """Intent: the container's cgroup is about to be frozen."""
+
+    TYPE: ClassVar[str] = "container.pausing"
+    OPENS: ClassVar[str] = "pause"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPaused(Event):
+    TYPE: ClassVar[str] = "container.paused"
+    CLOSES: ClassVar[str] = "pause"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPauseFailed(Event):
+    TYPE: ClassVar[str] = "container.pause_failed"
+    CLOSES: ClassVar[str] = "pause"
+    container_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUnpausing(Event):
+    """Intent: the container's cgroup is about to be thawed."""
+
+    TYPE: ClassVar[str] = "container.unpausing"
+    OPENS: ClassVar[str] = "unpause"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUnpaused(Event):
+    TYPE: ClassVar[str] = "container.unpaused"
+    CLOSES: ClassVar[str] = "unpause"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUnpauseFailed(Event):
+    TYPE: ClassVar[str] = "container.unpause_failed"
+    CLOSES: ClassVar[str] = "unpause"
+    container_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRenamed(Event):
+    TYPE: ClassVar[str] = "container.renamed"
+    container_id: str
+    name: str
+    old_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRemoving(Event):
+    """Intent: the writable layer, the log and every kernel object that is left are about to go."""
+
+    TYPE: ClassVar[str] = "container.removing"
+    OPENS: ClassVar[str] = "remove"
+    container_id: str
+    remove_volumes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRemoved(Event):
+    TYPE: ClassVar[str] = "container.removed"
+    CLOSES: ClassVar[str] = "remove"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRemoveFailed(Event):
+    TYPE: ClassVar[str] = "container.remove_failed"
+    CLOSES: ClassVar[str] = "remove"
+    container_id: str
+    reason: str
+
+
+EVENTS: tuple[type[Event], ...] = (
+    ContainerCreated, ContainerStarting, ContainerStarted, ContainerStartFailed, ContainerExited, ContainerOomKilled,
+    ContainerStopping, ContainerStopFailed, ContainerKilling, ContainerKilled, ContainerKillFailed,
+    ContainerPausing, ContainerPaused, ContainerPauseFailed, ContainerUnpausing, ContainerUnpaused,
+    ContainerUnpauseFailed, ContainerRenamed, ContainerRemoving, ContainerRemoved, ContainerRemoveFailed,
+)  # fmt: skip
+
+S = Status
+TRANSITIONS: Table = {
+    (None, ContainerCreated): S.CREATED,
+    **{(status, ContainerStarting): S.STARTING for status in (S.CREATED, S.EXITED)},
+    (S.STARTING, ContainerStarted): S.RUNNING,
+    (S.STARTING, ContainerStartFailed): PREVIOUS,
+    **{(status, ContainerExited): S.EXITED for status in ALIVE},
+    **{(status, ContainerOomKilled): status for status in ALIVE},
+    **{(status, ContainerStopping): S.STOPPING for status in (S.RUNNING, S.PAUSED)},
+    (S.STOPPING, ContainerStopFailed): S.RUNNING,
+    **{(status, ContainerKilling): status for status in ALIVE},
+    # an outcome may arrive after the end that it brought about
+    **{(status, event): status for status in (*ALIVE, S.EXITED) for event in (ContainerKilled, ContainerKillFailed)},
+    (S.RUNNING, ContainerPausing): S.RUNNING,
+    (S.RUNNING, ContainerPaused): S.PAUSED,
+    **{(status, ContainerPauseFailed): status for status in (S.RUNNING, S.STOPPING, S.EXITED)},
+    (S.PAUSED, ContainerUnpausing): S.PAUSED,
+    (S.PAUSED, ContainerUnpaused): S.RUNNING,
+    **{(status, ContainerUnpauseFailed): status for status in (S.PAUSED, S.STOPPING, S.EXITED)},
+    **{(status, ContainerRenamed): status for status in (S.CREATED, S.RUNNING, S.PAUSED, S.EXITED)},
+    **{(status, ContainerRemoving): S.REMOVING for status in (S.CREATED, S.EXITED, S.DEAD)},
+    (S.REMOVING, ContainerRemoved): S.REMOVED,
+    (S.REMOVING, ContainerRemoveFailed): S.DEAD,
+}
+
+PUBLIC_STATUS: Mapping[Status, str] = {
+    S.CREATED: "created",
+    S.STARTING: "created",
+    S.RUNNING: "running",
+    S.PAUSED: "paused",
+    S.STOPPING: "running",
+    S.EXITED: "exited",
+    S.REMOVING: "removing",
+    S.REMOVED: "removed",
+    S.DEAD: "dead",
+}
+"""What Docker's clients are told. A restart's ``starting`` is shown as ``exited`` (see Container.public_status)."""
+
+
+# --- state -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The fold of a container's stream. Times are microseconds since the epoch, 0 where it never happened."""
+
+    id: str
+    name: str
+    status: Status
+    image_id: str
+    image: str
+    config_digest: str
+    command: list[str]
+    created_at_us: int
+    labels: dict[str, str]
+    volumes: list[str]
+    anonymous_volumes: list[str]
+    auto_remove: bool
+    intents: tuple[str, ...] = ()
+    resting: Status | None = None
+    pid: int = 0
+    started_at_us: int = 0
+    finished_at_us: int = 0
+    exit_code: int = 0
+    oom_killed: bool = False
+    error: str = ""
+    stop_signal: int = 0
+    stop_timeout_s: int = 0
+    stopped_by_user: bool = False
+    remove_volumes: bool = False
+
+    @property
+    def alive(self) -> bool:
+        return self.status in ALIVE
+
+    @property
+    def public_status(self) -> str:
+        if self.status is Status.STARTING and self.started_at_us:
+            return "exited"
+        return PUBLIC_STATUS[self.status]
+
+
+def _created(event: ContainerCreated) -> Container:
+    return Container(
+        id=event.container_id,
+        name=event.name,
+        status=Status.CREATED,
+        image_id=event.image_id,
+        image=event.image,
+        config_digest=event.config_digest,
+        command=event.command,
+        created_at_us=event.created_at_us,
+        labels=event.labels,
+        volumes=event.volumes,
+        anonymous_volumes=event.anonymous_volumes,
+        auto_remove=event.auto_remove,
+    )
+
+
+def _facts(state: Container, event: Event) -> dict[str, Any]:
+    """The fields that an event changes beside status and intents."""
+    match event:
+        case ContainerStarting():
+            return {"resting": state.status}
+        case ContainerStarted(pid=pid, started_at_us=started):
+            return {
+                "pid": pid, "started_at_us": started, "finished_at_us": 0, "exit_code": 0, "oom_killed": False,
+                "error": "", "stopped_by_user": False, "resting": None,
+            }  # fmt: skip
+        case ContainerStartFailed(reason=reason, exit_code=exit_code):
+            return {"error": reason, "exit_code": exit_code, "resting": None}
+        case ContainerExited():
+            return {
+                "pid": 0, "exit_code": event.exit_code, "finished_at_us": event.finished_at_us,
+                "oom_killed": state.oom_killed or event.oom_killed, "error": event.reason,
+            }  # fmt: skip
+        case ContainerOomKilled():
+            return {"oom_killed": True}
+        case ContainerStopping(signal=signal, timeout_s=timeout_s):
+            return {"stop_signal": signal, "stop_timeout_s": timeout_s, "stopped_by_user": True}
+        case ContainerStopFailed():
+            return {"stopped_by_user": False}
+        case ContainerRenamed(name=name):
+            return {"name": name}
+        case ContainerRemoving(remove_volumes=remove_volumes):
+            return {"remove_volumes": remove_volumes}
+        case ContainerRemoveFailed(reason=reason):
+            return {"error": reason}
+    return {}
+
+
+def evolve(state: Container | None, event: Event) -> Container:
+    """Fold one event. Raises InvalidTransition where the table or an intent forbids it."""
+    status = next_status(TRANSITIONS, state.status if state else None, event, state.resting if state else None)
+    if state is None:
+        assert isinstance(event, ContainerCreated)
+        return _created(event)
+    intents = next_intents(state.intents, event)
+    if isinstance(event, ContainerExited):  # the end of a container is the outcome of its stop
+        intents = tuple(kind for kind in intents if kind != "stop")
+    return replace(state, status=Status(status), intents=intents, **_facts(state, event))
+
+
+# --- commands ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CreateContainer:
+    created: ContainerCreated
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class StopContainer:
+    signal: int
+    timeout_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillContainer:
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class PauseContainer:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class UnpauseContainer:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class RenameContainer:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveContainer:
+    remove_volumes: bool = False
+
+
+Command = (
+    CreateContainer | StartContainer | StopContainer | KillContainer | PauseContainer | UnpauseContainer
+    | RenameContainer | RemoveContainer
+)  # fmt: skip
+
+
+def _decide_start(state: Container, command: StartContainer) -> list[Event]:
+    if state.status is Status.PAUSED:
+        raise Conflict("cannot start a paused container, try unpause instead")
+    if state.status in (Status.RUNNING, Status.STARTING):
+        raise NotModified(f"container {state.id} is already started")
+    if state.status is Status.STOPPING:
+        raise Conflict(f"container {state.id} is being stopped: wait until it has exited")
+    if state.status in (Status.REMOVING, Status.DEAD):
+        raise Conflict("container is marked for removal and cannot be started")
+    return [ContainerStarting(state.id)]
+
+
+def _decide_stop(state: Container, command: StopContainer) -> list[Event]:
+    if state.status is Status.STOPPING:
+        return []  # the same stop is under way: the caller waits for it
+    if state.status is Status.STARTING:
+        raise Conflict(f"container {state.id} is starting: wait until it runs")
+    if not state.alive:
+        raise NotModified(f"container {state.id} is already stopped")
+    return [ContainerStopping(state.id, command.signal, command.timeout_s)]
+
+
+def _decide_kill(state: Container, command: KillContainer) -> list[Event]:
+    if not 1 <= command.signal <= 64:
+        raise InvalidArgument(f"invalid signal: {command.signal}")
+    if not state.alive:
+        raise Conflict(f"container {state.id} is not running")
+    if "kill" in state.intents:
+        raise Conflict(f"a signal is being sent to container {state.id} already")
+    return [ContainerKilling(state.id, command.signal)]
+
+
+def _decide_pause(state: Container, command: PauseContainer) -> list[Event]:
+    if state.status is Status.PAUSED:
+        raise Conflict(f"container {state.id} is already paused")
+    if state.status is not Status.RUNNING:
+        raise Conflict(f"container {state.id} is not running")
+    if "pause" in state.intents:
+        raise Conflict(f"container {state.id} is being paused already")
+    return [ContainerPausing(state.id)]
+
+
+def _decide_unpause(state: Container, command: UnpauseContainer) -> list[Event]:
+    if state.status is not Status.PAUSED:
+        raise Conflict(f"container {state.id} is not paused")
+    if "unpause" in state.intents:
+        raise Conflict(f"container {state.id} is being unpaused already")
+    return [ContainerUnpausing(state.id)]
+
+
+def _decide_rename(state: Container, command: RenameContainer) -> list[Event]:
+    if command.name == state.name:
+        raise InvalidArgument("renaming a container with the same name as its current name")
+    if (state.status, ContainerRenamed) not in TRANSITIONS:
+        raise Conflict(f"container {state.id} is {state.status}: it can't be renamed now")
+    return [ContainerRenamed(state.id, command.name, state.name)]
+
+
+def _decide_remove(state: Container, command: RemoveContainer) -> list[Event]:
+    if state.status is Status.REMOVING:
+        raise Conflict(f"removal of container {state.id} is already in progress")
+    if state.status is Status.PAUSED:
+        raise Conflict(f'cannot remove container "{state.name}": container is paused and must be unpaused first')
+    if state.alive or state.status is Status.STARTING:
+        raise Conflict(
+            f'cannot remove container "{state.name}": container is running: '
+            "stop the container before removing or force remove"
+        )
+    return [ContainerRemoving(state.id, command.remove_volumes)]
+
+
+DECIDERS: Mapping[type, Callable[[Container, Any], list[Event]]] = {
+    StartContainer: _decide_start,
+    StopContainer: _decide_stop,
+    KillContainer: _decide_kill,
+    PauseContainer: _decide_pause,
+    UnpauseContainer: _decide_unpause,
+    RenameContainer: _decide_rename,
+    RemoveContainer: _decide_remove,
+}
+
+
+def decide(state: Container | None, command: Command) -> list[Event]:
+    """Answer a command with events. Raises NotFound, Conflict, NotModified or InvalidArgument."""
+    if isinstance(command, CreateContainer):
+        if state is not None:
+            raise Conflict(f"container {state.id} exists already")
+        return [command.created]
+    if state is None or state.status is Status.REMOVED:
+        raise NotFound("no such container")
+    return DECIDERS[type(command)](state, command)
+
+
+def is_possible(state: Container | None, event: Event) -> bool:
+    """Whether a fact reported from below still has its place (a report may arrive twice, or after recovery)."""
+    if (state.status if state else None, type(event)) not in TRANSITIONS:
+        return False
+    return not (event.CLOSES and state is not None and event.CLOSES not in state.intents)

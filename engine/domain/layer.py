@@ -1,0 +1,161 @@
+"""A layer's life: unpacking, stored, removing, removed. Its id is its chain ID (OCI image specification).
+
+After a failure or a removal the same content may come again, so both lead back to unpacking.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from engine.domain.errors import Conflict, NotFound
+from engine.domain.machine import Event, Table, next_intents, next_status
+
+
+class Status(StrEnum):
+    UNPACKING = "unpacking"
+    STORED = "stored"
+    FAILED = "failed"
+    REMOVING = "removing"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerUnpacking(Event):
+    """Intent: a tree is about to be written. ``parent`` is the chain ID below ("" for a base layer);
+    ``source`` says where the bytes come from (``import``, ``load``, a registry's reference)."""
+
+    TYPE: ClassVar[str] = "layer.unpacking"
+    OPENS: ClassVar[str] = "unpack"
+    chain_id: str
+    diff_id: str
+    parent: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStored(Event):
+    """The tree is whole and synced. ``size_bytes`` is the sum of its regular files."""
+
+    TYPE: ClassVar[str] = "layer.stored"
+    CLOSES: ClassVar[str] = "unpack"
+    chain_id: str
+    size_bytes: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerUnpackFailed(Event):
+    TYPE: ClassVar[str] = "layer.unpack_failed"
+    CLOSES: ClassVar[str] = "unpack"
+    chain_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRemoving(Event):
+    """Intent: the tree is about to go; no image refers to it any more."""
+
+    TYPE: ClassVar[str] = "layer.removing"
+    OPENS: ClassVar[str] = "remove"
+    chain_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRemoved(Event):
+    TYPE: ClassVar[str] = "layer.removed"
+    CLOSES: ClassVar[str] = "remove"
+    chain_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRemoveFailed(Event):
+    TYPE: ClassVar[str] = "layer.remove_failed"
+    CLOSES: ClassVar[str] = "remove"
+    chain_id: str
+    reason: str
+
+
+EVENTS: tuple[type[Event], ...] = (
+    LayerUnpacking, LayerStored, LayerUnpackFailed, LayerRemoving, LayerRemoved, LayerRemoveFailed,
+)  # fmt: skip
+
+TRANSITIONS: Table = {
+    **{(status, LayerUnpacking): Status.UNPACKING for status in (None, Status.FAILED, Status.REMOVED)},
+    (Status.UNPACKING, LayerStored): Status.STORED,
+    (Status.UNPACKING, LayerUnpackFailed): Status.FAILED,
+    **{(status, LayerRemoving): Status.REMOVING for status in (Status.STORED, Status.FAILED)},
+    (Status.REMOVING, LayerRemoved): Status.REMOVED,
+    (Status.REMOVING, LayerRemoveFailed): Status.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The fold of a layer's stream."""
+
+    id: str
+    status: Status
+    diff_id: str
+    parent: str
+    source: str
+    size_bytes: int = 0
+    entries: int = 0
+    error: str = ""
+    intents: tuple[str, ...] = ()
+
+
+def evolve(state: Layer | None, event: Event) -> Layer:
+    """Fold one event. Raises InvalidTransition."""
+    status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
+    intents = next_intents(state.intents if state else (), event)
+    if isinstance(event, LayerUnpacking):
+        return Layer(event.chain_id, status, event.diff_id, event.parent, event.source, intents=intents)
+    assert state is not None
+    facts: dict[str, Any] = {}
+    match event:
+        case LayerStored(size_bytes=size_bytes, entries=entries):
+            facts = {"size_bytes": size_bytes, "entries": entries, "error": ""}
+        case LayerUnpackFailed(reason=reason) | LayerRemoveFailed(reason=reason):
+            facts = {"error": reason}
+    return replace(state, status=status, intents=intents, **facts)
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackLayer:
+    chain_id: str
+    diff_id: str
+    parent: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveLayer:
+    """``used_by`` are the ids of images that still refer to the layer."""
+
+    used_by: tuple[str, ...] = ()
+
+
+def decide(state: Layer | None, command: UnpackLayer | RemoveLayer) -> list[Event]:
+    """Answer a command with events. Raises NotFound or Conflict. A stored layer is not unpacked again: []."""
+    match command:
+        case UnpackLayer():
+            if state is not None and state.status is Status.STORED:
+                return []
+            if state is not None and state.status in (Status.UNPACKING, Status.REMOVING):
+                raise Conflict(f"layer {state.id} is {state.status}")
+            return [LayerUnpacking(command.chain_id, command.diff_id, command.parent, command.source)]
+        case RemoveLayer(used_by=used_by):
+            if state is None or state.status is Status.REMOVED:
+                raise NotFound("no such layer")
+            if used_by:
+                raise Conflict(f"layer {state.id} is in use by image {used_by[0]}")
+            if state.status in (Status.UNPACKING, Status.REMOVING):
+                raise Conflict(f"layer {state.id} is {state.status}")
+            return [LayerRemoving(state.id)]
+
+
+def is_possible(state: Layer | None, event: Event) -> bool:
+    """Whether a fact reported from below still has its place."""
+    return (state.status if state else None, type(event)) in TRANSITIONS

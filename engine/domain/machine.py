@@ -1,0 +1,62 @@
+"""What all machines share: events, transition tables and the rule of intents and outcomes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar, Final, Mapping
+
+from engine.domain.errors import EngineError
+
+
+class Event:
+    """Base of all events: frozen dataclasses whose fields are JSON values, in the past tense or as an intent.
+
+    ``TYPE`` is the literal that is stored, never a class path; ``SCHEMA`` counts incompatible changes of the
+    fields, which an upcaster bridges on read. An intent names itself by ``OPENS``; each of its outcomes by ``CLOSES``.
+    """
+
+    TYPE: ClassVar[str]
+    SCHEMA: ClassVar[int] = 1
+    OPENS: ClassVar[str] = ""
+    CLOSES: ClassVar[str] = ""
+
+
+class InvalidTransition(EngineError):
+    """An event that the table does not allow here: a defect of the engine or a log that was tampered with."""
+
+
+class _Previous:
+    """Marks a transition that leads back to the status of rest from which the open intent set out."""
+
+    def __repr__(self) -> str:
+        return "PREVIOUS"
+
+
+PREVIOUS: Final = _Previous()
+
+Table = Mapping[tuple[StrEnum | None, type[Event]], "StrEnum | _Previous"]
+
+
+def next_status(table: Table, status: StrEnum | None, event: Event, previous: StrEnum | None) -> StrEnum:
+    """Look the transition up. Raises InvalidTransition where the table has none."""
+    target = table.get((status, type(event)))
+    if target is None:
+        raise InvalidTransition(f"{event.TYPE} is not possible in status {status or 'absent'}")
+    if isinstance(target, _Previous):
+        if previous is None:
+            raise InvalidTransition(f"{event.TYPE} has no status to return to")
+        return previous
+    return target
+
+
+def next_intents(intents: tuple[str, ...], event: Event) -> tuple[str, ...]:
+    """Open or close an intent. Raises InvalidTransition where an outcome finds its intent not open."""
+    if event.OPENS:
+        if event.OPENS in intents:
+            raise InvalidTransition(f"{event.TYPE}: an intent of this kind is open already")
+        return tuple(sorted((*intents, event.OPENS)))
+    if event.CLOSES:
+        if event.CLOSES not in intents:
+            raise InvalidTransition(f"{event.TYPE}: no intent {event.CLOSES!r} is open")
+        return tuple(kind for kind in intents if kind != event.CLOSES)
+    return intents

@@ -1,0 +1,40 @@
+"""The table of contents of the domain: which machine folds which stream, which class a stored type names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Callable, Mapping
+
+from engine.domain import container, exec as exec_, image, layer, volume
+from engine.domain.machine import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """One kind of object. ``state`` is its frozen dataclass; a stream is named ``<name>/<id>``."""
+
+    name: str
+    module: ModuleType
+    state: type
+    status: type
+
+    @property
+    def evolve(self) -> Callable[[Any, Event], Any]:
+        return self.module.evolve
+
+
+NOUNS: Mapping[str, Noun] = {
+    noun.name: noun
+    for noun in (
+        Noun("container", container, container.Container, container.Status),
+        Noun("exec", exec_, exec_.Exec, exec_.Status),
+        Noun("image", image, image.Image, image.Status),
+        Noun("layer", layer, layer.Layer, layer.Status),
+        Noun("volume", volume, volume.Volume, volume.Status),
+    )
+}
+
+EVENT_TYPES: Mapping[str, type[Event]] = {
+    event.TYPE: event for noun in NOUNS.values() for event in noun.module.EVENTS
+}
