@@ -1,0 +1,61 @@
+"""The one door to the C library, and how its failures become ``OSError``."""
+
+from __future__ import annotations
+
+import ctypes
+import errno as errno_
+import os
+import platform
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+"""Releases the GIL around calls; ``PYLIBC`` keeps it, which fork-like calls need."""
+PYLIBC = ctypes.PyDLL(None, use_errno=True)
+
+MACHINE = platform.machine()
+if MACHINE not in ("x86_64", "aarch64"):
+    raise OSError(errno_.ENOSYS, f"system call numbers of {MACHINE} are not known", MACHINE)
+_X86 = MACHINE == "x86_64"
+
+# numbers above 423 are the same on every architecture
+SYS_clone = 56 if _X86 else 220
+SYS_mount = 165 if _X86 else 40
+SYS_pivot_root = 155 if _X86 else 41
+SYS_capget = 125 if _X86 else 90
+SYS_capset = 126 if _X86 else 91
+SYS_keyctl = 250 if _X86 else 219
+SYS_seccomp = 317 if _X86 else 277
+SYS_bpf = 321 if _X86 else 280
+SYS_pidfd_send_signal = 424
+SYS_open_tree = 428
+SYS_move_mount = 429
+SYS_fsopen = 430
+SYS_fsconfig = 431
+SYS_fsmount = 432
+SYS_pidfd_open = 434
+SYS_clone3 = 435
+SYS_close_range = 436
+SYS_openat2 = 437
+SYS_mount_setattr = 442
+
+LIBC.syscall.restype = ctypes.c_long
+
+
+def oserror(subject: object = None) -> OSError:
+    """The error that the last C call left, about ``subject`` (a path, a name, a number)."""
+    code = ctypes.get_errno()
+    if subject is None:
+        return OSError(code, os.strerror(code))
+    return OSError(code, os.strerror(code), str(subject))
+
+
+def check(result: int, subject: object = None) -> int:
+    """Pass a C result through, or raise what errno says where it is negative."""
+    if result < 0:
+        raise oserror(subject)
+    return result
+
+
+def syscall(number: int, *arguments: object, subject: object = None) -> int:
+    """syscall(2) with integers and ctypes objects. Plain ints are widened to long, as variadic calls need."""
+    widened = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    return check(LIBC.syscall(ctypes.c_long(number), *widened), subject)

@@ -1,0 +1,52 @@
+"""Opening paths inside a tree that somebody hostile may have made: openat2(2)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from engine.kernel.libc import LIBC, SYS_openat2, check, syscall
+
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+
+LIBC.syncfs.argtypes = [ctypes.c_int]
+
+
+class open_how(ctypes.Structure):
+    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+
+
+def openat2(dir_fd: int, path: str | bytes, flags: int, mode: int = 0, *, resolve: int) -> int:
+    """openat2(2), close-on-exec always. With RESOLVE_IN_ROOT ``dir_fd`` is the root for ``..`` and absolute links."""
+    how = open_how(flags | os.O_CLOEXEC, mode, resolve)
+    encoded = os.fsencode(path)
+    while True:
+        try:
+            return syscall(
+                SYS_openat2, dir_fd, ctypes.c_char_p(encoded), ctypes.byref(how), ctypes.sizeof(how), subject=path
+            )
+        except BlockingIOError:
+            continue  # EAGAIN: a rename raced with the walk up a "..", the man page says to try again
+
+
+def open_in_root(root_fd: int, path: str | bytes, flags: int, mode: int = 0) -> int:
+    """Open as a process chrooted into ``root_fd`` would, and never through /proc's magic links."""
+    return openat2(root_fd, path, flags, mode, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+
+
+def syncfs(fd: int) -> None:
+    """syncfs(2): write out everything of the file system that ``fd`` lies on, and wait."""
+    check(LIBC.syncfs(fd), fd)
+
+
+def fsync_folder(path: str) -> None:
+    """Make the names in a folder durable (fsync(2) of the folder itself)."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
