@@ -23,8 +23,8 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LayerUnpacking(Event):
-    """Intent: a tree is about to be written. ``parent`` is the chain ID below ("" for a base layer);
-    ``source`` says where the bytes come from (``import``, ``load``, a registry's reference)."""
+    """Intent: a tree is about to be written. ``parent`` is the chain ID below ("" for a base layer); ``source`` says
+    where the bytes come from (``import``, ``load``, a registry's reference), ``blob_digest`` which blob holds them."""
 
     TYPE: ClassVar[str] = "layer.unpacking"
     OPENS: ClassVar[str] = "unpack"
@@ -32,6 +32,7 @@ class LayerUnpacking(Event):
     diff_id: str
     parent: str
     source: str
+    blob_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Layer:
     diff_id: str
     parent: str
     source: str
+    blob_digest: str
     size_bytes: int = 0
     entries: int = 0
     error: str = ""
@@ -111,7 +113,9 @@ def evolve(state: Layer | None, event: Event) -> Layer:
     status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
     intents = next_intents(state.intents if state else (), event)
     if isinstance(event, LayerUnpacking):
-        return Layer(event.chain_id, status, event.diff_id, event.parent, event.source, intents=intents)
+        return Layer(
+            event.chain_id, status, event.diff_id, event.parent, event.source, event.blob_digest, intents=intents
+        )
     assert state is not None
     facts: dict[str, Any] = {}
     match event:
@@ -128,6 +132,7 @@ class UnpackLayer:
     diff_id: str
     parent: str
     source: str
+    blob_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,9 @@ def decide(state: Layer | None, command: UnpackLayer | RemoveLayer) -> list[Even
                 return []
             if state is not None and state.status in (Status.UNPACKING, Status.REMOVING):
                 raise Conflict(f"layer {state.id} is {state.status}")
-            return [LayerUnpacking(command.chain_id, command.diff_id, command.parent, command.source)]
+            return [
+                LayerUnpacking(command.chain_id, command.diff_id, command.parent, command.source, command.blob_digest)
+            ]
         case RemoveLayer(used_by=used_by):
             if state is None or state.status is Status.REMOVED:
                 raise NotFound("no such layer")
