@@ -1,0 +1,238 @@
+"""From the body of Docker's ``POST /containers/create`` and the image's configuration to what a container is.
+
+The result is the document that the log keeps: ``Config`` and ``HostConfig`` as Docker's inspect shows them. A field
+that Docker knows and this engine doesn't offer yet is refused where its value asks for something; fields that nobody
+knows are ignored, as Docker does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from engine.domain.errors import InvalidArgument, NotSupported
+from engine.services import limits, mount_points
+
+NEVER_ASKS = (None, "", 0, False, [], {})
+"""Values by which a client says nothing."""
+
+UNSUPPORTED_HOST_CONFIG: Mapping[str, tuple[str, tuple[Any, ...]]] = {
+    # field: (what a user calls it, values beside NEVER_ASKS that ask for nothing)
+    "PortBindings": ("publishing ports (-p)", ()),
+    "PublishAllPorts": ("publishing ports (-P)", ()),
+    "Links": ("--link", ()),
+    "VolumesFrom": ("--volumes-from", ()),
+    "VolumeDriver": ("--volume-driver", ("local",)),
+    "Privileged": ("--privileged", ()),
+    "PidMode": ("--pid", ("private",)),
+    "IpcMode": ("--ipc", ("private", "shareable")),
+    "UTSMode": ("--uts", ("private",)),
+    "UsernsMode": ("--userns", ("host",)),
+    "CgroupnsMode": ("--cgroupns", ("private",)),
+    "CgroupParent": ("--cgroup-parent", ()),
+    "Cgroup": ("--cgroup", ()),
+    "Devices": ("--device", ()),
+    "DeviceCgroupRules": ("--device-cgroup-rule", ()),
+    "DeviceRequests": ("--gpus", ()),
+    "Init": ("--init", ()),
+    "StorageOpt": ("--storage-opt", ()),
+    "Isolation": ("--isolation", ("default",)),
+    "Runtime": ("--runtime", ("docket",)),
+    "OomKillDisable": ("--oom-kill-disable", ()),
+    "MemorySwappiness": ("--memory-swappiness", (-1,)),
+    "CpuRealtimePeriod": ("--cpu-rt-period", ()),
+    "CpuRealtimeRuntime": ("--cpu-rt-runtime", ()),
+    "CpuCount": ("--cpu-count", ()),
+    "CpuPercent": ("--cpu-percent", ()),
+    "IOMaximumIOps": ("--io-maxiops", ()),
+    "IOMaximumBandwidth": ("--io-maxbandwidth", ()),
+}
+
+LOG_DRIVERS = ("json-file",)
+NETWORK_MODES = ("none", "host")
+
+_HOST_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*\.?")
+_CONFIG_DEFAULTS: Mapping[str, Any] = {
+    "Hostname": "", "Domainname": "", "User": "", "AttachStdin": False, "AttachStdout": False, "AttachStderr": False,
+    "Tty": False, "OpenStdin": False, "StdinOnce": False, "Env": [], "Cmd": None, "Image": "", "Volumes": None,
+    "WorkingDir": "", "Entrypoint": None, "OnBuild": None, "Labels": {},
+}  # fmt: skip
+_OPTIONAL_CONFIG = ("ExposedPorts", "StopSignal", "StopTimeout", "Shell", "NetworkDisabled")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a container is made with. ``warnings`` go to the client once; ``mounts`` are HostConfig's, parsed."""
+
+    config: dict[str, Any]
+    host_config: dict[str, Any]
+    mounts: tuple[mount_points.MountPoint, ...]
+    warnings: tuple[str, ...]
+
+    def document(self) -> bytes:
+        """Canonical JSON: equal settings have one document."""
+        body = {"Config": self.config, "HostConfig": self.host_config}
+        return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def normalize(body: Mapping[str, Any], image_config: Mapping[str, Any]) -> Settings:
+    """Check and complete a request. Raises InvalidArgument or NotSupported with one line for the user."""
+    host = dict(_mapping(body, "HostConfig"))
+    warnings: list[str] = []
+    config = _merge_image({**_CONFIG_DEFAULTS, **_known_config(body)}, image_config)
+    _check_config(config, image_config, warnings)
+    _refuse_unsupported(host)
+    _check_networking(body, host, warnings)
+    _check_log_config(host)
+    _check_restart(host)
+    _check_security(host)
+    warnings += limits.check(host)
+    mounts = mount_points.parse(host, config)
+    return Settings(config, host, mounts, tuple(warnings))
+
+
+def _mapping(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = body.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidArgument(f"{key} must be an object")
+    return value
+
+
+def _known_config(body: Mapping[str, Any]) -> dict[str, Any]:
+    known = {key: body[key] for key in _CONFIG_DEFAULTS if body.get(key) is not None}
+    known.update({key: body[key] for key in _OPTIONAL_CONFIG if body.get(key) not in (None, "")})
+    for key, value in known.items():
+        expected = type(_CONFIG_DEFAULTS.get(key))
+        if expected in (str, bool, dict) and not isinstance(value, expected):
+            raise InvalidArgument(f"{key} must be a {expected.__name__}")
+    for key in ("Cmd", "Entrypoint"):
+        if isinstance(known.get(key), str):
+            known[key] = [known[key]]
+    for key in ("Cmd", "Entrypoint", "Env"):
+        value = known.get(key)
+        if value is not None and not (isinstance(value, list) and all(isinstance(word, str) for word in value)):
+            raise InvalidArgument(f"{key} must be a list of strings")
+    health = body.get("Healthcheck")
+    if health and health.get("Test") not in (None, [], ["NONE"]):
+        raise NotSupported("health checks are not supported by this version of docket yet")
+    if body.get("MacAddress"):
+        raise NotSupported("--mac-address is not supported by this version of docket yet")
+    return known
+
+
+def _merge_image(config: dict[str, Any], image: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in from the image what the request leaves open, by Docker's rules."""
+    if not config["Entrypoint"]:
+        if config["Entrypoint"] is None or config["Entrypoint"] == []:
+            if not config["Cmd"]:
+                config["Cmd"] = image.get("Cmd")
+            if config["Entrypoint"] is None:
+                config["Entrypoint"] = image.get("Entrypoint")
+    elif config["Entrypoint"] == [""]:  # --entrypoint "" takes the image's entrypoint away
+        config["Entrypoint"] = None
+    given = {entry.partition("=")[0] for entry in config["Env"]}
+    inherited = [entry for entry in image.get("Env") or [] if entry.partition("=")[0] not in given]
+    config["Env"] = [*config["Env"], *inherited]
+    config["Labels"] = {**(image.get("Labels") or {}), **config["Labels"]}
+    for key in ("User", "WorkingDir"):
+        config[key] = config[key] or image.get(key) or ""
+    for key in ("StopSignal", "Shell"):
+        if key not in config and image.get(key):
+            config[key] = image[key]
+    for key in ("Volumes", "ExposedPorts"):
+        merged = {**(image.get(key) or {}), **(config.get(key) or {})}
+        if merged:
+            config[key] = merged
+    return config
+
+
+def _check_config(config: dict[str, Any], image: Mapping[str, Any], warnings: list[str]) -> None:
+    if not [*(config["Entrypoint"] or []), *(config["Cmd"] or [])]:
+        raise InvalidArgument("no command specified")
+    if config["Hostname"] and (len(config["Hostname"]) > 63 or not _HOST_NAME.fullmatch(config["Hostname"])):
+        raise InvalidArgument(f"invalid hostname format: {config['Hostname']}")
+    if config["WorkingDir"] and not config["WorkingDir"].startswith("/"):
+        raise InvalidArgument(
+            f"the working directory '{config['WorkingDir']}' is invalid, it needs to be an absolute path"
+        )
+    for entry in config["Env"]:
+        if not entry or entry.startswith("=") or "\0" in entry:
+            raise InvalidArgument(f"invalid environment variable: {entry!r}")
+    if config.get("StopSignal"):
+        parse_signal(config["StopSignal"])
+    if image.get("Healthcheck", {}).get("Test", ["NONE"])[:1] != ["NONE"]:
+        warnings.append("the image's HEALTHCHECK is not run by this version of docket yet")
+
+
+def _refuse_unsupported(host: Mapping[str, Any]) -> None:
+    for field, (name, harmless) in UNSUPPORTED_HOST_CONFIG.items():
+        value = host.get(field)
+        if value in NEVER_ASKS or value in harmless:
+            continue
+        raise NotSupported(f"{name} is not supported by this version of docket yet (HostConfig.{field}: {value!r})")
+
+
+def _check_networking(body: Mapping[str, Any], host: dict[str, Any], warnings: list[str]) -> None:
+    mode = host.get("NetworkMode") or "default"
+    if mode == "default":
+        host["NetworkMode"] = "none"
+        warnings.append("bridge networks come in a later version: the container has no network (--network none)")
+    elif mode not in NETWORK_MODES:
+        raise NotSupported(f"network mode {mode!r} is not supported by this version of docket yet: use none or host")
+    endpoints = _mapping(_mapping(body, "NetworkingConfig"), "EndpointsConfig")
+    for name in endpoints:
+        if name not in ("default", *NETWORK_MODES):
+            raise NotSupported(f"network {name!r} is not supported by this version of docket yet: use none or host")
+    for entry in host.get("ExtraHosts") or []:
+        name, separator, address = entry.partition(":")
+        if not name or not separator or not address:
+            raise InvalidArgument(f'bad format for add-host: "{entry}"')
+        if address == "host-gateway":
+            raise NotSupported("host-gateway needs a bridge network, which this version of docket has not yet")
+
+
+def _check_log_config(host: dict[str, Any]) -> None:
+    log = host.get("LogConfig") or {}
+    driver = log.get("Type") or "json-file"
+    if driver not in LOG_DRIVERS:
+        raise NotSupported(f"log driver {driver!r} is not supported by this version of docket yet: use json-file")
+    if log.get("Config"):
+        raise NotSupported(f"log options are not supported by this version of docket yet: {sorted(log['Config'])}")
+    host["LogConfig"] = {"Type": driver, "Config": {}}
+
+
+def _check_restart(host: dict[str, Any]) -> None:
+    policy = host.get("RestartPolicy") or {}
+    if (policy.get("Name") or "no") != "no":
+        raise NotSupported(f"restart policy {policy['Name']!r} is not supported by this version of docket yet")
+    host["RestartPolicy"] = {"Name": "no", "MaximumRetryCount": 0}
+
+
+def _check_security(host: dict[str, Any]) -> None:
+    for option in host.get("SecurityOpt") or []:
+        if option not in ("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"):
+            raise NotSupported(f"security option {option!r} is not supported by this version of docket yet")
+    for ulimit in host.get("Ulimits") or []:
+        if ulimit.get("Soft", 0) > ulimit.get("Hard", 0) >= 0:
+            raise InvalidArgument(f"ulimit soft limit must be less than or equal to hard limit: {ulimit}")
+
+
+def parse_signal(text: str) -> int:
+    """A signal by number or name, with or without SIG, real-time ones as RTMIN+n. Raises InvalidArgument."""
+    name = text.upper().removeprefix("SIG")
+    if name.isdigit() and 1 <= int(name) <= 64:
+        return int(name)
+    if match := re.fullmatch(r"RT(MIN|MAX)(?:([+-])(\d+))?", name):
+        base = signal.SIGRTMIN if match.group(1) == "MIN" else signal.SIGRTMAX
+        number = int(base) + int((match.group(2) or "+") + (match.group(3) or "0"))
+        if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+            return number
+    known = getattr(signal, f"SIG{name}", None) if not name.startswith("_") else None
+    if isinstance(known, signal.Signals):
+        return int(known)
+    raise InvalidArgument(f"invalid signal: {text}")

@@ -1,0 +1,95 @@
+"""What the services need from outside, as protocols: the composition root brings the real ones, tests bring fakes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any, Protocol, Sequence
+
+from engine.runtime.supervisor import Attachment
+
+
+class Clock(Protocol):
+    def now_us(self) -> int:
+        """Wall clock, microseconds since the epoch. May jump; nothing is ordered by it."""
+
+    def monotonic_s(self) -> float:
+        """Seconds of a clock that never jumps, for deadlines."""
+
+
+class Randomness(Protocol):
+    def hex(self, length: int) -> str:
+        """``length`` hexadecimal digits."""
+
+    def below(self, limit: int) -> int:
+        """An integer in [0, limit)."""
+
+
+class Runtime(Protocol):
+    """The half that touches the kernel (engine.runtime.supervisor.Supervisor)."""
+
+    def launch(self, plan: dict[str, Any], lock_fd: int, attachments: Sequence[Attachment] = ()) -> dict[str, Any]: ...
+    def adopt(self, container_id: str, directory: str) -> list[dict[str, Any]]: ...
+    def signal(self, container_id: str, signal: int) -> None: ...
+    def pause(self, container_id: str) -> None: ...
+    def resume(self, container_id: str) -> None: ...
+    def resize(self, container_id: str, exec_id: str | None, rows: int, cols: int) -> None: ...
+    def attach(self, container_id: str, attachment: Attachment) -> None: ...
+    def exec(self, container_id: str, plan: dict[str, Any], attachment: Attachment | None) -> dict[str, Any]: ...
+    def run_job(self, name: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]: ...
+
+
+class SystemClock:
+    """The host's clocks."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+class SystemRandomness:
+    """The kernel's random numbers."""
+
+    def hex(self, length: int) -> str:
+        return secrets.token_hex((length + 1) // 2)[:length]
+
+    def below(self, limit: int) -> int:
+        return secrets.randbelow(limit)
+
+
+class Store:
+    """Where everything lies below the data root. Folders are made by the composition root, mode 0700."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.containers = root / "containers"
+        self.layers = root / "layers"
+        self.volumes = root / "volumes"
+        self.trash = root / "trash"
+
+    def make(self) -> None:
+        """Make what is missing. Only the volumes' parent may be entered by others (0711), as Docker has it."""
+        for folder in (self.root, self.containers, self.layers, self.volumes, self.trash):
+            folder.mkdir(mode=0o711 if folder in (self.root, self.volumes) else 0o700, exist_ok=True)
+
+    def container(self, container_id: str) -> Path:
+        return self.containers / container_id
+
+    def layer(self, chain_id: str) -> Path:
+        return self.layers / chain_id.removeprefix("sha256:")
+
+    def volume(self, name: str) -> Path:
+        return self.volumes / name / "_data"
+
+
+def boot_id() -> str:
+    """The kernel's random id of this boot (proc(5))."""
+    fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 64).decode().strip()
+    finally:
+        os.close(fd)

@@ -1,0 +1,71 @@
+"""How every service changes state: decide on what the log says now, append, decide again if somebody was quicker."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Iterator, Sequence
+
+from engine.domain.errors import VersionConflict
+from engine.domain.machine import Event
+from engine.domain.nouns import NOUNS
+from engine.eventlog.log import Change, Context, Document, EventLog, Recorded
+
+_ATTEMPTS = 16
+
+
+def caused_by(context: Context, recorded: Recorded) -> Context:
+    """The same request and actor, with an event as the immediate cause."""
+    return replace(context, causation=f"event:{recorded.seq}")
+
+
+class Recorder:
+    """Decides and appends. One for the whole engine; holds the locks that keep two effects on one object apart."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.log = log
+        self._guard = threading.Lock()
+        self._locks: dict[str, list[Any]] = {}
+
+    def decide(
+        self, noun: str, identifier: str, command: Any, context: Context, documents: Sequence[Document] = ()
+    ) -> list[Recorded]:
+        """Let the machine answer a command and append its events ([] where there is nothing to do)."""
+        for _ in range(_ATTEMPTS):
+            state, version = self.log.load(noun, identifier)
+            events = NOUNS[noun].module.decide(state, command)
+            if not events:
+                return []
+            try:
+                return self.log.append([Change(noun, identifier, version, events)], context, documents)
+            except VersionConflict:
+                continue
+        raise VersionConflict(f"{noun} {identifier} is changed by too many at once: try again")
+
+    def record(self, noun: str, identifier: str, event: Event, context: Context) -> Recorded | None:
+        """Append a fact from below; None where it is on record already (facts may be reported twice)."""
+        for _ in range(_ATTEMPTS):
+            state, version = self.log.load(noun, identifier)
+            if not NOUNS[noun].module.is_possible(state, event):
+                return None
+            try:
+                return self.log.append([Change(noun, identifier, version, [event])], context)[0]
+            except VersionConflict:
+                continue
+        raise VersionConflict(f"{noun} {identifier} is changed by too many at once: try again")
+
+    @contextmanager
+    def exclusive(self, stream: str) -> Iterator[None]:
+        """Keep effects on one object apart. Never held while waiting for a process to end."""
+        with self._guard:
+            entry = self._locks.setdefault(stream, [threading.RLock(), 0])
+            entry[1] += 1
+        try:
+            with entry[0]:
+                yield
+        finally:
+            with self._guard:
+                entry[1] -= 1
+                if not entry[1]:
+                    del self._locks[stream]

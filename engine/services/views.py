@@ -1,0 +1,88 @@
+"""What services answer with: an object's state joined with the documents that it names. The API translates them."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+from engine.domain.container import Container
+from engine.domain.exec import Exec
+from engine.domain.image import Image
+from engine.domain.volume import Volume
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerView:
+    """A container as of one moment. ``config`` and ``host_config`` have Docker's shapes."""
+
+    state: Container
+    config: dict[str, Any]
+    host_config: dict[str, Any]
+    directory: Path
+    read_evidence: Callable[[], dict[str, Any] | None]
+    read_image_config: Callable[[], dict[str, Any] | None]
+
+    @property
+    def log_path(self) -> Path:
+        return self.directory / f"{self.state.id}-json.log"
+
+    @property
+    def evidence(self) -> dict[str, Any] | None:
+        """The isolation that the kernel confirmed at the last start; None before the first."""
+        return self.read_evidence()
+
+    @property
+    def image_config(self) -> dict[str, Any] | None:
+        """The image's configuration, also where the image has been removed since."""
+        return self.read_image_config()
+
+    def size_bytes(self) -> int:
+        """Bytes in regular files of the writable layer."""
+        return tree_size_bytes(self.directory / "upper")
+
+
+@dataclass(frozen=True, slots=True)
+class ExecView:
+    state: Exec
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """``config`` is the image's configuration (OCI image specification)."""
+
+    state: Image
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeView:
+    """``users`` are the ids of the containers that mount it."""
+
+    state: Volume
+    mountpoint: Path
+    users: tuple[str, ...]
+
+
+def tree_size_bytes(path: Path) -> int:
+    """The sum of the sizes of the regular files below ``path``; what vanishes meanwhile counts nothing."""
+    total, folders = 0, [str(path)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif entry.is_file(follow_symlinks=False):
+                        total += entry.stat(follow_symlinks=False).st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def parse_document(body: bytes) -> dict[str, Any]:
+    """A stored document as the object that it is."""
+    return json.loads(body)
