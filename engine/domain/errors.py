@@ -63,3 +63,12 @@ class NotSupported(EngineError):
 
 class Unavailable(EngineError):
     """Try again later."""
+
+
+def describe(error: BaseException) -> str:
+    """One line for the log and the user: step, path and what the system said."""
+    if isinstance(error, OSError) and error.strerror:
+        at = f"{error.step}: " if hasattr(error, "step") else ""
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{at}{where}{error.strerror}"
+    return str(error)

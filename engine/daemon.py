@@ -1,0 +1,182 @@
+"""The composition root: the one place where the parts of the engine are put together, and the daemon's main loop.
+
+    python -m engine.daemon [--root DIR] [--run-dir DIR] [--host unix://PATH]
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Sequence
+
+from engine.api.server import ApiServer
+from engine.domain.errors import Conflict, EngineError, describe
+from engine.eventlog.log import Context, EventLog
+from engine.images.content import ContentStore
+from engine.recovery.containers import ContainerRecovery
+from engine.recovery.store import StoreRecovery, forget_volatile
+from engine.runtime.supervisor import Supervisor
+from engine.services.audit import Audit
+from engine.services.containers import Containers
+from engine.services.core import Core
+from engine.services.execs import Execs
+from engine.services.images import Images
+from engine.services.layers import Layers
+from engine.services.lifecycle import Lifecycle
+from engine.services.monitor import Monitor
+from engine.services.ports import Clock, Randomness, Runtime, Store, SystemClock, SystemRandomness, boot_id
+from engine.services.recorder import Recorder
+from engine.services.system import System
+from engine.services.volumes import Volumes
+
+DEFAULT_ROOT = "/var/lib/docket"
+DEFAULT_RUN_DIR = "/run/docket"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases, as the API sees them."""
+
+    containers: Containers
+    lifecycle: Lifecycle
+    execs: Execs
+    images: Images
+    volumes: Volumes
+    audit: Audit
+    system: System
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Everything above the log and the runtime, put together; the same for the daemon and for simulations."""
+
+    core: Core
+    services: Services
+    monitor: Monitor
+    content: ContentStore
+    layers: Layers
+
+
+def compose(
+    log: EventLog, runtime: Runtime, store: Store, run_dir: Path, clock: Clock, randomness: Randomness
+) -> Engine:
+    """Put the services together on a log, a runtime, a store, a clock and a source of randomness."""
+    core = Core(log, Recorder(log), runtime, store, clock, randomness, run_dir, cgroup_parent(store.root))
+    content = ContentStore(store.root / "content")
+    layers = Layers(core, content)
+    volumes = Volumes(core)
+    containers = Containers(core, volumes)
+    lifecycle = Lifecycle(core, containers, volumes)
+    images = Images(core, content, layers)
+    services = Services(containers, lifecycle, Execs(core), images, volumes, Audit(core), System(core))
+    return Engine(core, services, Monitor(core, lifecycle), content, layers)
+
+
+def recover(engine: Engine, rebooted: bool) -> None:
+    """Settle what an earlier life of the engine left open."""
+    core, services = engine.core, engine.services
+    context = Context({"door": "recovery"}, f"recovery-{core.randomness.hex(16)}", "start")
+    StoreRecovery(core, engine.content, engine.layers, services.images, services.volumes, context).run()
+    ContainerRecovery(core, services.lifecycle, engine.monitor, context, rebooted).run()
+
+
+def cgroup_parent(root: Path) -> str:
+    """``docket`` for the default root; others get a name of their own, so that engines live side by side."""
+    resolved = str(root.resolve())
+    if resolved == DEFAULT_ROOT:
+        return "docket"
+    return f"docket-{hashlib.sha256(resolved.encode()).hexdigest()[:12]}"
+
+
+def lock_root(root: Path) -> int:
+    """A descriptor that holds the data root for this process. Raises Conflict where another daemon has it."""
+    fd = os.open(root / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(fd, 32).decode().strip() or "unknown"
+        os.close(fd)
+        raise Conflict(f"another docket daemon (pid {holder}) runs on {root}: stop it, or give another --root") from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="docket daemon", description="Run the daemon in the foreground.")
+    parser.add_argument("--root", default=os.environ.get("DOCKET_ROOT") or DEFAULT_ROOT, help="where the data lies")
+    parser.add_argument(
+        "--run-dir", default=os.environ.get("DOCKET_RUN") or DEFAULT_RUN_DIR, help="what a reboot should forget"
+    )
+    parser.add_argument("--host", default=os.environ.get("DOCKET_HOST"), help="where to listen (unix://PATH)")
+    return parser.parse_args(argv)
+
+
+def _socket_path(host: str | None, run_dir: Path) -> Path:
+    if not host:
+        return run_dir / "docket.sock"
+    if not host.startswith("unix://"):
+        raise EngineError(f"can't listen on {host!r}: only unix:// sockets are supported by this version yet")
+    return Path(host.removeprefix("unix://"))
+
+
+def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
+    """Run until SIGTERM or SIGINT. Containers go on without the daemon."""
+    store = Store(root)
+    root.mkdir(parents=True, exist_ok=True)
+    store.make()
+    run_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
+    lock = lock_root(root)
+    boot, clock = boot_id(), SystemClock()
+    forget_volatile(run_dir, boot)
+    log = EventLog(root / "docket.db", clock=clock.now_us, boot_id=boot)
+    rebooted = any(recorded.boot_id != boot for recorded in log.events(after=max(log.head().seq - 1, 0)))
+    engine: list[Engine] = []
+    composed = threading.Event()
+
+    def on_message(container_id: str, message: dict) -> None:
+        composed.wait()
+        engine[0].monitor.handle(container_id, message)
+
+    supervisor = Supervisor(run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message)
+    try:
+        engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness()))
+        composed.set()
+        recover(engine[0], rebooted)
+        server = ApiServer(socket_path, engine[0].services)
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        server.start()
+        print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
+        stop.wait()
+        server.stop()
+    finally:
+        supervisor.close()
+        log.close()
+        os.close(lock)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Errors at the start are one line, and exit status 1."""
+    arguments = _arguments(argv)
+    run_dir = Path(arguments.run_dir).absolute()
+    try:
+        if os.geteuid() != 0:
+            raise EngineError("the daemon needs root: run it with sudo")
+        serve(Path(arguments.root).absolute(), run_dir, _socket_path(arguments.host, run_dir))
+    except (EngineError, OSError) as error:
+        print(f"docket: {describe(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Layers, images, volumes and temporary files at start: interrupted work is finished or undone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from engine.domain.errors import EngineError
+from engine.domain.image import Status as ImageStatus
+from engine.domain.layer import LayerUnpackFailed
+from engine.domain.layer import Status as LayerStatus
+from engine.domain.volume import Status as VolumeStatus
+from engine.eventlog.log import Context
+from engine.images.content import ContentStore
+from engine.services.core import Core
+from engine.services.images import Images
+from engine.services.layers import Layers
+from engine.services.volumes import Volumes
+
+INTERRUPTED = "the engine ended before the outcome was known"
+
+
+class StoreRecovery:
+    """One pass over everything that lies on the disk, before the API listens."""
+
+    def __init__(
+        self, core: Core, content: ContentStore, layers: Layers, images: Images, volumes: Volumes, context: Context
+    ) -> None:
+        self._core = core
+        self._content = content
+        self._layers = layers
+        self._images = images
+        self._volumes = volumes
+        self._context = context
+
+    def run(self) -> None:
+        """Settle layers, images and volumes; sweep what only a crash can leave behind."""
+        self._content.sweep()
+        self._settle_layers()
+        self._settle_images()
+        self._settle_volumes()
+        self._sweep_folders()
+
+    def _settle_layers(self) -> None:
+        for layer in self._core.log.all("layer"):
+            if layer.status is LayerStatus.UNPACKING:
+                # perhaps renamed into place, but the log never called it present: unpacked again when it is wanted
+                self._core.runtime.run_job("tree.remove", {"path": str(self._core.store.layer(layer.id))})
+                failed = LayerUnpackFailed(layer.id, INTERRUPTED)
+                self._core.recorder.record("layer", layer.id, failed, self._context)
+            elif layer.status is LayerStatus.REMOVING:
+                self._try(self._layers.finish_removal, layer.id, self._context)
+
+    def _settle_images(self) -> None:
+        for image in self._core.log.all("image"):
+            if image.status is ImageStatus.REMOVING:
+                self._try(self._images.finish_removal, image, self._context)
+
+    def _settle_volumes(self) -> None:
+        for volume in self._core.log.all("volume"):
+            if volume.status is VolumeStatus.CREATING:
+                self._try(self._volumes.finish_creation, volume.id, self._context)
+            elif volume.status is VolumeStatus.REMOVING:
+                self._try(self._volumes.finish_removal, volume.id, self._context)
+
+    def _sweep_folders(self) -> None:
+        """Temporary trees of workers that died. What the log knows, and what others put here, stays."""
+        for folder in list(self._core.store.layers.glob("tmp-*")) + list(self._core.store.trash.iterdir()):
+            self._core.runtime.run_job("tree.remove", {"path": str(folder)})
+
+    @staticmethod
+    def _try(action, *arguments) -> None:  # type: ignore[no-untyped-def]
+        """One object that can't be settled must not stop the start; its failure is on record."""
+        try:
+            action(*arguments)
+        except (OSError, EngineError):
+            return
+
+
+def forget_volatile(run_dir: Path, boot_id: str) -> None:
+    """After a reboot nothing in the run folder means anything any more (it may lie on a disk)."""
+    marker = run_dir / "boot_id"
+    if marker.exists() and marker.read_text() == boot_id:
+        return
+    shutil.rmtree(run_dir / "shims", ignore_errors=True)
+    temporary = run_dir / f"boot_id.{os.getpid()}"
+    temporary.write_text(boot_id)
+    temporary.rename(marker)

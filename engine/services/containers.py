@@ -1,0 +1,200 @@
+"""Containers: creating, naming, finding, listing, attaching. What starts and ends them is lifecycle."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from typing import Any, Iterator, Mapping
+
+from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
+from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
+from engine.eventlog.log import Context, Document
+from engine.runtime.supervisor import Attachment
+from engine.services import container_config, json_log
+from engine.services.as_of import resolve_as_of
+from engine.services.core import Core, resolve_container
+from engine.services.images import resolve_image
+from engine.services.mount_points import MountPoint
+from engine.services.names import check_name, random_name
+from engine.services.views import ContainerView, parse_document
+from engine.services.volumes import Volumes
+from engine.services.waits import Waiter
+
+
+class Containers:
+    """The use cases of containers that start and end nothing."""
+
+    def __init__(self, core: Core, volumes: Volumes) -> None:
+        self._core = core
+        self._volumes = volumes
+        self._guard = threading.Lock()
+        self._waiting: dict[str, list[Attachment]] = {}
+
+    # --- creating and naming ---
+
+    def create(self, body: Mapping[str, Any], name: str | None, context: Context) -> tuple[str, list[str]]:
+        """Answer with the new id and warnings. Raises NotFound (image), InvalidArgument, NotSupported, Conflict."""
+        reference = body.get("Image")
+        if not isinstance(reference, str) or not reference:
+            raise InvalidArgument("no image given: Image must name one")
+        image = resolve_image(self._core.log, reference)
+        image_config = parse_document(self._core.log.document(image.id)).get("config") or {}
+        settings = container_config.normalize(body, image_config)
+        chosen = self._choose_name(name)
+        container_id = self._core.randomness.hex(64)
+        anonymous: list[str] = []
+        try:
+            named = self._make_volumes(settings.mounts, anonymous, context)
+            document = Document("container-config", settings.document())
+            created = ContainerCreated(
+                container_id=container_id, name=chosen, image_id=image.id, image=reference,
+                config_digest=document.digest,
+                command=[*(settings.config["Entrypoint"] or []), *(settings.config["Cmd"] or [])],
+                created_at_us=self._core.clock.now_us(), labels=settings.config["Labels"],
+                volumes=[*named, *anonymous], anonymous_volumes=anonymous,
+                auto_remove=bool(settings.host_config.get("AutoRemove")),
+            )  # fmt: skip
+            self._append_created(created, document, context)
+        except BaseException:
+            for volume in anonymous:
+                self._volumes.remove(volume, force=True, context=context)
+            raise
+        return container_id, list(settings.warnings)
+
+    def _choose_name(self, name: str | None) -> str:
+        log = self._core.log
+        if not name:
+            return random_name(self._core.randomness, lambda text: log.by_name("container", text) is not None)
+        chosen = check_name(name)
+        if holder := log.by_name("container", chosen):
+            raise _name_conflict(chosen, holder.id)
+        return chosen
+
+    def _make_volumes(self, mounts: tuple[MountPoint, ...], anonymous: list[str], context: Context) -> list[str]:
+        """Make what is missing; ``anonymous`` collects the names made up here, in the order of the mounts."""
+        named = []
+        for mount in mounts:
+            if mount.type != "volume":
+                continue
+            if mount.source:
+                named.append(mount.source)
+                self._volumes.ensure(mount.source, context)
+            else:
+                anonymous.append(self._core.randomness.hex(64))
+                self._volumes.ensure(anonymous[-1], context, anonymous=True)
+        return sorted(set(named))
+
+    def _append_created(self, created: ContainerCreated, document: Document, context: Context) -> None:
+        """Image and volumes are held meanwhile, so that none is removed between the check and the event."""
+        streams = sorted({f"image/{created.image_id}", *(f"volume/{name}" for name in created.volumes)})
+        with ExitStack() as held:
+            for stream in streams:
+                held.enter_context(self._core.recorder.exclusive(stream))
+            if self._core.log.get("image", created.image_id) is None:
+                raise NotFound(f"No such image: {created.image}")
+            for volume in created.volumes:
+                if self._core.log.get("volume", volume) is None:
+                    raise NotFound(f"get {volume}: no such volume")
+            try:
+                self._core.recorder.decide(
+                    "container", created.container_id, CreateContainer(created), context, [document]
+                )
+            except NameTaken as error:
+                raise _name_conflict(error.name, error.holder) from error
+
+    def rename(self, reference: str, name: str, context: Context) -> None:
+        """Raises Conflict where the name is in use."""
+        if not name:
+            raise InvalidArgument("Neither old nor new names may be empty")
+        container = resolve_container(self._core.log, reference)
+        try:
+            self._core.recorder.decide("container", container.id, RenameContainer(check_name(name)), context)
+        except NameTaken as error:
+            raise _name_conflict(error.name, error.holder) from error
+
+    # --- finding ---
+
+    def get(self, reference: str, *, as_of: str | None = None) -> ContainerView:
+        """Raises NotFound, or InvalidArgument where a prefix is ambiguous."""
+        moment = resolve_as_of(as_of, self._core.log, self._core.clock)
+        return self._view(resolve_container(self._core.log, reference, moment), moment)
+
+    def list(self, *, as_of: str | None = None) -> list[ContainerView]:
+        """All containers of the moment, oldest first."""
+        moment = resolve_as_of(as_of, self._core.log, self._core.clock)
+        return [self._view(container, moment) for container in self._core.log.all("container", as_of=moment)]
+
+    def _view(self, container: Container, moment: int | None) -> ContainerView:
+        log = self._core.log
+        settings = parse_document(log.document(container.config_digest))
+
+        def evidence() -> dict[str, Any] | None:
+            started = list(
+                log.events(streams=[f"container/{container.id}"], types=["container.started"], until=moment)
+            )
+            return started[-1].data["evidence"] if started else None
+
+        def image_config() -> dict[str, Any] | None:
+            return parse_document(log.document(container.image_id))
+
+        folder = self._core.store.container(container.id)
+        return ContainerView(container, settings["Config"], settings["HostConfig"], folder, evidence, image_config)
+
+    # --- streams ---
+
+    def wait(self, reference: str, condition: str = "not-running") -> Waiter:
+        """A waiter that the caller closes."""
+        return Waiter(self._core.log, self._core.clock, reference, condition or "not-running")
+
+    def logs(
+        self, reference: str, *, stdout: bool = True, stderr: bool = True, since_us: int | None = None,
+        until_us: int | None = None, tail: int | None = None, timestamps: bool = False, follow: bool = False,
+    ) -> Iterator[tuple[str, bytes]]:  # fmt: skip
+        """(stream, bytes) line by line; while following, ("", b"") at least once a second."""
+        if not stdout and not stderr:
+            raise InvalidArgument("Bad parameters: you must choose at least one stream")
+        view = self.get(reference)
+        streams = tuple(name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted)
+        choice = json_log.Choice(streams, since_us, until_us, tail, timestamps)
+
+        def may_grow() -> bool:
+            state = self._core.log.get("container", view.state.id)
+            return state is not None and (state.status in ALIVE or state.status == "starting")
+
+        return json_log.read(view.log_path, choice, may_grow if follow else None)
+
+    def attach(self, reference: str, attachment: Attachment, *, logs: bool = False) -> None:
+        """Hand a client's socket to the container, now or when it starts. Raises Conflict while it is paused."""
+        if logs:
+            raise NotSupported("attaching with earlier output is not supported by this version of docket yet")
+        container = resolve_container(self._core.log, reference)
+        if container.status == "paused":
+            raise Conflict(f"container {container.id} is paused, unpause the container before attach")
+        with self._core.recorder.exclusive(f"container/{container.id}"):
+            state = self._core.log.get("container", container.id)
+            if state is None:
+                raise NotFound(f"No such container: {reference}")
+            if state.status in ALIVE:
+                self._core.runtime.attach(container.id, attachment)
+            else:
+                with self._guard:
+                    self._waiting.setdefault(container.id, []).append(attachment)
+
+    def take_waiting(self, container_id: str) -> list[Attachment]:
+        """The clients that attached before the start."""
+        with self._guard:
+            return self._waiting.pop(container_id, [])
+
+    def resize(self, reference: str, rows: int, cols: int) -> None:
+        """Raises Conflict where nothing runs."""
+        container = resolve_container(self._core.log, reference)
+        if not container.alive:
+            raise Conflict(f"container {container.id} is not running")
+        self._core.runtime.resize(container.id, None, rows, cols)
+
+
+def _name_conflict(name: str, holder: str) -> Conflict:
+    return Conflict(
+        f'Conflict. The container name "/{name}" is already in use by container "{holder}". You have to remove (or '
+        "rename) that container to be able to reuse that name."
+    )

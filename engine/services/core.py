@@ -1,0 +1,46 @@
+"""What all services share: the log, the way to change state, the runtime, the store, clock and randomness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.domain.container import Container
+from engine.domain.errors import InvalidArgument, NotFound
+from engine.eventlog.log import EventLog
+from engine.services.ports import Clock, Randomness, Runtime, Store
+from engine.services.recorder import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Put together by the composition root, once an engine. ``cgroup_parent`` is relative to each controller."""
+
+    log: EventLog
+    recorder: Recorder
+    runtime: Runtime
+    store: Store
+    clock: Clock
+    randomness: Randomness
+    run_dir: Path
+    cgroup_parent: str
+
+
+def resolve_container(log: EventLog, reference: str, as_of: int | None = None) -> Container:
+    """By full id, name (with or without slash) or unique id prefix, a name winning over a prefix.
+
+    Raises NotFound, or InvalidArgument with the candidates where a prefix is ambiguous.
+    """
+    text = reference.removeprefix("/")
+    if not text:
+        raise InvalidArgument("no container named: give a name or an id")
+    found = log.get("container", text, as_of=as_of) or log.by_name("container", text, as_of=as_of)
+    if found is not None:
+        return found
+    candidates = log.by_prefix("container", text.lower(), as_of=as_of, limit=5)
+    if not candidates:
+        raise NotFound(f"No such container: {reference}")
+    if len(candidates) > 1:
+        listed = ", ".join(f"{candidate.id[:12]} ({candidate.name})" for candidate in candidates)
+        raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}: {listed}")
+    return candidates[0]

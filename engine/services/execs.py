@@ -1,0 +1,104 @@
+"""Execs: one more process in a running container."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Mapping
+
+from engine.domain.errors import EngineError, InvalidArgument, NotFound, NotSupported, describe
+from engine.domain.exec import CreateExec, Exec, ExecCreated, ExecStarted, ExecStartFailed, StartExec
+from engine.eventlog.log import Context, Document
+from engine.runtime.supervisor import Attachment, LaunchFailed
+from engine.services.core import Core, resolve_container
+from engine.services.launch_plan import build_exec_plan
+from engine.services.recorder import caused_by
+from engine.services.views import ExecView, parse_document
+
+_DEFAULTS: Mapping[str, Any] = {
+    "AttachStdin": False, "AttachStdout": False, "AttachStderr": False, "Tty": False, "Env": [], "Cmd": [],
+    "User": "", "WorkingDir": "", "DetachKeys": "",
+}  # fmt: skip
+
+
+class Execs:
+    """Create, start, inspect, resize."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def create(self, reference: str, body: Mapping[str, Any], context: Context) -> str:
+        """Answer with the exec's id. Raises Conflict where the container doesn't run."""
+        container = resolve_container(self._core.log, reference)
+        if body.get("Privileged"):
+            raise NotSupported("exec --privileged is not supported by this version of docket yet")
+        chosen = {key: body.get(key) or default for key, default in _DEFAULTS.items()}
+        if not chosen["Cmd"]:
+            raise InvalidArgument("No exec command specified")
+        if chosen["WorkingDir"] and not chosen["WorkingDir"].startswith("/"):
+            raise InvalidArgument(f"the working directory '{chosen['WorkingDir']}' is invalid, it must be absolute")
+        text = json.dumps(chosen, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        document = Document("exec-config", text.encode())
+        exec_id = self._core.randomness.hex(64)
+        created = ExecCreated(
+            exec_id, container.id, document.digest, list(chosen["Cmd"]), self._core.clock.now_us(),
+            tty=chosen["Tty"], user=chosen["User"],
+        )  # fmt: skip
+        self._core.recorder.decide("exec", exec_id, CreateExec(created, container.public_status), context, [document])
+        return exec_id
+
+    def start(self, exec_id: str, attachment: Attachment | None, context: Context) -> None:
+        """Run it; the attachment's descriptor is passed on. Raises NotFound, Conflict or LaunchFailed."""
+        try:
+            with self._core.recorder.exclusive(f"exec/{exec_id}"):
+                self._start(exec_id, attachment, context)
+        except BaseException:
+            if attachment is not None:
+                _close_quietly(attachment.fd)
+            raise
+
+    def _start(self, exec_id: str, attachment: Attachment | None, context: Context) -> None:
+        state = self._get(exec_id)
+        container = resolve_container(self._core.log, state.container_id)
+        settings = parse_document(self._core.log.document(container.config_digest))
+        body = parse_document(self._core.log.document(state.config_digest))
+        config, host = settings["Config"], settings["HostConfig"]
+        plan = build_exec_plan(exec_id, body, config, host, config["Hostname"] or container.id[:12])
+        intent = self._core.recorder.decide("exec", exec_id, StartExec(), context)[-1]
+        outcome = caused_by(context, intent)
+        try:
+            launched = self._core.runtime.exec(container.id, plan, attachment)
+        except (OSError, EngineError) as error:
+            step, exit_code = getattr(error, "step", ""), error.exit_code if isinstance(error, LaunchFailed) else 128
+            failed = ExecStartFailed(exec_id, container.id, step, describe(error), exit_code)
+            self._core.recorder.record("exec", exec_id, failed, outcome)
+            raise
+        started = ExecStarted(exec_id, container.id, launched["pid"], launched["started_at_us"])
+        self._core.recorder.record("exec", exec_id, started, outcome)
+
+    def get(self, exec_id: str) -> ExecView:
+        """Raises NotFound."""
+        state = self._get(exec_id)
+        return ExecView(state, parse_document(self._core.log.document(state.config_digest)))
+
+    def _get(self, exec_id: str) -> Exec:
+        state = self._core.log.get("exec", exec_id)
+        if state is None:
+            candidates = self._core.log.by_prefix("exec", exec_id, limit=2) if exec_id else []
+            if len(candidates) != 1:
+                raise NotFound(f"No such exec instance: {exec_id}")
+            state = candidates[0]
+        return state
+
+    def resize(self, exec_id: str, rows: int, cols: int) -> None:
+        """The terminal's size in characters."""
+        state = self._get(exec_id)
+        self._core.runtime.resize(state.container_id, state.id, rows, cols)
+
+
+def _close_quietly(fd: int) -> None:
+    """Close what may have been passed on and closed already by a start that failed late."""
+    try:
+        os.close(fd)
+    except OSError:
+        pass

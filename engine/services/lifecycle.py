@@ -1,0 +1,279 @@
+"""What starts and ends containers: an intent in the log, the effect by the runtime, one outcome in the log."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal as signals
+import time
+from pathlib import Path
+
+from engine.domain.container import (
+    Container,
+    ContainerKilled,
+    ContainerKillFailed,
+    ContainerPaused,
+    ContainerPauseFailed,
+    ContainerRemoved,
+    ContainerRemoveFailed,
+    ContainerStarted,
+    ContainerStartFailed,
+    ContainerStopFailed,
+    ContainerUnpaused,
+    ContainerUnpauseFailed,
+    KillContainer,
+    PauseContainer,
+    RemoveContainer,
+    StartContainer,
+    Status,
+    StopContainer,
+    UnpauseContainer,
+)
+from engine.domain.errors import Conflict, EngineError, NotFound, NotModified, describe
+from engine.eventlog.log import Context
+from engine.kernel.steps import step
+from engine.runtime.supervisor import LaunchFailed
+from engine.services.container_config import parse_signal
+from engine.services.containers import Containers
+from engine.services.core import Core, resolve_container
+from engine.services.launch_plan import build_plan
+from engine.services.recorder import caused_by
+from engine.services.views import parse_document
+from engine.services.volumes import Volumes
+from engine.services.waits import Waiter
+
+KILL_PATIENCE_S = 10.0
+"""How long a SIGKILL may take to end a container before the engine says that it can't."""
+SHIM_PATIENCE_S = 10.0
+"""How long a shim may take to leave after it reported the end of its container."""
+ENDLESS_S = 10 * 365 * 86_400.0
+
+
+class Lifecycle:
+    """Start, stop, kill, pause, restart, remove."""
+
+    def __init__(self, core: Core, containers: Containers, volumes: Volumes) -> None:
+        self._core = core
+        self._containers = containers
+        self._volumes = volumes
+
+    # --- start ---
+
+    def start(self, reference: str, context: Context) -> None:
+        """Raises NotModified where it runs already, LaunchFailed (with the client's exit status), Conflict."""
+        container = resolve_container(self._core.log, reference)
+        with self._core.recorder.exclusive(f"container/{container.id}"):
+            intent = self._core.recorder.decide("container", container.id, StartContainer(), context)[-1]
+            outcome = caused_by(context, intent)
+            try:
+                self._launch(container, outcome)
+                return
+            except LaunchFailed as error:
+                failure, failed = error, ContainerStartFailed(container.id, error.step, str(error), error.exit_code)
+            except (OSError, EngineError) as error:
+                failure = error
+                failed = ContainerStartFailed(container.id, getattr(error, "step", ""), describe(error), 128)
+            self._core.recorder.record("container", container.id, failed, outcome)
+            if container.auto_remove:
+                self._remove(container, True, outcome)
+        raise failure
+
+    def _launch(self, container: Container, context: Context) -> None:
+        folder = self._core.store.container(container.id)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        lock = acquire_shim_lock(folder)
+        try:
+            plan = build_plan(self._core, container)
+            launched = self._core.runtime.launch(plan, lock, self._containers.take_waiting(container.id))
+        finally:
+            os.close(lock)
+        started = ContainerStarted(
+            container.id, launched["pid"], launched["started_at_us"], launched["evidence"], launched["warnings"]
+        )
+        self._core.recorder.record("container", container.id, started, context)
+
+    # --- stop and kill ---
+
+    def stop(self, reference: str, timeout_s: int | None, signal: str | None, context: Context) -> None:
+        """The stop signal, then SIGKILL after ``timeout_s`` seconds (None: the container's own, -1: never)."""
+        container = resolve_container(self._core.log, reference)
+        number, patience = self._stop_settings(container, timeout_s, signal)
+        with Waiter(self._core.log, self._core.clock, container.id, "not-running") as waiter:
+            with self._core.recorder.exclusive(f"container/{container.id}"):
+                intent = self._core.recorder.decide("container", container.id, StopContainer(number, patience), context)
+                if intent:
+                    context = caused_by(context, intent[-1])
+                    self._send(container.id, number)
+            self.finish_stop(container.id, waiter, ENDLESS_S if patience < 0 else patience, context)
+
+    def finish_stop(self, container_id: str, waiter: Waiter, patience_s: float, context: Context) -> None:
+        """Wait for the end, with SIGKILL when patience runs out. Raises EngineError where even that has no effect."""
+        if waiter.result(patience_s) is not None:
+            return
+        with self._core.recorder.exclusive(f"container/{container_id}"):
+            self._send(container_id, signals.SIGKILL)
+        if waiter.result(KILL_PATIENCE_S) is None:
+            reason = f"container {container_id} did not exit within {KILL_PATIENCE_S:.0f} s of SIGKILL"
+            self._core.recorder.record("container", container_id, ContainerStopFailed(container_id, reason), context)
+            raise EngineError(reason)
+
+    def _stop_settings(self, container: Container, timeout_s: int | None, signal: str | None) -> tuple[int, int]:
+        config = parse_document(self._core.log.document(container.config_digest))["Config"]
+        number = parse_signal(signal or config.get("StopSignal") or "SIGTERM")
+        configured = config.get("StopTimeout")
+        return number, timeout_s if timeout_s is not None else 10 if configured is None else configured
+
+    def _send(self, container_id: str, signal: int) -> None:
+        """Signal what may just be ending by itself: then the end is on its way to the log."""
+        state = self._core.log.get("container", container_id)
+        if state is None or not state.alive:
+            return
+        try:
+            self._core.runtime.signal(container_id, signal)
+            if state.status is Status.PAUSED or signal == signals.SIGKILL:
+                self._core.runtime.resume(container_id)  # frozen processes can't take the signal
+        except (NotFound, ProcessLookupError):
+            return
+
+    def kill(self, reference: str, signal: str, context: Context) -> None:
+        """Send a signal; SIGKILL is waited for, as Docker does. Raises Conflict where nothing runs."""
+        container = resolve_container(self._core.log, reference)
+        number = parse_signal(signal or "SIGKILL")
+        with Waiter(self._core.log, self._core.clock, container.id, "not-running") as waiter:
+            self._kill(container.id, number, context)
+            if number == signals.SIGKILL and waiter.result(KILL_PATIENCE_S) is None:
+                raise EngineError(f"container {container.id} did not exit within {KILL_PATIENCE_S:.0f} s of SIGKILL")
+
+    def _kill(self, container_id: str, number: int, context: Context) -> None:
+        with self._core.recorder.exclusive(f"container/{container_id}"):
+            intent = self._core.recorder.decide("container", container_id, KillContainer(number), context)[-1]
+            outcome: ContainerKilled | ContainerKillFailed = ContainerKilled(container_id, number)
+            failure: Exception | None = None
+            state = self._core.log.get("container", container_id)
+            try:
+                self._core.runtime.signal(container_id, number)
+                if number == signals.SIGKILL and state is not None and state.status is Status.PAUSED:
+                    self._core.runtime.resume(container_id)
+            except (OSError, EngineError) as error:
+                failure, outcome = error, ContainerKillFailed(container_id, describe(error))
+            self._core.recorder.record("container", container_id, outcome, caused_by(context, intent))
+        if failure is not None:
+            raise failure
+
+    def restart(self, reference: str, timeout_s: int | None, signal: str | None, context: Context) -> None:
+        """Stop where it runs, then start: one correlation joins both."""
+        container = resolve_container(self._core.log, reference)
+        try:
+            self.stop(container.id, timeout_s, signal, context)
+        except NotModified:
+            pass  # it was not running: a restart starts it all the same
+        self.start(container.id, context)
+
+    # --- pause ---
+
+    def pause(self, reference: str, context: Context) -> None:
+        """Freeze. Raises Conflict where it doesn't run or is frozen already."""
+        container_id = resolve_container(self._core.log, reference).id
+        with self._core.recorder.exclusive(f"container/{container_id}"):
+            intent = self._core.recorder.decide("container", container_id, PauseContainer(), context)[-1]
+            outcome = caused_by(context, intent)
+            try:
+                self._core.runtime.pause(container_id)
+            except (OSError, EngineError) as error:
+                failed = ContainerPauseFailed(container_id, describe(error))
+                self._core.recorder.record("container", container_id, failed, outcome)
+                raise
+            self._core.recorder.record("container", container_id, ContainerPaused(container_id), outcome)
+
+    def unpause(self, reference: str, context: Context) -> None:
+        """Thaw. Raises Conflict where it is not frozen."""
+        container_id = resolve_container(self._core.log, reference).id
+        with self._core.recorder.exclusive(f"container/{container_id}"):
+            intent = self._core.recorder.decide("container", container_id, UnpauseContainer(), context)[-1]
+            outcome = caused_by(context, intent)
+            try:
+                self._core.runtime.resume(container_id)
+            except (OSError, EngineError) as error:
+                failed = ContainerUnpauseFailed(container_id, describe(error))
+                self._core.recorder.record("container", container_id, failed, outcome)
+                raise
+            self._core.recorder.record("container", container_id, ContainerUnpaused(container_id), outcome)
+
+    # --- remove ---
+
+    def remove(self, reference: str, *, force: bool = False, volumes: bool = False, context: Context) -> None:
+        """Raises Conflict where it runs and ``force`` is not given."""
+        container = resolve_container(self._core.log, reference)
+        if force and container.alive:
+            try:
+                self.kill(container.id, "SIGKILL", context)
+            except Conflict:
+                pass  # it ended by itself meanwhile
+        with self._core.recorder.exclusive(f"container/{container.id}"):
+            current = self._core.log.get("container", container.id)
+            if current is None:
+                if container.auto_remove:
+                    return  # the engine was quicker
+                raise NotFound(f"No such container: {reference}")
+            self._remove(current, volumes, context)
+
+    def _remove(self, container: Container, volumes: bool, context: Context) -> None:
+        intent = self._core.recorder.decide("container", container.id, RemoveContainer(volumes), context)[-1]
+        self.finish_removal(container, volumes, caused_by(context, intent))
+
+    def finish_removal(self, container: Container, volumes: bool, context: Context) -> None:
+        """The effect and the outcome of an open removal; may be done again after a crash."""
+        for attachment in self._containers.take_waiting(container.id):
+            os.close(attachment.fd)
+        try:
+            self._delete_folder(self._core.store.container(container.id))
+        except (OSError, EngineError) as error:
+            failed = ContainerRemoveFailed(container.id, describe(error))
+            self._core.recorder.record("container", container.id, failed, context)
+            raise
+        self._core.recorder.record("container", container.id, ContainerRemoved(container.id), context)
+        for volume in container.anonymous_volumes if volumes else ():
+            try:
+                self._volumes.remove(volume, force=True, context=context)
+            except Conflict:
+                continue  # another container mounts it by name
+
+    def _delete_folder(self, folder: Path) -> None:
+        if not folder.exists():
+            return
+        lock = acquire_shim_lock(folder)
+        try:
+            with step("container.remove"):
+                if not _has_entries(folder / "upper"):
+                    shutil.rmtree(folder)
+                    return
+            self._core.runtime.run_job("tree.remove", {"path": str(folder)})  # may take seconds: not in this process
+        finally:
+            os.close(lock)
+
+
+def _has_entries(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except FileNotFoundError:
+        return False
+
+
+def acquire_shim_lock(folder: Path) -> int:
+    """A descriptor that holds the container's liveness lock: no shim of an earlier start lives any more.
+
+    A shim reports the end of its container just before it leaves, so a short wait is normal. Raises Conflict.
+    """
+    fd = os.open(folder / "shim.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + SHIM_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(fd)
+                raise Conflict(f"the shim of container {folder.name[:12]} has not left yet: try again") from None
+            time.sleep(0.0005)

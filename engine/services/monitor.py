@@ -1,0 +1,100 @@
+"""What the runtime reports from below, on the record: ends, out-of-memory kills, ends of execs, lost shims."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from engine.domain.container import ContainerExited, ContainerOomKilled
+from engine.domain.errors import EngineError
+from engine.domain.exec import ExecExited, ExecStartFailed
+from engine.domain.machine import Event
+from engine.eventlog.log import Context
+from engine.services.core import Core
+from engine.services.lifecycle import Lifecycle
+
+UNKNOWN_EXIT_CODE = 255
+"""For an end that nobody saw, as Docker has it."""
+
+
+class Monitor:
+    """Takes in facts. Each may come twice, or after recovery has settled it: then it changes nothing."""
+
+    def __init__(self, core: Core, lifecycle: Lifecycle) -> None:
+        self._core = core
+        self._lifecycle = lifecycle
+
+    def handle(self, container_id: str, message: Mapping[str, Any]) -> None:
+        """The runtime's ``on_message``: in order for a container, side by side for several."""
+        match message["type"]:
+            case "exited":
+                exited = ContainerExited(
+                    container_id, message["exit_code"], message["finished_at_us"], message["oom_killed"]
+                )
+                self.exited(exited, self.context(container_id))
+            case "oom":
+                event = ContainerOomKilled(container_id, message["kills"])
+                with self._core.recorder.exclusive(f"container/{container_id}"):
+                    self._core.recorder.record("container", container_id, event, self.context(container_id))
+            case "exec_exited":
+                self._exec_exited(container_id, message)
+            case "lost":
+                self.lost(container_id, "shim lost", "the container's shim died: what was left was killed")
+
+    def exited(self, event: ContainerExited, context: Context) -> None:
+        """Record the end, close what it ends with it, and remove the container where that was asked for."""
+        container_id = event.container_id
+        with self._core.recorder.exclusive(f"container/{container_id}"):
+            recorded = self._core.recorder.record("container", container_id, event, context)
+            self.end_execs(container_id, event.cause if event.cause != "exit" else "container exited", context)
+        state = self._core.log.get("container", container_id)
+        if recorded is not None and state is not None and state.auto_remove:
+            self._auto_remove(container_id, recorded.seq, context.correlation)
+
+    def lost(self, container_id: str, cause: str, reason: str) -> None:
+        """Nobody holds the container any more: kill what is left of it, then say so."""
+        with self._core.recorder.exclusive(f"container/{container_id}"):
+            self.sweep(container_id)
+            exited = ContainerExited(
+                container_id, UNKNOWN_EXIT_CODE, self._core.clock.now_us(), cause=cause, reason=reason
+            )
+        self.exited(exited, self.context(container_id))
+
+    def sweep(self, container_id: str) -> None:
+        """Kill every process in the container's cgroups and remove them (idempotent)."""
+        path = f"{self._core.cgroup_parent}/{container_id}"
+        self._core.runtime.run_job("container.sweep", {"cgroup_path": path})
+
+    def _exec_exited(self, container_id: str, message: Mapping[str, Any]) -> None:
+        exec_id = message["exec_id"]
+        event = ExecExited(exec_id, container_id, message["exit_code"], message["finished_at_us"])
+        with self._core.recorder.exclusive(f"exec/{exec_id}"):  # not before the start's outcome is on record
+            self._core.recorder.record("exec", exec_id, event, self.context(container_id, f"exec/{exec_id}"))
+
+    def end_execs(self, container_id: str, cause: str, context: Context) -> None:
+        """An exec can't outlive its container's first process (pid_namespaces(7))."""
+        for exec_id in self._core.log.execs_of_container(container_id):
+            state = self._core.log.get("exec", exec_id)
+            event: Event | None = None
+            if state is not None and state.status == "running":
+                event = ExecExited(exec_id, container_id, 137, self._core.clock.now_us(), cause)
+            elif state is not None and state.status == "starting" and cause != "container exited":
+                event = ExecStartFailed(exec_id, container_id, "", cause, 128)
+            if event is not None:
+                self._core.recorder.record("exec", exec_id, event, context)
+
+    def _auto_remove(self, container_id: str, cause_seq: int, correlation: str) -> None:
+        context = Context({"door": "auto-remove"}, correlation, f"event:{cause_seq}")
+        try:
+            self._lifecycle.remove(container_id, volumes=True, context=context)
+        except EngineError:
+            return  # a client removed it first, or the failure is on record: the container is dead and can be removed
+
+    def context(self, container_id: str, stream: str = "") -> Context:
+        """Reported by the shim; caused by the stop or kill that is open or was last, else by the start."""
+        causes = ("container.stopping", "container.killing", "container.started", "container.starting", "exec.started")
+        last = None
+        for last in self._core.log.events(streams=[stream or f"container/{container_id}"], types=causes):
+            pass
+        if last is None:
+            return Context({"door": "shim"}, "", "")
+        return Context({"door": "shim"}, last.correlation, f"event:{last.seq}")

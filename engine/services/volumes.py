@@ -1,0 +1,136 @@
+"""Volumes of the local driver: a folder each, made, listed and removed on the record."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any, Collection, Mapping
+
+from engine.domain.errors import Conflict, EngineError, NotFound, NotSupported
+from engine.domain.volume import (
+    CreateVolume,
+    RemoveVolume,
+    Volume,
+    VolumeCreated,
+    VolumeCreateFailed,
+    VolumeCreating,
+    VolumeRemoved,
+    VolumeRemoveFailed,
+)
+from engine.eventlog.log import Context
+from engine.kernel.paths import fsync_folder
+from engine.kernel.steps import step
+from engine.services.core import Core
+from engine.services.mount_points import check_volume_name
+from engine.services.recorder import caused_by
+from engine.services.views import VolumeView, tree_size_bytes
+
+
+class Volumes:
+    """Create, list, inspect, remove, prune."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def create(self, body: Mapping[str, Any], context: Context) -> VolumeView:
+        """Docker's ``POST /volumes/create``. Raises InvalidArgument, NotSupported or Conflict."""
+        driver = body.get("Driver") or "local"
+        if driver != "local":
+            raise NotFound(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
+        if body.get("DriverOpts"):
+            raise NotSupported("options of the local volume driver are not supported by this version of docket yet")
+        if body.get("ClusterVolumeSpec"):
+            raise NotSupported("cluster volumes are not supported")
+        name = body.get("Name") or self._core.randomness.hex(64)
+        self.ensure(name, context, labels=body.get("Labels") or {}, anonymous=not body.get("Name"))
+        return self.get(name)
+
+    def ensure(
+        self, name: str, context: Context, *, labels: Mapping[str, str] | None = None, anonymous: bool = False
+    ) -> None:
+        """Make the volume unless it is there."""
+        check_volume_name(name)
+        with self._core.recorder.exclusive(f"volume/{name}"):
+            creating = VolumeCreating(
+                name, self._core.clock.now_us(), labels=dict(labels or {}), anonymous=anonymous
+            )
+            intents = self._core.recorder.decide("volume", name, CreateVolume(creating), context)
+            if intents:
+                self.finish_creation(name, caused_by(context, intents[-1]))
+
+    def finish_creation(self, name: str, context: Context) -> None:
+        """The effect and the outcome of an open creation; may be done again after a crash."""
+        path = self._core.store.volume(name)
+        try:
+            with step("volume.create"):
+                path.parent.mkdir(mode=0o701, exist_ok=True)
+                path.mkdir(mode=0o755, exist_ok=True)
+                fsync_folder(str(path.parent))
+                fsync_folder(str(path.parent.parent))
+        except OSError as error:
+            self._core.recorder.record("volume", name, VolumeCreateFailed(name, str(error)), context)
+            raise
+        self._core.recorder.record("volume", name, VolumeCreated(name), context)
+
+    def list(self) -> list[VolumeView]:
+        """All volumes, oldest first."""
+        return [self._view(volume) for volume in self._core.log.all("volume") if volume.status == "present"]
+
+    def get(self, name: str) -> VolumeView:
+        """Raises NotFound."""
+        state = self._core.log.get("volume", name)
+        if state is None:
+            raise NotFound(f"get {name}: no such volume")
+        return self._view(state)
+
+    def _view(self, state: Volume) -> VolumeView:
+        users = tuple(self._core.log.containers_of_volume(state.id))
+        return VolumeView(state, self._core.store.volume(state.id), users)
+
+    def remove(self, name: str, *, force: bool = False, context: Context) -> None:
+        """Raises Conflict while a container mounts it, NotFound unless ``force``."""
+        with self._core.recorder.exclusive(f"volume/{name}"):
+            command = RemoveVolume(tuple(self._core.log.containers_of_volume(name)))
+            try:
+                intent = self._core.recorder.decide("volume", name, command, context)[-1]
+            except NotFound:
+                if force:
+                    return
+                raise NotFound(f"get {name}: no such volume") from None
+            self.finish_removal(name, caused_by(context, intent))
+
+    def finish_removal(self, name: str, context: Context) -> None:
+        """The effect and the outcome of an open removal; may be done again after a crash."""
+        folder = self._core.store.volume(name).parent
+        try:
+            with step("volume.remove"):
+                if folder.exists():
+                    self._delete(folder)
+        except (OSError, EngineError) as error:
+            self._core.recorder.record("volume", name, VolumeRemoveFailed(name, str(error)), context)
+            raise
+        self._core.recorder.record("volume", name, VolumeRemoved(name), context)
+
+    def _delete(self, folder: os.PathLike[str]) -> None:
+        with os.scandir(os.path.join(folder, "_data")) as entries:
+            empty = next(entries, None) is None
+        if empty:
+            shutil.rmtree(folder)
+        else:
+            self._core.runtime.run_job("tree.remove", {"path": str(folder)})
+
+    def prune(self, labels: Collection[str], every: bool, context: Context) -> tuple[list[str], int]:
+        """Remove what no container mounts: anonymous ones, or ``every``. Answers with names and bytes."""
+        removed, freed = [], 0
+        for view in self.list():
+            pairs = {f"{key}={value}" for key, value in view.state.labels.items()} | set(view.state.labels)
+            if view.users or not (every or view.state.anonymous) or not set(labels) <= pairs:
+                continue
+            size = tree_size_bytes(view.mountpoint)
+            try:
+                self.remove(view.state.id, context=context)
+            except (Conflict, NotFound):
+                continue  # somebody was quicker
+            removed.append(view.state.id)
+            freed += size
+        return removed, freed

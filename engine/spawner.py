@@ -1,0 +1,15 @@
+"""The composition root of the half that touches the kernel: what the spawner's workers can be asked to do.
+
+Executed by the supervisor from a sealed copy of the interpreter; single-threaded, and it never imports the log.
+"""
+
+from __future__ import annotations
+
+from engine.images import jobs as image_jobs
+from engine.runtime import sweep
+from engine.runtime.spawner import main
+
+JOBS = {**image_jobs.JOBS, **sweep.JOBS}
+
+if __name__ == "__main__":
+    main(JOBS)
