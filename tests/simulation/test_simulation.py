@@ -1,0 +1,173 @@
+"""A thousand random commands with crashes between them; at the end the log, its projections and the kernel agree."""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from engine.daemon import Engine, compose, recover
+from engine.domain.errors import EngineError
+from engine.eventlog.log import Context, EventLog
+from engine.services.ports import Store
+from tests.simulation.fakes import Crash, FakeRuntime, SeededClock, SeededRandomness
+
+CONTEXT = Context({"door": "simulation", "uid": 0}, "request", "request:simulation")
+
+
+class World:
+    """A host with an engine on it: the engine can die, the host can reboot, the disk and the kernel stay."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.clock = SeededClock(self.dice)
+        self.runtime = FakeRuntime(self.dice, self.clock)
+        self.store = Store(root)
+        self.store.make()
+        self.boot = 0
+        self.crashes = 0
+        self.engine = self._start(rebooted=False)
+
+    def _start(self, rebooted: bool) -> Engine:
+        log = EventLog(self.store.root / "docket.db", clock=self.clock.now_us, boot_id=f"boot-{self.boot}")
+        engine = compose(
+            log, self.runtime, self.store, self.store.root / "run", self.clock, SeededRandomness(self.dice)
+        )
+        self.runtime.on_message = engine.monitor.handle
+        self.runtime.connected = True
+        recover(engine, rebooted)
+        return engine
+
+    def restart(self, *, reboot: bool = False) -> None:
+        """The engine's process ends anywhere; a new one starts on what is left."""
+        self.runtime.connected = False
+        self.runtime.settle()
+        self.engine.core.log.close()
+        if reboot:
+            self.runtime.reboot()
+            self.boot += 1
+        probability, self.runtime.crash_probability = self.runtime.crash_probability, 0.0
+        self.engine = self._start(rebooted=reboot)
+        self.runtime.settle()
+        self.runtime.crash_probability = probability
+
+    def container(self) -> str:
+        """Some container's id, or one that does not exist."""
+        known = [container.id for container in self.engine.core.log.all("container")]
+        return self.dice.choice(known) if known else "missing"
+
+    def act(self) -> None:
+        """One random command or accident."""
+        action: Callable[[World], Any] = self.dice.choice(ACTIONS)
+        try:
+            action(self)
+        except (EngineError, OSError):
+            pass  # refused: the machines say when, and the state must be as before
+        except Crash:
+            self.crashes += 1
+            self.restart()
+        self.runtime.settle()
+
+
+def _import(world: World) -> None:
+    stream = io.BytesIO(world.dice.randbytes(8))
+    world.engine.services.images.import_(
+        stream, reference=world.dice.choice(("base", "other", None)), changes=['CMD ["sh"]'], message="",
+        platform=None, source="-", context=CONTEXT,
+    )  # fmt: skip
+
+
+def _create(world: World) -> None:
+    name = world.dice.choice((None, "web", "db", "job"))
+    binds = world.dice.choice(([], ["data:/data"], ["/scratch"]))
+    body = {
+        "Image": world.dice.choice(("base", "other")),
+        "HostConfig": {"Binds": binds, "AutoRemove": world.dice.random() < 0.3, "NetworkMode": "none"},
+    }
+    world.engine.services.containers.create(body, name, CONTEXT)
+
+
+def _exec(world: World) -> None:
+    execs = world.engine.services.execs
+    execs.start(execs.create(world.container(), {"Cmd": ["true"]}, CONTEXT), None, CONTEXT)
+
+
+def _accident(world: World) -> None:
+    """Something ends by itself: a container, an exec, a shim."""
+    alive = [key for key, container in world.runtime.containers.items() if container.alive]
+    if not alive:
+        return
+    chosen = world.dice.choice(sorted(alive))
+    container = world.runtime.containers[chosen]
+    match world.dice.randrange(4):
+        case 0:
+            world.runtime.lose_shim(chosen)
+        case 1 if container.execs:
+            world.runtime.end_exec(chosen, world.dice.choice(sorted(container.execs)), 3)
+        case 2:
+            world.runtime.on_message(chosen, {"type": "oom", "kills": 1})
+        case _:
+            world.runtime.end(chosen, world.dice.choice((0, 1, 143)))
+
+
+ACTIONS: list[Callable[[World], Any]] = [
+    _import, _create, _create, _exec, _accident, _accident,
+    lambda world: world.engine.services.lifecycle.start(world.container(), CONTEXT),
+    lambda world: world.engine.services.lifecycle.start(world.container(), CONTEXT),
+    lambda world: world.engine.services.lifecycle.start(world.container(), CONTEXT),
+    lambda world: world.engine.services.lifecycle.stop(world.container(), 0, None, CONTEXT),
+    lambda world: world.engine.services.lifecycle.restart(world.container(), 0, None, CONTEXT),
+    lambda world: world.engine.services.lifecycle.kill(world.container(), "USR1", CONTEXT),
+    lambda world: world.engine.services.lifecycle.kill(world.container(), "KILL", CONTEXT),
+    lambda world: world.engine.services.lifecycle.pause(world.container(), CONTEXT),
+    lambda world: world.engine.services.lifecycle.unpause(world.container(), CONTEXT),
+    lambda world: world.engine.services.containers.rename(world.container(), "renamed", CONTEXT),
+    lambda world: world.engine.services.lifecycle.remove(world.container(), context=CONTEXT),
+    lambda world: world.engine.services.lifecycle.remove(world.container(), force=True, volumes=True, context=CONTEXT),
+    lambda world: world.engine.services.volumes.create({"Name": "data"}, CONTEXT),
+    lambda world: world.engine.services.volumes.remove("data", context=CONTEXT),
+    lambda world: world.engine.services.volumes.prune([], True, CONTEXT),
+    lambda world: world.engine.services.images.tag("base", "other", CONTEXT),
+    lambda world: world.engine.services.images.remove("other", context=CONTEXT),
+    lambda world: world.engine.services.images.remove("base", force=True, context=CONTEXT),
+    lambda world: world.engine.services.images.prune(True, [], CONTEXT),
+    lambda world: world.restart(),
+    lambda world: world.restart(reboot=True),
+]  # fmt: skip
+
+
+def check(world: World) -> None:
+    """After a recovery: no intent is open, log and kernel agree, files are there for what exists and nothing else."""
+    log, store = world.engine.core.log, world.store
+    for noun in ("container", "exec", "image", "layer", "volume"):
+        for state in log.all(noun):
+            assert state.intents == (), f"{noun} {state.id} has open intents {state.intents}"
+    alive = {key for key, container in world.runtime.containers.items() if container.alive}
+    assert {container.id for container in log.all("container") if container.alive} == alive
+    known = {container.id for container in log.all("container")}
+    assert {path.name for path in store.containers.iterdir()} <= known
+    stored = {store.layer(layer.id).name for layer in log.all("layer") if layer.status == "stored"}
+    assert {path.name for path in store.layers.iterdir()} == stored
+    assert {path.name for path in store.volumes.iterdir()} == {volume.id for volume in log.all("volume")}
+    for image in log.all("image"):
+        assert {store.layer(chain_id).name for chain_id in image.chain_ids} <= stored
+    report = log.verify()
+    assert report.problems == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_thousand_commands_with_crashes_between_them(tmp_path: Path, seed: int) -> None:
+    world = World(tmp_path, seed)
+    world.runtime.crash_probability = 0.03
+    for _ in range(1000):
+        world.act()
+    world.restart()
+    check(world)
+    assert world.crashes > 10
+    before = {noun: world.engine.core.log.all(noun) for noun in ("container", "exec", "image", "layer", "volume")}
+    world.engine.core.log.rebuild()
+    assert {noun: world.engine.core.log.all(noun) for noun in before} == before
+    world.engine.core.log.close()
