@@ -110,13 +110,15 @@ class ContainerOomKilled(Event):
 
 @dataclass(frozen=True, slots=True)
 class ContainerStopping(Event):
-    """Intent: ``signal`` is sent, and SIGKILL after ``timeout_s`` seconds (-1: never). ContainerExited closes it."""
+    """Intent: ``signal`` is sent, and SIGKILL after ``timeout_s`` seconds (-1: never). ContainerExited closes it.
+    ``restarting``: a start follows at once, so that ``--rm`` does not remove the container in between."""
 
     TYPE: ClassVar[str] = "container.stopping"
     OPENS: ClassVar[str] = "stop"
     container_id: str
     signal: int
     timeout_s: int
+    restarting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +314,7 @@ class Container:
     stop_signal: int = 0
     stop_timeout_s: int = 0
     stopped_by_user: bool = False
+    restarting: bool = False
     remove_volumes: bool = False
 
     @property
@@ -350,10 +353,10 @@ def _facts(state: Container, event: Event) -> dict[str, Any]:
         case ContainerStarted(pid=pid, started_at_us=started):
             return {
                 "pid": pid, "started_at_us": started, "finished_at_us": 0, "exit_code": 0, "oom_killed": False,
-                "error": "", "stopped_by_user": False, "resting": None,
+                "error": "", "stopped_by_user": False, "restarting": False, "resting": None,
             }  # fmt: skip
         case ContainerStartFailed(reason=reason, exit_code=exit_code):
-            return {"error": reason, "exit_code": exit_code, "resting": None}
+            return {"error": reason, "exit_code": exit_code, "restarting": False, "resting": None}
         case ContainerExited():
             return {
                 "pid": 0, "exit_code": event.exit_code, "finished_at_us": event.finished_at_us,
@@ -361,10 +364,13 @@ def _facts(state: Container, event: Event) -> dict[str, Any]:
             }  # fmt: skip
         case ContainerOomKilled():
             return {"oom_killed": True}
-        case ContainerStopping(signal=signal, timeout_s=timeout_s):
-            return {"stop_signal": signal, "stop_timeout_s": timeout_s, "stopped_by_user": True}
+        case ContainerStopping():
+            return {
+                "stop_signal": event.signal, "stop_timeout_s": event.timeout_s, "stopped_by_user": True,
+                "restarting": event.restarting,
+            }  # fmt: skip
         case ContainerStopFailed():
-            return {"stopped_by_user": False}
+            return {"stopped_by_user": False, "restarting": False}
         case ContainerRenamed(name=name):
             return {"name": name}
         case ContainerRemoving(remove_volumes=remove_volumes):
@@ -403,6 +409,7 @@ class StartContainer:
 class StopContainer:
     signal: int
     timeout_s: int
+    restarting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,7 +462,7 @@ def _decide_stop(state: Container, command: StopContainer) -> list[Event]:
         raise Conflict(f"container {state.id} is starting: wait until it runs")
     if not state.alive:
         raise NotModified(f"container {state.id} is already stopped")
-    return [ContainerStopping(state.id, command.signal, command.timeout_s)]
+    return [ContainerStopping(state.id, command.signal, command.timeout_s, command.restarting)]
 
 
 def _decide_kill(state: Container, command: KillContainer) -> list[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import ExitStack
 from typing import Any, Iterator, Mapping
@@ -184,6 +185,11 @@ class Containers:
         """The clients that attached before the start."""
         with self._guard:
             return self._waiting.pop(container_id, [])
+
+    def drop_waiting(self, container_id: str) -> None:
+        """Their wait is over: the container will not start."""
+        for attachment in self.take_waiting(container_id):
+            os.close(attachment.fd)
 
     def resize(self, reference: str, rows: int, cols: int) -> None:
         """Raises Conflict where nothing runs."""

@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any, Mapping
 
+from engine.domain.container import Container
 from engine.domain.errors import EngineError, InvalidArgument, NotFound, NotSupported, describe
 from engine.domain.exec import CreateExec, Exec, ExecCreated, ExecStarted, ExecStartFailed, StartExec
 from engine.eventlog.log import Context, Document
@@ -49,31 +50,35 @@ class Execs:
 
     def start(self, exec_id: str, attachment: Attachment | None, context: Context) -> None:
         """Run it; the attachment's descriptor is passed on. Raises NotFound, Conflict or LaunchFailed."""
-        try:
-            with self._core.recorder.exclusive(f"exec/{exec_id}"):
-                self._start(exec_id, attachment, context)
-        except BaseException:
-            if attachment is not None:
-                _close_quietly(attachment.fd)
-            raise
+        with self._core.recorder.exclusive(f"exec/{exec_id}"):
+            try:
+                state = self._get(exec_id)
+                container = resolve_container(self._core.log, state.container_id)
+                plan = self._plan(state, container)
+                intent = self._core.recorder.decide("exec", state.id, StartExec(), context)[-1]
+            except BaseException:
+                if attachment is not None:
+                    os.close(attachment.fd)
+                raise
+            self._launch(state.id, container.id, plan, attachment, caused_by(context, intent))
 
-    def _start(self, exec_id: str, attachment: Attachment | None, context: Context) -> None:
-        state = self._get(exec_id)
-        container = resolve_container(self._core.log, state.container_id)
+    def _plan(self, state: Exec, container: Container) -> dict[str, Any]:
         settings = parse_document(self._core.log.document(container.config_digest))
         body = parse_document(self._core.log.document(state.config_digest))
         config, host = settings["Config"], settings["HostConfig"]
-        plan = build_exec_plan(exec_id, body, config, host, config["Hostname"] or container.id[:12])
-        intent = self._core.recorder.decide("exec", exec_id, StartExec(), context)[-1]
-        outcome = caused_by(context, intent)
+        return build_exec_plan(state.id, body, config, host, config["Hostname"] or container.id[:12])
+
+    def _launch(
+        self, exec_id: str, container_id: str, plan: dict[str, Any], attachment: Attachment | None, outcome: Context
+    ) -> None:
         try:
-            launched = self._core.runtime.exec(container.id, plan, attachment)
+            launched = self._core.runtime.exec(container_id, plan, attachment)
         except (OSError, EngineError) as error:
             step, exit_code = getattr(error, "step", ""), error.exit_code if isinstance(error, LaunchFailed) else 128
-            failed = ExecStartFailed(exec_id, container.id, step, describe(error), exit_code)
+            failed = ExecStartFailed(exec_id, container_id, step, describe(error), exit_code)
             self._core.recorder.record("exec", exec_id, failed, outcome)
             raise
-        started = ExecStarted(exec_id, container.id, launched["pid"], launched["started_at_us"])
+        started = ExecStarted(exec_id, container_id, launched["pid"], launched["started_at_us"])
         self._core.recorder.record("exec", exec_id, started, outcome)
 
     def get(self, exec_id: str) -> ExecView:
@@ -94,11 +99,3 @@ class Execs:
         """The terminal's size in characters."""
         state = self._get(exec_id)
         self._core.runtime.resize(state.container_id, state.id, rows, cols)
-
-
-def _close_quietly(fd: int) -> None:
-    """Close what may have been passed on and closed already by a start that failed late."""
-    try:
-        os.close(fd)
-    except OSError:
-        pass

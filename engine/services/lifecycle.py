@@ -75,6 +75,7 @@ class Lifecycle:
                 failure = error
                 failed = ContainerStartFailed(container.id, getattr(error, "step", ""), describe(error), 128)
             self._core.recorder.record("container", container.id, failed, outcome)
+            self._containers.drop_waiting(container.id)
             if container.auto_remove:
                 self._remove(container, True, outcome)
         raise failure
@@ -95,13 +96,16 @@ class Lifecycle:
 
     # --- stop and kill ---
 
-    def stop(self, reference: str, timeout_s: int | None, signal: str | None, context: Context) -> None:
+    def stop(
+        self, reference: str, timeout_s: int | None, signal: str | None, context: Context, *, restarting: bool = False
+    ) -> None:
         """The stop signal, then SIGKILL after ``timeout_s`` seconds (None: the container's own, -1: never)."""
         container = resolve_container(self._core.log, reference)
         number, patience = self._stop_settings(container, timeout_s, signal)
         with Waiter(self._core.log, self._core.clock, container.id, "not-running") as waiter:
             with self._core.recorder.exclusive(f"container/{container.id}"):
-                intent = self._core.recorder.decide("container", container.id, StopContainer(number, patience), context)
+                command = StopContainer(number, patience, restarting)
+                intent = self._core.recorder.decide("container", container.id, command, context)
                 if intent:
                     context = caused_by(context, intent[-1])
                     self._send(container.id, number)
@@ -165,7 +169,7 @@ class Lifecycle:
         """Stop where it runs, then start: one correlation joins both."""
         container = resolve_container(self._core.log, reference)
         try:
-            self.stop(container.id, timeout_s, signal, context)
+            self.stop(container.id, timeout_s, signal, context, restarting=True)
         except NotModified:
             pass  # it was not running: a restart starts it all the same
         self.start(container.id, context)
@@ -205,18 +209,20 @@ class Lifecycle:
     def remove(self, reference: str, *, force: bool = False, volumes: bool = False, context: Context) -> None:
         """Raises Conflict where it runs and ``force`` is not given."""
         container = resolve_container(self._core.log, reference)
-        if force and container.alive:
+        while True:
+            with self._core.recorder.exclusive(f"container/{container.id}"):
+                current = self._core.log.get("container", container.id)
+                if current is None:
+                    if container.auto_remove:
+                        return  # the engine was quicker
+                    raise NotFound(f"No such container: {reference}")
+                if not (force and current.alive):
+                    self._remove(current, volumes, context)
+                    return
             try:
                 self.kill(container.id, "SIGKILL", context)
             except Conflict:
-                pass  # it ended by itself meanwhile
-        with self._core.recorder.exclusive(f"container/{container.id}"):
-            current = self._core.log.get("container", container.id)
-            if current is None:
-                if container.auto_remove:
-                    return  # the engine was quicker
-                raise NotFound(f"No such container: {reference}")
-            self._remove(current, volumes, context)
+                continue  # it ended by itself meanwhile
 
     def _remove(self, container: Container, volumes: bool, context: Context) -> None:
         intent = self._core.recorder.decide("container", container.id, RemoveContainer(volumes), context)[-1]
@@ -224,8 +230,7 @@ class Lifecycle:
 
     def finish_removal(self, container: Container, volumes: bool, context: Context) -> None:
         """The effect and the outcome of an open removal; may be done again after a crash."""
-        for attachment in self._containers.take_waiting(container.id):
-            os.close(attachment.fd)
+        self._containers.drop_waiting(container.id)
         try:
             self._delete_folder(self._core.store.container(container.id))
         except (OSError, EngineError) as error:

@@ -47,7 +47,7 @@ class Monitor:
             recorded = self._core.recorder.record("container", container_id, event, context)
             self.end_execs(container_id, event.cause if event.cause != "exit" else "container exited", context)
         state = self._core.log.get("container", container_id)
-        if recorded is not None and state is not None and state.auto_remove:
+        if recorded is not None and state is not None and state.auto_remove and not state.restarting:
             self._auto_remove(container_id, recorded.seq, context.correlation)
 
     def lost(self, container_id: str, cause: str, reason: str) -> None:
