@@ -13,7 +13,7 @@ from engine.daemon import Engine, compose, recover
 from engine.domain.errors import EngineError
 from engine.eventlog.log import Context, EventLog
 from engine.services.ports import Store
-from tests.simulation.fakes import Crash, FakeRuntime, SeededClock, SeededRandomness
+from simulation.fakes import Crash, FakeRuntime, SeededClock, SeededRandomness
 
 CONTEXT = Context({"door": "simulation", "uid": 0}, "request", "request:simulation")
 
