@@ -1,0 +1,17 @@
+"""Control groups, version 1, version 2 and the hybrid of both (cgroups(7), the kernel's cgroup-v1 and cgroup-v2.rst).
+
+Vocabulary: a *tree* is one mounted cgroup file system, a *controller* limits or counts one resource and is bound to
+one tree, a *cgroup* is a folder of the same path in every tree. Limits come as the OCI runtime specification's
+``linux.resources``. One module a controller: ``apply_v1`` and ``apply_v2`` write to a folder and return warnings,
+``LIMITS_*`` name the files that are the evidence, ``stats_*`` read counters.
+
+    detect() -> Hierarchy          which trees this machine has
+    Cgroup("docket/<id>")          create, apply, join, freeze, thaw, kill, remove, read_limits, stats, oom_*
+
+Imported by the runtime's shim, so it stays light; imports the kernel package alone.
+"""
+
+from engine.kernel.cgroups.cgroup import Cgroup
+from engine.kernel.cgroups.hierarchy import Hierarchy, detect, parse_mountinfo
+
+__all__ = ["Cgroup", "Hierarchy", "detect", "parse_mountinfo"]
