@@ -1,0 +1,244 @@
+"""Records of the log as Docker's events.
+
+One record may be several of Docker's events (the end of a stopped container is ``die`` and ``stop``) or none (intents).
+Docker's events carry the container's name, image and labels, which most records don't repeat: the translator folds
+each container's stream alongside, from its beginning, so that an event of last week is told with the name of last week.
+Our own facts ride as extra attributes: ``docket.seq`` and ``docket.who``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Iterator, Mapping
+
+from engine.api.filters import Filters
+from engine.api.views.images import familiar
+from engine.domain import container as containers
+from engine.domain import exec as execs
+from engine.domain import image as images
+from engine.domain import volume as volumes
+from engine.domain.machine import Event
+
+FILTERS = frozenset(
+    {"config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret",
+     "service", "type", "volume"}
+)  # fmt: skip
+
+REMEMBERED = 1000
+"""How many containers a follower keeps folded; others are folded anew when they come up."""
+
+
+@dataclass(slots=True)
+class _Story:
+    """A container folded up to ``version``, with what its stream alone doesn't say."""
+
+    state: containers.Container | None = None
+    version: int = 0
+    stopping: str = ""
+    """The correlation of the request that last stopped it: a start under the same one is a restart."""
+    exec_commands: dict[str, str] = field(default_factory=dict)
+
+    def fold(self, record: Any) -> None:
+        if record.stream.startswith("container/"):
+            self.state = containers.evolve(self.state, record.event)
+            self.version = record.version
+            if isinstance(record.event, containers.ContainerStopping):
+                self.stopping = record.correlation
+        elif isinstance(record.event, execs.ExecCreated):
+            self.exec_commands[record.event.exec_id] = " ".join(record.event.command)
+
+
+class Translator:
+    """Translates records in the order of the log. ``services.audit.trail`` gives a container's past."""
+
+    def __init__(self, services: Any) -> None:
+        self._services = services
+        self._stories: OrderedDict[str, _Story] = OrderedDict()
+
+    def translate(self, record: Any) -> Iterator[dict[str, Any]]:
+        """Docker's events for one record, without regard to filters."""
+        event: Event = record.event
+        noun, _, object_id = record.stream.partition("/")
+        if noun == "container":
+            yield from self._container(record, object_id, event)
+        elif noun == "exec":
+            yield from self._exec(record, event)
+        elif noun == "image":
+            yield from _image(record, object_id, event)
+        elif noun == "volume":
+            yield from _volume(record, object_id, event)
+
+    def _story(self, container_id: str, before: Any) -> _Story:
+        """The container as it was just before a record."""
+        story = self._stories.get(container_id)
+        if story is None or (before.stream.startswith("container/") and story.version != before.version - 1):
+            story = _Story()
+            if before.version > 1 or not before.stream.startswith("container/"):
+                for record in self._services.audit.trail("container", container_id):
+                    if record.seq < before.seq:
+                        story.fold(record)
+            self._stories[container_id] = story
+            if len(self._stories) > REMEMBERED:
+                self._stories.popitem(last=False)
+        self._stories.move_to_end(container_id)
+        return story
+
+    def _container(self, record: Any, container_id: str, event: Event) -> Iterator[dict[str, Any]]:
+        story = self._story(container_id, record)
+        was_stopping = story.state is not None and "stop" in story.state.intents
+        is_restart = bool(story.stopping) and story.stopping == record.correlation
+        story.fold(record)
+        state = story.state
+        assert state is not None
+        for action, attributes in _container_actions(event, was_stopping=was_stopping, is_restart=is_restart):
+            yield _container_event(record, state, action, attributes)
+        if isinstance(event, containers.ContainerStarted | containers.ContainerExited):
+            action = "mount" if isinstance(event, containers.ContainerStarted) else "unmount"
+            for name in state.volumes:
+                yield _event(record, "volume", action, name, {"container": container_id, "driver": "local"})
+        if isinstance(event, containers.ContainerRemoved):
+            del self._stories[container_id]
+
+    def _exec(self, record: Any, event: Any) -> Iterator[dict[str, Any]]:
+        story = self._story(event.container_id, record)
+        story.fold(record)
+        if story.state is None:
+            return  # the container's own stream is not there: a log that was cut
+        command = story.exec_commands.get(event.exec_id, "")
+        attributes = {"execID": event.exec_id}
+        match event:
+            case execs.ExecCreated():
+                action = f"exec_create: {command}"
+            case execs.ExecStarted():
+                action = f"exec_start: {command}"
+            case execs.ExecExited(exit_code=exit_code):
+                action = "exec_die"
+                attributes["exitCode"] = str(exit_code)
+                story.exec_commands.pop(event.exec_id, None)
+            case _:
+                return
+        yield _container_event(record, story.state, action, attributes)
+
+
+def _container_actions(
+    event: Event, *, was_stopping: bool, is_restart: bool
+) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Docker's actions for an event of a container, each with its own attributes."""
+    match event:
+        case containers.ContainerCreated():
+            yield "create", {}
+        case containers.ContainerStarted():
+            yield "start", {}
+            if is_restart:
+                yield "restart", {}
+        case containers.ContainerExited(exit_code=exit_code):
+            yield "die", {"exitCode": str(exit_code)}
+            if was_stopping:
+                yield "stop", {}
+        case containers.ContainerStopping(signal=signal) | containers.ContainerKilled(signal=signal):
+            yield "kill", {"signal": str(signal)}
+        case containers.ContainerOomKilled():
+            yield "oom", {}
+        case containers.ContainerPaused():
+            yield "pause", {}
+        case containers.ContainerUnpaused():
+            yield "unpause", {}
+        case containers.ContainerRenamed(old_name=old_name):
+            yield "rename", {"oldName": f"/{old_name}"}
+        case containers.ContainerRemoved():
+            yield "destroy", {}
+
+
+def _image(record: Any, image_id: str, event: Event) -> Iterator[dict[str, Any]]:
+    match event:
+        case images.ImageCreated(origin=origin):
+            yield _event(record, "image", origin, image_id, {"name": image_id})
+        case images.ImageTagged(reference=reference):
+            yield _event(record, "image", "tag", image_id, {"name": familiar(reference)})
+        case images.ImageUntagged(moved_to=""):
+            yield _event(record, "image", "untag", image_id, {"name": image_id})
+        case images.ImageRemoved():
+            yield _event(record, "image", "delete", image_id, {"name": image_id})
+
+
+def _volume(record: Any, name: str, event: Event) -> Iterator[dict[str, Any]]:
+    match event:
+        case volumes.VolumeCreated():
+            yield _event(record, "volume", "create", name, {"driver": "local"})
+        case volumes.VolumeRemoved():
+            yield _event(record, "volume", "destroy", name, {"driver": "local"})
+
+
+def _container_event(
+    record: Any, state: containers.Container, action: str, attributes: Mapping[str, str]
+) -> dict[str, Any]:
+    # labels come first: what a container says of itself can't overwrite what the engine says of it
+    merged = {**state.labels, "image": state.image, "name": state.name, **attributes}
+    return _event(record, "container", action, state.id, merged, origin=state.image)
+
+
+def _event(
+    record: Any, kind: str, action: str, object_id: str, attributes: Mapping[str, str], *, origin: str = ""
+) -> dict[str, Any]:
+    """Docker's envelope, with the three fields that came before Type and Action where Docker still sends them."""
+    legacy: dict[str, Any] = {"status": action, "id": object_id} if kind in ("container", "image") else {}
+    if origin:
+        legacy["from"] = origin
+    return {
+        **legacy,
+        "Type": kind,
+        "Action": action,
+        "Actor": {"ID": object_id, "Attributes": {**attributes, "docket.seq": str(record.seq), "docket.who": _who(record)}},
+        "scope": "local",
+        "time": record.time_us // 1_000_000,
+        "timeNano": record.time_us * 1000,
+    }  # fmt: skip
+
+
+def _who(record: Any) -> str:
+    """The actor in one line: the door, and for people and programs their uid and pid."""
+    actor = record.actor
+    words = [str(actor.get("door", ""))]
+    words += [f"{name}={actor[name]}" for name in ("uid", "pid", "program") if name in actor]
+    return " ".join(words)
+
+
+def matches(event: Mapping[str, Any], filters: Filters) -> bool:
+    """Docker's filters on events."""
+    kind, action, actor = event["Type"], event["Action"], event["Actor"]
+    attributes = actor["Attributes"]
+    return (
+        filters.allows("type", kind)
+        and filters.allows("event", action, action.partition(":")[0])
+        and filters.allows("scope", event["scope"])
+        and filters.allows_labels(attributes)
+        and _matches_image(filters, kind, actor)
+        and all(
+            _matches_object(filters, name, kind, actor)
+            for name in ("container", "volume", "network", "daemon", "plugin", "service", "node", "secret", "config")
+        )
+    )
+
+
+def _matches_object(filters: Filters, name: str, kind: str, actor: Mapping[str, Any]) -> bool:
+    if name not in filters:
+        return True
+    own_name = actor["Attributes"].get("name", "")
+    return kind == name and any(
+        value.removeprefix("/") == own_name or actor["ID"].startswith(value) for value in filters.get(name) if value
+    )
+
+
+def _matches_image(filters: Filters, kind: str, actor: Mapping[str, Any]) -> bool:
+    """An image's name without its tag matches too; a container's events match by the image it was made from."""
+    if "image" not in filters:
+        return True
+    name = actor["Attributes"].get("name" if kind == "image" else "image", "")
+    candidates = [name, _without_tag(name)] + ([actor["ID"]] if kind == "image" else [])
+    return filters.allows("image", *filter(None, candidates))
+
+
+def _without_tag(name: str) -> str:
+    head, slash, last = name.rpartition("/")
+    return head + slash + last.partition(":")[0]

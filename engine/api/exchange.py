@@ -1,0 +1,250 @@
+"""What a handler gets and what it may answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Iterable, Mapping, Protocol
+from urllib.parse import parse_qsl
+
+from engine.api.wire import Body, Head
+from engine.domain.errors import InvalidArgument
+
+JSON = "application/json"
+RAW_STREAM = "application/vnd.docker.raw-stream"
+MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
+
+JSON_BODY_BYTES = 4 * 1024 * 1024
+JSON_BODY_S = 60.0
+JSON_DEPTH = 64
+QUERY_FIELDS = 200
+
+
+class Request:
+    """One request. ``params`` are the variable parts of its path; ``version`` is the API's that the client speaks."""
+
+    __slots__ = ("method", "path", "headers", "body", "version", "params", "_query_text", "_query", "_exchange")
+
+    def __init__(self, head: Head, body: Body, exchange: Exchange) -> None:
+        self.method = head.method
+        self.path = head.path
+        self.headers = head.headers
+        self.body = body
+        self.version: tuple[int, int] = (0, 0)
+        self.params: tuple[str, ...] = ()
+        self._query_text = head.query
+        self._query: dict[str, list[str]] | None = None
+        self._exchange = exchange
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        if self._query is None:
+            self._query = {}
+            try:
+                pairs = parse_qsl(self._query_text, keep_blank_values=True, max_num_fields=QUERY_FIELDS, errors="strict")
+            except ValueError as error:
+                raise InvalidArgument("the request's query is malformed") from error
+            for name, value in pairs:
+                if "\0" in value:
+                    raise InvalidArgument(f'parameter "{name}" holds a NUL character')
+                self._query.setdefault(name, []).append(value)
+        return self._query
+
+    def text(self, name: str, default: str = "") -> str:
+        values = self.query.get(name)
+        return values[0] if values else default
+
+    def texts(self, name: str) -> list[str]:
+        return self.query.get(name, [])
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Docker's reading of a boolean: everything but these words is true."""
+        values = self.query.get(name)
+        if not values:
+            return default
+        return values[0].strip().lower() not in ("", "0", "no", "false", "none")
+
+    def number(self, name: str, default: int | None = None) -> int | None:
+        value = self.text(name)
+        if not value:
+            return default
+        try:
+            return int(value)
+        except ValueError as error:
+            raise InvalidArgument(f'invalid value "{value}" for {name}: not a whole number') from error
+
+    def json(self, *, required: bool = True) -> dict[str, Any]:
+        """The body as a JSON object; {} where there is none and none is required. Raises InvalidArgument."""
+        raw = read_limited(self.body)
+        if not raw.strip():
+            if required:
+                raise InvalidArgument("invalid JSON: got EOF while reading request body")
+            return {}
+        content_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != JSON:
+            raise InvalidArgument(f"unsupported Content-Type header ({content_type}): must be '{JSON}'")
+        return parse_json_object(raw)
+
+    @property
+    def context(self) -> Any:
+        """Who asks, and under which correlation: made for requests that change something."""
+        return self._exchange.context()
+
+    @property
+    def departed(self) -> threading.Event:
+        """Set when the client leaves or the server stops. Asked for once, the connection is watched."""
+        return self._exchange.departed()
+
+    @property
+    def now_us(self) -> int:
+        return self._exchange.now_us()
+
+    def attachment(self, fd: int, **settings: Any) -> Any:
+        """What services take over a hijacked connection with."""
+        return self._exchange.attachment(fd, settings)
+
+    @property
+    def upgrades(self) -> bool:
+        return bool(self.headers.get("upgrade"))
+
+
+class Exchange(Protocol):
+    """What a connection lends to its request."""
+
+    def context(self) -> Any: ...
+
+    def departed(self) -> threading.Event: ...
+
+    def now_us(self) -> int: ...
+
+    def attachment(self, fd: int, settings: Mapping[str, Any]) -> Any: ...
+
+
+@dataclass(slots=True)
+class Reply:
+    """A whole answer, written in one piece."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Stream:
+    """An answer whose head leaves at once and whose bytes follow as ``chunks`` gives them."""
+
+    chunks: Iterable[bytes]
+    content_type: str = JSON
+    status: int = 200
+
+
+@dataclass(slots=True)
+class Hijack:
+    """The connection is handed over after the head. ``take`` gets the server's end of it (a socket descriptor of its
+    own, which it must see to be closed) and the bytes that were read ahead; an error it raises is written to the
+    client as Docker does, framed on standard error where the stream is ``framed``."""
+
+    take: Callable[[int, bytes], None]
+    framed: bool
+    content_type: str
+
+
+Answer = Reply | Stream | Hijack
+
+NO_CONTENT = Reply(204)
+OK = Reply(200)
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON and a line feed, as Docker ends every document."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def reply(value: Any, status: int = 200) -> Reply:
+    return Reply(status, encode(value), JSON)
+
+
+def frame(stream: str, data: bytes) -> bytes:
+    """Docker's multiplex header: stream number, three zeros, length in network order, then the bytes."""
+    return (b"\x02" if stream == "stderr" else b"\x01") + b"\0\0\0" + len(data).to_bytes(4, "big") + data
+
+
+def stream_type(request: Request, *, framed: bool) -> str:
+    """Clients before 1.42 know only one name for both forms."""
+    return MULTIPLEXED_STREAM if framed and request.version >= (1, 42) else RAW_STREAM
+
+
+def read_limited(body: Body) -> bytes:
+    """A small body whole. Raises InvalidArgument where it is larger than a document may be."""
+    body.deadline = time.monotonic() + JSON_BODY_S
+    if (body.length or 0) > JSON_BODY_BYTES:
+        raise InvalidArgument(f"the request's body is larger than {JSON_BODY_BYTES} bytes")
+    if body.finished:
+        return b""
+    whole = bytearray()
+    while chunk := body.read(65536):
+        whole += chunk
+        if len(whole) > JSON_BODY_BYTES:
+            raise InvalidArgument(f"the request's body is larger than {JSON_BODY_BYTES} bytes")
+    return bytes(whole)
+
+
+def parse_json(raw: bytes | str) -> Any:
+    """Parse JSON of bounded depth, without NUL characters and lone surrogates, which no path, argument or
+    environment can hold. Raises InvalidArgument."""
+    try:
+        text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
+        if text.count("{") + text.count("[") > JSON_DEPTH and _depth(text) > JSON_DEPTH:
+            raise InvalidArgument(f"invalid JSON: nested deeper than {JSON_DEPTH} levels")
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"invalid JSON: {error}") from error
+    if "\\u" in text and not _is_clean(value):
+        raise InvalidArgument("invalid JSON: a string holds a NUL character or half of a surrogate pair")
+    return value
+
+
+def parse_json_object(raw: bytes | str) -> dict[str, Any]:
+    value = parse_json(raw)
+    if not isinstance(value, dict):
+        raise InvalidArgument("invalid JSON: an object is expected")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _depth(text: str) -> int:
+    """The deepest nesting, brackets inside strings left out."""
+    deepest = depth = 0
+    in_string = escaped = False
+    for char in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif char == "\\":
+                escaped = True
+            elif char == '"':
+                in_string = False
+        elif char == '"':
+            in_string = True
+        elif char in "{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "}]":
+            depth -= 1
+    return deepest
+
+
+def _is_clean(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
+    if isinstance(value, list):
+        return all(map(_is_clean, value))
+    if isinstance(value, dict):
+        return all(_is_clean(key) and _is_clean(item) for key, item in value.items())
+    return True

@@ -1,0 +1,151 @@
+"""The ``filters`` parameter: JSON of names to values, each endpoint with its own set of names.
+
+Values of one name are alternatives, names are conditions that must all hold; labels must all hold too.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Collection, Mapping
+
+from engine.api.exchange import Request, parse_json
+from engine.api.times import parse_moment_us
+from engine.domain.errors import InvalidArgument
+
+PATTERN_CHARS = 256
+
+
+class Filters:
+    """Parsed and checked filters."""
+
+    def __init__(self, values: Mapping[str, list[str]]) -> None:
+        self._values = values
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def get(self, name: str) -> list[str]:
+        return self._values.get(name, [])
+
+    def as_dict(self) -> dict[str, list[str]]:
+        return dict(self._values)
+
+    def boolean(self, name: str) -> bool | None:
+        """The value of a filter that is true or false; None where it is absent. Raises InvalidArgument."""
+        values = self.get(name)
+        if not values:
+            return None
+        answers = {_BOOLEANS.get(value.lower()) for value in values}
+        if len(answers) != 1 or None in answers:
+            raise InvalidArgument(f"invalid filter '{name}={values}'")
+        return answers.pop()
+
+    def allows(self, name: str, *candidates: str) -> bool:
+        """Whether one of the candidates equals one of the values, or nothing is asked."""
+        return name not in self._values or any(value in candidates for value in self._values[name])
+
+    def allows_labels(self, labels: Mapping[str, str]) -> bool:
+        return all(_has_label(labels, wanted) for wanted in self.get("label")) and not any(
+            _has_label(labels, unwanted) for unwanted in self.get("label!")
+        )
+
+    def allows_name(self, *names: str) -> bool:
+        """Whether one of the names matches one of the patterns of the filter ``name``."""
+        return "name" not in self._values or any(
+            compile_pattern(value).search(name) for value in self._values["name"] for name in names
+        )
+
+
+_BOOLEANS = {"1": True, "true": True, "t": True, "0": False, "false": False, "f": False}
+
+
+def _has_label(labels: Mapping[str, str], wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    return key in labels and (not equals or labels[key] == value)
+
+
+def read_filters(request: Request, allowed: Collection[str]) -> Filters:
+    """Parse a request's filters. Raises InvalidArgument for bad JSON and for names that are not ``allowed``."""
+    text = request.text("filters")
+    if not text:
+        return Filters({})
+    parsed = parse_json(text)
+    if not isinstance(parsed, dict):
+        raise InvalidArgument("invalid filter: an object of lists is expected")
+    values: dict[str, list[str]] = {}
+    for name, given in parsed.items():
+        if name not in allowed:
+            raise InvalidArgument(f"invalid filter '{name}'")
+        if isinstance(given, dict):  # what clients before 1.22 send: {"value": true}
+            given = [value for value, wanted in given.items() if wanted]
+        if not isinstance(given, list) or not all(isinstance(value, str) for value in given):
+            raise InvalidArgument(f"invalid filter '{name}': a list of strings is expected")
+        if given:
+            values[name] = given
+    return Filters(values)
+
+
+def read_prune_filters(request: Request, allowed: Collection[str]) -> dict[str, list[str]]:
+    """Filters for services: as they came, but for ``until``, which becomes ``until_us``, one decimal number."""
+    values = read_filters(request, allowed).as_dict()
+    if "until" in values:
+        until = values.pop("until")
+        if len(until) != 1:
+            raise InvalidArgument("more than one until filter specified")
+        values["until_us"] = [str(parse_moment_us(until[0], request.now_us))]
+    return values
+
+
+_ENDLESS = re.compile(r"\)[*+{]|\(\?[^:]")
+_pattern_cache: dict[str, re.Pattern[str]] = {}
+
+
+def compile_pattern(text: str) -> re.Pattern[str]:
+    """A regular expression of a client. Raises InvalidArgument.
+
+    Docker's matcher is linear; Python's backtracks, and holds the interpreter's lock while it does. So what can
+    backtrack without end is refused: repeated groups, more than two repetitions, more than four optional parts.
+    """
+    if text in _pattern_cache:
+        return _pattern_cache[text]
+    plain = re.sub(r"\\[^1-9]|\[[^\]]*\]", "x", text)
+    repeats = len(re.findall(r"[*+{]", plain))
+    if len(text) > PATTERN_CHARS or repeats > 2 or plain.count("?") > 4 or _ENDLESS.search(plain) or "\\" in plain:
+        raise InvalidArgument("the pattern of filter 'name' is too complex")
+    try:
+        pattern = re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InvalidArgument(f"invalid filter 'name={text}': {error}") from error
+    if len(_pattern_cache) > 100:
+        _pattern_cache.clear()
+    _pattern_cache[text] = pattern
+    return pattern
+
+
+def compile_glob(text: str) -> re.Pattern[str]:
+    """Go's path.Match: ``*`` and ``?`` stop at a slash. Each star is atomic, so that matching is linear."""
+    if len(text) > PATTERN_CHARS:
+        raise InvalidArgument("the pattern of filter 'reference' is too long")
+    parts = re.split(r"\*+", text)
+    translated = [_glob_part(part) for part in parts]
+    middle = "".join(f"(?>[^/]*?{part})" for part in translated[1:-1])
+    last = f"[^/]*{translated[-1]}" if len(translated) > 1 else ""
+    try:
+        return re.compile(translated[0] + middle + last)
+    except re.error as error:
+        raise InvalidArgument(f"invalid filter 'reference={text}': {error}") from error
+
+
+def _glob_part(text: str) -> str:
+    pieces = re.split(r"(\[[^\]]+\]|\?|\\.)", text)
+    translated = []
+    for piece in pieces:
+        if piece == "?":
+            translated.append("[^/]")
+        elif piece.startswith("[") and piece.endswith("]") and len(piece) > 2:
+            translated.append(piece.replace("\\", "\\\\"))
+        elif piece.startswith("\\") and len(piece) == 2:
+            translated.append(re.escape(piece[1]))
+        else:
+            translated.append(re.escape(piece))
+    return "".join(translated)

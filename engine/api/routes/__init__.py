@@ -1,0 +1,18 @@
+"""The table of contents of the API: every method and path, and the handler that answers it."""
+
+from __future__ import annotations
+
+from engine.api.router import Route
+from engine.api.routes import absent, attach, audit, containers, execs, images, networks, system, volumes
+
+ROUTES: tuple[Route, ...] = (
+    *system.ROUTES,
+    *containers.ROUTES,
+    *attach.ROUTES,
+    *execs.ROUTES,
+    *images.ROUTES,
+    *volumes.ROUTES,
+    *networks.ROUTES,
+    *audit.ROUTES,
+    *absent.ROUTES,
+)

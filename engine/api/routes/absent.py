@@ -1,0 +1,66 @@
+"""Docker's paths that this engine does not serve: each says so, so that a client's error message tells the truth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.api.exchange import Answer, Request, reply
+from engine.api.router import Handler, Route
+from engine.domain.errors import NotSupported, Unavailable
+
+_NO_SWARM = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
+    "and try again."
+)
+
+
+def swarm(services: Any, request: Request) -> Answer:
+    raise Unavailable(_NO_SWARM)
+
+
+def list_plugins(services: Any, request: Request) -> Answer:
+    return reply([])
+
+
+def _not_yet(what: str) -> Handler:
+    def refuse(services: Any, request: Request) -> Answer:
+        raise NotSupported(f"{what} is not supported yet")
+
+    return refuse
+
+
+_SWARM_PATHS = (
+    "/swarm", "/swarm/{*}", "/nodes", "/nodes/{*}", "/services", "/services/{*}", "/tasks", "/tasks/{*}",
+    "/secrets", "/secrets/{*}", "/configs", "/configs/{*}",
+)  # fmt: skip
+
+_NOT_YET = (
+    ("GET", "/containers/{}/stats", "reading a container's statistics"),
+    ("GET", "/containers/{}/changes", "listing a container's changes"),
+    ("GET", "/containers/{}/export", "exporting a container"),
+    ("GET", "/containers/{}/archive", "copying from a container"),
+    ("PUT", "/containers/{}/archive", "copying into a container"),
+    ("POST", "/containers/{}/update", "updating a container"),
+    ("GET", "/containers/{}/attach/ws", "attaching over a websocket"),
+    ("POST", "/commit", "committing a container"),
+    ("GET", "/images/search", "searching registries"),
+    ("GET", "/images/get", "saving images"),
+    ("GET", "/images/{*}/get", "saving an image"),
+    ("POST", "/images/{*}/push", "pushing to a registry"),
+    ("GET", "/distribution/{*}/json", "asking a registry"),
+    ("POST", "/build", "building images"),
+    ("POST", "/build/prune", "building images"),
+    ("POST", "/build/cancel", "building images"),
+    ("POST", "/session", "BuildKit's session"),
+    ("POST", "/grpc", "BuildKit's session"),
+    ("PUT", "/volumes/{}", "updating a cluster volume"),
+    ("GET", "/plugins/{*}", "managing plugins"),
+    ("POST", "/plugins/{*}", "managing plugins"),
+    ("DELETE", "/plugins/{*}", "managing plugins"),
+)
+
+ROUTES: tuple[Route, ...] = (
+    ("GET", "/plugins", list_plugins),
+    *((method, path, swarm) for path in _SWARM_PATHS for method in ("GET", "POST", "DELETE")),
+    *((method, path, _not_yet(what)) for method, path, what in _NOT_YET),
+)

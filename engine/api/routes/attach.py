@@ -1,0 +1,58 @@
+"""Attach: the connection itself becomes the container's standard streams."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from engine.api.detach_keys import parse_detach_keys
+from engine.api.exchange import Answer, Hijack, Request, frame, stream_type
+from engine.api.router import Route
+from engine.domain.errors import Conflict
+
+
+def attach(services: Any, request: Request) -> Answer:
+    """Hand the connection to the container's shim; with ``logs`` and no ``stream``, replay its log and close."""
+    ref = request.params[0]
+    view = services.containers.get(ref)
+    if view.state.public_status == "paused":
+        raise Conflict(f"container {ref} is paused, unpause the container before attach")
+    tty = bool(view.config.get("Tty"))
+    keys = parse_detach_keys(request.text("detachKeys"))
+    stdin, stdout, stderr = request.flag("stdin"), request.flag("stdout"), request.flag("stderr")
+    logs, stream = request.flag("logs"), request.flag("stream")
+
+    def take(fd: int, early: bytes) -> None:
+        if not stream:
+            _replay(services, ref, fd, stdout=stdout, stderr=stderr, framed=not tty, wanted=logs)
+            return
+        attachment = request.attachment(
+            fd,
+            stdin=stdin and bool(view.config.get("OpenStdin")),
+            stdout=stdout,
+            stderr=stderr,
+            framed=not tty,
+            detach_keys=keys if tty else b"",
+            early=early,
+        )
+        services.containers.attach(ref, attachment, logs=logs)
+
+    return Hijack(take, not tty, stream_type(request, framed=not tty))
+
+
+def _replay(services: Any, ref: str, fd: int, *, stdout: bool, stderr: bool, framed: bool, wanted: bool) -> None:
+    """Write the log into the connection and close it."""
+    if not (wanted and (stdout or stderr)):
+        os.close(fd)
+        return
+    with socket.socket(fileno=fd) as sock:
+        lines = services.containers.logs(
+            ref, stdout=stdout, stderr=stderr, since_us=None, until_us=None, tail=None, timestamps=False, follow=False,
+            stop=None,
+        )  # fmt: skip
+        for stream, data in lines:
+            sock.sendall(frame(stream, data) if framed else data)
+
+
+ROUTES: tuple[Route, ...] = (("POST", "/containers/{}/attach", attach),)

@@ -1,0 +1,49 @@
+"""Docket's own endpoints: the log, and Docker's lists as they were at any moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.api.exchange import Answer, Request, reply
+from engine.api.router import Route
+from engine.api.routes.containers import list_containers
+from engine.api.routes.images import list_images
+from engine.api.views import audit as views
+from engine.api.views import containers as container_views
+from engine.domain.errors import InvalidArgument
+from engine.domain.nouns import NOUNS
+
+
+def trail(services: Any, request: Request) -> Answer:
+    """Every event of one object, removed ones too. ``id`` is an id, its beginning, or a name it ever had."""
+    ref, noun = request.text("id"), request.text("noun")
+    if not ref:
+        raise InvalidArgument("parameter id is missing")
+    if noun and noun not in NOUNS:
+        raise InvalidArgument(f'noun "{noun}" is not one of {", ".join(NOUNS)}')
+    return reply([views.recorded(record) for record in services.audit.trail(noun or None, ref)])
+
+
+def verify(services: Any, request: Request) -> Answer:
+    """Check the whole chain; ``against`` is a head that was published before, as SEQ:HASH."""
+    return reply(views.report(services.audit.verify(request.text("against") or None)))
+
+
+def head(services: Any, request: Request) -> Answer:
+    return reply(views.head(services.audit.head()))
+
+
+def inspect_container(services: Any, request: Request) -> Answer:
+    """Docker's inspect, as of a moment, with the evidence of the last start."""
+    view = services.containers.get(request.params[0], as_of=request.text("as_of") or None)
+    return reply(container_views.inspect(view) | {"Evidence": view.evidence})
+
+
+ROUTES: tuple[Route, ...] = (
+    ("GET", "/docket/audit/trail", trail),
+    ("GET", "/docket/audit/verify", verify),
+    ("GET", "/docket/audit/head", head),
+    ("GET", "/docket/containers/json", list_containers),
+    ("GET", "/docket/images/json", list_images),
+    ("GET", "/docket/containers/{}/json", inspect_container),
+)

@@ -1,0 +1,113 @@
+"""The engine itself: _ping, version, info, events, system/df, auth."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+from engine.api.events import FILTERS, Translator, matches
+from engine.api.exchange import Answer, Reply, Request, Stream, encode, reply
+from engine.api.filters import Filters, read_filters
+from engine.api.router import Route
+from engine.api.times import parse_moment_us
+from engine.api.views import containers as container_views
+from engine.api.views import images as image_views
+from engine.api.views import system as system_views
+from engine.api.views import volumes as volume_views
+from engine.domain.errors import InvalidArgument, NotSupported
+
+_PING_HEADERS = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Swarm": "inactive"}
+
+
+def ping(services: Any, request: Request) -> Answer:
+    return Reply(200, b"OK", "text/plain; charset=utf-8", _PING_HEADERS)
+
+
+def ping_head(services: Any, request: Request) -> Answer:
+    return Reply(200, b"", "text/plain; charset=utf-8", _PING_HEADERS)
+
+
+def version(services: Any, request: Request) -> Answer:
+    return reply(system_views.version())
+
+
+def info(services: Any, request: Request) -> Answer:
+    return reply(system_views.info(services.system.info(), request.now_us))
+
+
+def auth(services: Any, request: Request) -> Answer:
+    request.json()  # the password is read and forgotten: it must not stay on the connection
+    raise NotSupported("logging in to a registry is not supported yet")
+
+
+def events(services: Any, request: Request) -> Answer:
+    filters = read_filters(request, FILTERS)
+    since_us, until_us = _moment(request, "since"), _moment(request, "until")
+    if since_us is not None and until_us is not None and until_us < since_us:
+        raise InvalidArgument("`since` time cannot be after `until` time")
+    return Stream(_event_lines(services, request, since_us, until_us, filters))
+
+
+def _moment(request: Request, name: str) -> int | None:
+    text = request.text(name)
+    return parse_moment_us(text, request.now_us) if text and text != "0" else None
+
+
+def _event_lines(
+    services: Any, request: Request, since_us: int | None, until_us: int | None, filters: Filters
+) -> Iterator[bytes]:
+    translator = Translator(services)
+    for record in services.events.follow(since_us, until_us, request.departed):
+        for event in translator.translate(record):
+            if matches(event, filters):
+                yield encode(event)
+
+
+_DISK_TYPES = ("container", "image", "volume", "build-cache")
+
+
+def disk_usage(services: Any, request: Request) -> Answer:
+    types = request.texts("type") or _DISK_TYPES
+    for kind in types:
+        if kind not in _DISK_TYPES:
+            raise InvalidArgument(f"unknown object type: {kind}")
+    usage = services.system.disk_usage()
+    containers = services.containers.list(as_of=None)
+    answer: dict[str, Any] = {}
+    if "image" in types:
+        users: dict[str, int] = {}
+        for view in containers:
+            users[view.state.image_id] = users.get(view.state.image_id, 0) + 1
+        answer["LayersSize"] = usage["layers_bytes"]
+        answer["Images"] = [
+            image_views.summary(
+                view,
+                request.version,
+                shared_bytes=usage["image_shared_bytes"].get(view.state.id, 0),
+                containers=users.get(view.state.id, 0),
+            )
+            for view in services.images.list(as_of=None)
+        ]
+    if "container" in types:
+        sizes = usage["container_bytes"]
+        answer["Containers"] = [
+            container_views.summary(view, request.now_us, size=sizes.get(view.state.id)) for view in containers
+        ]
+    if "volume" in types:
+        sizes = usage["volume_bytes"]
+        answer["Volumes"] = [
+            volume_views.with_usage(view, sizes.get(view.state.id, -1)) for view in services.volumes.list()
+        ]
+    if "build-cache" in types:
+        answer["BuildCache"] = []  # there is no builder yet, so this is the whole truth
+    return reply(answer)
+
+
+ROUTES: tuple[Route, ...] = (
+    ("GET", "/_ping", ping),
+    ("HEAD", "/_ping", ping_head),
+    ("GET", "/version", version),
+    ("GET", "/info", info),
+    ("POST", "/auth", auth),
+    ("GET", "/events", events),
+    ("GET", "/system/df", disk_usage),
+)

@@ -1,0 +1,130 @@
+"""Containers: the list's entry, inspect, and the words of ``docker ps``."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from engine.api.times import human_duration, rfc3339nano
+from engine.api.views.docker_defaults import CONFIG, ENDPOINT, HOST_CONFIG, NETWORK_SETTINGS, filled
+from engine.api.views.networks import network_id
+from engine.domain.container import Container
+
+STORAGE_DRIVER = "overlay2"
+
+
+def status_words(state: Container, now_us: int) -> str:
+    """``Up 3 minutes``, ``Exited (0) 2 hours ago``, ``Up 5 seconds (Paused)``."""
+    status = state.public_status
+    if status in ("running", "paused"):
+        up = f"Up {human_duration(max(0, now_us - state.started_at_us))}"
+        return f"{up} (Paused)" if status == "paused" else up
+    if status == "exited":
+        return f"Exited ({state.exit_code}) {human_duration(max(0, now_us - state.finished_at_us))} ago"
+    return {"created": "Created", "removing": "Removal In Progress", "dead": "Dead"}[status]
+
+
+def command_words(command: list[str]) -> str:
+    """As the list shows a command: arguments with a space in quotes, the program as it is."""
+    return " ".join([*command[:1], *(f"'{word}'" if " " in word else word for word in command[1:])])
+
+
+def network_mode(host_config: dict[str, Any]) -> str:
+    """The network that the container is on; the default is ``none`` until bridges come."""
+    mode = host_config.get("NetworkMode") or "default"
+    return "none" if mode == "default" else mode
+
+
+def networks(view: Any) -> dict[str, Any]:
+    mode = network_mode(view.host_config)
+    if mode.startswith("container:"):
+        return {}
+    return {mode: {**ENDPOINT, "NetworkID": network_id(mode) if view.state.alive else ""}}
+
+
+def summary(view: Any, now_us: int, *, size: tuple[int, int] | None = None) -> dict[str, Any]:
+    """An entry of the list. ``size`` is bytes written and bytes of the whole root file system."""
+    state: Container = view.state
+    entry: dict[str, Any] = {
+        "Id": state.id,
+        "Names": ["/" + state.name],
+        "Image": state.image,
+        "ImageID": state.image_id,
+        "Command": command_words(state.command),
+        "Created": state.created_at_us // 1_000_000,
+        "Ports": [],
+    }
+    if size is not None:
+        entry |= {key: value for key, value in zip(("SizeRw", "SizeRootFs"), size) if value}
+    return entry | {
+        "Labels": state.labels,
+        "State": state.public_status,
+        "Status": status_words(state, now_us),
+        "HostConfig": {"NetworkMode": view.host_config.get("NetworkMode") or "default"},
+        "NetworkSettings": {"Networks": networks(view)},
+        "Mounts": view.mounts,
+    }
+
+
+def _state(state: Container) -> dict[str, Any]:
+    status = state.public_status
+    return {
+        "Status": status,
+        "Running": state.alive,
+        "Paused": status == "paused",
+        "Restarting": False,
+        "OOMKilled": state.oom_killed,
+        "Dead": status == "dead",
+        "Pid": state.pid,
+        "ExitCode": state.exit_code,
+        "Error": state.error,
+        "StartedAt": rfc3339nano(state.started_at_us),
+        "FinishedAt": rfc3339nano(state.finished_at_us),
+    }
+
+
+def _network_settings(view: Any) -> dict[str, Any]:
+    sandbox = hashlib.sha256(f"{view.state.id}/{view.state.started_at_us}".encode()).hexdigest()
+    alive = {"SandboxID": sandbox, "SandboxKey": f"/proc/{view.state.pid}/ns/net"} if view.state.alive else {}
+    return {**NETWORK_SETTINGS, **alive, "Networks": networks(view)}
+
+
+def _path_of(view: Any, name: str) -> str:
+    """Docker shows these files once they exist: from the first start on."""
+    path = view.directory / name
+    return str(path) if path.exists() else ""
+
+
+def inspect(view: Any, *, size: tuple[int, int] | None = None) -> dict[str, Any]:
+    """The whole of a container."""
+    state: Container = view.state
+    sizes = {} if size is None else {"SizeRw": size[0], "SizeRootFs": size[1]}
+    return {
+        "Id": state.id,
+        "Created": rfc3339nano(state.created_at_us),
+        "Path": state.command[0] if state.command else "",
+        "Args": state.command[1:],
+        "State": _state(state),
+        "Image": state.image_id,
+        "ResolvConfPath": _path_of(view, "resolv.conf"),
+        "HostnamePath": _path_of(view, "hostname"),
+        "HostsPath": _path_of(view, "hosts"),
+        "LogPath": str(view.log_path) if view.log_path.exists() else "",
+        "Name": "/" + state.name,
+        "RestartCount": 0,
+        "Driver": STORAGE_DRIVER,
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": list(view.exec_ids) or None,
+        "HostConfig": filled(HOST_CONFIG, view.host_config),
+        "GraphDriver": {
+            "Data": {"UpperDir": str(view.directory / "upper"), "WorkDir": str(view.directory / "work")},
+            "Name": STORAGE_DRIVER,
+        },
+        **sizes,
+        "Mounts": view.mounts,
+        "Config": filled({**CONFIG, "Hostname": state.id[:12], "Image": state.image}, view.config),
+        "NetworkSettings": _network_settings(view),
+    }

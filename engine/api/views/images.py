@@ -1,0 +1,87 @@
+"""Images: the list's entry and inspect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.api.times import ZERO, parse_rfc3339_us
+from engine.api.views.containers import STORAGE_DRIVER
+from engine.api.views.docker_defaults import CONFIG, filled
+
+_NO_TAG = "<none>:<none>"
+_NO_DIGEST = "<none>@<none>"
+
+
+def familiar(reference: str) -> str:
+    """A normalized reference as people write it: without Docker Hub's domain and the official ``library``."""
+    return reference.removeprefix("docker.io/").removeprefix("library/") if reference.startswith("docker.io/") \
+        else reference  # fmt: skip
+
+
+def tags_of(view: Any) -> list[str]:
+    return [familiar(reference) for reference in view.state.references if "@" not in reference]
+
+
+def digests_of(view: Any) -> list[str]:
+    return [familiar(reference) for reference in view.state.references if "@" in reference]
+
+
+def created_us(view: Any) -> int:
+    """When the image was made, as its configuration says; 0 where it doesn't."""
+    created = view.config.get("created")
+    return parse_rfc3339_us(created) if created else 0
+
+
+def labels_of(view: Any) -> dict[str, str] | None:
+    return (view.config.get("config") or {}).get("Labels") or None
+
+
+def summary(view: Any, version: tuple[int, int], *, shared_bytes: int = -1, containers: int = -1) -> dict[str, Any]:
+    """An entry of the list. -1 stands for a number that nobody asked for."""
+    tags, digests = tags_of(view), digests_of(view)
+    size = view.state.size_bytes
+    if version < (1, 43):  # placeholders, and null for nothing
+        tags, digests = (tags or None, digests or None) if tags or digests else ([_NO_TAG], [_NO_DIGEST])
+    return {
+        "Containers": containers,
+        "Created": created_us(view) // 1_000_000,
+        "Id": view.state.id,
+        "Labels": labels_of(view),
+        "ParentId": "",
+        "RepoDigests": digests,
+        "RepoTags": tags,
+        "SharedSize": shared_bytes,
+        "Size": size,
+        **({"VirtualSize": size} if version < (1, 44) else {}),
+    }
+
+
+def inspect(view: Any, version: tuple[int, int]) -> dict[str, Any]:
+    """The whole of an image."""
+    config, size = view.config, view.state.size_bytes
+    retired = {"Container": "", "ContainerConfig": CONFIG} if version < (1, 45) else {}
+    return {
+        "Id": view.state.id,
+        "RepoTags": tags_of(view),
+        "RepoDigests": digests_of(view),
+        "Parent": "",
+        "Comment": config.get("comment", "") or _last_comment(config),
+        "Created": config.get("created") or ZERO,
+        **retired,
+        "DockerVersion": config.get("docker_version", ""),
+        "Author": config.get("author", ""),
+        "Config": filled(CONFIG, config.get("config")),
+        "Architecture": config.get("architecture", ""),
+        **({"Variant": config["variant"]} if config.get("variant") else {}),
+        "Os": config.get("os", ""),
+        "Size": size,
+        **({"VirtualSize": size} if version < (1, 44) else {}),
+        "GraphDriver": {"Data": {}, "Name": STORAGE_DRIVER},
+        "RootFS": {"Type": "layers", "Layers": (config.get("rootfs") or {}).get("diff_ids") or []},
+        "Metadata": {"LastTagTime": ZERO},
+    }
+
+
+def _last_comment(config: dict[str, Any]) -> str:
+    history = config.get("history") or [{}]
+    return history[-1].get("comment", "")
