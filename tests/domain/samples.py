@@ -111,7 +111,7 @@ COMMANDS: dict[str, list[Any]] = {
         image.RemoveImage(("c" * 64,)),
     ],
     "layer": [
-        layer.UnpackLayer(IDS["layer"], "sha256:" + "6" * 64, "", "import"),
+        layer.UnpackLayer(IDS["layer"], "sha256:" + "6" * 64, "", "import", "sha256:" + "7" * 64),
         layer.RemoveLayer(),
         layer.RemoveLayer(("sha256:" + "1" * 64,)),
     ],
