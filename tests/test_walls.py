@@ -1,4 +1,4 @@
-"""The walls of the house: who may import whom, which foreign package has which one importer, what each process pulls in.
+"""The walls of the house: who may import whom, which package has which one importer, what each process pulls in.
 
 Every import statement counts, those inside functions included, and so does ``importlib.import_module("...")``.
 """
