@@ -87,10 +87,11 @@ def module_engine(rootfs: Path) -> Iterator[Engine]:
 @pytest.fixture
 def engine(module_engine: Engine) -> Iterator[Engine]:
     """The module's engine with the image ``base``; containers and volumes go after each test, and leave nothing."""
-    before = take_census()
+    module_engine.reset()
+    before = take_census(module_engine.home)
     yield module_engine
     module_engine.reset()
-    assert_nothing_left(before)
+    assert_nothing_left(before, module_engine.home)
 
 
 @pytest.fixture

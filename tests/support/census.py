@@ -1,14 +1,15 @@
 """What the engine or a test could leave behind on the machine, counted before and after.
 
 Other programs run on the machine at the same time, so that each item is asked for in a way that finds only ours:
-processes by the data root that their environment, command line or mounts name, cgroups by the engine's parent and
-without foreign processes, mounts of this mount namespace, interfaces, this process's children and descriptors,
-temporary files by the engine's prefix. Namespaces live as long as a process, a mount or a descriptor of these.
+processes by the data root that their environment, command line or mounts name, cgroups by the parent that is the
+engine's own, mounts of this mount namespace, interfaces, this process's children and descriptors, temporary files by
+the engine's prefix. Namespaces live as long as a process, a mount or a descriptor of these.
 """
 
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
 import tempfile
 from dataclasses import dataclass, fields
@@ -61,24 +62,19 @@ def _mounts() -> frozenset[str]:
     return frozenset(f"{line.split()[4]} ({line.partition(' - ')[2].split()[0]})" for line in lines)
 
 
+def cgroup_parent(home: Path) -> str:
+    """The name of the cgroup that holds all containers of the engine in ``home`` (see engine.daemon)."""
+    return f"docket-{hashlib.sha256(os.fsencode((home / 'root').resolve())).hexdigest()[:12]}"
+
+
 def _cgroups(home: Path | None) -> frozenset[str]:
-    found = set()
+    """Without a home: what tests of the kernel made by themselves, under names of their own."""
+    pattern = cgroup_parent(home) if home else "docket-test-*"
+    found: set[str] = set()
     for point in set(cgroup_mounts().values()):
-        parent = point / "docket"
-        for folder, _, _ in os.walk(parent):
-            path = Path(folder)
-            if path != parent and not _has_foreign_processes(path, home):
-                found.add(folder)
+        for parent in point.glob(pattern):
+            found.update(folder for folder, _, _ in os.walk(parent))
     return frozenset(found)
-
-
-def _has_foreign_processes(cgroup: Path, home: Path | None) -> bool:
-    """Whether a live process in there belongs to another engine on this machine."""
-    try:
-        pids = (cgroup / "cgroup.procs").read_text().split()
-    except OSError:
-        return False
-    return any(home is None or not names_folder(pid, home) for pid in pids)
 
 
 def _interfaces() -> frozenset[str]:
