@@ -1,0 +1,134 @@
+"""One valid value of every event, command and state, for tests that walk whole products of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any
+
+from engine.domain import container, exec as exec_, image, layer, volume
+from engine.domain.machine import PREVIOUS, Event
+from engine.domain.nouns import Noun
+
+IDS = {
+    "container": "c" * 64,
+    "exec": "e" * 64,
+    "image": "sha256:" + "1" * 64,
+    "layer": "sha256:" + "2" * 64,
+    "volume": "data",
+}
+REFERENCE = "docker.io/library/base:latest"
+
+SPECIAL = {
+    "created_at_us": 1_000_000,
+    "started_at_us": 2_000_000,
+    "finished_at_us": 3_000_000,
+    "container_id": IDS["container"],
+    "exec_id": IDS["exec"],
+    "image_id": IDS["image"],
+    "chain_id": IDS["layer"],
+    "reference": REFERENCE,
+    "signal": 15,
+}
+PLAIN: dict[Any, Any] = {str: "text", int: 7, bool: True, list: ["a"], dict: {"k": "v"}}
+
+
+def sample_event(noun: Noun, event_type: type[Event], **changes: Any) -> Event:
+    """An event with a value of the right type in every field."""
+    hints = typing.get_type_hints(event_type)
+    values = {}
+    for field in dataclasses.fields(event_type):  # type: ignore[arg-type]
+        kind = typing.get_origin(hints[field.name]) or hints[field.name]
+        values[field.name] = SPECIAL.get(field.name, PLAIN[kind])
+    if noun.name == "volume":
+        values["name"] = IDS["volume"]
+    return event_type(**{**values, **changes})
+
+
+def first_event(noun: Noun) -> Event:
+    """The event that makes an object out of nothing."""
+    (kind,) = [event for (status, event) in noun.module.TRANSITIONS if status is None]
+    return sample_event(noun, kind)
+
+
+def state_in(noun: Noun, status: Any, intents: tuple[str, ...] = ()) -> Any:
+    """A state of that status with exactly these intents open; None for no object at all."""
+    if status is None:
+        return None
+    state = noun.evolve(None, first_event(noun))
+    changes: dict[str, Any] = {"status": status, "intents": intents}
+    if "resting" in {field.name for field in dataclasses.fields(state)}:
+        changes["resting"] = _resting(noun, status)
+    if noun.name == "image":
+        changes["references"] = (REFERENCE,)
+    return dataclasses.replace(state, **changes)
+
+
+def _resting(noun: Noun, status: Any) -> Any:
+    """A status from which ``status`` was entered, where an outcome may lead back to it."""
+    table = noun.module.TRANSITIONS
+    if not any(before is status and target is PREVIOUS for (before, _), target in table.items()):
+        return None
+    return next(before for (before, _), target in table.items() if target is status and before is not status)
+
+
+COMMANDS: dict[str, list[Any]] = {
+    "container": [
+        container.CreateContainer(
+            container.ContainerCreated(
+                IDS["container"], "web", IDS["image"], "base", "sha256:" + "3" * 64, ["sleep", "1"], 1_000_000
+            )
+        ),
+        container.StartContainer(),
+        container.StopContainer(signal=15, timeout_s=10),
+        container.KillContainer(signal=9),
+        container.KillContainer(signal=0),
+        container.KillContainer(signal=65),
+        container.PauseContainer(),
+        container.UnpauseContainer(),
+        container.RenameContainer("other"),
+        container.RenameContainer("text"),
+        container.RemoveContainer(),
+        container.RemoveContainer(remove_volumes=True),
+    ],
+    "exec": [
+        *(
+            exec_.CreateExec(
+                exec_.ExecCreated(IDS["exec"], IDS["container"], "sha256:" + "4" * 64, ["id"], 1_000_000), status
+            )
+            for status in ("running", "paused", "exited", "created")
+        ),
+        exec_.StartExec(),
+    ],
+    "image": [
+        image.CreateImage(image.ImageCreated(IDS["image"], [IDS["layer"]], 10, 1_000_000, "import")),
+        image.TagImage(REFERENCE),
+        image.TagImage("docker.io/library/other:latest"),
+        image.UntagImage(REFERENCE),
+        image.UntagImage("docker.io/library/absent:latest"),
+        image.UntagImage(REFERENCE, "sha256:" + "5" * 64),
+        image.RemoveImage(),
+        image.RemoveImage(("c" * 64,)),
+    ],
+    "layer": [
+        layer.UnpackLayer(IDS["layer"], "sha256:" + "6" * 64, "", "import", "sha256:" + "7" * 64),
+        layer.RemoveLayer(),
+        layer.RemoveLayer(("sha256:" + "1" * 64,)),
+    ],
+    "volume": [
+        volume.CreateVolume(volume.VolumeCreating("data", 1_000_000)),
+        volume.CreateVolume(volume.VolumeCreating("data", 1_000_000, options={"type": "tmpfs"})),
+        volume.RemoveVolume(),
+        volume.RemoveVolume((IDS["container"],)),
+    ],
+}
+
+
+def commands_of(noun: Noun) -> set[type]:
+    """The command classes of a machine: what its module defines beside events, states and statuses."""
+    defined = {
+        value
+        for value in vars(noun.module).values()
+        if dataclasses.is_dataclass(value) and isinstance(value, type) and value.__module__ == noun.module.__name__
+    }
+    return {kind for kind in defined if not issubclass(kind, Event) and kind is not noun.state}

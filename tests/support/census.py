@@ -1,0 +1,132 @@
+"""What the engine or a test could leave behind on the machine, counted before and after.
+
+Other programs run on the machine at the same time, so that each item is asked for in a way that finds only ours:
+processes by the data root that their environment, command line or mounts name, cgroups by the parent that is the
+engine's own, mounts of this mount namespace, interfaces, this process's children and descriptors, temporary files by
+the engine's prefix. Namespaces live as long as a process, a mount or a descriptor of these.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from support.machine import cgroup_mounts
+from support.waiting import eventually
+
+
+@dataclass(frozen=True)
+class Census:
+    """Names of everything found, by kind."""
+
+    mounts: frozenset[str]
+    cgroups: frozenset[str]
+    interfaces: frozenset[str]
+    processes: frozenset[str]
+    descriptors: frozenset[str]
+    temporary_files: frozenset[str]
+
+    def added_since(self, before: Census) -> dict[str, list[str]]:
+        """What is here now and was not before, by kind; kinds without additions are absent."""
+        added = {}
+        for field in fields(self):
+            new = getattr(self, field.name) - getattr(before, field.name)
+            if new:
+                added[field.name] = sorted(new)
+        return added
+
+
+def take_census(home: Path | None = None) -> Census:
+    """Count now. ``home`` is the folder with an engine's data root and run folder, if the test has one."""
+    return Census(_mounts(), _cgroups(home), _interfaces(), _processes(home), _descriptors(), _temporary_files())
+
+
+def assert_nothing_left(before: Census, home: Path | None = None, *, timeout_s: float = 10.0) -> None:
+    """Fail, naming everything, unless the machine comes back to ``before`` in time (the kernel tears down lazily)."""
+
+    def probe() -> bool:
+        gc.collect()
+        left = take_census(home).added_since(before)
+        assert not left, f"left behind: {left}"
+        return True
+
+    eventually(probe, timeout_s=timeout_s)
+
+
+def _mounts() -> frozenset[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return frozenset(f"{line.split()[4]} ({line.partition(' - ')[2].split()[0]})" for line in lines)
+
+
+def cgroup_parent(home: Path) -> str:
+    """The name of the cgroup that holds all containers of the engine in ``home`` (see engine.daemon)."""
+    return f"docket-{hashlib.sha256(os.fsencode((home / 'root').resolve())).hexdigest()[:12]}"
+
+
+def _cgroups(home: Path | None) -> frozenset[str]:
+    """Without a home: what tests of the kernel made by themselves, under names of their own."""
+    pattern = cgroup_parent(home) if home else "docket-test-*"
+    found: set[str] = set()
+    for point in set(cgroup_mounts().values()):
+        for parent in point.glob(pattern):
+            found.update(folder for folder, _, _ in os.walk(parent))
+    return frozenset(found)
+
+
+def _interfaces() -> frozenset[str]:
+    return frozenset(os.listdir("/sys/class/net"))
+
+
+def names_folder(pid: str, home: Path) -> bool:
+    """Whether a process's environment, command line or mounts name ``home``."""
+    needle = os.fsencode(home)
+    for item in ("environ", "cmdline", "mountinfo"):
+        try:
+            if needle in Path("/proc", pid, item).read_bytes():
+                return True
+        except OSError:
+            continue  # it ended, or it is a zombie
+    return False
+
+
+def processes_of(home: Path) -> list[int]:
+    """Every process of the engine that lives in ``home``: daemon, spawner, shims, inits."""
+    own = str(os.getpid())
+    return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and pid != own and names_folder(pid, home)]
+
+
+def _processes(home: Path | None) -> frozenset[str]:
+    pids = set(processes_of(home)) if home else set()
+    for task in os.listdir("/proc/self/task"):
+        pids.update(int(pid) for pid in Path(f"/proc/self/task/{task}/children").read_text().split())
+    return frozenset(_described(pid) for pid in pids)
+
+
+def _described(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:80]
+    except OSError:
+        command = "ended"
+    return f"{pid} {command}"
+
+
+def _descriptors() -> frozenset[str]:
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found.add(f"{fd} {os.readlink(f'/proc/self/fd/{fd}')}")
+        except FileNotFoundError:
+            continue  # the descriptor of this very listing
+    return frozenset(found)
+
+
+def _temporary_files() -> frozenset[str]:
+    folders = {tempfile.gettempdir(), "/run", "/dev/shm", "/var/tmp"}
+    names = set()
+    for folder in filter(os.path.isdir, folders):
+        names.update(f"{folder}/{name}" for name in os.listdir(folder) if name.startswith(("docket", "dkt")))
+    return frozenset(names)
