@@ -16,16 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
 
-from engine.api.server import ApiServer
+from engine.api.server import Server, listen
 from engine.domain.errors import Conflict, EngineError, describe
 from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
 from engine.recovery.containers import ContainerRecovery
 from engine.recovery.store import StoreRecovery, forget_volatile
-from engine.runtime.supervisor import Supervisor
+from engine.runtime.supervisor import Attachment, Supervisor
 from engine.services.audit import Audit
 from engine.services.containers import Containers
 from engine.services.core import Core
+from engine.services.events import Events
 from engine.services.execs import Execs
 from engine.services.images import Images
 from engine.services.layers import Layers
@@ -50,6 +51,7 @@ class Services:
     images: Images
     volumes: Volumes
     audit: Audit
+    events: Events
     system: System
 
 
@@ -75,7 +77,7 @@ def compose(
     containers = Containers(core, volumes)
     lifecycle = Lifecycle(core, containers, volumes)
     images = Images(core, content, layers)
-    services = Services(containers, lifecycle, Execs(core), images, volumes, Audit(core), System(core))
+    services = Services(containers, lifecycle, Execs(core), images, volumes, Audit(core), Events(core), System(core))
     return Engine(core, services, Monitor(core, lifecycle), content, layers)
 
 
@@ -150,7 +152,10 @@ def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
         engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness()))
         composed.set()
         recover(engine[0], rebooted)
-        server = ApiServer(socket_path, engine[0].services)
+        server = Server(
+            listen(socket_path), engine[0].services, make_context=Context, make_attachment=Attachment,
+            clock=clock.now_us,
+        )  # fmt: skip
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())

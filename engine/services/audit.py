@@ -1,18 +1,16 @@
-"""The log for readers: an object's trail, verification, the head to publish, and Docker's event stream."""
+"""The log for auditors: an object's trail, verification, and the head to publish."""
 
 from __future__ import annotations
 
 import re
-import threading
-from typing import Iterator
 
 from engine.domain.errors import InvalidArgument, NotFound
 from engine.eventlog.log import Head, Recorded, Report
-from engine.services.core import Core
 from engine.images.references import Reference
+from engine.services.as_of import resolve_as_of
+from engine.services.core import Core
 
 _NOUNS = ("container", "image", "volume", "layer", "exec")
-_HEARTBEAT_S = 1.0
 
 
 class Audit:
@@ -41,6 +39,13 @@ class Audit:
         except InvalidArgument:
             return []
 
+    def moment_us(self, as_of: str) -> int:
+        """When the last event up to a moment happened, in microseconds since the epoch: the "now" of that moment."""
+        moment = resolve_as_of(as_of, self._core.log, self._core.clock) or 0
+        for recorded in self._core.log.events(after=moment - 1, until=moment):
+            return recorded.time_us
+        return self._core.clock.now_us()
+
     def head(self) -> Head:
         """The last sequence number and its hash: publish it, and a later cut of the log is found by it."""
         return self._core.log.head()
@@ -53,27 +58,3 @@ class Audit:
         if match is None:
             raise InvalidArgument(f"invalid head {against!r}: give SEQ:HASH as `docket audit head` prints it")
         return self._core.log.verify(Head(int(match.group(1)), match.group(2)))
-
-    def follow(
-        self, since_us: int | None, until_us: int | None, stop: threading.Event
-    ) -> Iterator[Recorded | None]:
-        """Past events from ``since_us``, then new ones until ``until_us`` or ``stop``; None is a heartbeat.
-
-        Subscribed before the past is read, and joined by sequence: none is missing, none comes twice.
-        """
-        log = self._core.log
-        with log.subscribe() as subscription:
-            last = log.head().seq
-            if since_us is not None:
-                for recorded in log.events(since_us=since_us, until_us=until_us, until=last):
-                    yield recorded
-            while not stop.is_set():
-                remaining_s = _HEARTBEAT_S
-                if until_us is not None:
-                    remaining_s = min(remaining_s, (until_us - self._core.clock.now_us()) / 1e6)
-                if remaining_s <= 0:
-                    return
-                fresh = [recorded for recorded in subscription.wait(remaining_s) if recorded.seq > last]
-                yield from fresh
-                if not fresh:
-                    yield None

@@ -15,7 +15,9 @@ from engine.services import container_config, json_log
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
 from engine.services.images import resolve_image
+from engine.services.launch_plan import volume_folders
 from engine.services.mount_points import MountPoint
+from engine.services.mount_points import parse as parse_mounts
 from engine.services.names import check_name, random_name
 from engine.services.views import ContainerView, parse_document
 from engine.services.volumes import Volumes
@@ -138,8 +140,41 @@ class Containers:
         def image_config() -> dict[str, Any] | None:
             return parse_document(log.document(container.image_id))
 
+        def layer_bytes() -> int:
+            image = log.get("image", container.image_id)
+            return image.size_bytes if image is not None else 0
+
+        config, host = settings["Config"], settings["HostConfig"]
         folder = self._core.store.container(container.id)
-        return ContainerView(container, settings["Config"], settings["HostConfig"], folder, evidence, image_config)
+        return ContainerView(
+            container, config, host, folder, self._mounts(container, host, config), self._open_execs(container),
+            layer_bytes, evidence, image_config,
+        )  # fmt: skip
+
+    def _mounts(
+        self, container: Container, host: Mapping[str, Any], config: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Docker's ``Mounts``: bind mounts and volumes."""
+        mounts = parse_mounts(host, config)
+        folders = volume_folders(self._core, container, mounts)
+        shown = []
+        for mount in mounts:
+            entry: dict[str, Any] = {"Type": mount.type, "Source": mount.source, "Destination": mount.destination}
+            if mount.type == "volume":
+                folder = folders[mount.destination]
+                entry |= {"Name": folder.parent.name, "Source": str(folder), "Driver": "local"}
+            elif mount.type == "tmpfs":
+                continue
+            propagation = mount.propagation if mount.type == "bind" else ""
+            mode = "ro" if mount.read_only else ("z" if mount.type == "volume" else "")
+            shown.append({**entry, "Mode": mode, "RW": not mount.read_only, "Propagation": propagation})
+        return shown
+
+    def _open_execs(self, container: Container) -> tuple[str, ...]:
+        if not container.alive:
+            return ()
+        states = (self._core.log.get("exec", exec_id) for exec_id in self._core.log.execs_of_container(container.id))
+        return tuple(state.id for state in states if state is not None and state.status in ("created", "running"))
 
     # --- streams ---
 
@@ -150,8 +185,9 @@ class Containers:
     def logs(
         self, reference: str, *, stdout: bool = True, stderr: bool = True, since_us: int | None = None,
         until_us: int | None = None, tail: int | None = None, timestamps: bool = False, follow: bool = False,
+        stop: threading.Event | None = None,
     ) -> Iterator[tuple[str, bytes]]:  # fmt: skip
-        """(stream, bytes) line by line; while following, ("", b"") at least once a second."""
+        """(stream, bytes) line by line; following ends with the container, or within a second of ``stop``."""
         if not stdout and not stderr:
             raise InvalidArgument("Bad parameters: you must choose at least one stream")
         view = self.get(reference)
@@ -159,6 +195,8 @@ class Containers:
         choice = json_log.Choice(streams, since_us, until_us, tail, timestamps)
 
         def may_grow() -> bool:
+            if stop is not None and stop.is_set():
+                return False
             state = self._core.log.get("container", view.state.id)
             return state is not None and (state.status in ALIVE or state.status == "starting")
 
@@ -190,6 +228,10 @@ class Containers:
         """Their wait is over: the container will not start."""
         for attachment in self.take_waiting(container_id):
             os.close(attachment.fd)
+
+    def top(self, reference: str, ps_args: str) -> tuple[list[str], list[list[str]]]:
+        """Titles and rows of the processes in the container."""
+        raise NotSupported("top is not supported by this version of docket yet: use exec CONTAINER ps")
 
     def resize(self, reference: str, rows: int, cols: int) -> None:
         """Raises Conflict where nothing runs."""

@@ -15,6 +15,7 @@ from engine.services.as_of import resolve_as_of
 from engine.services.core import Core
 from engine.services.layers import Layers
 from engine.services.recorder import caused_by
+from engine.services.selection import Filters, Selection, asks
 from engine.services.views import ImageView, parse_document
 
 
@@ -217,13 +218,13 @@ class Images:
         self._core.recorder.record("image", image.id, ImageRemoved(image.id), context)
         return released
 
-    def prune(self, every: bool, labels: Sequence[str], context: Context) -> tuple[list[dict[str, str]], int]:
-        """Remove dangling images, or ``every`` unused one. Answers with Docker's list and the bytes freed."""
+    def prune(self, filters: Filters, context: Context) -> tuple[list[dict[str, str]], int]:
+        """Remove dangling images, with ``dangling=false`` every unused one. Answers with Docker's list and bytes."""
         deleted: list[dict[str, str]] = []
         freed = 0
+        selection, every = Selection.of(filters), asks(filters, "dangling") is False
         for image in self._core.log.all("image"):
-            pairs = {f"{key}={value}" for key, value in image.labels.items()} | set(image.labels)
-            if image.references and not every or not set(labels) <= pairs:
+            if image.references and not every or not selection.allows(image.labels, image.created_at_us):
                 continue
             with self._core.recorder.exclusive(f"image/{image.id}"):
                 if self._core.log.containers_of_image(image.id):

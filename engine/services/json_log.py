@@ -29,7 +29,7 @@ class Choice:
 
 
 def read(path: Path, choice: Choice, may_grow: Callable[[], bool] | None) -> Iterator[tuple[str, bytes]]:
-    """(stream, bytes) of each chosen line. With ``may_grow``, go on while it says so, with ("", b"") as a heartbeat."""
+    """(stream, bytes) of each chosen line. With ``may_grow``, go on while it says so; it is asked once a second."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -102,5 +102,3 @@ def _follow(
                 return
             if watch.wait(_HEARTBEAT_S):
                 watch.wait(_LAST_WORDS_S)  # let a burst, or the end, arrive as one
-            else:
-                yield "", b""

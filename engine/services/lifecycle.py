@@ -39,7 +39,8 @@ from engine.services.containers import Containers
 from engine.services.core import Core, resolve_container
 from engine.services.launch_plan import build_plan
 from engine.services.recorder import caused_by
-from engine.services.views import parse_document
+from engine.services.selection import Filters, Selection
+from engine.services.views import parse_document, tree_size_bytes
 from engine.services.volumes import Volumes
 from engine.services.waits import Waiter
 
@@ -205,6 +206,23 @@ class Lifecycle:
             self._core.recorder.record("container", container_id, ContainerUnpaused(container_id), outcome)
 
     # --- remove ---
+
+    def prune(self, filters: Filters, context: Context) -> tuple[list[str], int]:
+        """Remove every container that doesn't run. Answers with ids and the bytes of their writable layers."""
+        removed, freed = [], 0
+        selection = Selection.of(filters)
+        for container in self._core.log.all("container"):
+            at_rest = container.status in (Status.CREATED, Status.EXITED, Status.DEAD)
+            if not at_rest or not selection.allows(container.labels, container.created_at_us):
+                continue
+            size = tree_size_bytes(self._core.store.container(container.id) / "upper")
+            try:
+                self.remove(container.id, context=context)
+            except (Conflict, NotFound):
+                continue  # somebody was quicker
+            removed.append(container.id)
+            freed += size
+        return removed, freed
 
     def remove(self, reference: str, *, force: bool = False, volumes: bool = False, context: Context) -> None:
         """Raises Conflict where it runs and ``force`` is not given."""

@@ -1,13 +1,10 @@
-"""Facts about the engine and its host."""
+"""Facts about the engine: counts and paths, disk usage."""
 
 from __future__ import annotations
 
-import os
-import platform
-from pathlib import Path
+from collections import Counter
 from typing import Any
 
-from engine import __version__
 from engine.kernel import cgroups
 from engine.services.core import Core
 from engine.services.views import tree_size_bytes
@@ -20,40 +17,40 @@ class System:
         self._core = core
 
     def info(self) -> dict[str, Any]:
-        """Counts of objects, versions, paths; memory in bytes."""
-        containers = self._core.log.all("container")
-        by_status = [container.public_status for container in containers]
+        """What only the engine knows, under the names of Docker's info; ``Docket`` is our own."""
+        log = self._core.log
+        statuses = Counter(container.public_status for container in log.all("container"))
+        running, paused = statuses["running"], statuses["paused"]
+        hierarchy = cgroups.detect()
+        head = log.head()
         return {
-            "containers": len(containers),
-            "running": by_status.count("running"),
-            "paused": by_status.count("paused"),
-            "stopped": len(containers) - by_status.count("running") - by_status.count("paused"),
-            "images": len(self._core.log.all("image")),
-            "root": str(self._core.store.root),
-            "engine_version": __version__,
-            "cgroup_version": "2" if cgroups.detect().kind == "v2" else "1",
-            "cgroup_parent": self._core.cgroup_parent,
-            "kernel_version": platform.release(),
-            "operating_system": _os_name(),
-            "architecture": platform.machine(),
-            "cpus": os.cpu_count() or 1,
-            "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-            "name": platform.node(),
-            "head_seq": self._core.log.head().seq,
+            "Containers": statuses.total(),
+            "ContainersRunning": running,
+            "ContainersPaused": paused,
+            "ContainersStopped": statuses.total() - running - paused,
+            "Images": len(log.all("image")),
+            "DockerRootDir": str(self._core.store.root),
+            "CgroupVersion": "2" if hierarchy.kind == "v2" else "1",
+            "Docket": {"CgroupParent": self._core.cgroup_parent, "Events": head.seq, "Head": f"{head.seq}:{head.hash}"},
         }
 
     def disk_usage(self) -> dict[str, Any]:
-        """Bytes of layers (each once), of writable layers by container, of volumes by name."""
+        """Bytes: layers (each once), what each image shares, (written, whole root) by container, volumes by name."""
         log, store = self._core.log, self._core.store
+        layer_bytes = {layer.id: layer.size_bytes for layer in log.all("layer") if layer.status == "stored"}
+        images = log.all("image")
+        users = Counter(chain_id for image in images for chain_id in image.chain_ids)
+        image_bytes = {image.id: image.size_bytes for image in images}
+        containers = {}
+        for container in log.all("container"):
+            written = tree_size_bytes(store.container(container.id) / "upper")
+            containers[container.id] = (written, written + image_bytes.get(container.image_id, 0))
         return {
-            "layers_bytes": sum(layer.size_bytes for layer in log.all("layer") if layer.status == "stored"),
-            "containers": {c.id: tree_size_bytes(store.container(c.id) / "upper") for c in log.all("container")},
-            "volumes": {volume.id: tree_size_bytes(store.volume(volume.id)) for volume in log.all("volume")},
+            "layers_bytes": sum(layer_bytes.values()),
+            "image_shared_bytes": {
+                image.id: sum(layer_bytes.get(chain_id, 0) for chain_id in image.chain_ids if users[chain_id] > 1)
+                for image in images
+            },
+            "container_bytes": containers,
+            "volume_bytes": {volume.id: tree_size_bytes(store.volume(volume.id)) for volume in log.all("volume")},
         }
-
-
-def _os_name() -> str:
-    for line in Path("/etc/os-release").read_text().splitlines() if Path("/etc/os-release").exists() else ():
-        if line.startswith("PRETTY_NAME="):
-            return line.partition("=")[2].strip('"')
-    return platform.system()

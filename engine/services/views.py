@@ -16,12 +16,16 @@ from engine.domain.volume import Volume
 
 @dataclass(frozen=True, slots=True)
 class ContainerView:
-    """A container as of one moment. ``config`` and ``host_config`` have Docker's shapes."""
+    """A container as of one moment. ``config``, ``host_config`` and ``mounts`` have Docker's shapes; ``exec_ids`` are
+    those of execs that have not ended."""
 
     state: Container
     config: dict[str, Any]
     host_config: dict[str, Any]
     directory: Path
+    mounts: list[dict[str, Any]]
+    exec_ids: tuple[str, ...]
+    layer_bytes: Callable[[], int]
     read_evidence: Callable[[], dict[str, Any] | None]
     read_image_config: Callable[[], dict[str, Any] | None]
 
@@ -39,9 +43,10 @@ class ContainerView:
         """The image's configuration, also where the image has been removed since."""
         return self.read_image_config()
 
-    def size_bytes(self) -> int:
-        """Bytes in regular files of the writable layer."""
-        return tree_size_bytes(self.directory / "upper")
+    def size(self) -> tuple[int, int]:
+        """Bytes in the regular files of the writable layer, and of the whole root."""
+        written = tree_size_bytes(self.directory / "upper")
+        return written, written + self.layer_bytes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any, Collection, Mapping
+from typing import Any, Mapping
 
 from engine.domain.errors import Conflict, EngineError, NotFound, NotSupported
 from engine.domain.volume import (
@@ -23,6 +23,7 @@ from engine.kernel.steps import step
 from engine.services.core import Core
 from engine.services.mount_points import check_volume_name
 from engine.services.recorder import caused_by
+from engine.services.selection import Filters, Selection, asks
 from engine.services.views import VolumeView, tree_size_bytes
 
 
@@ -119,12 +120,14 @@ class Volumes:
         else:
             self._core.runtime.run_job("tree.remove", {"path": str(folder)})
 
-    def prune(self, labels: Collection[str], every: bool, context: Context) -> tuple[list[str], int]:
-        """Remove what no container mounts: anonymous ones, or ``every``. Answers with names and bytes."""
+    def prune(self, filters: Filters, context: Context) -> tuple[list[str], int]:
+        """Remove what no container mounts: anonymous ones, or with ``all`` every one. Answers with names and bytes."""
         removed, freed = [], 0
+        selection, every = Selection.of(filters), asks(filters, "all")
         for view in self.list():
-            pairs = {f"{key}={value}" for key, value in view.state.labels.items()} | set(view.state.labels)
-            if view.users or not (every or view.state.anonymous) or not set(labels) <= pairs:
+            if view.users or not (every or view.state.anonymous):
+                continue
+            if not selection.allows(view.state.labels, view.state.created_at_us):
                 continue
             size = tree_size_bytes(view.mountpoint)
             try:

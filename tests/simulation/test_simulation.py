@@ -129,11 +129,11 @@ ACTIONS: list[Callable[[World], Any]] = [
     lambda world: world.engine.services.lifecycle.remove(world.container(), force=True, volumes=True, context=CONTEXT),
     lambda world: world.engine.services.volumes.create({"Name": "data"}, CONTEXT),
     lambda world: world.engine.services.volumes.remove("data", context=CONTEXT),
-    lambda world: world.engine.services.volumes.prune([], True, CONTEXT),
+    lambda world: world.engine.services.volumes.prune({"all": ["true"]}, CONTEXT),
     lambda world: world.engine.services.images.tag("base", "other", CONTEXT),
     lambda world: world.engine.services.images.remove("other", context=CONTEXT),
     lambda world: world.engine.services.images.remove("base", force=True, context=CONTEXT),
-    lambda world: world.engine.services.images.prune(True, [], CONTEXT),
+    lambda world: world.engine.services.images.prune({"dangling": ["false"]}, CONTEXT),
     lambda world: world.restart(),
     lambda world: world.restart(reboot=True),
 ]  # fmt: skip

@@ -66,32 +66,32 @@ def start(services: Any, request: Request) -> Answer:
     for name in ("checkpoint", "checkpoint-dir"):
         if request.text(name):
             raise NotSupported("starting from a checkpoint is not supported")
-    services.containers.start(request.params[0], request.context)
+    services.lifecycle.start(request.params[0], request.context)
     return NO_CONTENT
 
 
 def stop(services: Any, request: Request) -> Answer:
-    services.containers.stop(request.params[0], request.number("t"), request.text("signal") or None, request.context)
+    services.lifecycle.stop(request.params[0], request.number("t"), request.text("signal") or None, request.context)
     return NO_CONTENT
 
 
 def restart(services: Any, request: Request) -> Answer:
-    services.containers.restart(request.params[0], request.number("t"), request.text("signal") or None, request.context)
+    services.lifecycle.restart(request.params[0], request.number("t"), request.text("signal") or None, request.context)
     return NO_CONTENT
 
 
 def kill(services: Any, request: Request) -> Answer:
-    services.containers.kill(request.params[0], request.text("signal") or "SIGKILL", request.context)
+    services.lifecycle.kill(request.params[0], request.text("signal") or "SIGKILL", request.context)
     return NO_CONTENT
 
 
 def pause(services: Any, request: Request) -> Answer:
-    services.containers.pause(request.params[0], request.context)
+    services.lifecycle.pause(request.params[0], request.context)
     return NO_CONTENT
 
 
 def unpause(services: Any, request: Request) -> Answer:
-    services.containers.unpause(request.params[0], request.context)
+    services.lifecycle.unpause(request.params[0], request.context)
     return NO_CONTENT
 
 
@@ -109,7 +109,7 @@ def rename(services: Any, request: Request) -> Answer:
 def remove(services: Any, request: Request) -> Answer:
     if request.flag("link"):
         raise NotSupported("links between containers are not supported yet")
-    services.containers.remove(
+    services.lifecycle.remove(
         request.params[0], force=request.flag("force"), volumes=request.flag("v"), context=request.context
     )
     return NO_CONTENT
@@ -117,7 +117,7 @@ def remove(services: Any, request: Request) -> Answer:
 
 def prune(services: Any, request: Request) -> Answer:
     filters = read_prune_filters(request, ("label", "label!", "until"))
-    ids, reclaimed = services.containers.prune(filters, request.context)
+    ids, reclaimed = services.lifecycle.prune(filters, request.context)
     return reply({"ContainersDeleted": list(ids) or None, "SpaceReclaimed": reclaimed})
 
 

@@ -35,7 +35,7 @@ def inspect(services: Any, request: Request) -> Answer:
 
 
 def remove(services: Any, request: Request) -> Answer:
-    services.volumes.remove(request.params[0], request.flag("force"), request.context)
+    services.volumes.remove(request.params[0], force=request.flag("force"), context=request.context)
     return NO_CONTENT
 
 
