@@ -1,0 +1,149 @@
+"""Container lives, execs and lists against a real Docker, command by command and over the API."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from conftest import Peer, note
+from support.connection import UnixConnection, ask
+from support.engine import Engine, base_config
+
+LIVES = 40
+SIDE_BY_SIDE = 4
+
+
+def timed(work: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def against(
+    benchmark: Any, what: str, ours: Callable[[], Any], theirs: Callable[[], Any], wanted: float, rounds: int = 9
+) -> None:
+    """Run both in turn, so that a noisy moment hits both; the benchmark's own table shows ours."""
+    theirs_s: list[float] = []
+    benchmark.pedantic(ours, setup=lambda: theirs_s.append(timed(theirs)), rounds=rounds, warmup_rounds=1)
+    note(what, statistics.median(benchmark.stats.stats.data), statistics.median(theirs_s), wanted)
+
+
+def life(connection: UnixConnection) -> None:
+    """create, start, wait, remove on one kept-alive connection."""
+    created = ask(connection, "POST", "/containers/create", base_config("true"))
+    assert created.status == 201, created.body
+    container = created.json["Id"]
+    assert ask(connection, "POST", f"/containers/{container}/start").status == 204
+    assert ask(connection, "POST", f"/containers/{container}/wait").json["StatusCode"] == 0
+    assert ask(connection, "DELETE", f"/containers/{container}").status == 204
+
+
+def side_by_side(work: Callable[[], None]) -> float:
+    """Seconds for LIVES pieces of work, SIDE_BY_SIDE at once."""
+    remaining = iter(range(LIVES))
+    guard = threading.Lock()
+
+    def worker() -> None:
+        while True:
+            with guard:
+                if next(remaining, None) is None:
+                    return
+            work()
+
+    threads = [threading.Thread(target=worker) for _ in range(SIDE_BY_SIDE)]
+
+    def everything() -> None:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return timed(everything)
+
+
+def test_run(benchmark: Any, engine: Engine, peer: Peer) -> None:
+    against(
+        benchmark, "run --rm --network none IMAGE true",
+        lambda: engine.docket("run", "--rm", "--network", "none", "base", "true"),
+        lambda: peer.docker("run", "--rm", "--net", "none", "docket-bench", "true"), 1 / 4,
+    )  # fmt: skip
+
+
+def test_life_over_the_api(benchmark: Any, engine: Engine, peer: Peer) -> None:
+    connection = UnixConnection(engine.socket)
+    against(
+        benchmark, "create+start+wait+remove over the API", lambda: life(connection),
+        lambda: peer.docker("run", "--rm", "--net", "none", "docket-bench", "true"), 1 / 12,
+    )  # fmt: skip
+    connection.close()
+
+
+def test_ps(benchmark: Any, engine: Engine, peer: Peer) -> None:
+    against(benchmark, "ps", lambda: engine.docket("ps"), lambda: peer.docker("ps"), 2.5)
+
+
+@pytest.fixture
+def sleepers(engine: Engine, peer: Peer) -> Any:
+    ours = engine.docket("run", "-d", "--network", "none", "base", "sleep", "1000").stdout.strip()
+    theirs = peer.docker("run", "-d", "--net", "none", "docket-bench", "sleep", "1000").strip()
+    yield ours, theirs
+    engine.docket("rm", "-f", ours)
+    peer.docker("rm", "-f", theirs)
+
+
+def test_exec(benchmark: Any, engine: Engine, peer: Peer, sleepers: tuple[str, str]) -> None:
+    ours, theirs = sleepers
+    against(
+        benchmark, "exec true", lambda: engine.docket("exec", ours, "true"),
+        lambda: peer.docker("exec", theirs, "true"), 3 / 4,
+    )  # fmt: skip
+
+
+def test_exec_over_the_api(benchmark: Any, engine: Engine, peer: Peer, sleepers: tuple[str, str]) -> None:
+    ours, theirs = sleepers
+
+    def execute() -> None:
+        connection = UnixConnection(engine.socket)
+        body = {"Cmd": ["true"], "AttachStdout": True}
+        identifier = ask(connection, "POST", f"/containers/{ours}/exec", body).json["Id"]
+        ask(connection, "POST", f"/exec/{identifier}/start", {"Detach": False})
+        connection.close()
+
+    against(benchmark, "exec true over the API", execute, lambda: peer.docker("exec", theirs, "true"), 1 / 2)
+
+
+def test_forty_runs(engine: Engine, peer: Peer) -> None:
+    theirs = side_by_side(lambda: peer.docker("run", "--rm", "--net", "none", "docket-bench", "true"))
+    ours = side_by_side(lambda: engine.docket("run", "--rm", "--network", "none", "base", "true"))
+    note(f"{LIVES} runs, {SIDE_BY_SIDE} at once, command line", ours, theirs, 1 / 5)
+    local = threading.local()
+
+    def over_the_api() -> None:
+        if not hasattr(local, "connection"):
+            local.connection = UnixConnection(engine.socket)
+        life(local.connection)
+
+    note(f"{LIVES} lives, {SIDE_BY_SIDE} at once, over the API", side_by_side(over_the_api), theirs, 1 / 15)
+
+
+def _kib(path: Path, field: str) -> int:
+    for line in path.read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1])
+    raise AssertionError(f"{path} has no {field}")
+
+
+def test_memory(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [engine.docket("run", "-d", "--network", "none", "base", "sleep", "1000").stdout.strip() for _ in range(20)]
+    try:
+        shims = [_kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss") for pid in engine.shim_pids()]
+        daemon = _kib(Path(f"/proc/{engine.daemon_pid()}/status"), "VmRSS")
+    finally:
+        engine.docket("rm", "-f", *names)
+    with capsys.disabled():
+        print(f"\nPSS of an idle shim: {statistics.mean(shims):.0f} KiB (at most 2048); daemon RSS: {daemon} KiB (65536)")
+    assert len(shims) == 20
