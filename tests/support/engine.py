@@ -134,6 +134,19 @@ class Engine:
         """Run the command. With ``check`` a failure shows what it printed."""
         return self._run([*docket_command(), *arguments], check, timeout_s, **options)
 
+    def run(self, *arguments: str, **options: Any) -> str:
+        """``docket run --network none ...``, and what it printed."""
+        return self.docket("run", "--network", "none", *arguments, **options).stdout
+
+    def refused(self, *arguments: str, code: int = 1) -> str:
+        """Run a command that must fail with ``code`` and one line, and return that line."""
+        done = self.docket(*arguments, check=False)
+        assert done.returncode == code, f"exit {done.returncode}, not {code}: {done.stdout}{done.stderr}"
+        lines = done.stderr.strip().splitlines()
+        assert len(lines) == 1, f"not one line: {done.stderr!r}"
+        assert "Traceback" not in done.stderr
+        return lines[0]
+
     def docker(self, *arguments: str, check: bool = True, timeout_s: float = 60, **options: Any) -> Completed:
         """Run Docker's own client against this engine."""
         command = ["docker", "-H", f"unix://{self.socket}", *arguments]

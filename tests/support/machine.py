@@ -69,7 +69,7 @@ def _namespaces() -> str | None:
     flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP
     return _tried(
         lambda: unshare(flags),
-        "namespaces are forbidden here: needs CAP_SYS_ADMIN and no seccomp filter, as in a VM or a privileged container",
+        "namespaces are forbidden here: needs CAP_SYS_ADMIN and no seccomp filter (a VM, a privileged container)",
     )
 
 
