@@ -46,8 +46,8 @@ def layer(*files: tuple[str, bytes]) -> bytes:
 def docker_archive(layers: list[bytes], tags: list[str], config: dict[str, Any] | None = None) -> bytes:
     """What ``docker save`` writes."""
     diff_ids = ["sha256:" + hashlib.sha256(data).hexdigest() for data in layers]
-    whole = {"architecture": "amd64", "os": "linux", "config": config or {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    body = json.dumps(whole).encode()
+    rootfs = {"type": "layers", "diff_ids": diff_ids}
+    body = json.dumps({"architecture": "amd64", "os": "linux", "config": config or {}, "rootfs": rootfs}).encode()
     name = hashlib.sha256(body).hexdigest() + ".json"
     manifest = [{"Config": name, "RepoTags": tags, "Layers": [f"{n}/layer.tar" for n in range(len(layers))]}]
     return layer(
@@ -74,7 +74,8 @@ def oci_layout(data: bytes, tag: str) -> bytes:
     packed = blob(gzip.compress(data, mtime=0), "layer.v1.tar+gzip")
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config,
                 "layers": [packed]}  # fmt: skip
-    entry = blob(json.dumps(manifest).encode(), "manifest.v1+json", annotations={"org.opencontainers.image.ref.name": tag})
+    named = {"org.opencontainers.image.ref.name": tag}
+    entry = blob(json.dumps(manifest).encode(), "manifest.v1+json", annotations=named)
     index = {"schemaVersion": 2, "manifests": [entry]}
     return layer(
         ("oci-layout", b'{"imageLayoutVersion": "1.0.0"}'), ("index.json", json.dumps(index).encode()),

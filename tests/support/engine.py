@@ -18,7 +18,7 @@ from typing import Any, Iterator
 
 from support.census import assert_nothing_left, processes_of, take_census
 from support.connection import Answer, UnixConnection, ask
-from support.machine import data_folder
+from support.machine import MS_BIND, data_folder, mount, private_mounts
 from support.sources import REPOSITORY
 from support.waiting import eventually
 
@@ -59,17 +59,30 @@ class Engine:
 
     # --- the daemon ------------------------------------------------------------------------------------------------
 
-    def start(self, *, failpoints: str = "", **environment: str) -> None:
-        """Start the daemon in the foreground of a child and wait until it answers. ``failpoints``: see engine.kernel.
-        steps."""
+    def start(self, *, failpoints: str = "", boot_id: str = "") -> None:
+        """Start the daemon and wait until it answers."""
+        self.launch(failpoints=failpoints, boot_id=boot_id)
+        eventually(self._is_up, timeout_s=30, what="the daemon answers")
+
+    def launch(self, *, failpoints: str = "", boot_id: str = "") -> None:
+        """Start the daemon in the foreground of a child.
+
+        ``failpoints`` are those of engine.kernel.steps; with ``boot_id`` the daemon sees another one than the kernel's.
+        """
         log = (self.home / "daemon.log").open("ab")
         armed = {"DOCKET_FAILPOINTS": failpoints} if failpoints else {}
         with log:
             self.daemon = subprocess.Popen(
                 [*docket_command(), "daemon"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(**armed, **environment),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(**armed),
+                preexec_fn=(lambda: self._pretend_boot(boot_id)) if boot_id else None,
             )  # fmt: skip
-        eventually(self._is_up, timeout_s=30, what="the daemon answers")
+
+    def _pretend_boot(self, boot_id: str) -> None:
+        file = self.home / "boot_id"
+        file.write_text(f"{boot_id}\n")
+        private_mounts()
+        mount(str(file), "/proc/sys/kernel/random/boot_id", None, MS_BIND)
 
     def _is_up(self) -> bool:
         assert self.daemon is not None

@@ -18,7 +18,7 @@ from support.forked import in_child
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWPID = 0x0002_0000, 0x0400_0000, 0x0800_0000, 0x2000_0000
 CLONE_NEWNET, CLONE_NEWCGROUP, CLONE_NEWUSER = 0x4000_0000, 0x0200_0000, 0x1000_0000
-MS_REC, MS_PRIVATE = 0x4000, 1 << 18
+MS_RDONLY, MS_BIND, MS_REC, MS_PRIVATE = 1, 0x1000, 0x4000, 1 << 18
 
 ENGINE_NEEDS = ("root", "namespaces", "mounts", "overlay", "cgroups")
 """What the engine can't do without, in the order in which it is worth asking."""
@@ -54,6 +54,15 @@ def private_mounts() -> None:
     """A mount namespace whose mounts the rest of the machine never sees."""
     unshare(CLONE_NEWNS)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
+
+
+def become_ordinary() -> None:
+    """Make this process uid 1000 without any capability, by a user namespace: it still reaches its own files."""
+    uid, gid = os.geteuid(), os.getegid()
+    unshare(CLONE_NEWUSER)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"1000 {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"1000 {gid} 1")
 
 
 def _tried(attempt: Callable[[], object], missing: str) -> str | None:

@@ -1,0 +1,211 @@
+"""Every named step of the registry, killed, failed and held while the daemon dies: afterwards the state is true.
+
+For each step there is the shortest story that comes to it. Three things are done to it there: the process that comes
+to the step is killed, the step fails with EIO, and the step is held while the daemon is killed. Then a daemon without
+failpoints starts on the same data root, and everything must be consistent, settled, usable and clean.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from engine.kernel.steps import STEPS
+
+from support.census import cgroup_parent, processes_of
+from support.engine import Engine, running_engine
+from support.log_reading import open_intents
+from support.machine import ENGINE_NEEDS, cgroup_mounts, first_lack
+from support.waiting import eventually
+
+pytestmark = [pytest.mark.kernel, pytest.mark.requires(*ENGINE_NEEDS)]
+
+Command = tuple[str, ...]
+RUN: Command = (
+    "run", "-d", "--name", "web", "--network", "none", "-m", "32m", "-v", "data:/data", "base", "sleep", "99",
+)  # fmt: skip
+
+STORIES: dict[str, list[Command]] = {
+    "import": [("import", "{rootfs}", "other"), ("rmi", "other")],
+    "start": [RUN],
+    "end": [RUN, ("kill", "web"), ("wait", "web"), ("rm", "-v", "web"), ("volume", "rm", "data")],
+    "exec": [RUN, ("exec", "web", "true")],
+    "signal": [RUN, ("stop", "-t", "0", "web")],
+    "pause": [RUN, ("pause", "web"), ("unpause", "web")],
+}
+
+CASES: dict[str, str] = {
+    "log.commit": "start",
+    "content.write": "import",
+    "content.rename": "import",
+    "content.remove": "import",
+    "layer.unpack": "import",
+    "layer.sync": "import",
+    "layer.rename": "import",
+    "layer.remove": "import",
+    "volume.create": "start",
+    "volume.remove": "end",
+    "container.remove": "end",
+    "spawner.start": "start",
+    "spawner.fork": "start",
+    "shim.listen": "start",
+    "shim.record": "start",
+    "cgroup.create": "start",
+    "cgroup.limit": "start",
+    "cgroup.join": "start",
+    "cgroup.kill": "end",
+    "cgroup.remove": "end",
+    "init.clone": "start",
+    "rootfs.overlay": "start",
+    "rootfs.mounts": "start",
+    "rootfs.devices": "start",
+    "rootfs.pivot": "start",
+    "rootfs.mask": "start",
+    "process.identity": "start",
+    "process.user": "start",
+    "process.capabilities": "start",
+    "process.seccomp": "start",
+    "evidence.read": "start",
+    "exec.start": "start",
+    "exec.join": "exec",
+    "signal.send": "signal",
+    "freezer.freeze": "pause",
+    "freezer.thaw": "pause",
+}
+"""Step -> the story that comes to it."""
+
+
+def test_every_step_has_its_case() -> None:
+    assert set(CASES) == set(STEPS)
+    assert set(CASES.values()) <= set(STORIES)
+
+
+@pytest.fixture(scope="module")
+def faulty_engine(rootfs: Path) -> Iterator[Engine]:
+    """One data root for all cases: what one leaves behind, the next one meets."""
+    if (reason := first_lack(*ENGINE_NEEDS)) is not None:
+        pytest.skip(reason)
+    with running_engine(rootfs) as engine:
+        engine.stop()
+        yield engine
+        if engine.daemon is None:
+            engine.start()
+
+
+def play(engine: Engine, story: str, rootfs: Path) -> list[subprocess.CompletedProcess[str]]:
+    """Type the story's commands; each must end in time, and none may crash the client."""
+    done = []
+    for command in STORIES[story]:
+        arguments = [word.format(rootfs=rootfs) for word in command]
+        try:
+            done.append(engine.docket(*arguments, check=False, timeout_s=30))
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"{arguments} hung; daemon: {engine.log()}") from error
+        assert "Traceback" not in done[-1].stderr, done[-1].stderr
+    return done
+
+
+def start_armed(engine: Engine, failpoints: str) -> bool:
+    """Whether a daemon came up at all: it passes some steps itself while it starts."""
+    try:
+        engine.start(failpoints=failpoints)
+    except RuntimeError:
+        engine.daemon = None
+        return False
+    return True
+
+
+def end_daemon(engine: Engine) -> None:
+    if engine.daemon is not None and engine.daemon.poll() is None:
+        engine.kill()
+    engine.daemon = None
+
+
+def assert_settled_and_clean(engine: Engine, rootfs: Path) -> None:
+    """After a start without failpoints: intents closed, the log whole, ps true, work possible, nothing left."""
+    engine.start()
+    eventually(lambda: not open_intents(engine.root), what="every intent has its outcome")
+    assert engine.docket("audit", "verify", check=False).returncode == 0
+    for item in engine.api("GET", "/containers/json?all=1").json:
+        state = engine.inspect(item["Id"])["State"]
+        assert state["Status"] in ("created", "running", "exited", "dead", "paused")
+        assert (state["Pid"] > 0) == state["Running"]
+        if state["Running"]:
+            assert Path(f"/proc/{state['Pid']}/ns/pid").exists()
+    engine.reset()
+    for image in engine.api("GET", "/images/json?all=1").json:
+        if "base:latest" not in (image["RepoTags"] or []):
+            engine.api("DELETE", f"/images/{image['Id']}?force=1")
+    assert engine.run("--rm", "base", "echo", "works") == "works\n"
+    eventually(lambda: assert_clean(engine))
+    engine.stop()
+
+
+def assert_clean(engine: Engine) -> bool:
+    """Nothing of any container is left: no process, cgroup, mount or file."""
+    assert not engine.shim_pids()
+    assert len(processes_of(engine.home)) <= 2, "daemon and spawner"
+    for point in set(cgroup_mounts().values()):
+        parent = point / cgroup_parent(engine.home)
+        assert not parent.exists() or not [path for path in parent.iterdir() if path.is_dir()]
+    assert str(engine.home) not in Path("/proc/self/mountinfo").read_text()
+    for folder in ("containers", "volumes", "content/ingest"):
+        assert not list((engine.root / folder).iterdir()), folder
+    assert len(list((engine.root / "layers").iterdir())) == 1, "the layer of base"
+    return True
+
+
+@pytest.mark.parametrize("step", CASES)
+def test_the_process_at_the_step_is_killed(faulty_engine: Engine, rootfs: Path, step: str) -> None:
+    if start_armed(faulty_engine, f"{step}=kill"):
+        play(faulty_engine, CASES[step], rootfs)
+    end_daemon(faulty_engine)
+    assert_settled_and_clean(faulty_engine, rootfs)
+
+
+@pytest.mark.parametrize("step", CASES)
+def test_the_step_fails(faulty_engine: Engine, rootfs: Path, step: str) -> None:
+    if start_armed(faulty_engine, f"{step}=error(EIO)"):
+        for done in play(faulty_engine, CASES[step], rootfs):
+            assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
+    end_daemon(faulty_engine)
+    assert_settled_and_clean(faulty_engine, rootfs)
+
+
+@pytest.mark.parametrize("step", CASES)
+def test_the_daemon_is_killed_while_the_step_is_held(faulty_engine: Engine, rootfs: Path, step: str) -> None:
+    held = faulty_engine.home / "held"
+    held.unlink(missing_ok=True)
+    client: subprocess.Popen[str] | None = None
+    failpoints = f"{step}=1*wait({held})"
+    faulty_engine.launch(failpoints=failpoints)  # it may be held while it starts, so nobody waits for its answer
+    try:
+        eventually(lambda: held.exists() or faulty_engine.answers(), timeout_s=30)
+        for command in STORIES[CASES[step]]:
+            if held.exists():
+                break
+            client = faulty_engine.spawn(*(word.format(rootfs=rootfs) for word in command))
+            running = client
+            eventually(lambda: held.exists() or running.poll() is not None, timeout_s=30)
+            if not held.exists():
+                running.communicate()
+        assert held.exists(), f"the story {CASES[step]!r} never came to {step}"
+    finally:
+        end_daemon(faulty_engine)
+        held.unlink(missing_ok=True)
+        if client is not None:
+            client.communicate(timeout=30)
+    assert_settled_and_clean(faulty_engine, rootfs)
+
+
+def test_every_step_may_be_slow(faulty_engine: Engine, rootfs: Path) -> None:
+    faulty_engine.start(failpoints="; ".join(f"{step}=delay(20)" for step in STEPS))
+    for story in ("import", "end", "exec"):
+        for done in play(faulty_engine, story, rootfs):
+            assert done.returncode == 0, done.stderr
+        faulty_engine.reset()
+    end_daemon(faulty_engine)
+    assert_settled_and_clean(faulty_engine, rootfs)

@@ -1,0 +1,136 @@
+"""The engine's memory: audit trail, verification, events, and questions about the past."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from support.engine import Engine
+
+pytestmark = pytest.mark.kernel
+
+
+def test_a_life_is_on_record(engine: Engine) -> None:
+    engine.run("-d", "--name", "web", "base", "sleep", "100")
+    engine.docket("stop", "-t", "0", "web")
+    engine.docket("rm", "web")
+    assert engine.event_types("web") == [
+        "container.created", "container.starting", "container.started", "container.stopping", "container.exited",
+        "container.removing", "container.removed",
+    ]  # fmt: skip
+    shown = engine.docket("audit", "trail", "web").stdout
+    assert all(word in shown for word in ("container.created", "container.removed", "cli"))
+
+
+def test_the_actor_is_who_asked(engine: Engine) -> None:
+    engine.docket("create", "--network", "none", "--name", "web", "base", "true")
+    (created,) = engine.trail("web")
+    actor = created["actor"]
+    assert (actor["uid"], actor["gid"], actor["door"]) == (os.geteuid(), os.getegid(), "cli")
+    assert actor["pid"] > 1 and actor["pid"] != engine.daemon_pid()
+    assert created["correlation"] and created["causation"].startswith("request:")
+
+
+def test_outcomes_name_their_intent(engine: Engine) -> None:
+    engine.run("--name", "web", "base", "true")
+    events = {event["type"]: event for event in engine.trail("web")}
+    assert events["container.started"]["causation"] == f"event:{events['container.starting']['seq']}"
+
+
+def test_the_past_can_be_asked(engine: Engine) -> None:
+    engine.run("-d", "--name", "first", "base", "sleep", "100")
+    moment = engine.api("GET", "/docket/audit/head").json["seq"]
+    engine.docket("rm", "-f", "first")
+    engine.run("-d", "--name", "second", "base", "sleep", "100")
+    then = engine.docket("ps", "-a", "--as-of", f"seq:{moment}", "--format", "{{.Names}} {{.State}}").stdout
+    assert then == "first running\n"
+    assert engine.docket("ps", "-a", "--as-of", "1d", "-q").stdout == ""
+    assert engine.docket("images", "--as-of", f"seq:{moment}", "--format", "{{.Repository}}").stdout == "base\n"
+    assert engine.docket("images", "--as-of", "1d", "-q").stdout == ""
+    assert engine.docket("ps", "-a", "--format", "{{.Names}}").stdout == "second\n"
+    engine.refused("ps", "--as-of", "yesterdayish")
+
+
+def test_events_of_the_past_and_by_filter(engine: Engine) -> None:
+    engine.run("--name", "job", "base", "true")
+    engine.docket("volume", "create", "vol")
+    lines = engine.docket(
+        "events", "--since", "1h", "--until", "0s", "--filter", "type=container", "--format", "json"
+    ).stdout.splitlines()
+    events = [json.loads(line) for line in lines]
+    assert {event["Type"] for event in events} == {"container"}
+    mine = [event["Action"] for event in events if event["Actor"]["Attributes"].get("name") == "job"]
+    assert mine[:3] == ["create", "start", "die"]
+    died = next(event for event in events if event["Action"] == "die")
+    assert "exitCode" in died["Actor"]["Attributes"]
+
+
+def test_events_are_followed_without_a_gap(engine: Engine) -> None:
+    shown = "{{.Actor.Attributes.name}}"
+    client = engine.spawn("events", "--since", "0s", "--filter", "event=create", "--format", shown)
+    try:
+        names = [f"job-{number}" for number in range(10)]
+        engine.docket("create", "--network", "none", "--name", "probe", "base", "true")
+        assert client.stdout is not None and client.stdout.readline() == "probe\n"
+        for name in names:
+            engine.docket("create", "--network", "none", "--name", name, "base", "true")
+        assert [client.stdout.readline().strip() for _ in names] == names
+    finally:
+        client.kill()
+        client.communicate()
+
+
+def test_verify_is_content_with_a_whole_log(engine: Engine) -> None:
+    engine.run("--rm", "base", "true")
+    head = engine.api("GET", "/docket/audit/head").json["published"]
+    engine.run("--rm", "base", "true")
+    assert engine.docket("audit", "verify").returncode == 0
+    assert engine.docket("audit", "verify", "--against", head).returncode == 0
+
+
+def test_verify_names_a_changed_row(own_engine: Engine) -> None:
+    own_engine.run("--name", "web", "base", "true")
+    own_engine.stop()
+    database = sqlite3.connect(own_engine.root / "docket.db")
+    triggers = [row[0] for row in database.execute("select name from sqlite_master where type = 'trigger'")]
+    definitions = [row[0] for row in database.execute("select sql from sqlite_master where type = 'trigger'")]
+    with pytest.raises(sqlite3.DatabaseError):
+        database.execute("delete from events")
+    for name in triggers:
+        database.execute(f"drop trigger {name}")
+    ((seq,),) = database.execute("select seq from events where type = 'container.exited'")
+    database.execute("update events set data = replace(data, '0', '1') where seq = ?", (seq,))
+    for definition in definitions:
+        database.execute(definition)
+    database.commit()
+    database.close()
+    own_engine.start()
+    done = own_engine.docket("audit", "verify", check=False)
+    assert done.returncode == 1
+    assert str(seq) in done.stdout + done.stderr
+
+
+def test_a_cut_tail_is_found_by_a_published_head(own_engine: Engine) -> None:
+    own_engine.run("--name", "web", "base", "true")
+    head = own_engine.api("GET", "/docket/audit/head").json["published"]
+    seq = int(head.partition(":")[0])
+    future = f"{seq + 5}:{head.partition(':')[2]}"
+    assert own_engine.docket("audit", "verify", "--against", future, check=False).returncode == 1
+
+
+def test_secrets_of_the_host_stay_out(engine: Engine) -> None:
+    """The daemon's own environment is nobody's business: it is not in the log."""
+    engine.run("--rm", "-e", "TOKEN=very-secret-value", "base", "true")
+    events = Path(engine.root / "docket.db")
+    rows = sqlite3.connect(f"file:{events}?mode=ro", uri=True).execute("select data from events").fetchall()
+    assert not [row for row in rows if "very-secret-value" in str(row[0])], "configuration is a document, not an event"
+
+
+def test_folders_are_closed_to_others(engine: Engine) -> None:
+    assert engine.root.stat().st_mode & 0o077 in (0, 0o011), oct(engine.root.stat().st_mode)
+    assert (engine.root / "docket.db").stat().st_mode & 0o077 == 0
+    assert engine.socket.stat().st_mode & 0o007 == 0
