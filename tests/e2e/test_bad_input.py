@@ -116,7 +116,8 @@ def test_the_api_answers_with_dockers_statuses(engine: Engine) -> None:
 def test_a_client_that_hangs_up_in_the_middle_of_a_body(engine: Engine) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.connect(str(engine.socket))
-        client.sendall(b"POST /images/create?fromSrc=-&repo=half HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nhalf")
+        head = b"POST /images/create?fromSrc=-&repo=half HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+        client.sendall(head + b"half")
     eventually(lambda: not list((engine.root / "content" / "ingest").iterdir()))
     assert engine.docket("images", "-q", "half").stdout == ""
     assert engine.answers()
