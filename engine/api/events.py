@@ -31,20 +31,16 @@ REMEMBERED = 1000
 
 @dataclass(slots=True)
 class _Story:
-    """A container folded up to ``version``, with what its stream alone doesn't say."""
+    """A container folded up to ``version``, with the commands of its execs."""
 
     state: containers.Container | None = None
     version: int = 0
-    stopping: str = ""
-    """The correlation of the request that last stopped it: a start under the same one is a restart."""
     exec_commands: dict[str, str] = field(default_factory=dict)
 
     def fold(self, record: Any) -> None:
         if record.stream.startswith("container/"):
             self.state = containers.evolve(self.state, record.event)
             self.version = record.version
-            if isinstance(record.event, containers.ContainerStopping):
-                self.stopping = record.correlation
         elif isinstance(record.event, execs.ExecCreated):
             self.exec_commands[record.event.exec_id] = " ".join(record.event.command)
 
@@ -87,7 +83,7 @@ class Translator:
     def _container(self, record: Any, container_id: str, event: Event) -> Iterator[dict[str, Any]]:
         story = self._story(container_id, record)
         was_stopping = story.state is not None and "stop" in story.state.intents
-        is_restart = bool(story.stopping) and story.stopping == record.correlation
+        is_restart = story.state is not None and story.state.restarting
         story.fold(record)
         state = story.state
         assert state is not None
@@ -185,15 +181,16 @@ def _event(
     legacy: dict[str, Any] = {"status": action, "id": object_id} if kind in ("container", "image") else {}
     if origin:
         legacy["from"] = origin
+    ours = {"docket.seq": str(record.seq), "docket.who": _who(record)}
     return {
         **legacy,
         "Type": kind,
         "Action": action,
-        "Actor": {"ID": object_id, "Attributes": {**attributes, "docket.seq": str(record.seq), "docket.who": _who(record)}},
+        "Actor": {"ID": object_id, "Attributes": {**attributes, **ours}},
         "scope": "local",
         "time": record.time_us // 1_000_000,
         "timeNano": record.time_us * 1000,
-    }  # fmt: skip
+    }
 
 
 def _who(record: Any) -> str:

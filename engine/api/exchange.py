@@ -43,7 +43,9 @@ class Request:
         if self._query is None:
             self._query = {}
             try:
-                pairs = parse_qsl(self._query_text, keep_blank_values=True, max_num_fields=QUERY_FIELDS, errors="strict")
+                pairs = parse_qsl(
+                    self._query_text, keep_blank_values=True, max_num_fields=QUERY_FIELDS, errors="strict"
+                )
             except ValueError as error:
                 raise InvalidArgument("the request's query is malformed") from error
             for name, value in pairs:

@@ -38,12 +38,8 @@ def status_of(error: BaseException) -> int:
 
 def message_of(error: BaseException) -> str:
     """One line for the client."""
-    if isinstance(error, errors.EngineError):
-        text = str(error)
-    elif isinstance(error, OSError):
-        subject = f": {error.filename}" if error.filename else ""
-        step = getattr(error, "step", "")
-        text = f"{step + ': ' if step else ''}{error.strerror or error}{subject}"
+    if isinstance(error, errors.EngineError | OSError):
+        text = errors.describe(error)
     else:
         text = f"internal error: {type(error).__name__}: {error}"
     text = " ".join(text.splitlines())

@@ -11,9 +11,8 @@ from engine.api.routes import container_filters
 from engine.api.times import parse_moment_us
 from engine.api.views import containers as views
 from engine.api.views.system import go_architecture
-from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotSupported
+from engine.domain.errors import InvalidArgument, NotSupported
 
-WAIT_CONDITIONS = ("not-running", "next-exit", "removed")
 DEPARTURE_S = 2.0
 """How long after its client's departure a wait may go on waiting."""
 
@@ -42,19 +41,8 @@ def create(services: Any, request: Request) -> Answer:
     if platform and platform not in ("linux", f"linux/{go_architecture()}"):
         raise NotSupported(f'platform "{platform}" is not supported: this engine runs linux/{go_architecture()}')
     name = request.text("name").removeprefix("/") or None
-    try:
-        container_id, warnings = services.containers.create(request.json(), name, request.context)
-    except NameTaken as error:
-        raise _name_conflict(error) from error
+    container_id, warnings = services.containers.create(request.json(), name, request.context)
     return reply({"Id": container_id, "Warnings": list(warnings)}, 201)
-
-
-def _name_conflict(error: NameTaken) -> Conflict:
-    """Docker's words, which clients and people know."""
-    return Conflict(
-        f'Conflict. The container name "/{error.name}" is already in use by container "{error.holder}". '
-        "You have to remove (or rename) that container to be able to reuse that name."
-    )
 
 
 def inspect(services: Any, request: Request) -> Answer:
@@ -97,12 +85,7 @@ def unpause(services: Any, request: Request) -> Answer:
 
 def rename(services: Any, request: Request) -> Answer:
     name = request.text("name").removeprefix("/")
-    if not name:
-        raise InvalidArgument("Neither old nor new names may be empty")
-    try:
-        services.containers.rename(request.params[0], name, request.context)
-    except NameTaken as error:
-        raise _name_conflict(error) from error
+    services.containers.rename(request.params[0], name, request.context)
     return NO_CONTENT
 
 
@@ -122,10 +105,7 @@ def prune(services: Any, request: Request) -> Answer:
 
 
 def wait(services: Any, request: Request) -> Answer:
-    condition = request.text("condition") or "not-running"
-    if condition not in WAIT_CONDITIONS:
-        raise InvalidArgument(f'invalid condition: "{condition}"')
-    waiter = services.containers.wait(request.params[0], condition)
+    waiter = services.containers.wait(request.params[0], request.text("condition") or "not-running")
     return Stream(_outcome(waiter, request))  # the head leaves now: clients start the container only after it
 
 

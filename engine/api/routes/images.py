@@ -62,7 +62,7 @@ def inspect(services: Any, request: Request) -> Answer:
 
 
 def history(services: Any, request: Request) -> Answer:
-    return reply(services.images.history(request.params[0]))
+    return reply([views.history_entry(entry) for entry in services.images.history(request.params[0])])
 
 
 def tag(services: Any, request: Request) -> Answer:

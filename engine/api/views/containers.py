@@ -6,12 +6,9 @@ import hashlib
 from typing import Any
 
 from engine.api.times import human_duration, rfc3339nano
-from engine.api.views.docker_defaults import CONFIG, ENDPOINT, HOST_CONFIG, NETWORK_SETTINGS, filled
+from engine.api.views.docker_defaults import CONFIG, ENDPOINT, HOST_CONFIG, NETWORK_SETTINGS, STORAGE_DRIVER, filled
 from engine.api.views.networks import network_id
 from engine.domain.container import Container
-
-STORAGE_DRIVER = "overlay2"
-
 
 def status_words(state: Container, now_us: int) -> str:
     """``Up 3 minutes``, ``Exited (0) 2 hours ago``, ``Up 5 seconds (Paused)``."""
@@ -95,6 +92,11 @@ def _path_of(view: Any, name: str) -> str:
     return str(path) if path.exists() else ""
 
 
+def _config(view: Any) -> dict[str, Any]:
+    config = filled(CONFIG, view.config)
+    return config if config["Hostname"] else {**config, "Hostname": view.state.id[:12]}
+
+
 def inspect(view: Any, *, size: tuple[int, int] | None = None) -> dict[str, Any]:
     """The whole of a container."""
     state: Container = view.state
@@ -125,6 +127,6 @@ def inspect(view: Any, *, size: tuple[int, int] | None = None) -> dict[str, Any]
         },
         **sizes,
         "Mounts": view.mounts,
-        "Config": filled({**CONFIG, "Hostname": state.id[:12], "Image": state.image}, view.config),
+        "Config": _config(view),
         "NetworkSettings": _network_settings(view),
     }

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+STORAGE_DRIVER = "overlay2"
+"""Docker's name for layers that an overlay mount joins, and what its clients look for."""
+
 CONFIG: dict[str, Any] = {
     "Hostname": "",
     "Domainname": "",

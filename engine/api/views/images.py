@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.api.times import ZERO, parse_rfc3339_us
-from engine.api.views.containers import STORAGE_DRIVER
-from engine.api.views.docker_defaults import CONFIG, filled
+from engine.api.views.docker_defaults import CONFIG, STORAGE_DRIVER, filled
 
 _NO_TAG = "<none>:<none>"
 _NO_DIGEST = "<none>@<none>"
@@ -34,6 +33,12 @@ def created_us(view: Any) -> int:
 
 def labels_of(view: Any) -> dict[str, str] | None:
     return (view.config.get("config") or {}).get("Labels") or None
+
+
+def history_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """A step of an image's history: Docker counts its time in seconds."""
+    created = entry["Created"]
+    return {**entry, "Created": parse_rfc3339_us(created) // 1_000_000 if created else 0}
 
 
 def summary(view: Any, version: tuple[int, int], *, shared_bytes: int = -1, containers: int = -1) -> dict[str, Any]:

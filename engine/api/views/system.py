@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 from typing import Any, Mapping
@@ -10,6 +11,7 @@ from typing import Any, Mapping
 from engine import __version__
 from engine.api import API_VERSION, MIN_API_VERSION
 from engine.api.times import rfc3339nano
+from engine.api.views.docker_defaults import STORAGE_DRIVER
 
 _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -62,88 +64,85 @@ def version() -> dict[str, Any]:
 
 
 def info(facts: Mapping[str, Any], now_us: int) -> dict[str, Any]:
-    """Docker's info. ``facts`` are the services' own, under Docker's names, and win."""
-    host = os.uname()
-    release = _os_release()
-    defaults: dict[str, Any] = {
-        "ID": "",
-        "Containers": 0,
-        "ContainersRunning": 0,
-        "ContainersPaused": 0,
-        "ContainersStopped": 0,
-        "Images": 0,
-        "Driver": "overlay2",
-        "DriverStatus": [],
-        "Plugins": {
-            "Volume": ["local"],
-            "Network": ["host", "null"],
-            "Authorization": None,
-            "Log": ["json-file"],
-        },
-        "MemoryLimit": False,
-        "SwapLimit": False,
-        "CpuCfsPeriod": False,
-        "CpuCfsQuota": False,
-        "CPUShares": False,
-        "CPUSet": False,
-        "PidsLimit": False,
+    """Docker's info. ``facts`` are the services' own, under Docker's names, and win over what is said here."""
+    host, release = os.uname(), _os_release()
+    return {
+        "ID": hashlib.sha256(f"{host.nodename}:{facts['DockerRootDir']}".encode()).hexdigest()[:32],
+        "Driver": STORAGE_DRIVER,
+        "DriverStatus": [["Root", facts["DockerRootDir"]]],
+        **_ABILITIES,
         "IPv4Forwarding": _sysctl_is_set("/proc/sys/net/ipv4/ip_forward"),
         "BridgeNfIptables": _sysctl_is_set("/proc/sys/net/bridge/bridge-nf-call-iptables"),
         "BridgeNfIp6tables": _sysctl_is_set("/proc/sys/net/bridge/bridge-nf-call-ip6tables"),
-        "Debug": False,
         "NFd": len(os.listdir("/proc/self/fd")),
-        "OomKillDisable": False,
         "NGoroutines": len(os.listdir("/proc/self/task")),
         "SystemTime": rfc3339nano(now_us),
-        "LoggingDriver": "json-file",
-        "CgroupDriver": "cgroupfs",
-        "CgroupVersion": "1",
-        "NEventsListener": 0,
         "KernelVersion": host.release,
         "OperatingSystem": release.get("PRETTY_NAME", "Linux"),
         "OSVersion": release.get("VERSION_ID", ""),
         "OSType": "linux",
         "Architecture": host.machine,
-        "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": {
-            "AllowNondistributableArtifactsCIDRs": [],
-            "AllowNondistributableArtifactsHostnames": [],
-            "InsecureRegistryCIDRs": [],
-            "IndexConfigs": {},
-            "Mirrors": [],
-        },
         "NCPU": len(os.sched_getaffinity(0)),
         "MemTotal": _memory_bytes(),
-        "GenericResources": None,
-        "DockerRootDir": "",
-        "HttpProxy": "",
-        "HttpsProxy": "",
-        "NoProxy": "",
         "Name": host.nodename,
-        "Labels": [],
-        "ExperimentalBuild": False,
         "ServerVersion": __version__,
-        "Runtimes": {"docket": {"path": ""}},
-        "DefaultRuntime": "docket",
-        "Swarm": {
-            "NodeID": "",
-            "NodeAddr": "",
-            "LocalNodeState": "inactive",
-            "ControlAvailable": False,
-            "Error": "",
-            "RemoteManagers": None,
-        },
-        "LiveRestoreEnabled": True,
-        "Isolation": "",
-        "InitBinary": "",
-        "ContainerdCommit": {"ID": "", "Expected": ""},
-        "RuncCommit": {"ID": "", "Expected": ""},
-        "InitCommit": {"ID": "", "Expected": ""},
-        "SecurityOptions": [],
-        "CDISpecDirs": [],
-        "Warnings": None,
+        **_SAME_FOR_ALL,
+        **facts,
     }
-    return defaults | dict(facts)
+
+
+_ABILITIES: Mapping[str, Any] = {
+    "Plugins": {"Volume": ["local"], "Network": ["host", "null"], "Authorization": None, "Log": ["json-file"]},
+    "MemoryLimit": True,
+    "SwapLimit": True,
+    "CpuCfsPeriod": True,
+    "CpuCfsQuota": True,
+    "CPUShares": True,
+    "CPUSet": True,
+    "PidsLimit": True,
+    "OomKillDisable": False,
+    "LoggingDriver": "json-file",
+    "CgroupDriver": "cgroupfs",
+    "LiveRestoreEnabled": True,
+    "Runtimes": {"docket": {"path": ""}},
+    "DefaultRuntime": "docket",
+    "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
+}
+"""What this engine can do where the host lets it; services correct what the host doesn't."""
+
+_SAME_FOR_ALL: Mapping[str, Any] = {
+    "Debug": False,
+    "NEventsListener": 0,
+    "IndexServerAddress": "https://index.docker.io/v1/",
+    "RegistryConfig": {
+        "AllowNondistributableArtifactsCIDRs": [],
+        "AllowNondistributableArtifactsHostnames": [],
+        "InsecureRegistryCIDRs": [],
+        "IndexConfigs": {},
+        "Mirrors": [],
+    },
+    "GenericResources": None,
+    "HttpProxy": "",
+    "HttpsProxy": "",
+    "NoProxy": "",
+    "Labels": [],
+    "ExperimentalBuild": False,
+    "Swarm": {
+        "NodeID": "",
+        "NodeAddr": "",
+        "LocalNodeState": "inactive",
+        "ControlAvailable": False,
+        "Error": "",
+        "RemoteManagers": None,
+    },
+    "Isolation": "",
+    "InitBinary": "",
+    "ContainerdCommit": {"ID": "", "Expected": ""},
+    "RuncCommit": {"ID": "", "Expected": ""},
+    "InitCommit": {"ID": "", "Expected": ""},
+    "CDISpecDirs": [],
+    "Warnings": None,
+}
 
 
 def _sysctl_is_set(path: str) -> bool:
