@@ -96,7 +96,7 @@ class Cgroup:
                 self._enable(self.hierarchy.unified_controllers)
         except OSError:
             for folder in reversed(made):
-                processes.remove(folder, 0)
+                processes.remove(folder, processes.Backoff(0))
             raise
 
     def _make(self, folder: str) -> None:
@@ -107,7 +107,7 @@ class Cgroup:
         except FileExistsError:
             if processes.pids(folder):
                 raise
-            processes.remove(folder, _REMOVE_TIMEOUT_S)  # old limits go with it
+            processes.remove(folder, processes.Backoff(_REMOVE_TIMEOUT_S))  # old limits go with it
             os.mkdir(folder)
 
     def _enable(self, controllers: tuple[str, ...]) -> None:
@@ -226,9 +226,10 @@ class Cgroup:
     def remove(self, timeout_s: float = _REMOVE_TIMEOUT_S) -> None:
         """Remove the folders in every tree, and those below them. It kills nothing: what lives makes it fail (EBUSY)."""
         failure = None
+        backoff = processes.Backoff(timeout_s)
         for folder in reversed(self.folders.values()):
             try:
-                processes.remove(folder, timeout_s)
+                processes.remove(folder, backoff)
             except OSError as error:
                 failure = failure or error
         if failure:

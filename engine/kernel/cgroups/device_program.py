@@ -113,21 +113,26 @@ def attached(folder_fd: int) -> list[int]:
     return list(ids[: struct.unpack_from("=I", answer, 24)[0]])
 
 
+def attach(folder_fd: int, program: int, *, replacing: int | None = None) -> None:
+    """Attach beside what is there, or in the place of the program ``replacing`` in one go."""
+    flags = BPF_F_ALLOW_MULTI | (0 if replacing is None else BPF_F_REPLACE)
+    _bpf(BPF_PROG_ATTACH, struct.pack("=IIIII", folder_fd, program, BPF_CGROUP_DEVICE, flags, replacing or 0), "attach")
+
+
 def apply_v2(folder: str, policy: Policy) -> None:
-    """Make ``policy`` the only device program of the cgroup, with no moment in which none or both hold too little."""
+    """Make ``policy`` the only device program of the cgroup, without a moment in which there is none."""
     folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     opened = [folder_fd]
     try:
         opened.append(program := load(assemble(policy)))
         for program_id in attached(folder_fd):
-            opened.append(_bpf(BPF_PROG_GET_FD_BY_ID, struct.pack("=III", program_id, 0, 0), folder)[0])
+            opened.append(_bpf(BPF_PROG_GET_FD_BY_ID, struct.pack("=III", program_id, 0, 0), "device program")[0])
         old = opened[2:]
-        flags = BPF_F_ALLOW_MULTI | (BPF_F_REPLACE if len(old) == 1 else 0)
-        replaced = old[0] if len(old) == 1 else 0
-        attributes = struct.pack("=IIIII", folder_fd, program, BPF_CGROUP_DEVICE, flags, replaced)
-        _bpf(BPF_PROG_ATTACH, attributes, folder)
-        for program in old if len(old) > 1 else ():
-            _bpf(BPF_PROG_DETACH, struct.pack("=III", folder_fd, program, BPF_CGROUP_DEVICE), folder)
+        attach(folder_fd, program, replacing=old[0] if old else None)
+        for surplus in old[1:]:
+            _bpf(BPF_PROG_DETACH, struct.pack("=III", folder_fd, surplus, BPF_CGROUP_DEVICE), "detach")
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror} (device program: {error.filename})", folder) from error
     finally:
         for fd in opened:
             os.close(fd)

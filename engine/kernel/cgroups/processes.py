@@ -94,9 +94,8 @@ def kill_each(pids_to_kill: list[int]) -> None:
             pass  # it ended by itself
 
 
-def remove(folder: str, timeout_s: float) -> None:
+def remove(folder: str, backoff: Backoff) -> None:
     """rmdir(2) the cgroup and all below. EBUSY is retried: a killed process leaves its cgroup a moment after it died."""
-    backoff = Backoff(timeout_s)
     while True:
         try:
             os.rmdir(folder)
