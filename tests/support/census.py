@@ -36,7 +36,7 @@ class Census:
         for field in fields(self):
             new = getattr(self, field.name) - getattr(before, field.name)
             if new:
-                added[field.name] = sorted(new)
+                added[field.name] = sorted(map(_described, new) if field.name == "processes" else new)
         return added
 
 
@@ -103,10 +103,10 @@ def _processes(home: Path | None) -> frozenset[str]:
     pids = set(processes_of(home)) if home else set()
     for task in os.listdir("/proc/self/task"):
         pids.update(int(pid) for pid in Path(f"/proc/self/task/{task}/children").read_text().split())
-    return frozenset(_described(pid) for pid in pids)
+    return frozenset(map(str, pids))
 
 
-def _described(pid: int) -> str:
+def _described(pid: str) -> str:
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:80]
     except OSError:
