@@ -105,7 +105,9 @@ def lock_root(root: Path) -> int:
     except BlockingIOError:
         holder = os.read(fd, 32).decode().strip() or "unknown"
         os.close(fd)
-        raise Conflict(f"another docket daemon (pid {holder}) runs on {root}: stop it, or give another --root") from None
+        raise Conflict(
+            f"another docket daemon (pid {holder}) runs on {root}: stop it, or give another --root"
+        ) from None
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd

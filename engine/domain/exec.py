@@ -146,6 +146,8 @@ def decide(state: Exec | None, command: CreateExec | StartExec) -> list[Event]:
     """Answer a command with events. Raises NotFound or Conflict."""
     match command:
         case CreateExec(created=created, container_status=container_status):
+            if state is not None:
+                raise Conflict(f"exec {state.id} exists already")
             if container_status == "paused":
                 raise Conflict(f"container {created.container_id} is paused, unpause the container before exec")
             if container_status != "running":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any, Callable
 
 from engine.domain.errors import EngineError
 from engine.domain.image import Status as ImageStatus
@@ -70,7 +71,7 @@ class StoreRecovery:
             self._core.runtime.run_job("tree.remove", {"path": str(folder)})
 
     @staticmethod
-    def _try(action, *arguments) -> None:  # type: ignore[no-untyped-def]
+    def _try(action: Callable[..., Any], *arguments: Any) -> None:
         """One object that can't be settled must not stop the start; its failure is on record."""
         try:
             action(*arguments)

@@ -42,7 +42,8 @@ def _resolv_conf(host: Mapping[str, Any]) -> str:
     """The host's, less nameservers on its loopback, which a container can't reach; --dns options take precedence."""
     lines = _RESOLV_CONF.read_text().splitlines() if _RESOLV_CONF.exists() else []
     if host["NetworkMode"] != "host":
-        lines = [line for line in lines if not line.replace("\t", " ").startswith(("nameserver 127.", "nameserver ::1"))]
+        local = ("nameserver 127.", "nameserver ::1")
+        lines = [line for line in lines if not line.replace("\t", " ").startswith(local)]
     for key, field in (("nameserver", "Dns"), ("search", "DnsSearch"), ("options", "DnsOptions")):
         if values := host.get(field):
             lines = [line for line in lines if not line.startswith(key)]

@@ -99,7 +99,9 @@ def _parse_mount(entry: Mapping[str, Any]) -> MountPoint:
         if unknown:
             raise NotSupported(f"bind option {unknown[0]} is not supported by this version of docket yet")
         if not source.startswith("/"):
-            raise InvalidArgument(f"invalid mount config for type \"bind\": invalid mount path: '{source}' mount path must be absolute")
+            raise InvalidArgument(
+                f"invalid mount config for type \"bind\": invalid mount path: '{source}' mount path must be absolute"
+            )
         create = bool(options.get("CreateMountpoint"))
         if not create and not os.path.lexists(source):
             raise InvalidArgument(f'invalid mount config for type "bind": bind source path does not exist: {source}')

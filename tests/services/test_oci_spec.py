@@ -15,7 +15,8 @@ ID = "ab" * 32
 
 
 def build(**body: Any) -> dict[str, Any]:
-    settings = normalize({"Cmd": ["sh"], **body, "HostConfig": {"NetworkMode": "none", **body.get("HostConfig", {})}}, {})
+    host = {"NetworkMode": "none", **body.get("HostConfig", {})}
+    settings = normalize({"Cmd": ["sh"], **body, "HostConfig": host}, {})
     folders = {mount.destination: Path("/volumes/x") for mount in settings.mounts if mount.type == "volume"}
     files = {"/etc/hosts": Path("/containers/x/hosts")}
     return oci_spec.build(ID, settings.config, settings.host_config, settings.mounts, folders, files)

@@ -1,1 +1,1 @@
-"""The whole engine above the kernel on seeded fakes: thousands of commands, crashes between them, one truth at the end."""
+"""The whole engine above the kernel on seeded fakes: many commands, crashes between them, one truth at the end."""

@@ -1,4 +1,4 @@
-"""A kernel, a clock and dice that a seed decides. What they hold survives a crash of the engine, as the real ones do."""
+"""A kernel, a clock and dice that a seed decides. What they hold survives a crash of the engine, as real ones do."""
 
 from __future__ import annotations
 
