@@ -1,0 +1,95 @@
+"""Namespaces (namespaces(7)): clone(2), clone3(2), setns(2), unshare(2) on the calling, single-threaded process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+from engine.kernel.libc import LIBC, PYLIBC, SYS_clone, SYS_clone3, check, oserror
+
+CLONE_INTO_CGROUP = 0x2_0000_0000
+CLONE_NEWCGROUP = 0x0200_0000
+CLONE_NEWIPC = 0x0800_0000
+CLONE_NEWNET = 0x4000_0000
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWPID = 0x2000_0000
+CLONE_NEWUTS = 0x0400_0000
+
+FLAGS = {
+    "mount": CLONE_NEWNS,
+    "pid": CLONE_NEWPID,
+    "uts": CLONE_NEWUTS,
+    "ipc": CLONE_NEWIPC,
+    "network": CLONE_NEWNET,
+    "cgroup": CLONE_NEWCGROUP,
+}
+"""By the OCI specification's names. Clone can't make time namespaces, and user namespaces need maps."""
+
+FILES = {
+    "mount": "mnt", "pid": "pid", "uts": "uts", "ipc": "ipc", "network": "net", "cgroup": "cgroup", "user": "user",
+    "time": "time",
+}  # fmt: skip
+"""The entries of /proc/PID/ns, by the OCI specification's names."""
+
+PYLIBC.syscall.restype = ctypes.c_long
+LIBC.setns.argtypes = [ctypes.c_int, ctypes.c_int]
+LIBC.unshare.argtypes = [ctypes.c_int]
+
+
+class clone_args(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in (
+            "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls", "set_tid",
+            "set_tid_size", "cgroup",
+        )
+    ]  # fmt: skip
+
+
+def clone(flags: int) -> int:
+    """Raw clone(2) as fork(2) with namespaces: the child's pid, or 0 in the child.
+
+    The call keeps the GIL (PyDLL) and runs no fork handlers, so the caller must have one thread, and the child must
+    leave by execve(2) or ``os._exit``.
+    """
+    arguments = map(ctypes.c_long, (SYS_clone, flags | signal.SIGCHLD, 0, 0, 0, 0))
+    return _cloned(PYLIBC.syscall(*arguments))
+
+
+def clone_into_cgroup(flags: int, cgroup_fd: int) -> int:
+    """As ``clone``, the child starting its life in a v2 cgroup (clone3(2), Linux 5.7)."""
+    arguments = clone_args(flags=flags | CLONE_INTO_CGROUP, exit_signal=signal.SIGCHLD, cgroup=cgroup_fd)
+    size = ctypes.c_long(ctypes.sizeof(arguments))
+    return _cloned(PYLIBC.syscall(ctypes.c_long(SYS_clone3), ctypes.byref(arguments), size))
+
+
+def _cloned(result: int) -> int:
+    if result < 0:
+        raise oserror("clone")
+    return result
+
+
+def setns(fd: int, flags: int) -> None:
+    """setns(2): a namespace's descriptor, or a pidfd (Linux 5.8), which takes several namespaces at once."""
+    check(LIBC.setns(fd, flags), f"descriptor {fd}")
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    check(LIBC.unshare(flags), f"flags {flags:#x}")
+
+
+def inodes(pid: int | str) -> dict[str, int]:
+    """The inode number of each namespace of a process: two processes share one where the numbers are equal."""
+    folder = os.open(f"/proc/{pid}/ns", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = {}
+        for name, file in FILES.items():
+            try:
+                found[name] = os.stat(file, dir_fd=folder).st_ino
+            except FileNotFoundError:
+                continue  # a kernel built without it
+        return found
+    finally:
+        os.close(folder)

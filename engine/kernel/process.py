@@ -1,0 +1,83 @@
+"""What a process says about itself: prctl(2), close_range(2), signalfd(2), keyctl(2), setdomainname(2)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from typing import Iterable
+
+from engine.kernel.libc import LIBC, SYS_close_range, SYS_keyctl, check, syscall
+
+KEYCTL_JOIN_SESSION_KEYRING = 1
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
+PR_SET_NO_NEW_PRIVS = 38
+PR_SET_PDEATHSIG = 1
+SFD_CLOEXEC = os.O_CLOEXEC
+SFD_NONBLOCK = os.O_NONBLOCK
+
+_LAST_FD = 0xFFFF_FFFF
+
+LIBC.setdomainname.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+LIBC.signalfd.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
+
+
+def _prctl(option: int, value: ctypes.c_ulong | ctypes.c_char_p, subject: str) -> None:
+    """prctl(2) is variadic: every argument must be widened to a long by the caller."""
+    zero = ctypes.c_ulong(0)
+    check(LIBC.prctl(ctypes.c_int(option), value, zero, zero, zero), subject)
+
+
+def set_child_subreaper(on: bool = True) -> None:
+    """Orphaned descendants become children of this process."""
+    _prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(on), "PR_SET_CHILD_SUBREAPER")
+
+
+def set_dumpable(on: bool) -> None:
+    """Off: no core dump, no ptrace, and /proc/PID belongs to root. Inherited by fork, reset by execve."""
+    _prctl(PR_SET_DUMPABLE, ctypes.c_ulong(on), "PR_SET_DUMPABLE")
+
+
+def set_no_new_privileges() -> None:
+    """execve(2) grants nothing any more: no set-id bits, no file capabilities. There is no way back."""
+    _prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), "PR_SET_NO_NEW_PRIVS")
+
+
+def set_parent_death_signal(number: int) -> None:
+    """The signal that this process gets when its parent ends."""
+    _prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), "PR_SET_PDEATHSIG")
+
+
+def set_name(name: str) -> None:
+    """The name that ps and /proc/PID/comm show: 15 bytes."""
+    _prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()), "PR_SET_NAME")
+
+
+def close_all_but(kept: Iterable[int]) -> None:
+    """close_range(2) on everything between the descriptors that are kept."""
+    first = 0
+    for fd in sorted(set(kept)):
+        if first < fd:
+            syscall(SYS_close_range, first, fd - 1, 0, subject="close_range")
+        first = fd + 1
+    syscall(SYS_close_range, first, _LAST_FD, 0, subject="close_range")
+
+
+def signal_fd(numbers: Iterable[int]) -> int:
+    """signalfd(2): a non-blocking descriptor that is readable when one of the signals, which get blocked, is pending."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    mask = (ctypes.c_ulong * 16)(sum(1 << number - 1 for number in numbers))
+    return check(LIBC.signalfd(-1, mask, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd")
+
+
+def setdomainname(name: str) -> None:
+    """setdomainname(2) in this UTS namespace; the host name's call is in the socket module."""
+    encoded = os.fsencode(name)
+    check(LIBC.setdomainname(encoded, len(encoded)), name)
+
+
+def join_new_session_keyring() -> None:
+    """keyctl(2): a session keyring of one's own, instead of that of whoever started the engine."""
+    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, None, 0, 0, 0, subject="session keyring")

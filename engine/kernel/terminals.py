@@ -1,0 +1,28 @@
+"""Pseudo-terminals (pty(7)), opened by descriptor so that no path can be exchanged in between."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import termios
+
+TIOCGPTPEER = 0x5441
+TIOCSPTLCK = 0x40045431
+
+
+def open_terminal(ptmx_fd: int) -> tuple[int, int]:
+    """Unlock an opened /dev/pts/ptmx and open its other end (TIOCGPTPEER): (master, slave)."""
+    fcntl.ioctl(ptmx_fd, TIOCSPTLCK, struct.pack("i", 0))
+    slave = fcntl.ioctl(ptmx_fd, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    return ptmx_fd, slave
+
+
+def make_controlling(slave_fd: int) -> None:
+    """Make a terminal the controlling one of this session leader (TIOCSCTTY)."""
+    fcntl.ioctl(slave_fd, termios.TIOCSCTTY, 0)
+
+
+def set_window_size(fd: int, rows: int, columns: int) -> None:
+    """TIOCSWINSZ: size in characters; the foreground process group gets SIGWINCH where it changes."""
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

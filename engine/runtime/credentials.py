@@ -1,0 +1,132 @@
+"""The operations that take a process's powers away: user, groups, capabilities; and its working directory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import Sequence
+
+from engine.kernel import capabilities
+from engine.kernel.paths import open_in_root
+from engine.kernel.process import set_no_new_privileges
+from engine.runtime import targets, users
+from engine.runtime.setup import CommandError, Operation, Setup
+
+
+class ResolveUser(Operation):
+    """Who the process will be, by the image's own passwd and group."""
+
+    step = "process.user"
+
+    def __init__(self, wanted: str, groups: Sequence[str | int]) -> None:
+        self._wanted = wanted
+        self._groups = groups
+
+    def execute(self, setup: Setup) -> None:
+        setup.user = users.resolve(setup.root_fd, self._wanted, self._groups)
+
+
+class WorkingDirectory(Operation):
+    """chdir(2) inside the root. What leads through /proc's magic links (/proc/self/fd/7) is refused, and what the
+    kernel then calls the working directory must lie below the root: CVE-2024-21626."""
+
+    step = "process.user"
+
+    def __init__(self, path: str, *, create: bool) -> None:
+        self._path = path
+        self._create = create
+
+    def execute(self, setup: Setup) -> None:
+        try:
+            if not self._path.startswith("/"):
+                raise OSError(errno.EINVAL, "the path is not absolute")
+            if self._create:
+                os.close(targets.open_folder(setup.root_fd, self._path))
+            fd = open_in_root(setup.root_fd, self._path, os.O_PATH | os.O_DIRECTORY)
+            os.fchdir(fd)
+            os.close(fd)
+            if not os.getcwd().startswith("/"):
+                raise OSError(errno.EXDEV, "it lies outside of the container")
+        except OSError as error:
+            code = 127 if error.errno == errno.ENOENT else 126
+            reason = (error.strerror or "").lower()
+            text = f'chdir to cwd ("{self._path}") set in config.json failed: {reason}'
+            raise _exits(CommandError(error.errno, text), code) from error
+
+
+def _exits(error: CommandError, code: int) -> CommandError:
+    error.exit_code = code  # type: ignore[attr-defined]
+    return error
+
+
+class OwnStdio(Operation):
+    """The pipes belong to the process's user, so that it can open /dev/stdout again; the null device to nobody."""
+
+    step = "process.user"
+
+    def execute(self, setup: Setup) -> None:
+        for fd in (0, 1, 2):
+            found = os.fstat(fd)
+            if found.st_uid != setup.user.uid and (stat.S_ISFIFO(found.st_mode) or os.isatty(fd)):
+                os.fchown(fd, setup.user.uid, -1)
+
+
+class LimitBounding(Operation):
+    """What no program that it executes can get back; while the power to limit is still there."""
+
+    step = "process.capabilities"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def execute(self, setup: Setup) -> None:
+        wanted = capabilities.to_mask(self._names)
+        missing = wanted & ~capabilities.grantable() & capabilities.all_known()
+        if missing:
+            names = ", ".join(capabilities.to_names(missing))
+            setup.warnings.append(f"not granted, since the engine itself lacks it: {names}")
+        capabilities.limit_bounding(wanted)
+
+
+class TakeUser(Operation):
+    """setgroups, setgid, setuid."""
+
+    step = "process.user"
+
+    def execute(self, setup: Setup) -> None:
+        capabilities.keep_over_setuid(True)
+        os.setgroups(setup.user.groups)
+        os.setresgid(*[setup.user.gid] * 3)
+        os.setresuid(*[setup.user.uid] * 3)
+        capabilities.keep_over_setuid(False)
+
+
+class SetCapabilities(Operation):
+    """Effective, permitted, inheritable and ambient. Another user than root would lose all but the ambient ones by
+    execve(2): they go now, so that what is read back as evidence is what the command will have."""
+
+    step = "process.capabilities"
+
+    def __init__(self, sets: dict[str, list[str]]) -> None:
+        self._sets = sets
+
+    def execute(self, setup: Setup) -> None:
+        had = capabilities.get_sets()[1]
+        masks = {name: capabilities.to_mask(names or ()) & had for name, names in self._sets.items()}
+        ambient = masks.get("ambient", 0)
+        permitted, effective = masks.get("permitted", 0), masks.get("effective", 0)
+        inheritable = masks.get("inheritable", 0) | ambient
+        if setup.user.uid != 0:
+            permitted = effective = ambient
+        capabilities.set_sets(effective & permitted, permitted, inheritable)
+        capabilities.set_ambient(ambient)
+
+
+class NoNewPrivileges(Operation):
+    """execve(2) will grant nothing."""
+
+    step = "process.capabilities"
+
+    def execute(self, setup: Setup) -> None:
+        set_no_new_privileges()

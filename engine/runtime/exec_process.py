@@ -1,0 +1,81 @@
+"""One more process in a running container: cloned into its pid namespace, which then enters the other ones."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import NoReturn, Sequence
+
+from engine.kernel import capabilities
+from engine.kernel.namespaces import CLONE_NEWPID, FLAGS, clone, setns
+from engine.kernel.steps import step
+from engine.runtime import command, credentials, devices, identity, init, messages
+from engine.runtime.setup import Json, Operation, Setup
+
+
+class JoinNamespaces(Operation):
+    """setns(2) with the first process's pidfd: all at once, or none. The root becomes the container's."""
+
+    step = "exec.join"
+
+    def __init__(self, pid_fd: int, kinds: set[str]) -> None:
+        self._pid_fd = pid_fd
+        self._flags = 0
+        for kind in kinds - {"pid"}:
+            self._flags |= FLAGS[kind]
+
+    def execute(self, setup: Setup) -> None:
+        setns(self._pid_fd, self._flags)
+        os.close(self._pid_fd)
+        setup.root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def operations(plan: Json, pid_fd: int, kinds: set[str]) -> list[Operation]:
+    """All that is done to an exec's process, in this order."""
+    names = plan.get("capabilities") or []
+    if plan.get("privileged"):
+        names = capabilities.to_names(capabilities.grantable())
+    sets = {name: names for name in ("bounding", "effective", "permitted")}
+    return [
+        identity.OomScore(),
+        identity.Keyring(),
+        JoinNamespaces(pid_fd, kinds),
+        *([devices.Terminal(console=False)] if plan.get("tty") else []),
+        credentials.ResolveUser(plan.get("user") or "", plan.get("groups") or []),
+        credentials.WorkingDirectory(plan.get("cwd") or "/", create=False),
+        *init.last_operations(sets, plan.get("rlimits") or [], bool(plan.get("no_new_privileges"))),
+        command.FindCommand(plan["args"], command.environment_of(plan["env"], "")),
+    ]
+
+
+def start(plan: Json, pid_fd: int, kinds: set[str], own_pid_namespace: int, stdio: Sequence[int]) -> tuple[
+    int, socket.socket
+]:  # fmt: skip
+    """Clone the process; it waits for "joined" on the socket that is returned with its pid.
+
+    The caller's own setns(2) of the pid namespace concerns its next children only, and is taken back at once.
+    """
+    own, childs = messages.pair()
+    with step("exec.join"):
+        if "pid" in kinds:
+            setns(pid_fd, CLONE_NEWPID)
+        try:
+            pid = clone(0)
+        finally:
+            if "pid" in kinds:
+                setns(own_pid_namespace, CLONE_NEWPID)
+    if pid == 0:
+        own.close()
+        _run(plan, pid_fd, kinds, childs, stdio)
+    childs.close()
+    return pid, own
+
+
+def _run(plan: Json, pid_fd: int, kinds: set[str], handshake: socket.socket, stdio: Sequence[int]) -> NoReturn:
+    try:
+        init.prepare(handshake, stdio, keep=(pid_fd,))
+        setup = Setup(plan)
+        setup.process = plan
+        init.converse(handshake, setup, lambda: operations(plan, pid_fd, kinds))
+    finally:
+        os._exit(1)

@@ -1,0 +1,155 @@
+"""The shim's execs: from the request to the record of their ends, beside the main loop so that nothing waits for them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from typing import Any
+
+from engine.kernel.cgroups import Cgroup
+from engine.kernel.steps import step
+from engine.runtime import exec_process, messages
+from engine.runtime.control import Connection, Control
+from engine.runtime.journal import Journal
+from engine.runtime.launch import died
+from engine.runtime.loop import IN, Loop
+from engine.runtime.setup import Json, failure
+from engine.runtime.stdio import Stdio
+
+
+class _Exec:
+    """One exec. ``running`` once its command was executed."""
+
+    def __init__(self, exec_id: str, pid: int, handshake: socket.socket, stdio: Stdio) -> None:
+        self.id = exec_id
+        self.pid = pid
+        self.handshake = handshake
+        self.stdio = stdio
+        self.went = False
+        self.running = False
+        self.started_at_us = 0
+        self.exit_code: int | None = None
+
+
+class Execs:
+    """All execs of one container."""
+
+    def __init__(
+        self, loop: Loop, directory: str, cgroup: Cgroup, journal: Journal, control: Control, pid_fd: int,
+        kinds: set[str], own_pid_namespace: int,
+    ) -> None:  # fmt: skip
+        self._loop = loop
+        self._directory = directory
+        self._cgroup = cgroup
+        self._journal = journal
+        self._control = control
+        self._pid_fd = pid_fd
+        self._kinds = kinds
+        self._own_pid_namespace = own_pid_namespace
+        self._by_pid: dict[int, _Exec] = {}
+
+    def start(
+        self, connection: Connection, request_id: int, plan: Json, client: Json | None, fds: list[int], init_pid: int
+    ) -> None:
+        """Begin one; the request is answered when the command has been executed, or can't be."""
+        stdio = Stdio(
+            self._loop, self._directory, tty=bool(plan.get("tty")), open_stdin=bool(plan.get("open_stdin")),
+            stdin_once=True, captured=client is not None,
+        )  # fmt: skip
+        if client is not None:
+            stdio.attach(fds.pop(), client)
+        try:
+            pid, handshake = exec_process.start(
+                plan, self._pid_fd, self._kinds, self._own_pid_namespace, stdio.for_child
+            )  # fmt: skip
+        except OSError:
+            stdio.abandon()
+            raise
+        execution = _Exec(plan["exec_id"], pid, handshake, stdio)
+        self._by_pid[pid] = execution
+        self._loop.watch(handshake.fileno(), IN, lambda events: self._answered(execution, connection, request_id))
+        try:
+            with step("exec.join"):
+                self._cgroup.join(pid, beside=init_pid)
+            messages.send(handshake, {"type": "joined"})
+        except BrokenPipeError:
+            return  # it is gone: the loop sees how
+        except OSError:
+            os.kill(pid, signal.SIGKILL)  # an unreaped child: the pid is its own
+            self._drop(execution)
+            raise
+
+    def _answered(self, execution: _Exec, connection: Connection, request_id: int) -> None:
+        """The child's next word: ready, a failure, or the end of file by which execve(2) closes its end."""
+        received = messages.receive(execution.handshake)
+        message, fds = received if received is not None else (None, [])
+        if message is not None and message["type"] == "ready":
+            execution.stdio.open(fds[0] if fds else -1)
+            execution.went = True
+            execution.started_at_us = time.time_ns() // 1000
+            messages.send(execution.handshake, {"type": "go"})
+            return
+        if message is None and execution.went:
+            self._started(execution, connection, request_id)
+            return
+        self._drop(execution)
+        connection.send({"reply": request_id, "error": message or died("the process")})
+
+    def _started(self, execution: _Exec, connection: Connection, request_id: int) -> None:
+        self._close_handshake(execution)
+        execution.running = True
+        facts = {"pid": execution.pid, "started_at_us": execution.started_at_us}
+        self._journal.append({"type": "exec_started", "exec_id": execution.id, **facts}, durable=False)
+        connection.send({"reply": request_id, **facts})
+        if execution.exit_code is not None:
+            self._record_end(execution)
+
+    def _drop(self, execution: _Exec) -> None:
+        """It never came to be; its process is reaped by number when it ends."""
+        self._close_handshake(execution)
+        execution.stdio.abandon()
+        self._by_pid.pop(execution.pid, None)
+
+    def _close_handshake(self, execution: _Exec) -> None:
+        self._loop.forget(execution.handshake.fileno())
+        execution.handshake.close()
+
+    def ended(self, pid: int, exit_code: int) -> None:
+        """A child of the shim was reaped; perhaps it is an exec's, perhaps an orphan of the container."""
+        execution = self._by_pid.get(pid)
+        if execution is None:
+            return
+        execution.exit_code = exit_code
+        if execution.running:
+            self._record_end(execution)
+
+    def all_ended(self) -> None:
+        """The container is gone, and its execs with it: they are recorded before it is."""
+        for execution in list(self._by_pid.values()):
+            if execution.running:
+                execution.exit_code = 137 if execution.exit_code is None else execution.exit_code
+                self._record_end(execution)
+            else:
+                self._drop(execution)
+
+    def _record_end(self, execution: _Exec) -> None:
+        del self._by_pid[execution.pid]
+        execution.stdio.finish()
+        record: dict[str, Any] = {
+            "type": "exec_exited", "exec_id": execution.id, "exit_code": execution.exit_code,
+            "finished_at_us": time.time_ns() // 1000,
+        }  # fmt: skip
+        try:
+            self._journal.append(record)
+        except OSError as error:
+            record["unrecorded"] = failure(error)["message"]
+        self._control.tell_all(record)
+
+    def stdio_of(self, exec_id: str) -> Stdio:
+        """Raises OSError where no such exec runs."""
+        for execution in self._by_pid.values():
+            if execution.id == exec_id:
+                return execution.stdio
+        raise ProcessLookupError(3, f"no exec {exec_id} runs")

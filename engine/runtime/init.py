@@ -1,0 +1,98 @@
+"""The container's first process, from clone(2) to execve(2): the child's side of the handshake."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Callable, NoReturn, Sequence
+
+from engine.kernel.process import close_all_but, set_dumpable
+from engine.kernel.steps import step
+from engine.runtime import command, credentials, devices, identity, messages, rootfs, setup as setups
+from engine.runtime.setup import Json, Operation, Setup
+
+
+def operations(setup: Setup) -> list[Operation]:
+    """All that is done to a container's first process, in this order."""
+    process, linux = setup.process, setup.linux
+    terminal = [devices.Terminal(console=True)] if (setup.plan.get("stdio") or {}).get("tty") else []
+    own_cgroup_namespace = [identity.OwnCgroupNamespace()] if "cgroup" in setup.new_namespaces else []
+    has_own_dev = any(entry["destination"] == "/dev" and entry.get("type") != "bind" for entry in setup.mounts)
+    nodes: list[Operation] = [devices.DeviceNode(device) for device in linux.get("devices") or []]
+    return [
+        *own_cgroup_namespace,
+        identity.OomScore(),
+        identity.Keyring(),
+        rootfs.OpenBindSources(),
+        rootfs.CutPropagation(),
+        rootfs.MountRoot(),
+        *(rootfs.Mount(index, entry) for index, entry in enumerate(setup.mounts)),
+        *([*nodes, devices.DeviceLinks()] if has_own_dev else []),
+        *terminal,
+        rootfs.PivotRoot(),
+        identity.Hostname(),
+        identity.Loopback(),
+        identity.Sysctls(),
+        *(rootfs.ReadonlyPath(path) for path in linux.get("readonlyPaths") or []),
+        *(rootfs.MaskPath(path) for path in linux.get("maskedPaths") or []),
+        credentials.ResolveUser(setup.plan.get("user") or "", setup.plan.get("groups") or []),
+        credentials.WorkingDirectory(process["cwd"], create=bool(setup.plan.get("create_workdir"))),
+        rootfs.FinishRoot(),
+        *last_operations(
+            process.get("capabilities") or {}, process.get("rlimits") or [], bool(process.get("noNewPrivileges"))
+        ),
+        command.FindCommand(process["args"], command.environment_of(process["env"], "")),
+    ]
+
+
+def last_operations(sets: dict[str, list[str]], limits: list[Json], no_new_privileges: bool) -> list[Operation]:
+    """Giving up powers, for the first process and for execs: each of these needs a power that the next one takes."""
+    return [
+        credentials.OwnStdio(),
+        identity.Rlimits(limits),
+        credentials.LimitBounding(sets.get("bounding") or []),
+        credentials.TakeUser(),
+        credentials.SetCapabilities(sets),
+        *([credentials.NoNewPrivileges()] if no_new_privileges else []),
+    ]
+
+
+def run(plan: Json, handshake: socket.socket, stdio: Sequence[int]) -> NoReturn:
+    """The child of clone(2). ``stdio`` are the descriptors that become 0, 1 and 2 (a terminal replaces them)."""
+    try:
+        prepare(handshake, stdio)
+        setup = Setup(plan)
+        os.umask(0)
+        converse(handshake, setup, lambda: operations(setup))
+    finally:
+        os._exit(1)
+
+
+def prepare(handshake: socket.socket, stdio: Sequence[int], keep: Sequence[int] = ()) -> None:
+    """Let go of everything of the shim's but the handshake, and wait until the shim says where we are."""
+    set_dumpable(False)
+    os.setsid()
+    for fd, number in zip(stdio, (0, 1, 2), strict=True):
+        os.dup2(fd, number)
+    close_all_but((0, 1, 2, handshake.fileno(), *keep))
+    if messages.receive(handshake) is None:
+        os._exit(1)  # the shim is gone
+
+
+def converse(handshake: socket.socket, setup: Setup, plan_operations: Callable[[], list[Operation]]) -> NoReturn:
+    """Operations, ready, go, execve; a failure anywhere is told, with its step."""
+    try:
+        setups.run(plan_operations(), setup)
+        terminal = [setup.terminal_fd] if setup.terminal_fd >= 0 else []
+        messages.send(handshake, {"type": "ready", "warnings": setup.warnings}, terminal)
+        if messages.receive(handshake) is None:
+            os._exit(1)
+        for fd in (setup.terminal_fd, setup.root_fd, setup.proc_fd):
+            if fd >= 0:
+                os.close(fd)
+        with step("exec.start"):
+            environment = command.environment_of(setup.process["env"], setup.user.home)
+            command.execute(setup.command, setup.process["args"], environment)
+    except Exception as error:
+        messages.send(handshake, setups.failure(error))
+    os._exit(1)

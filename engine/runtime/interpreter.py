@@ -1,0 +1,53 @@
+"""The spawner's executable: a sealed copy of the Python interpreter in memory (memfd_create(2)).
+
+Shims, inits and execs are forks of the spawner, so /proc/PID/exe of whatever enters a container leads to this copy,
+which nobody can write (CVE-2019-5736), and not to the host's interpreter.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_PROGRAM = "import runpy, sys; sys.path[:0] = sys.argv[1:2]; runpy.run_module(sys.argv[2], run_name='__main__')"
+
+
+def interpreter_path() -> str:
+    """The real interpreter: in a virtual environment sys.executable is a link that a copy couldn't find home from."""
+    return os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
+
+
+def sealed_copy() -> int:
+    """A descriptor of a copy that can't be changed any more."""
+    copy = os.memfd_create("docket-python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with open(interpreter_path(), "rb") as original:
+            size, done = os.fstat(original.fileno()).st_size, 0
+            while done < size:
+                count = os.sendfile(copy, original.fileno(), done, size - done)
+                if count == 0:
+                    raise OSError(5, "the interpreter is shorter than it was", interpreter_path())
+                done += count
+        os.fchmod(copy, 0o500)
+        fcntl.fcntl(copy, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:
+        os.close(copy)
+        raise
+    return copy
+
+
+def run_module(module: str, copy_fd: int, socket_fd: int) -> subprocess.Popen[bytes]:
+    """Execute ``python -m module`` from the copy, isolated, in a session of its own, with the socket's number
+    as its last argument.
+
+    ``-I -S``: neither the environment nor a site directory decides what the half that runs as root imports.
+    """
+    parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    arguments = [interpreter_path(), "-I", "-S", "-X", "utf8", "-c", _PROGRAM, parent, module, str(socket_fd)]
+    return subprocess.Popen(
+        arguments, executable=f"/proc/{os.getpid()}/fd/{copy_fd}", stdin=subprocess.DEVNULL,
+        pass_fds=(socket_fd,), start_new_session=True, cwd="/",
+    )  # fmt: skip

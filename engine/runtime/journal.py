@@ -1,0 +1,51 @@
+"""The shim's journal: what happened to its container, durable before anybody is told.
+
+``containers/<id>/shim.journal`` holds one line a record, ``<crc32 of the JSON in hex> <JSON>``. A crash can leave a
+torn line at the end, which reads as if it weren't there. Records: ``started`` (with the evidence), ``exec_started``,
+``exec_exited``, ``oom``, ``exited``. Each launch begins a new journal.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import os
+from typing import Any
+
+from engine.kernel.steps import step
+
+FILE_NAME = "shim.journal"
+
+
+class Journal:
+    """The writing end, held by the shim."""
+
+    def __init__(self, directory: str) -> None:
+        self._path = f"{directory}/{FILE_NAME}"
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def append(self, record: dict[str, Any], *, durable: bool = True) -> None:
+        """Write a record, and with ``durable`` wait until it is on the disk. Raises OSError (disk full)."""
+        text = json.dumps(record, separators=(",", ":")).encode()
+        line = b"%08x %s\n" % (binascii.crc32(text), text)
+        with step("shim.record"):
+            if os.write(self._fd, line) != len(line):
+                os.write(self._fd, b"\n")  # the disk is full: the torn line must not swallow the next one
+                raise OSError(28, "No space left on device", self._path)
+            if durable:
+                os.fdatasync(self._fd)
+
+
+def read(directory: str) -> list[dict[str, Any]]:
+    """The records of the last launch; none where there was none."""
+    try:
+        with open(f"{directory}/{FILE_NAME}", "rb") as file:
+            lines = file.read().split(b"\n")
+    except FileNotFoundError:
+        return []
+    records = []
+    for line in lines[:-1]:
+        checksum, _, text = line.partition(b" ")
+        if checksum == b"%08x" % binascii.crc32(text):
+            records.append(json.loads(text))
+    return records

@@ -1,0 +1,87 @@
+"""Writing a container's log in Docker's json-file format: {"log":"line\\n","stream":"stdout","time":"..."} a line.
+
+A line longer than 16 KiB is written in pieces, of which only the last ends with a newline, as Docker splits it. Bytes
+that are no UTF-8 become U+FFFD. Times are UTC with nanoseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from json.encoder import encode_basestring
+
+PIECE_BYTES = 16 * 1024
+
+
+class JsonLog:
+    """``max_bytes`` 0: no rotation. With it, ``path`` becomes ``path.1`` and so on, ``max_files`` in all."""
+
+    def __init__(self, path: str, max_bytes: int = 0, max_files: int = 1) -> None:
+        self.path = path
+        self._max_bytes = max_bytes
+        self._max_files = max(1, max_files)
+        self._partial: dict[str, bytes] = {}
+        self._open(0)
+
+    def _open(self, flags: int) -> None:
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | flags, 0o640)
+        self._size = os.fstat(self._fd).st_size
+
+    def write(self, stream: str, data: bytes) -> None:
+        """Take in what a stream gave. What follows its last newline is kept until more comes. Raises OSError."""
+        pending = self._partial.pop(stream, b"")
+        lines = (pending + data).split(b"\n")
+        last = lines.pop()
+        stamp = _now()
+        entries = []
+        for line in lines:
+            while len(line) >= PIECE_BYTES:
+                entries.append(_entry(line[:PIECE_BYTES], "", stream, stamp))
+                line = line[PIECE_BYTES:]
+            entries.append(_entry(line, "\\n", stream, stamp))
+        while len(last) >= PIECE_BYTES:
+            entries.append(_entry(last[:PIECE_BYTES], "", stream, stamp))
+            last = last[PIECE_BYTES:]
+        if last:
+            self._partial[stream] = last
+        self._append(entries)
+
+    def finish(self, stream: str) -> None:
+        """The stream has ended: write what it left unfinished. Raises OSError."""
+        left = self._partial.pop(stream, b"")
+        if left:
+            self._append([_entry(left, "", stream, _now())])
+
+    def _append(self, entries: list[str]) -> None:
+        if not entries:
+            return
+        text = "".join(entries).encode()
+        if self._max_bytes and self._size and self._size + len(text) > self._max_bytes:
+            self._rotate()
+        self._size += len(text)
+        while text:
+            text = text[os.write(self._fd, text) :]
+
+    def _rotate(self) -> None:
+        os.close(self._fd)
+        for number in range(self._max_files - 1, 0, -1):
+            older = self.path if number == 1 else f"{self.path}.{number - 1}"
+            try:
+                os.rename(older, f"{self.path}.{number}")
+            except FileNotFoundError:
+                continue  # not that many files yet
+        self._open(os.O_TRUNC if self._max_files == 1 else 0)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _entry(line: bytes, newline: str, stream: str, stamp: str) -> str:
+    quoted = encode_basestring(line.decode("utf-8", "replace"))
+    return f'{{"log":{quoted[:-1]}{newline}","stream":"{stream}","time":"{stamp}"}}\n'
+
+
+def _now() -> str:
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{moment}.{nanoseconds:09d}".rstrip("0").rstrip(".") + "Z"

@@ -1,0 +1,128 @@
+"""Launching: the shim's side of the handshake with an init. See ``init`` for the child's."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from typing import Any, NamedTuple, Sequence
+
+from engine.kernel.cgroups import Cgroup
+from engine.kernel.namespaces import CLONE_NEWCGROUP, FLAGS, clone, clone_into_cgroup
+from engine.kernel.steps import step
+from engine.runtime import evidence, init, messages
+from engine.runtime.setup import Json, new_namespaces
+
+
+class SetupFailed(Exception):
+    """The child reported, or its end tells, why there will be no process. ``report`` is the message for the daemon."""
+
+    def __init__(self, report: Json) -> None:
+        super().__init__(report["message"])
+        self.report = report
+
+
+class Aborted(Exception):
+    """The daemon is gone before the command was executed: nothing is to be left of this launch."""
+
+
+class Launched(NamedTuple):
+    """``terminal_fd`` is the master of the terminal, or -1."""
+
+    pid: int
+    started_at_us: int
+    evidence: dict[str, Any]
+    warnings: list[str]
+    terminal_fd: int
+
+
+class Launch:
+    """One attempt. ``pid`` and ``pid_fd`` are set as soon as there is a child, so that a failure can clean up."""
+
+    def __init__(self, plan: Json, cgroup: Cgroup, stdio: Sequence[int], daemon: socket.socket) -> None:
+        self._plan = plan
+        self._cgroup = cgroup
+        self._stdio = stdio
+        self._daemon = daemon
+        self.pid = -1
+        self.pid_fd = -1
+
+    def run(self) -> Launched:
+        """Raises SetupFailed, Aborted, OSError (with its step)."""
+        own, childs = messages.pair()
+        try:
+            self._clone(own, childs)
+            childs.close()
+            with step("cgroup.join"):
+                self._cgroup.join(self.pid)
+            _tell(own, {"type": "joined"})
+            ready, fds = self._expect_ready(own)
+            with step("evidence.read"):
+                found = evidence.read(self.pid, self._cgroup)
+            self._stop_if_daemon_is_gone()
+            _tell(own, {"type": "go"})
+            started_at_us = time.time_ns() // 1000
+            if (answer := messages.receive(own)) is not None:
+                raise SetupFailed(answer[0])
+            return Launched(self.pid, started_at_us, found, ready["warnings"], fds[0] if fds else -1)
+        finally:
+            own.close()
+            childs.close()
+
+    def _clone(self, own: socket.socket, childs: socket.socket) -> None:
+        kinds = new_namespaces(self._plan["spec"])
+        flags = 0
+        for kind in kinds:
+            flags |= FLAGS[kind]
+        flags &= ~CLONE_NEWCGROUP  # made by the child, when it is in its cgroups
+        with step("init.clone"):
+            if self._cgroup.hierarchy.mode == "v2":
+                folder = self._cgroup.v2_fd()
+                try:
+                    self.pid = clone_into_cgroup(flags, folder)
+                finally:
+                    if self.pid != 0:
+                        os.close(folder)
+            else:
+                self.pid = clone(flags)
+        if self.pid == 0:
+            own.close()
+            init.run(self._plan, childs, self._stdio)
+        self.pid_fd = os.pidfd_open(self.pid)
+
+    def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:
+        poll = select.poll()
+        poll.register(own, select.POLLIN)
+        poll.register(self._daemon, 0)
+        while not any(fd == own.fileno() for fd, _ in poll.poll()):
+            self._stop_if_daemon_is_gone()
+        answer = messages.receive(own)
+        if answer is None:
+            raise SetupFailed(died("the container's first process"))
+        message, fds = answer
+        if message["type"] != "ready":
+            raise SetupFailed(message)
+        return message, fds
+
+    def _stop_if_daemon_is_gone(self) -> None:
+        poll = select.poll()
+        poll.register(self._daemon, 0)
+        if poll.poll(0):
+            raise Aborted
+
+
+def _tell(own: socket.socket, message: Json) -> None:
+    """A child that is gone already has left its reason, or its end, to be read."""
+    try:
+        messages.send(own, message)
+    except (BrokenPipeError, ConnectionResetError):
+        return
+
+
+def died(who: str) -> Json:
+    """The report about a child that ended without a word."""
+    return {
+        "type": "failed", "step": "init.clone", "errno": 0, "exit_code": 128,
+        "message": f"{who} ended while it was being set up (was it killed?)",
+    }  # fmt: skip

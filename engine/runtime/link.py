@@ -1,0 +1,91 @@
+"""The supervisor's connection to one shim: requests with answers, and the news that come in between."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any, Sequence
+
+from engine.domain.errors import NotFound, Unavailable
+from engine.runtime import messages
+
+_ANSWER_S = 30.0
+"""A shim answers in milliseconds; freezing a busy container may take seconds."""
+
+
+class _Answer:
+    __slots__ = ("ready", "message")
+
+    def __init__(self) -> None:
+        self.ready = threading.Event()
+        self.message: dict[str, Any] | None = None
+
+
+class Link:
+    """Asking may be done from any thread; ``read`` from one."""
+
+    def __init__(self, container_id: str, directory: str, sock: socket.socket) -> None:
+        self.container_id = container_id
+        self.directory = directory
+        self._socket = sock
+        self._lock = threading.Lock()
+        self._answers: dict[int, _Answer] = {}
+        self._last_id = 0
+        self._closed = False
+        self.told_the_end = False
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        """The shim's answer. Raises NotFound where it is gone, Unavailable where it doesn't answer."""
+        answer = _Answer()
+        with self._lock:
+            if self._closed:
+                raise gone(self.container_id)
+            self._last_id += 1
+            number = self._last_id
+            self._answers[number] = answer
+            try:
+                messages.send(self._socket, {"id": number, **request}, fds)
+            except OSError as error:
+                del self._answers[number]
+                raise gone(self.container_id) from error
+        if not answer.ready.wait(_ANSWER_S):
+            with self._lock:
+                self._answers.pop(number, None)
+            raise Unavailable(f"the shim of container {self.container_id} does not answer")
+        if answer.message is None:
+            raise gone(self.container_id)
+        return answer.message
+
+    def read(self) -> dict[str, Any] | None:
+        """The next news, {} for an answer (which goes to whoever asked), None at the end."""
+        received = messages.receive(self._socket)
+        if received is None:
+            return None
+        message = received[0]
+        if "reply" not in message:
+            self.told_the_end |= message["type"] == "exited"
+            return message
+        with self._lock:
+            answer = self._answers.pop(message["reply"], None)
+        if answer is not None:
+            answer.message = message
+            answer.ready.set()
+        return {}
+
+    def close(self) -> None:
+        """Whoever waits for an answer learns that there will be none."""
+        with self._lock:
+            self._closed = True
+            self._socket.close()
+            waiting = list(self._answers.values())
+            self._answers.clear()
+        for answer in waiting:
+            answer.ready.set()
+
+
+def gone(container_id: str) -> NotFound:
+    """Nobody holds the container."""
+    return NotFound(f"no shim of container {container_id} answers")

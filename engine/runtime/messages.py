@@ -1,0 +1,64 @@
+"""Messages between the processes: one JSON object with descriptors, over a SOCK_SEQPACKET socket (unix(7)).
+
+A message that doesn't fit into a packet travels in a memfd that is the first descriptor; the first byte tells.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+from typing import Any, Sequence
+
+Message = dict[str, Any]
+
+_INLINE_BYTES = 60_000
+_MOST_FDS = 250
+_ANCILLARY_BYTES = socket.CMSG_SPACE(4 * (_MOST_FDS + 1))
+_INLINE, _IN_FILE = b"J", b"F"
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a private connection; both are close-on-exec."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def send(sock: socket.socket, message: Message, fds: Sequence[int] = (), flags: int = 0) -> None:
+    """Send one message; the receiver gets duplicates of ``fds``. Raises OSError (EPIPE: nobody is there)."""
+    payload = json.dumps(message, separators=(",", ":")).encode()
+    if len(payload) <= _INLINE_BYTES:
+        _send(sock, _INLINE + payload, fds, flags)
+        return
+    file = os.memfd_create("docket-message", os.MFD_CLOEXEC)
+    try:
+        while payload:
+            payload = payload[os.write(file, payload) :]
+        os.lseek(file, 0, os.SEEK_SET)
+        _send(sock, _IN_FILE, [file, *fds], flags)
+    finally:
+        os.close(file)
+
+
+def _send(sock: socket.socket, payload: bytes, fds: Sequence[int], flags: int) -> None:
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    sock.sendmsg([payload], ancillary, flags | socket.MSG_NOSIGNAL)
+
+
+def receive(sock: socket.socket, flags: int = 0) -> tuple[Message, list[int]] | None:
+    """The next message and its descriptors, close-on-exec; None when the other end is closed."""
+    try:
+        payload, ancillary, _, _ = sock.recvmsg(_INLINE_BYTES + 1, _ANCILLARY_BYTES, flags | socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        return None
+    fds = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    descriptors = list(fds)
+    if not payload:
+        return None
+    if payload[:1] == _IN_FILE:
+        with os.fdopen(descriptors.pop(0), "rb") as file:
+            return json.loads(file.read()), descriptors
+    return json.loads(payload[1:]), descriptors

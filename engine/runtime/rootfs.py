@@ -1,0 +1,257 @@
+"""The operations that make a container's root: overlay, mounts, device nodes, pivot_root, masked and read-only paths.
+
+All targets are descriptors that openat2(2) found inside the new root (see ``targets``); mounts are made or cloned
+detached and moved there. So no name that the image or another container controls is ever resolved by the host.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from engine.kernel import cgroups, mounts
+from engine.kernel.mounts import AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE
+from engine.runtime import mount_options, overlay, targets
+from engine.runtime.mount_options import Options
+from engine.runtime.setup import Json, Operation, Setup
+
+_NO_LINKS = ("/proc", "/sys")
+
+
+class OpenBindSources(Operation):
+    """Clone the sources of bind mounts while the host's tree is in sight, and before its propagation is cut: a clone
+    of a shared mount is a peer of it, which "rshared" and "rslave" need."""
+
+    step = "rootfs.mounts"
+
+    def execute(self, setup: Setup) -> None:
+        for index, entry in enumerate(setup.mounts):
+            if entry.get("type") != "bind" and not {"bind", "rbind"} & set(entry.get("options") or ()):
+                continue
+            options = mount_options.parse(entry.get("options") or ())
+            if options.data:
+                word = options.data[0][0]
+                raise OSError(errno.EINVAL, f"option {word} can't be given to a bind mount", entry["destination"])
+            recursive = AT_RECURSIVE if options.recursive_bind else 0
+            clone = mounts.open_tree(-1, _absolute(entry["source"]), OPEN_TREE_CLONE | recursive)
+            _change(clone, options, entry["destination"])
+            setup.sources[index] = clone
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/"):
+        raise OSError(errno.EINVAL, "the source of a bind mount must be absolute", path)
+    return path
+
+
+def _change(mount_fd: int, options: Options, subject: str) -> None:
+    if options.attributes or options.clear:
+        mounts.mount_setattr(
+            mount_fd, attributes=options.attributes, clear=options.clear, recursive=options.recursive_bind,
+            subject=subject,
+        )  # fmt: skip
+    propagation = options.propagation or mounts.MS_PRIVATE
+    recursive = options.propagation_recursive or not options.propagation
+    mounts.mount_setattr(mount_fd, propagation=propagation, recursive=recursive, subject=subject)
+
+
+class CutPropagation(Operation):
+    """From here on no mount of this namespace gets out to the host."""
+
+    step = "rootfs.overlay"
+
+    def execute(self, setup: Setup) -> None:
+        mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
+
+
+class MountRoot(Operation):
+    """The image's layers under the writable one; or a plain folder, where the plan has no overlay."""
+
+    step = "rootfs.overlay"
+
+    def execute(self, setup: Setup) -> None:
+        path = os.path.join(setup.plan["directory"], (setup.spec.get("root") or {}).get("path") or "rootfs")
+        layers = setup.plan.get("overlay")
+        if layers is None:
+            clone = mounts.open_tree(-1, path, OPEN_TREE_CLONE | AT_RECURSIVE)
+            mounts.mount_setattr(clone, propagation=mounts.MS_PRIVATE, recursive=True, subject=path)
+            _attach(clone, os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), path)
+        else:
+            overlay.mount_overlay(layers["lower"], layers["upper"], layers["work"], path)
+        setup.root_fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+class Mount(Operation):
+    """One entry of the specification's ``mounts``."""
+
+    step = "rootfs.mounts"
+
+    def __init__(self, index: int, entry: Json) -> None:
+        self._index = index
+        self._entry = entry
+        self._destination: str = entry["destination"]
+
+    def describe(self, setup: Setup) -> str:
+        return f"mount {self._entry.get('type') or 'bind'} on {self._destination}"
+
+    def execute(self, setup: Setup) -> None:
+        if not self._destination.startswith("/"):
+            raise OSError(errno.EINVAL, "the destination of a mount must be absolute", self._destination)
+        if (source := setup.sources.pop(self._index, None)) is not None:
+            is_folder = stat.S_ISDIR(os.fstat(source).st_mode)
+            target = targets.open_folder if is_folder else targets.open_file
+            _attach(source, target(setup.root_fd, self._destination), self._destination)
+            return
+        options = mount_options.parse(self._entry.get("options") or ())
+        kind = self._entry["type"]
+        if kind in ("cgroup", "cgroup2"):
+            self._mount_cgroups(setup, options)
+            return
+        target = self._target(setup)
+        if kind == "tmpfs" and not any(key == "mode" for key, _ in options.data):
+            options.data.append(("mode", f"{stat.S_IMODE(os.fstat(target).st_mode):o}"))  # as the folder that it hides
+        made = _make(kind, self._entry.get("source") or kind, options)
+        if kind == "proc":
+            setup.proc_fd = os.dup(made)
+            os.set_inheritable(setup.proc_fd, False)
+        _attach(made, target, self._destination)
+
+    def _target(self, setup: Setup) -> int:
+        if self._destination.rstrip("/") in _NO_LINKS:
+            return targets.open_plain_folder(setup.root_fd, self._destination)
+        return targets.open_folder(setup.root_fd, self._destination)
+
+    def _mount_cgroups(self, setup: Setup, options: Options) -> None:
+        """The container's own part of each tree, and nothing beside it. On v1 a folder of trees, as Docker has it."""
+        cgroup = cgroups.Cgroup(setup.plan["cgroup_path"])
+        target = self._target(setup)
+        if cgroup.hierarchy.mode == "v2":
+            _attach(_clone(cgroup.unified_folder, options), target, self._destination)
+            return
+        folder = _make("tmpfs", "cgroup", options._replace(attributes=0, data=[("mode", "755")]))
+        mounts.move_mount(folder, target, self._destination)
+        os.close(target)
+        for point, names in cgroup.hierarchy.trees.items():
+            name = os.path.basename(point)
+            os.mkdir(name, 0o755, dir_fd=folder)
+            below = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+            _attach(_clone(cgroup.folders[point], options), below, f"{self._destination}/{name}")
+            for alias in names if len(names) > 1 else ():
+                os.symlink(name, alias, dir_fd=folder)
+        mounts.mount_setattr(folder, attributes=options.attributes, subject=self._destination)
+        os.close(folder)
+
+
+def _clone(path: str | None, options: Options) -> int:
+    clone = mounts.open_tree(-1, path or "/", OPEN_TREE_CLONE)
+    mounts.mount_setattr(clone, attributes=options.attributes, propagation=mounts.MS_PRIVATE, subject=path or "/")
+    return clone
+
+
+def _make(kind: str, source: str, options: Options) -> int:
+    """A new, detached mount of a file system."""
+    context = mounts.fsopen(kind)
+    try:
+        mounts.fsconfig_string(context, "source", source)
+        for key, value in options.data:
+            if value is None:
+                mounts.fsconfig_flag(context, key)
+            else:
+                mounts.fsconfig_string(context, key, value)
+        mounts.fsconfig_create(context, kind)
+        return mounts.fsmount(context, options.attributes)
+    finally:
+        os.close(context)
+
+
+def _attach(mount_fd: int, target_fd: int, subject: str) -> None:
+    """Move a detached mount to its target; both descriptors are closed."""
+    try:
+        mounts.move_mount(mount_fd, target_fd, subject)
+    finally:
+        os.close(mount_fd)
+        os.close(target_fd)
+
+
+class PivotRoot(Operation):
+    """Make the overlay the root; the host's tree is gone from this namespace."""
+
+    step = "rootfs.pivot"
+
+    def execute(self, setup: Setup) -> None:
+        os.fchdir(setup.root_fd)
+        mounts.pivot_root(".", ".")
+        mounts.umount(".", mounts.MNT_DETACH)  # the old root lies on top of the new one: see pivot_root(2)
+        os.chdir("/")
+
+
+class FinishRoot(Operation):
+    """``readonly``, and the propagation that the specification wants for the root."""
+
+    step = "rootfs.mask"
+
+    def execute(self, setup: Setup) -> None:
+        if found := mount_options.propagation_of(setup.linux.get("rootfsPropagation") or "rprivate"):
+            kind, recursive = found
+            mounts.mount_setattr(setup.root_fd, propagation=kind, recursive=recursive, subject="/")
+        if (setup.spec.get("root") or {}).get("readonly"):
+            mounts.mount_setattr(setup.root_fd, attributes=mounts.MOUNT_ATTR_RDONLY, subject="/")
+
+
+class ReadonlyPath(Operation):
+    """A path that can be looked at and not written."""
+
+    step = "rootfs.mask"
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def describe(self, setup: Setup) -> str:
+        return f"make {self._path} read-only"
+
+    def execute(self, setup: Setup) -> None:
+        target = targets.open_existing(setup.root_fd, self._path)
+        if target is None:
+            return
+        clone = mounts.open_tree(target, "", OPEN_TREE_CLONE | AT_RECURSIVE | AT_EMPTY_PATH)
+        mounts.mount_setattr(clone, attributes=mounts.MOUNT_ATTR_RDONLY, recursive=True, subject=self._path)
+        _attach(clone, target, self._path)
+
+
+class MaskPath(Operation):
+    """A path that reads as nothing: an empty, read-only folder, or /dev/null."""
+
+    step = "rootfs.mask"
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def describe(self, setup: Setup) -> str:
+        return f"mask {self._path}"
+
+    def execute(self, setup: Setup) -> None:
+        target = targets.open_existing(setup.root_fd, self._path)
+        if target is None:
+            return
+        if stat.S_ISDIR(os.fstat(target).st_mode):
+            data: list[tuple[str, str | None]] = [("nr_blocks", "1"), ("nr_inodes", "1")]
+            options = Options(mounts.MOUNT_ATTR_RDONLY, 0, 0, False, False, data)
+            cover = _make("tmpfs", "tmpfs", options)
+        else:
+            cover = _null_device(setup.root_fd)
+        _attach(cover, target, self._path)
+
+
+def _null_device(root_fd: int) -> int:
+    """A clone of the container's /dev/null, if that is what it says: an image could have a link or a file there."""
+    null = targets.open_existing(root_fd, "/dev/null")
+    if null is None:
+        raise OSError(errno.ENOENT, "it is needed to mask files with", "/dev/null")
+    try:
+        found = os.fstat(null)
+        if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
+            raise OSError(errno.ENODEV, "it is not the null device", "/dev/null")
+        return mounts.open_tree(null, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
+    finally:
+        os.close(null)

@@ -1,0 +1,107 @@
+"""Setting a process up is a list of operations, run in order by one loop. The order is data: see ``init`` and ``exec``.
+
+An operation belongs to a named step, says by ``describe`` what it is about to do, and does it in ``execute`` on the
+``Setup`` that the operations share. Whatever fails names the step.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any, Sequence
+
+from engine.kernel.namespaces import FLAGS
+from engine.kernel.steps import step
+from engine.runtime.users import User
+
+Json = dict[str, Any]
+
+
+class CommandError(OSError):
+    """The command can't be executed; ``str`` is the line in Docker's words."""
+
+
+class Setup:
+    """What the operations of one process know and hand on to each other."""
+
+    def __init__(self, plan: Json) -> None:
+        self.plan = plan
+        self.spec: Json = plan.get("spec") or {}
+        self.process: Json = self.spec.get("process") or {}
+        self.linux: Json = self.spec.get("linux") or {}
+        self.warnings: list[str] = []
+        self.sources: dict[int, int] = {}
+        """Detached clones of bind mounts, by their place in the specification's list."""
+        self.root_fd = -1
+        self.proc_fd = -1
+        """The container's procfs as it was mounted: nobody can have put another file system in its place."""
+        self.terminal_fd = -1
+        """The master of the terminal, which goes to the shim."""
+        self.user = User(0, 0, (0,), "/")
+        self.command = ""
+
+    @property
+    def mounts(self) -> list[Json]:
+        return self.spec.get("mounts") or []
+
+    @property
+    def new_namespaces(self) -> set[str]:
+        return new_namespaces(self.spec)
+
+
+def new_namespaces(spec: Json) -> set[str]:
+    """The kinds that the process gets of its own. Raises OSError for what can't be given."""
+    kinds = set()
+    for entry in (spec.get("linux") or {}).get("namespaces") or []:
+        if entry["type"] not in FLAGS:
+            raise OSError(errno.EOPNOTSUPP, f"a namespace of type {entry['type']} can't be made by this version")
+        if entry.get("path"):
+            raise OSError(errno.EOPNOTSUPP, f"an existing {entry['type']} namespace can't be joined by this version")
+        kinds.add(entry["type"])
+    return kinds
+
+
+class Operation:
+    """One thing to do. ``step`` is its name in the registry of steps."""
+
+    step = ""
+
+    def describe(self, setup: Setup) -> str:
+        """What is done, for errors."""
+        return type(self).__name__
+
+    def execute(self, setup: Setup) -> None:
+        """Do it. Raises OSError."""
+        raise AssertionError(f"{type(self).__name__} does nothing")
+
+
+def run(operations: Sequence[Operation], setup: Setup) -> None:
+    """Execute in order. An OSError that has no path of its own is told what was being done."""
+    for operation in operations:
+        try:
+            with step(operation.step):
+                operation.execute(setup)
+        except OSError as error:
+            if error.filename is None and type(error).__name__ not in _SELF_EXPLAINING:
+                error.filename = operation.describe(setup)
+            raise
+
+
+_SELF_EXPLAINING = ("CommandError", "UserError")
+
+
+def failure(error: BaseException) -> Json:
+    """An error as the message that crosses to the parent."""
+    number = getattr(error, "errno", None) or 0
+    if isinstance(error, OSError) and type(error).__name__ not in _SELF_EXPLAINING:
+        where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        text = f"{where}{(error.strerror or str(error))}"
+        text = text[:1].lower() + text[1:] if not where else where + (error.strerror or "").lower()
+    elif isinstance(error, OSError):
+        text = error.strerror
+    else:
+        text = f"{type(error).__name__}: {error}"
+    return {
+        "type": "failed", "step": getattr(error, "step", ""), "errno": number, "message": " ".join(text.split()),
+        "exit_code": getattr(error, "exit_code", 128),
+    }  # fmt: skip

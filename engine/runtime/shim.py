@@ -1,0 +1,327 @@
+"""The shim: one small process a container, from its launch to its end.
+
+It holds the stdio, writes log and journal, serves the daemon's requests, and outlives the daemon. It is the parent of
+the container's first process and of every exec, so that their pids can't be reused before it has seen their ends, and
+the subreaper of what they leave. It holds the liveness lock, which nobody else keeps.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from typing import Any
+
+from engine.kernel import cgroups
+from engine.kernel.process import set_child_subreaper, set_dumpable, set_name, signal_fd
+from engine.kernel.steps import step
+from engine.runtime import messages
+from engine.runtime.control import Connection, Control
+from engine.runtime.execs import Execs
+from engine.runtime.journal import Journal
+from engine.runtime.json_log import JsonLog
+from engine.runtime.launch import Aborted, Launch, SetupFailed
+from engine.runtime.loop import IN, Loop
+from engine.runtime.messages import Message
+from engine.runtime.setup import Json, failure, new_namespaces
+from engine.runtime.stdio import Stdio
+
+LINGER_S = 60.0
+"""How long a client that doesn't read may keep the last output of an ended container waiting."""
+_OOM_RECHECKS = 5
+_OOM_RECHECK_S = 0.05
+
+
+def main(connection: socket.socket, lock_fd: int) -> None:
+    """The whole life of a shim, in a process that the spawner forked. Returns when it is to end."""
+    os.setsid()
+    set_name("docket-shim")
+    set_dumpable(False)  # before any child can be seen from inside a container
+    set_child_subreaper()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    received = messages.receive(connection)
+    if received is None:
+        return
+    message, fds = received
+    shim = Shim(connection, lock_fd, message["plan"])
+    if shim.launch(message["clients"], fds):
+        del message, received
+        shim.serve()
+
+
+class Shim:
+    """State of one container."""
+
+    def __init__(self, connection: socket.socket, lock_fd: int, plan: Json) -> None:
+        self._plan: Json | None = plan
+        self._directory: str = plan["directory"]
+        self._lock_fd = lock_fd
+        self._loop = Loop()
+        self._control = Control(self._loop, plan["socket_folder"], plan["container_id"], connection, self._requested)
+        self._cgroup = cgroups.Cgroup(plan["cgroup_path"])
+        self._pid = self._pid_fd = -1
+        self._oom_fd = -1
+        self._oom_kills = 0
+        self._log_failed = False
+        self._ended = False
+        self._lingers_until = 0.0
+
+    # --- launch ----------------------------------------------------------------------------------------------------
+
+    def launch(self, clients: list[Json], fds: list[int]) -> bool:
+        """Whether there is a container to serve now. What failed is told, and nothing of it is left."""
+        daemon = self._control.first
+        report: Json | None
+        try:
+            started = self._launch(clients, fds)
+        except SetupFailed as error:
+            report = error.report
+        except Aborted:
+            report = None
+        except Exception as error:
+            report = failure(error)
+        else:
+            daemon.send(started)
+            return True
+        self._undo(report)
+        if report is not None:
+            messages.send(daemon.socket, report)
+        return False
+
+    def _launch(self, clients: list[Json], fds: list[int]) -> Json:
+        plan = self._plan
+        assert plan is not None
+        self._signals = signal_fd([signal.SIGCHLD])
+        self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._stdio = self._open_stdio(plan)
+        for fd, wishes in zip(fds, clients, strict=True):
+            self._stdio.attach(fd, wishes)
+        self._journal = Journal(self._directory)
+        self._control.listen()
+        with step("cgroup.create"):
+            self._cgroup.create()
+        with step("cgroup.limit"):
+            warnings = self._cgroup.apply((plan["spec"].get("linux") or {}).get("resources") or {})
+        self._make_folders(plan)
+        self._kinds = new_namespaces(plan["spec"])
+        self._oom_score = (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0
+        self._attempt = Launch(plan, self._cgroup, self._stdio.for_child, self._control.first.socket)
+        launched = self._attempt.run()
+        self._pid, self._pid_fd = launched.pid, self._attempt.pid_fd
+        self._stdio.open(launched.terminal_fd)
+        facts = {
+            "type": "started", "pid": launched.pid, "started_at_us": launched.started_at_us,
+            "evidence": launched.evidence, "warnings": [*warnings, *launched.warnings],
+        }  # fmt: skip
+        self._journal.append(facts)
+        self._watch_oom()
+        self._loop.watch(self._signals, IN, self._children_ended)
+        self._execs = Execs(
+            self._loop, self._directory, self._cgroup, self._journal, self._control, self._pid_fd, self._kinds,
+            self._own_pid_namespace,
+        )  # fmt: skip
+        self._plan = None
+        return facts
+
+    def _open_stdio(self, plan: Json) -> Stdio:
+        wishes, log = plan.get("stdio") or {}, plan.get("log")
+        return Stdio(
+            self._loop, self._directory, tty=bool(wishes.get("tty")), open_stdin=bool(wishes.get("open_stdin")),
+            stdin_once=bool(wishes.get("stdin_once")),
+            log=JsonLog(log["path"], log.get("max_bytes") or 0, log.get("max_files") or 1) if log else None,
+            on_log_error=self._log_error,
+        )  # fmt: skip
+
+    def _make_folders(self, plan: Json) -> None:
+        layers = plan.get("overlay")
+        with step("rootfs.overlay"):
+            if layers is None:
+                return
+            os.makedirs(layers["upper"], 0o755, exist_ok=True)
+            os.makedirs(layers["work"], 0o700, exist_ok=True)
+            os.chmod(layers["upper"], 0o755)  # it is the container's root folder, whatever our umask
+            root = os.path.join(self._directory, (plan["spec"].get("root") or {}).get("path") or "rootfs")
+            os.makedirs(root, 0o700, exist_ok=True)
+
+    def _log_error(self, error: OSError) -> None:
+        """The container goes on without its log, and the daemon is told once."""
+        if not self._log_failed:
+            self._log_failed = True
+            self._control.tell_all({"type": "log_failed", "message": str(error)})
+
+    def _undo(self, report: Json | None) -> None:
+        """Leave nothing of a launch that failed."""
+        try:
+            with step("cgroup.kill"):
+                self._cgroup.kill()
+            attempt = getattr(self, "_attempt", None)
+            if attempt is not None and attempt.pid > 0:
+                os.kill(attempt.pid, signal.SIGKILL)  # it may not be in its cgroups yet; unreaped, the pid is its own
+                os.waitpid(attempt.pid, 0)
+            with step("cgroup.remove"):
+                self._cgroup.remove()
+        except (OSError, AttributeError) as error:
+            if report is not None:
+                report["message"] += f"; and afterwards: {failure(error)['message']}"
+        if (stdio := getattr(self, "_stdio", None)) is not None:
+            stdio.abandon()
+        self._control.close()
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Until the container has ended and its clients have their output."""
+        while not self._ended or self._stdio.clients and time.monotonic() < self._lingers_until:
+            self._loop.turn()
+
+    def _watch_oom(self) -> None:
+        try:
+            self._oom_fd = self._cgroup.oom_watch_fd()
+        except OSError:
+            return  # no memory controller: nothing counts either, and the missing limits have been warned of
+        self._loop.watch(self._oom_fd, IN, self._oom_event)
+
+    def _oom_event(self, events: int) -> None:
+        try:
+            os.read(self._oom_fd, 4096)
+        except BlockingIOError:
+            return
+        self._count_oom(_OOM_RECHECKS)
+
+    def _count_oom(self, rechecks: int) -> None:
+        """v1 signals before it kills and counts: look again a little later."""
+        if self._ended:
+            return
+        if not self._note_oom() and rechecks:
+            self._loop.later(_OOM_RECHECK_S, lambda: self._count_oom(rechecks - 1))
+
+    def _note_oom(self) -> bool:
+        kills = self._cgroup.oom_kills()
+        if kills <= self._oom_kills:
+            return False
+        self._oom_kills = kills
+        news = {"type": "oom", "kills": kills}
+        self._journal.append(news, durable=False)
+        self._control.tell_all(news)
+        return True
+
+    def _children_ended(self, events: int) -> None:
+        try:
+            os.read(self._signals, 4096)
+        except BlockingIOError:
+            return
+        ended = None
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid == self._pid:
+                ended = status
+            else:
+                self._execs.ended(pid, exit_code_of(status))
+        if ended is not None:
+            self._end(exit_code_of(ended))
+
+    # --- requests --------------------------------------------------------------------------------------------------
+
+    def _requested(self, connection: Connection, request: Message, fds: list[int]) -> None:
+        """Serve one request of a daemon. A descriptor that nobody took is closed."""
+        try:
+            answer = self._perform(connection, request, fds)
+        except Exception as error:
+            answer = {"error": failure(error)}
+        for fd in fds:
+            os.close(fd)
+        if answer is not None:
+            connection.send({"reply": request["id"], **answer})
+
+    def _perform(self, connection: Connection, request: Message, fds: list[int]) -> dict[str, Any] | None:
+        if self._ended or self._pid < 0:
+            raise ProcessLookupError(3, "the container has ended")
+        match request["op"]:
+            case "hello":
+                return {}
+            case "signal":
+                with step("signal.send"):
+                    signal.pidfd_send_signal(self._pid_fd, request["signal"])
+            case "pause":
+                with step("freezer.freeze"):
+                    self._cgroup.freeze()
+            case "resume":
+                with step("freezer.thaw"):
+                    self._cgroup.thaw()
+            case "resize":
+                stdio = self._execs.stdio_of(request["exec_id"]) if request["exec_id"] else self._stdio
+                stdio.resize(request["rows"], request["columns"])
+            case "attach":
+                self._stdio.attach(fds.pop(), request["client"])
+            case "exec":
+                if self._cgroup.is_frozen():
+                    raise OSError(16, "the container is paused")
+                plan = {"oomScoreAdj": self._oom_score, **request["plan"]}
+                self._execs.start(connection, request["id"], plan, request["client"], fds, self._pid)
+                return None
+            case other:
+                raise OSError(22, f"the shim knows no request {other!r}")
+        return {}
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def _end(self, exit_code: int) -> None:
+        """The first process is gone: end the rest, record it durably, then tell."""
+        finished_at_us = time.time_ns() // 1000
+        leftover = self._kill_the_rest()
+        self._execs.all_ended()
+        self._stdio.finish()
+        self._note_oom()
+        if self._oom_fd >= 0:
+            self._loop.forget(self._oom_fd)
+            os.close(self._oom_fd)
+        try:
+            with step("cgroup.remove"):
+                self._cgroup.remove()
+        except OSError as error:
+            leftover = leftover or failure(error)["message"]
+        record: Json = {
+            "type": "exited", "exit_code": exit_code, "oom_killed": self._oom_kills > 0,
+            "finished_at_us": finished_at_us,
+        }  # fmt: skip
+        if leftover:
+            record["leftover"] = leftover
+        try:
+            self._journal.append(record)
+        except OSError as error:
+            record["unrecorded"] = failure(error)["message"]  # a full disk must not keep the daemon from knowing
+        self._ended = True
+        self._control.close()
+        os.close(self._lock_fd)  # before anybody is told: who hears of the end may start it again at once
+        self._lingers_until = time.monotonic() + LINGER_S
+        self._loop.later(LINGER_S, lambda: None)
+        self._control.tell_all(record)
+
+    def _kill_the_rest(self) -> str:
+        """Of a pid namespace nothing is left when its first process has ended; of the host's, what it forked is."""
+        try:
+            with step("cgroup.kill"):
+                self._cgroup.kill()
+        except OSError as error:
+            return failure(error)["message"]
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return ""
+            if pid == 0:
+                return ""
+            self._execs.ended(pid, exit_code_of(status))
+
+
+def exit_code_of(status: int) -> int:
+    """As shells have it: 128 and the number of the signal that ended the process."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,104 @@
+"""The spawner: forks shims and workers for the daemon, and does nothing else.
+
+It has imported everything that they need, so that a fork is all that a container's launch costs. When the daemon ends,
+its end of the socket closes and the spawner ends too; shims go on, workers end with it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+from typing import Any, Callable, Mapping
+
+from engine.domain.errors import EngineError
+from engine.kernel import cgroups
+from engine.kernel.process import close_all_but, set_dumpable, set_name, set_parent_death_signal
+from engine.kernel.steps import step
+from engine.runtime import messages, shim, sweep
+from engine.runtime.setup import failure
+
+Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
+
+
+def main(jobs: Mapping[str, Job]) -> None:
+    """Serve until the daemon is gone. ``jobs`` are what workers can be asked for, by name.
+
+    The last argument of the process is the number of the descriptor that leads to the supervisor.
+    """
+    jobs = {**sweep.JOBS, **jobs}
+    connection = socket.socket(fileno=int(sys.argv[-1]))
+    connection.set_inheritable(False)
+    set_name("docket-spawner")
+    set_dumpable(False)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps: shims and workers report for themselves
+    cgroups.detect()
+    gc.collect()
+    gc.freeze()  # children share these pages as long as the collector doesn't walk over them
+    while (received := messages.receive(connection)) is not None:
+        request, fds = received
+        own = socket.socket(fileno=fds[0])
+        try:
+            _serve(request, own, fds[1:], jobs)
+        finally:
+            own.close()
+            for fd in fds[1:]:
+                os.close(fd)
+
+
+def _serve(request: dict[str, Any], own: socket.socket, fds: list[int], jobs: Mapping[str, Job]) -> None:
+    parent = os.getpid()
+    try:
+        with step("spawner.fork"):
+            pid = os.fork()
+    except OSError as error:
+        messages.send(own, failure(error))
+        return
+    if pid != 0:
+        return
+    status = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        close_all_but((0, 1, 2, own.fileno(), *fds))
+        if request["op"] == "shim":
+            shim.main(own, fds[0])
+        else:
+            _work(request, own, fds, jobs, parent)
+        status = 0
+    except BaseException as error:
+        print(f"docket {request['op']}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        raise
+    finally:
+        os._exit(status)
+
+
+def _work(
+    request: dict[str, Any], own: socket.socket, fds: list[int], jobs: Mapping[str, Job], parent: int
+) -> None:
+    """One job, and its result or its error as the only message."""
+    set_name("docket-worker")
+    set_parent_death_signal(signal.SIGKILL)
+    if os.getppid() != parent:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        if request["name"] not in jobs:
+            raise EngineError(f"the spawner knows no job {request['name']!r}")
+        answer = {"result": jobs[request["name"]](request["arguments"], fds)}
+    except EngineError as error:
+        answer = {"error": {"class": type(error).__name__, "message": str(error)}}
+    except OSError as error:
+        answer = {"error": {
+            "class": "OSError", "errno": error.errno, "strerror": error.strerror or str(error),
+            "filename": None if error.filename is None else os.fsdecode(error.filename),
+            "step": getattr(error, "step", ""),
+        }}  # fmt: skip
+    except Exception as error:
+        answer = {"error": {"class": "EngineError", "message": f"job {request['name']}: {type(error).__name__}: {error}"}}
+    messages.send(own, answer)
+
+
+if __name__ == "__main__":
+    main({})  # containers and nothing else; engine.spawner adds the jobs of the other rooms

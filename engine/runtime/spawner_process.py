@@ -1,0 +1,99 @@
+"""The supervisor's hold on the spawner: it is started at once, and again whenever it died."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+import time
+from typing import Any, Sequence
+
+from engine.domain.errors import Unavailable
+from engine.kernel.steps import step
+from engine.runtime import interpreter, messages
+
+_SANE_LIFE_S = 2.0
+"""One that dies sooner is started again by the next request only, so that a broken one doesn't loop."""
+_FAREWELL_S = 5.0
+
+
+class SpawnerProcess:
+    """Requests may come from any thread."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+        self._lock = threading.Lock()
+        self._copy = interpreter.sealed_copy()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._started_at_s = 0.0
+        self._closed = False
+        with self._lock:
+            self._start()
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while there is one."""
+        return self._process.pid if self._process else None
+
+    def fileno(self) -> int:
+        """Readable when the spawner is gone; -1 where there is none."""
+        return self._socket.fileno() if self._socket else -1
+
+    def _start(self) -> None:
+        own, spawners = messages.pair()
+        try:
+            with step("spawner.start"):
+                self._process = interpreter.run_module(self._module, self._copy, spawners.fileno())
+        except OSError:
+            own.close()
+            raise
+        finally:
+            spawners.close()
+        self._socket = own
+        self._started_at_s = time.monotonic()
+
+    def request(self, message: dict[str, Any], fds: Sequence[int]) -> None:
+        """Hand over a request. Where the spawner has died since, another one gets it. Raises OSError."""
+        with self._lock:
+            if self._closed:
+                raise Unavailable("the engine is stopping")
+            if self._socket is not None:
+                try:
+                    messages.send(self._socket, message, fds)
+                    return
+                except (BrokenPipeError, ConnectionResetError):
+                    self._bury()
+            self._start()
+            assert self._socket is not None
+            messages.send(self._socket, message, fds)
+
+    def died(self) -> None:
+        """Its end was seen: reap it and start another, unless it has hardly lived."""
+        with self._lock:
+            if self._closed or self._socket is None:
+                return
+            lived_s = time.monotonic() - self._started_at_s
+            self._bury()
+            if lived_s >= _SANE_LIFE_S:
+                self._start()
+
+    def _bury(self) -> None:
+        assert self._socket is not None and self._process is not None
+        self._socket.close()
+        self._socket = None
+        try:
+            self._process.wait(_FAREWELL_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # it closed its socket and goes on
+            self._process.wait()
+        self._process = None
+
+    def close(self) -> None:
+        """Let it end, and with it its workers."""
+        with self._lock:
+            self._closed = True
+            if self._socket is not None:
+                self._bury()
+            os.close(self._copy)

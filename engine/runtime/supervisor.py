@@ -1,0 +1,364 @@
+"""The daemon's side of the runtime: everything that services ask of containers' processes.
+
+The only module of this room with threads. One thread reads what shims say, others deliver it; whoever calls waits for
+the answer itself. Whether a shim lives is told by its container's lock alone (see ``adopt``), never by a pid.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import selectors
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+from engine.domain import errors
+from engine.domain.errors import EngineError, Unavailable
+from engine.runtime import journal, messages
+from engine.runtime.control import socket_name
+from engine.runtime.link import Link, gone
+from engine.runtime.mailboxes import Mailboxes
+from engine.runtime.spawner_process import SpawnerProcess
+
+_ADOPTION_S = 15.0
+LOCK_NAME = "shim.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A client's own socket, handed to the shim: ``fd`` belongs to whoever gets the attachment.
+
+    ``framed``: Docker's 8-byte multiplex header before each piece of output; False for a terminal's raw stream.
+    ``early``: bytes of input that were read from the socket already.
+    """
+
+    fd: int
+    stdin: bool
+    stdout: bool
+    stderr: bool
+    framed: bool
+    detach_keys: bytes = b""
+    early: bytes = b""
+
+
+class LaunchFailed(EngineError):
+    """A process could not be started, at ``step``. ``exit_code`` is what a client's run should end with: 127 where
+    the command isn't there, 126 where it can't be executed, else 128."""
+
+    def __init__(self, message: str, *, step: str, errno: int, exit_code: int) -> None:
+        super().__init__(message)
+        self.step = step
+        self.errno = errno
+        self.exit_code = exit_code
+
+
+class Supervisor:
+    """``on_message(container_id, message)`` gets the news of each container in order; it may block."""
+
+    def __init__(
+        self, *, run_dir: Path, spawner_argv_module: str, on_message: Callable[[str, dict[str, Any]], None]
+    ) -> None:
+        self._shims = Path(run_dir) / "shims"
+        self._shims.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chmod(self._shims, 0o700)
+        self._links: dict[str, Link] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._mailboxes = Mailboxes(on_message)
+        self._spawner = SpawnerProcess(spawner_argv_module)
+        self._selector = selectors.DefaultSelector()
+        self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ)
+        self._spawner_fd = -1
+        self._thread = threading.Thread(target=self._read_all, name="docket-shims", daemon=True)
+        self._thread.start()
+
+    @property
+    def spawner_pid(self) -> int | None:
+        """The spawner's pid, for diagnosis."""
+        return self._spawner.pid
+
+    # --- containers ------------------------------------------------------------------------------------------------
+
+    def launch(self, plan: dict[str, Any], lock_fd: int, attachments: Sequence[Attachment] = ()) -> dict[str, Any]:
+        """Start a container's first process: {"pid", "started_at_us", "evidence", "warnings"}.
+
+        ``lock_fd`` holds the container's liveness lock; the shim keeps it from now on. Raises LaunchFailed, and then
+        nothing of the container is left.
+        """
+        plan = {**plan, "socket_folder": str(self._shims)}
+        own, shims = messages.pair()
+        try:
+            try:
+                self._spawner.request({"op": "shim"}, [shims.fileno(), lock_fd])
+                shims.close()
+                fds = [attachment.fd for attachment in attachments]
+                clients = [_wishes(attachment) for attachment in attachments]
+                messages.send(own, {"plan": plan, "clients": clients}, fds)
+                answer = messages.receive(own)
+            except OSError as error:
+                raise LaunchFailed(
+                    f"the shim can't be started: {error.strerror}", step="spawner.fork", errno=error.errno or 0,
+                    exit_code=128,
+                ) from error  # fmt: skip
+            finally:
+                shims.close()
+                _close_all(attachments)
+            if answer is None:
+                raise self._shim_died(plan)
+            if answer[0]["type"] == "failed":
+                raise _launch_failed(answer[0])
+        except BaseException:
+            own.close()
+            raise
+        self._add(Link(plan["container_id"], plan["directory"], own))
+        return {key: answer[0][key] for key in ("pid", "started_at_us", "evidence", "warnings")}
+
+    def _shim_died(self, plan: dict[str, Any]) -> LaunchFailed:
+        """It was killed in the middle of a launch, and can't tidy up any more."""
+        message = "the shim ended during the launch (was it killed?)"
+        self._forget_socket(plan["container_id"])
+        try:
+            self.run_job("container.sweep", {"cgroup_path": plan["cgroup_path"]})
+        except (OSError, EngineError) as error:
+            message += f"; and afterwards: {errors.describe(error)}"
+        return LaunchFailed(message, step="spawner.fork", errno=0, exit_code=128)
+
+    def adopt(self, container_id: str, directory: str) -> list[dict[str, Any]]:
+        """What the shim wrote down, oldest first; and {"type": "adopted"} last where it lives and is connected now.
+
+        News from then on arrive through ``on_message``, perhaps one that the records have too. Raises Unavailable
+        where a shim lives (its lock is held) and can't be reached.
+        """
+        deadline = time.monotonic() + _ADOPTION_S
+        while True:
+            if _is_lock_free(directory):
+                self._forget_socket(container_id)
+                return journal.read(directory)
+            link = self._connect(container_id, directory)
+            if link is not None:
+                records = journal.read(directory)  # after the connection: nothing can fall between the two
+                if not any(record["type"] == "exited" for record in records):
+                    return [*records, {"type": "adopted"}]
+                self._drop(link)  # it is about to leave
+            if time.monotonic() > deadline:
+                raise Unavailable(f"the shim of container {container_id} lives and does not answer")
+            time.sleep(0.005)
+
+    def _connect(self, container_id: str, directory: str) -> Link | None:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        folder = os.open(self._shims, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            sock.connect(f"/proc/self/fd/{folder}/{socket_name(container_id)}")
+        except (FileNotFoundError, ConnectionRefusedError):
+            sock.close()
+            return None  # not bound yet, or just unbound
+        finally:
+            os.close(folder)
+        link = Link(container_id, directory, sock)
+        self._add(link)
+        try:
+            return None if "error" in link.ask({"op": "hello"}) else link
+        except EngineError:
+            self._drop(link)
+            return None
+
+    def signal(self, container_id: str, signal: int) -> None:
+        """Send a signal to the first process. Raises NotFound, ProcessLookupError."""
+        self._ask(container_id, {"op": "signal", "signal": int(signal)})
+
+    def pause(self, container_id: str) -> None:
+        """Freeze every process; returns when all stand still."""
+        self._ask(container_id, {"op": "pause"})
+
+    def resume(self, container_id: str) -> None:
+        """Thaw; without effect where nothing is frozen."""
+        self._ask(container_id, {"op": "resume"})
+
+    def resize(self, container_id: str, exec_id: str | None, rows: int, cols: int) -> None:
+        """The size of a terminal in characters: the container's, or an exec's. Raises OSError where it has none."""
+        self._ask(container_id, {"op": "resize", "exec_id": exec_id, "rows": rows, "columns": cols})
+
+    def attach(self, container_id: str, attachment: Attachment) -> None:
+        """One more client of the container's stdio."""
+        try:
+            self._ask(container_id, {"op": "attach", "client": _wishes(attachment)}, [attachment.fd])
+        finally:
+            os.close(attachment.fd)
+
+    def exec(self, container_id: str, plan: dict[str, Any], attachment: Attachment | None) -> dict[str, Any]:
+        """One more process in the container: {"pid", "started_at_us"}. Raises LaunchFailed, NotFound."""
+        request = {"op": "exec", "plan": plan, "client": _wishes(attachment) if attachment else None}
+        try:
+            answer = self._link(container_id).ask(request, [attachment.fd] if attachment else [])
+        finally:
+            _close_all([attachment] if attachment else [])
+        if "error" in answer:
+            raise _launch_failed(answer["error"])
+        return {"pid": answer["pid"], "started_at_us": answer["started_at_us"]}
+
+    def _ask(self, container_id: str, request: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        answer = self._link(container_id).ask(request, fds)
+        if "error" in answer:
+            raise _os_error(answer["error"])
+
+    def _link(self, container_id: str) -> Link:
+        with self._lock:
+            link = self._links.get(container_id)
+        if link is None:
+            raise gone(container_id)
+        return link
+
+    # --- workers ---------------------------------------------------------------------------------------------------
+
+    def run_job(self, name: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        """Have a worker process do a job, and wait for it. Raises what the job raised, or EngineError where it died."""
+        own, workers = messages.pair()
+        with own:
+            try:
+                request = {"op": "job", "name": name, "arguments": arguments}
+                self._spawner.request(request, [workers.fileno(), *fds])
+            finally:
+                workers.close()
+            answer = messages.receive(own)
+        if answer is None:
+            raise EngineError(f"the worker that did {name!r} ended before it was done (was it killed?)")
+        if "error" in answer[0]:
+            raise _job_error(answer[0]["error"])
+        if answer[0].get("type") == "failed":
+            raise _os_error(answer[0])
+        return answer[0]["result"]
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def _add(self, link: Link) -> None:
+        with self._lock:
+            self._links[link.container_id] = link
+            self._selector.register(link, selectors.EVENT_READ, link)
+
+    def _drop(self, link: Link) -> None:
+        with self._lock:
+            if link.fileno() >= 0:
+                self._selector.unregister(link)
+            if self._links.get(link.container_id) is link:
+                del self._links[link.container_id]
+        link.close()
+
+    def _read_all(self) -> None:
+        """The thread that reads from every shim, and sees the spawner's end."""
+        while not self._closed:
+            self._watch_spawner()
+            for key, _ in self._selector.select():
+                if isinstance(key.data, Link):
+                    self._read(key.data)
+                elif key.fd == self._spawner_fd:
+                    self._selector.unregister(key.fd)
+                    self._spawner_fd = -1
+                    self._respawn()
+
+    def _watch_spawner(self) -> None:
+        fd = self._spawner.fileno()
+        if fd != self._spawner_fd and fd >= 0:
+            self._selector.register(fd, selectors.EVENT_READ, "spawner")
+            self._spawner_fd = fd
+
+    def _respawn(self) -> None:
+        try:
+            self._spawner.died()
+        except OSError as error:
+            print(f"docket: the spawner can't be started: {error}", file=sys.stderr, flush=True)
+
+    def _read(self, link: Link) -> None:
+        try:
+            news = link.read()
+        except OSError:
+            news = None
+        if news is None:
+            self._drop(link)
+            self._ended(link)
+        elif news:
+            self._mailboxes.put(link.container_id, news)
+
+    def _ended(self, link: Link) -> None:
+        """The shim is gone. Its last words may have reached the disk only."""
+        if link.told_the_end:
+            return
+        self._forget_socket(link.container_id)
+        last = [record for record in journal.read(link.directory) if record["type"] == "exited"]
+        self._mailboxes.put(link.container_id, last[0] if last else {"type": "lost"})
+
+    def _forget_socket(self, container_id: str) -> None:
+        (self._shims / socket_name(container_id)).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Stop listening. Containers go on; what was heard is delivered before this returns."""
+        self._closed = True
+        os.write(self._wake_writer, b"x")
+        self._thread.join()
+        self._mailboxes.close()
+        self._spawner.close()
+        with self._lock:
+            links = list(self._links.values())
+            self._links.clear()
+        for link in links:
+            link.close()
+        self._selector.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+
+
+def _wishes(attachment: Attachment) -> dict[str, Any]:
+    return {
+        "stdin": attachment.stdin, "stdout": attachment.stdout, "stderr": attachment.stderr,
+        "framed": attachment.framed, "detach_keys": attachment.detach_keys.hex(), "early": attachment.early.hex(),
+    }  # fmt: skip
+
+
+def _close_all(attachments: Sequence[Attachment]) -> None:
+    for attachment in attachments:
+        os.close(attachment.fd)
+
+
+def _is_lock_free(directory: str) -> bool:
+    """Whether no shim of the container lives, and no launch is in flight."""
+    try:
+        fd = os.open(f"{directory}/{LOCK_NAME}", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _launch_failed(report: dict[str, Any]) -> LaunchFailed:
+    where = "" if report["step"] in ("", "exec.start", "process.user") else f"{report['step']}: "
+    text = f"unable to start container process: {where}{report['message']}"
+    return LaunchFailed(text, step=report["step"], errno=report["errno"], exit_code=report["exit_code"])
+
+
+def _os_error(report: dict[str, Any]) -> OSError:
+    error = OSError(report["errno"], report["message"])
+    if report["step"]:
+        error.step = report["step"]  # type: ignore[attr-defined]
+    return error
+
+
+def _job_error(report: dict[str, Any]) -> Exception:
+    if report["class"] == "OSError":
+        error = OSError(report["errno"] or 0, report["strerror"], report["filename"])
+        if report["step"]:
+            error.step = report["step"]  # type: ignore[attr-defined]
+        return error
+    kind = getattr(errors, report["class"], EngineError)
+    if not issubclass(kind, EngineError) or kind is errors.NameTaken:
+        kind = EngineError
+    return kind(report["message"])
