@@ -4,7 +4,7 @@
 
 The envelope is canonical JSON of all columns but the two hashes and the running maximum of times, which follows from
 the rows before. The stored texts of ``actor``, ``data`` and ``documents`` are spliced in as they are, not parsed and
-written again: what is hashed is what is stored, to the bit. Anybody can check the chain with a JSON library and SHA-256.
+written again: what is hashed is what is stored, to the bit. Anybody can check it with a JSON library and SHA-256.
 """
 
 from __future__ import annotations

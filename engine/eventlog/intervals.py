@@ -1,7 +1,7 @@
 """The interval tree behind time travel: which closed intervals [valid_from, valid_to) hold a moment?
 
-A virtual binary tree over all sequence numbers (the relational interval tree of Kriegel, Pötke and Seidl, VLDB 2000): an
-interval hangs at its fork, the number inside it that is divisible by the highest power of two. A moment's intervals
+A virtual binary tree over all sequence numbers (the relational interval tree of Kriegel, Pötke and Seidl, VLDB 2000):
+an interval hangs at its fork, the number inside it that is divisible by the highest power of two. A moment's intervals
 hang at the moment itself or at one of its ancestors, of which there is one for each power of two: a question is a
 look-up of some 40 keys in one index, however long the log is. The intervals at one node all hold the node's number, and
 those of one object never overlap, so a node holds no more rows than there were objects at that moment.

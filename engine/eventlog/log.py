@@ -42,7 +42,9 @@ def _beyond(prefix: str) -> str:
 class EventLog:
     """The log of one engine, in the SQLite database at ``path``. One process at a time; see the package on forks."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], int], boot_id: str, migrate: Callable[[Path], None] = ensure):
+    def __init__(
+        self, path: Path, *, clock: Callable[[], int], boot_id: str, migrate: Callable[[Path], None] = ensure
+    ) -> None:
         """Make or migrate the database and open it. ``clock`` tells microseconds since the epoch; ``boot_id`` is the
         kernel's. Raises EngineError, for a database of a newer engine too."""
         migrate(path)
@@ -57,7 +59,7 @@ class EventLog:
         self._board.close()
         self._readers.close()
 
-    # --- writing -----------------------------------------------------------------------------------------------------
+    # --- writing --------------------------------------------------------------------------------------------------
 
     def append(
         self, changes: Sequence[Change], context: Context, documents: Sequence[Document] = ()
@@ -73,7 +75,7 @@ class EventLog:
         """Make all projections anew from the events. Appends wait meanwhile, reads see the old ones until the end."""
         self._writer.rebuild()
 
-    # --- objects, now or at a moment ---------------------------------------------------------------------------------
+    # --- objects, now or at a moment ------------------------------------------------------------------------------
 
     def load(self, noun: str, id: str) -> tuple[Any | None, int]:
         """The object's state (None: absent or removed) and its stream's version (0: it never existed)."""
@@ -141,7 +143,7 @@ class EventLog:
         found = self._states(noun, statement, values)
         return found[0] if found else None
 
-    # --- who refers to whom --------------------------------------------------------------------------------------------
+    # --- who refers to whom ---------------------------------------------------------------------------------------
 
     def containers_of_image(self, id: str) -> list[str]:
         """Ids of the containers made from an image, oldest first."""
@@ -162,7 +164,7 @@ class EventLog:
     def _linked(self, target: str, noun: str) -> list[str]:
         return [id for (id,) in self._readers.rows(statements.LINKED, {"target": target, "noun": noun})]
 
-    # --- events ----------------------------------------------------------------------------------------------------------
+    # --- events ---------------------------------------------------------------------------------------------------
 
     def events(
         self, *, after: int = 0, until: int | None = None, since_us: int | None = None, until_us: int | None = None,

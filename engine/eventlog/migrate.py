@@ -60,7 +60,7 @@ def ensure(path: Path) -> None:
 def upgrade_in_child(path: Path) -> None:
     """Run this module as a program. Raises EngineError with the last line that it says."""
     # the child finds what this process finds; -P, because the working folder may be anybody's
-    search = [str(Path(engine.__file__).resolve().parent.parent), *(entry for entry in sys.path if os.path.isabs(entry))]
+    search = [str(Path(engine.__file__).resolve().parent.parent), *filter(os.path.isabs, sys.path)]
     done = subprocess.run(
         [sys.executable, "-P", "-m", __name__, str(path)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(search)},

@@ -75,7 +75,9 @@ def links_of(noun: str, state: Any) -> tuple[str, ...]:
     return (f"container/{state.container_id}",) if noun == "exec" else ()
 
 
-def project(tables: Tables, noun: Noun, id: str, before: Row | None, seq: int, version: int, event: Event) -> Row | None:
+def project(
+    tables: Tables, noun: Noun, id: str, before: Row | None, seq: int, version: int, event: Event
+) -> Row | None:
     """Fold one event and bring the tables up to date. Raises InvalidTransition, and NameTaken by the live tables."""
     state = noun.evolve(before.state if before else None, event)
     if state.id != id:

@@ -32,8 +32,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 
 class Readers:
-    """Read-only connections, reused. Each question is a snapshot of its own and holds no transaction open: a reader that
-    lingers would keep the WAL from being reset."""
+    """Read-only connections, reused. Each question is a snapshot of its own and leaves no transaction open: a reader
+    that lingers would keep the WAL from being reset."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

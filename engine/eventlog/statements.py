@@ -32,7 +32,7 @@ def _listed(parameter: str) -> TableValuedAlias:
     return func.json_each(bindparam(parameter)).table_valued(column("value", Text), name=parameter)
 
 
-# --- the log itself ----------------------------------------------------------------------------------------------
+# --- the log itself -----------------------------------------------------------------------------------------------
 
 _STORED = [column for column in events.c if column.name != "latest_us"]
 
@@ -74,7 +74,7 @@ def select_events(by_stream: bool, by_type: bool) -> str:
     return sql(page).replace(" JOIN ", " CROSS JOIN ")
 
 
-# --- names and links ---------------------------------------------------------------------------------------------
+# --- names and links ----------------------------------------------------------------------------------------------
 
 _THIS_NAME = (names.c.noun == bindparam("noun"), names.c.name == bindparam("name"))
 _THIS_LINK = (links.c.target == bindparam("target"), links.c.noun == bindparam("noun"))
@@ -102,12 +102,12 @@ FINGERPRINT = sql(select(projections.c.fingerprint))
 SET_FINGERPRINT = sql(insert(projections))
 
 
-# --- each noun's projections -------------------------------------------------------------------------------------
+# --- each noun's projections --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class NounStatements:
-    """The statements over one noun's two tables. A *row* is id, version, born, since, state; states come oldest first."""
+    """The statements over one noun's two tables. A *row* is id, version, born, since, state; states come by age."""
 
     row: str
     set_current: str

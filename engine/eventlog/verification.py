@@ -96,7 +96,7 @@ class _Verification:
             elif found[name] != text:
                 self._report(0, f"trigger {name!r} has been changed")
 
-    # --- the chain -----------------------------------------------------------------------------------------------------
+    # --- the chain ------------------------------------------------------------------------------------------------
 
     def _check_chain(self, replay: Replay) -> tuple[int, Head]:
         count = 0
@@ -113,7 +113,7 @@ class _Verification:
             if published is not None and seq == published.seq and published.hash not in ends:
                 self._report(seq, f"the hash is {row[13]}, but {published.hash} was published")
         if published is not None and seq < published.seq:
-            self._report(seq + 1, f"the log ends at event {seq}, but event {published.seq} was published: its tail is cut")
+            self._report(seq + 1, f"the log ends at event {seq}, but {published.seq} was published: its tail is cut")
         return count, Head(seq, ends[0])
 
     def _check_event(
@@ -168,7 +168,7 @@ class _Verification:
             self._unfolded.add(stream)
             self._report(seq, f"the event has no place in {stream}: {error}")
 
-    # --- documents -------------------------------------------------------------------------------------------------------
+    # --- documents ------------------------------------------------------------------------------------------------
 
     def _check_documents(self) -> None:
         for digest, kind, body in self._connection.execute(statements.ALL_DOCUMENTS):
@@ -182,7 +182,7 @@ class _Verification:
         for (digest, kind), seq in self._named.items():
             self._report(seq, f"document {digest} ({kind}) is missing")
 
-    # --- projections -----------------------------------------------------------------------------------------------------
+    # --- projections ----------------------------------------------------------------------------------------------
 
     def _check_row(self, table: str, row: tuple[Any, ...]) -> None:
         """A row that the replay emits must be there, alike."""
@@ -204,7 +204,7 @@ class _Verification:
                     continue
                 seq = self._seq(table, row)
                 cut = isinstance(seq, int) and seq > head
-                what = f"is ahead of the log, which ends at event {head}: its tail is cut" if cut else "follows from no event"
+                what = f"is ahead of the log, whose tail after event {head} is cut" if cut else "follows from no event"
                 self._report(seq, f"row {_shown(key)} of {table} {what}")
 
     def _key(self, table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:

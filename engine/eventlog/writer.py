@@ -2,8 +2,8 @@
 
 Whoever finds nobody writing becomes the leader and commits everything that waits, its own append among it; the others
 find theirs settled when their turn comes. There is no thread of its own, so a lone append costs no change of thread.
-Each append is a savepoint: what it violates (an expected version, a unique name, a machine's table) is told to its caller
-alone. If the commit fails, nothing is applied, every caller in it gets the error, and the log stays usable.
+Each append is a savepoint: what it violates (an expected version, a unique name, a machine's table) is told to its
+caller alone. If the commit fails, nothing is applied, every caller in it gets the error, and the log stays usable.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Writer:
             self._closed = True
             self._drop_connection()
 
-    # --- the connection ----------------------------------------------------------------------------------------------
+    # --- the connection -------------------------------------------------------------------------------------------
 
     def _usable(self) -> sqlite3.Connection:
         """The connection, opened again if a failure has cost it."""
@@ -165,7 +165,7 @@ class Writer:
     def _unwritable(self, error: Exception) -> EngineError:
         return EngineError(f'log.commit: cannot write the event log "{self._path}": {error}: nothing was recorded')
 
-    # --- one commit --------------------------------------------------------------------------------------------------
+    # --- one commit -----------------------------------------------------------------------------------------------
 
     def _lead(self) -> None:
         """Commit what waits. On return, or on an interruption, everything taken is settled."""
