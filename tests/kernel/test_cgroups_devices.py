@@ -94,7 +94,7 @@ DEEDS = {
     "null alone": ([DENY_ALL, allow("c", 1, 3)], {"read null", "write null", "mknod null"}),
     "null to read": ([DENY_ALL, allow("c", 1, 3, "r")], {"read null"}),
     "the memory devices, no mknod": ([DENY_ALL, allow("c", 1, None, "rw")], set(OPENS)),
-    "mknod alone": ([DENY_ALL, allow("c", None, None, "m"), allow("b", None, None, "m")], {"mknod null", "mknod block"}),
+    "mknod alone": ([DENY_ALL, allow("a", None, None, "m")], {"mknod null", "mknod block"}),
     "all but writing zero": (
         [deny("c", 1, 5, "w")],
         {"read null", "write null", "read zero", "mknod null", "mknod block"},
