@@ -78,7 +78,7 @@ def cgroup(request: pytest.FixtureRequest) -> Iterator[Cgroup]:
         with on_kernel(Hierarchy(detect().trees, None)) as made:
             yield made
     elif detect().unified is None:
-        pytest.skip("kernel lacks a mounted v2 tree")
+        pytest.skip("kernel here lacks a mounted v2 tree")
     else:
         with on_v2_tree() as made:
             yield made
@@ -147,7 +147,7 @@ def test_rules_are_replaced_not_added(cgroup: Cgroup, tmp_path: Path) -> None:
 def test_several_programs_give_way_to_one() -> None:
     """Somebody else (systemd) may have attached programs of its own to the folder."""
     if detect().unified is None:
-        pytest.skip("kernel lacks a mounted v2 tree")
+        pytest.skip("kernel here lacks a mounted v2 tree")
     with on_v2_tree() as box:
         folder_fd = os.open(box.unified_folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -496,7 +496,7 @@ def test_loading_needs_a_capability_or_no_new_privs() -> None:
 def test_numbers_are_those_of_this_machines_headers() -> None:
     header = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
     if not header.exists():
-        pytest.skip("kernel headers are not installed: apt install linux-libc-dev")
+        pytest.skip("kernel installation here lacks the headers of linux-libc-dev")
     defined = {}
     for line in header.read_text().splitlines():
         words = line.split()
