@@ -41,7 +41,9 @@ def hard_link(name: str, target: str, **fields: Any) -> tuple[tarfile.TarInfo, b
     return member(name, kind=tarfile.LNKTYPE, linkname=target, **fields)
 
 
-def device(name: str, major: int, minor: int, kind: bytes = tarfile.CHRTYPE, **fields: Any) -> Any:
+def device(
+    name: str, major: int, minor: int, *, kind: bytes = tarfile.CHRTYPE, **fields: Any
+) -> tuple[tarfile.TarInfo, bytes]:
     return member(name, kind=kind, devmajor=major, devminor=minor, **fields)
 
 
@@ -54,7 +56,9 @@ def tar(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.PAX_FORMA
     return buffer.getvalue()
 
 
-def header(name: bytes, flag: bytes = b"0", size: int | bytes = 0, *, magic: bytes = b"ustar\x0000", **raw: bytes) -> bytes:
+def header(
+    name: bytes, flag: bytes = b"0", size: int | bytes = 0, *, magic: bytes = b"ustar\x0000", **raw: bytes
+) -> bytes:
     """One header block; ``raw`` replaces fields by their bytes, the checksum fits unless given."""
     block = bytearray(512)
 

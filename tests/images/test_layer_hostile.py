@@ -123,7 +123,7 @@ CORRUPT: dict[str, tuple[bytes, str]] = {
     "no name": (header(b"") + ZEROS, "has no name"),
     "data behind the end": (header(b"f") + bytes(512) + header(b"g") + ZEROS, "data follows its end"),
     "header and then nothing": (pax((b"path", b"f")), "ends behind an extended header"),
-    "two extended headers": (pax((b"path", b"a")) + pax((b"path", b"b")) + header(b"f") + ZEROS, "two extended headers"),
+    "two extended headers": (pax((b"path", b"a")) * 2 + header(b"f") + ZEROS, "two extended headers"),
     "1 GB of PAX": (header(b"pax", b"x", 1 << 30) + ZEROS, "an extended header of 1073741824 bytes"),
     "1 GB of long name": (header(b"long", b"L", 1 << 30) + ZEROS, "an extended header of 1073741824 bytes"),
     "global path": (pax((b"path", b"f"), flag=b"g") + header(b"g") + ZEROS, "global PAX record 'path'"),
@@ -250,9 +250,8 @@ def test_owner_mode_and_time_of_a_symlink_are_its_own(store: Store) -> None:
 
 
 def test_device_nodes(store: Store) -> None:
-    layer = store.unpack(
-        tar(device("null", 1, 3, mode=0o666), device("disk", 8, 1, tarfile.BLKTYPE, mode=0o660, gid=6), device("z", 0, 1))
-    )
+    disk_node = device("disk", 8, 1, kind=tarfile.BLKTYPE, mode=0o660, gid=6)
+    layer = store.unpack(tar(device("null", 1, 3, mode=0o666), disk_node, device("z", 0, 1)))
     null, disk = (layer / "null").lstat(), (layer / "disk").lstat()
     assert stat.S_ISCHR(null.st_mode) and null.st_rdev == os.makedev(1, 3) and stat.S_IMODE(null.st_mode) == 0o666
     assert stat.S_ISBLK(disk.st_mode) and disk.st_rdev == os.makedev(8, 1) and disk.st_gid == 6
