@@ -74,13 +74,12 @@ def _entrypoint(settings: Settings, rest: str) -> None:
 
 def _pairs(rest: str, environment: Mapping[str, str]) -> list[tuple[str, str]]:
     """``a=b c="d e"``, or the old form ``a b with spaces``."""
-    words = split_words(rest, environment)
-    first, _, old_value = rest.partition(" ")
+    first, *old_value = rest.split(None, 1)
     if "=" not in first:
-        if not old_value.strip():
+        if not old_value:
             raise ValueError("a name and a value are expected")
-        return [(first, substitute(old_value.strip(), environment))]
-    pairs = [word.partition("=") for word in words]
+        return [(first, substitute(old_value[0], environment))]
+    pairs = [word.partition("=") for word in split_words(rest, environment)]
     if any(not name or not equals for name, equals, _ in pairs):
         raise ValueError("every word must be NAME=VALUE")
     return [(name, value) for name, _, value in pairs]
@@ -115,7 +114,8 @@ def _user(settings: Settings, rest: str) -> None:
 
 def _workdir(settings: Settings, rest: str) -> None:
     path = substitute(rest, _environment(settings))
-    settings["WorkingDir"] = posixpath.normpath(posixpath.join("/", settings.get("WorkingDir") or "/", path))
+    joined = posixpath.normpath(posixpath.join("/", settings.get("WorkingDir") or "/", path))
+    settings["WorkingDir"] = "/" + joined.lstrip("/")  # two leading slashes survive normpath
 
 
 def _volume(settings: Settings, rest: str) -> None:

@@ -71,7 +71,7 @@ def _decoder_of(name: str) -> tuple[Callable[[], Any], type[Exception]]:
         lzma = importlib.import_module("lzma")
         return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES), lzma.LZMAError
     try:
-        zstd = importlib.import_module("compression.zstd")
+        zstd = importlib.import_module(f"compression.{name}")
     except ImportError as error:
         raise NotSupported("zstd compression needs Python 3.14: compress the layer with gzip") from error
     options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform as machine
+import os
 from datetime import datetime, timezone
 from typing import Any, Callable, Mapping, Sequence
 
@@ -35,7 +35,8 @@ def chain_ids(diff_ids: Sequence[str]) -> list[str]:
 
 def host_platform() -> tuple[str, str]:
     """Operating system and architecture of this machine, in Go's words."""
-    return "linux", _ARCHITECTURES.get(machine.machine(), machine.machine())
+    machine = os.uname().machine
+    return "linux", _ARCHITECTURES.get(machine, machine)
 
 
 def imported(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Protocol
@@ -89,7 +88,7 @@ class ContentStore:
         """A blob that is written piece by piece; gone unless committed."""
         for folder in (self._ingest, self._blobs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return BlobWriter(self, self._ingest / secrets.token_hex(8))
+        return BlobWriter(self, self._ingest / os.urandom(8).hex())
 
     def remove(self, digest: str) -> None:
         """Remove a blob; one that is not there is no error."""

@@ -7,7 +7,6 @@ from nothing but its arguments. Errors are EngineError (the archive's fault) and
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Iterator
@@ -35,7 +34,7 @@ def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """
     target = Path(arguments["target"])
     limits = Limits.from_json(arguments.get("limits"))
-    temporary = target.parent / f"tmp-{secrets.token_hex(8)}"
+    temporary = target.parent / f"tmp-{os.urandom(8).hex()}"
     try:
         with _opened(arguments["blob"], fds) as blob, step("layer.unpack"):
             diff_id, written = _unpack(blob, temporary, limits)

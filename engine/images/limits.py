@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Mapping
+from typing import Any, Mapping, NamedTuple
 
 from engine.domain.errors import InvalidArgument
 
@@ -11,8 +10,7 @@ RATIO_FLOOR_BYTES = 1 << 30
 """The ratio is looked at from here on: a small layer of zeros is no attack."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """``bytes`` uncompressed (and as files, holes included), ``entries`` of the tar, ``ratio`` of uncompressed to
     compressed bytes beyond the first GiB."""
 
@@ -23,9 +21,8 @@ class Limits:
     @classmethod
     def from_json(cls, values: Mapping[str, Any] | None) -> Limits:
         """From a job's arguments; what is not given keeps its default. Raises InvalidArgument."""
-        known = {field.name for field in fields(cls)}
         for name, value in (values or {}).items():
-            if name not in known:
+            if name not in cls._fields:
                 raise InvalidArgument(f"no archive limit is named {name!r}")
             if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
                 raise InvalidArgument(f"archive limit {name!r} must be a positive number, not {value!r}")

@@ -6,8 +6,7 @@ and as an index is refused (CVE-2021-41190), and so are layers that this engine 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from engine.domain.errors import InvalidArgument, NotSupported
 from engine.images.content import check_digest
@@ -30,8 +29,7 @@ _LAYER_TYPES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(NamedTuple):
     """``variant`` is "" where none is said."""
 
     os: str
@@ -55,8 +53,7 @@ class Platform:
         return same and (not self.variant or not other.variant or self.variant == other.variant)
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     """A reference to a blob by what it must be."""
 
     media_type: str
@@ -66,8 +63,7 @@ class Descriptor:
     annotations: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     config: Descriptor
     layers: list[Descriptor]
 

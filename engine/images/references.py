@@ -14,7 +14,7 @@ component is a domain only where it has a dot or a port, is ``localhost``, or ho
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.domain.errors import InvalidArgument
 
@@ -36,8 +36,7 @@ _IMAGE_ID = re.compile(r"[a-f0-9]{64}")
 _LONGEST_TEXT = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A parsed reference. ``tag`` and ``digest`` are "" where the text had none."""
 
     domain: str

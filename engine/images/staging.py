@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import replace
 from types import TracebackType
 
 from engine.domain.errors import InvalidArgument
@@ -37,7 +36,7 @@ class Staging:
 
     def read(self, stream: Stream, limits: Limits) -> None:
         """Take every file in. A later file replaces an earlier one of its name. Raises InvalidArgument."""
-        for entry in tar.entries(stream, replace(limits, entries=min(limits.entries, _FILE_LIMIT))):
+        for entry in tar.entries(stream, limits._replace(entries=min(limits.entries, _FILE_LIMIT))):
             name = _name(entry, entry.name)
             if entry.kind == tar.REGULAR and entry.fragments is None:
                 self._take(stream, name, entry.stored_bytes)

@@ -232,11 +232,13 @@ class _Reader:
 
 
 def _check_sum(header: bytes, field: bytes) -> None:
-    expected = number(field)
-    if expected == sum(header[:148]) + 256 + sum(header[156:]):
-        return
-    signed = sum(byte - 256 if byte > 127 else byte for byte in header[:148] + header[156:]) + 256
-    if expected != signed:  # old writers summed signed bytes
+    rest = header[:148] + header[156:]
+    unsigned = sum(rest) + 8 * ord(" ")
+    try:
+        excess = unsigned - number(field)
+    except ValueError:
+        excess = -1
+    if excess and excess != 256 * sum(byte > 127 for byte in rest):  # old writers summed signed bytes
         raise ValueError("the header's checksum is wrong, or this is no tar archive")
 
 

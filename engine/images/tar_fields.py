@@ -31,7 +31,7 @@ def number(field: bytes) -> int:
     digits = field.partition(b"\0")[0].strip(b" ")
     if not digits:
         return 0
-    if not digits.isdigit():
+    if digits.translate(None, b"01234567"):
         raise ValueError("a number is not octal")
     return int(digits, 8)
 

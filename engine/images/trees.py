@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 
 from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, fsync_folder, openat2
 
@@ -86,7 +85,7 @@ def _empty(root_fd: int, path: str) -> int:
                     stack.append(_Level(_enter(level.fd, name), name, []))
                     removed += _unlink_files(stack[-1])
                 else:
-                    shallow = f".removing-{secrets.token_hex(8)}"
+                    shallow = f".removing-{os.urandom(8).hex()}"
                     os.rename(name, shallow, src_dir_fd=level.fd, dst_dir_fd=root_fd)
                     stack[0].pending.append(shallow)
                 continue
