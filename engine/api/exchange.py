@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Mapping, Protocol
+from typing import Any, Callable, Iterator, Mapping, Protocol
 from urllib.parse import parse_qsl
 
 from engine.api.wire import Body, Head
@@ -136,11 +136,15 @@ class Reply:
 
 @dataclass(slots=True)
 class Stream:
-    """An answer whose head leaves at once and whose bytes follow as ``chunks`` gives them."""
+    """An answer whose head leaves at once and whose bytes follow as ``chunks`` gives them.
 
-    chunks: Iterable[bytes]
+    ``release`` is called at the end in any case, also where the client was gone before the first chunk was asked
+    for: closing a generator that never ran does nothing.
+    """
+
+    chunks: Iterator[bytes]
     content_type: str = JSON
-    status: int = 200
+    release: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)

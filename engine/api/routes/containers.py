@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Iterator
 
 from engine.api.exchange import NO_CONTENT, OK, Answer, Request, Stream, encode, frame, reply, stream_type
@@ -106,18 +107,15 @@ def prune(services: Any, request: Request) -> Answer:
 
 def wait(services: Any, request: Request) -> Answer:
     waiter = services.containers.wait(request.params[0], request.text("condition") or "not-running")
-    return Stream(_outcome(waiter, request))  # the head leaves now: clients start the container only after it
+    # the head leaves now: clients start the container only after it
+    return Stream(_outcome(waiter, request.departed), release=waiter.close)
 
 
-def _outcome(waiter: Any, request: Request) -> Iterator[bytes]:
-    departed = request.departed
-    try:
-        while (outcome := waiter.result(DEPARTURE_S)) is None:
-            if departed.is_set():
-                return
-        yield encode(outcome)
-    finally:
-        waiter.close()
+def _outcome(waiter: Any, departed: threading.Event) -> Iterator[bytes]:
+    while (outcome := waiter.result(DEPARTURE_S)) is None:
+        if departed.is_set():
+            return
+    yield encode(outcome)
 
 
 def logs(services: Any, request: Request) -> Answer:
@@ -136,7 +134,7 @@ def logs(services: Any, request: Request) -> Answer:
         follow=request.flag("follow"),
         stop=request.departed,
     )
-    return Stream(_framed(lines, framed), stream_type(request, framed=framed))
+    return Stream(_framed(lines, framed), stream_type(request, framed=framed), lines.close)
 
 
 def _framed(lines: Iterator[tuple[str, bytes]], framed: bool) -> Iterator[bytes]:

@@ -114,9 +114,9 @@ def create(services: Any, request: Request) -> Answer:
 
 def load(services: Any, request: Request) -> Answer:
     """What goes wrong before the first line of progress has a status of its own; later it is a line."""
-    lines = iter(services.images.load(request.body, request.context))
+    lines = services.images.load(request.body, request.context)
     first = next(lines, None)
-    return Stream(_progress(lines if first is None else itertools.chain([first], lines)))
+    return Stream(_progress(lines if first is None else itertools.chain([first], lines)), release=lines.close)
 
 
 def _progress(lines: Iterator[dict[str, Any]]) -> Iterator[bytes]:

@@ -44,7 +44,9 @@ def events(services: Any, request: Request) -> Answer:
     since_us, until_us = _moment(request, "since"), _moment(request, "until")
     if since_us is not None and until_us is not None and until_us < since_us:
         raise InvalidArgument("`since` time cannot be after `until` time")
-    return Stream(_event_lines(services, request, since_us, until_us, filters))
+    # following begins before the head leaves: whoever has seen the head misses nothing of what he does next
+    records = services.events.follow(since_us, until_us, request.departed)
+    return Stream(_event_lines(records, Translator(services), filters), release=records.close)
 
 
 def _moment(request: Request, name: str) -> int | None:
@@ -52,11 +54,8 @@ def _moment(request: Request, name: str) -> int | None:
     return parse_moment_us(text, request.now_us) if text and text != "0" else None
 
 
-def _event_lines(
-    services: Any, request: Request, since_us: int | None, until_us: int | None, filters: Filters
-) -> Iterator[bytes]:
-    translator = Translator(services)
-    for record in services.events.follow(since_us, until_us, request.departed):
+def _event_lines(records: Iterator[Any], translator: Translator, filters: Filters) -> Iterator[bytes]:
+    for record in records:
         for event in translator.translate(record):
             if matches(event, filters):
                 yield encode(event)
@@ -99,6 +98,8 @@ def disk_usage(services: Any, request: Request) -> Answer:
         ]
     if "build-cache" in types:
         answer["BuildCache"] = []  # there is no builder yet, so this is the whole truth
+        if request.version < (1, 42):
+            answer["BuilderSize"] = 0
     return reply(answer)
 
 
