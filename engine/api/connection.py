@@ -248,14 +248,14 @@ class Connection(Exchange):
             except (WireError, ClientLeft):
                 return False
             return body.finished
-        self._sock.shutdown(socket.SHUT_WR)
         try:
+            self._sock.shutdown(socket.SHUT_WR)
             while (left_s := deadline - time.monotonic()) > 0:
                 self._sock.settimeout(left_s)
                 if not self._sock.recv(65536):
                     break
-        except TimeoutError:
-            pass  # it keeps sending: it was told, and is cut off
+        except OSError:
+            return False  # it left, or keeps sending: it was told, and is cut off
         return False
 
     def _unwatch(self) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 from engine.api.events import FILTERS, Translator, matches
-from engine.api.exchange import Answer, Reply, Request, Stream, encode, reply
+from engine.api.documents import encode
+from engine.api.exchange import Answer, Reply, Request, Stream, reply
 from engine.api.filters import Filters, read_filters
 from engine.api.router import Route
-from engine.api.times import parse_moment_us
 from engine.api.views import containers as container_views
 from engine.api.views import images as image_views
 from engine.api.views import system as system_views
 from engine.api.views import volumes as volume_views
 from engine.domain.errors import InvalidArgument, NotSupported
+from engine.services.as_of import parse_time_us
 
 _PING_HEADERS = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Swarm": "inactive"}
 
@@ -51,7 +52,7 @@ def events(services: Any, request: Request) -> Answer:
 
 def _moment(request: Request, name: str) -> int | None:
     text = request.text(name)
-    return parse_moment_us(text, request.now_us) if text and text != "0" else None
+    return parse_time_us(text, request.now_us) if text and text != "0" else None
 
 
 def _event_lines(records: Iterator[Any], translator: Translator, filters: Filters) -> Iterator[bytes]:
