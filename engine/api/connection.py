@@ -212,7 +212,7 @@ class Connection(Exchange):
         return keep
 
     def _send_chunk(self, data: bytes) -> None:
-        """Send within the socket's time limit. Raises ClientLeft, so that it can't be taken for an error of services."""
+        """Send within the socket's time limit. Raises ClientLeft: it can't be taken for an error of services."""
         try:
             self._sock.sendall(data)
         except OSError as error:

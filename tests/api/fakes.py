@@ -178,9 +178,10 @@ class Containers:
             raise Conflict(f'Conflict. The container name "/{name}" is already in use')
         container_id = f"{number:02x}" * 32
         self.bodies[container_id] = body
+        binds = (body.get("HostConfig") or {}).get("Binds") or []
         created = containers.ContainerCreated(
             container_id, name, IMAGE_ID, body["Image"], "sha256:config", body.get("Cmd") or ["sh"], self._log.now_us,
-            body.get("Labels") or {}, [bind.split(":")[0] for bind in (body.get("HostConfig") or {}).get("Binds") or []],
+            body.get("Labels") or {}, [bind.split(":")[0] for bind in binds],
         )  # fmt: skip
         self._log.append("container", container_id, created, context)
         return container_id, ["a warning"]

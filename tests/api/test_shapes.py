@@ -130,7 +130,8 @@ def test_an_exec(api: Api, real: RealDocker) -> None:
         ("POST", "/exec/nope/start", {}), ("GET", "/networks/nope", None), ("DELETE", "/networks/none", None),
         ("GET", "/volumes/nope", None), ("GET", "/nothing", None), ("GET", "/swarm", None), ("GET", "/nodes", None),
         ("POST", "/containers/NAME/start", None), ("POST", "/containers/NAME/exec", {}),
-        ("GET", "/containers/NAME/logs", None), ("GET", "/containers/json?filters=%7B%22foo%22%3A%5B%22x%22%5D%7D", None),
+        ("GET", "/containers/NAME/logs", None),
+        ("GET", "/containers/json?filters=%7B%22foo%22%3A%5B%22x%22%5D%7D", None),
         ("POST", "/containers/NAME/resize?h=1&w=1", None), ("DELETE", "/containers/NAME", None),
     ],
 )  # fmt: skip
