@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import Collection, Mapping
 
-from engine.api.exchange import Request, parse_json
-from engine.api.times import parse_moment_us
+from engine.api.documents import parse_json
+from engine.api.exchange import Request
 from engine.domain.errors import InvalidArgument
+from engine.services.as_of import parse_time_us
 
 PATTERN_CHARS = 256
 
@@ -92,7 +93,7 @@ def read_prune_filters(request: Request, allowed: Collection[str]) -> dict[str, 
         until = values.pop("until")
         if len(until) != 1:
             raise InvalidArgument("more than one until filter specified")
-        values["until_us"] = [str(parse_moment_us(until[0], request.now_us))]
+        values["until_us"] = [str(parse_time_us(until[0], request.now_us))]
     return values
 
 
@@ -113,7 +114,7 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     if len(text) > PATTERN_CHARS or repeats > 2 or plain.count("?") > 4 or _ENDLESS.search(plain) or "\\" in plain:
         raise InvalidArgument("the pattern of filter 'name' is too complex")
     try:
-        pattern = re.compile(text)
+        pattern = re.compile(text.replace("[[", "[\\["))  # Python keeps a bare [[ for sets to come, and warns
     except (re.error, RecursionError, OverflowError) as error:
         raise InvalidArgument(f"invalid filter 'name={text}': {error}") from error
     if len(_pattern_cache) > 100:

@@ -178,9 +178,10 @@ class Containers:
             raise Conflict(f'Conflict. The container name "/{name}" is already in use')
         container_id = f"{number:02x}" * 32
         self.bodies[container_id] = body
+        binds = (body.get("HostConfig") or {}).get("Binds") or []
         created = containers.ContainerCreated(
             container_id, name, IMAGE_ID, body["Image"], "sha256:config", body.get("Cmd") or ["sh"], self._log.now_us,
-            body.get("Labels") or {}, [bind.split(":")[0] for bind in (body.get("HostConfig") or {}).get("Binds") or []],
+            body.get("Labels") or {}, [bind.split(":")[0] for bind in binds],
         )  # fmt: skip
         self._log.append("container", container_id, created, context)
         return container_id, ["a warning"]
@@ -190,9 +191,10 @@ class Containers:
         host = {"NetworkMode": "none", **(body.get("HostConfig") or {})}
         config = {key: value for key, value in body.items() if key != "HostConfig"}
         mounts = [
-            {"Type": "volume", "Name": name, "Source": f"/v/{name}/_data", "Destination": "/data"}
+            {"Type": "volume", "Name": name, "Source": f"/v/{name}/_data", "Destination": "/data", "Driver": "local",
+             "Mode": "z", "RW": True, "Propagation": ""}
             for name in state.volumes
-        ]
+        ]  # fmt: skip
         return ContainerView(state, config, host, self._folder / state.id, mounts)
 
     def get(self, ref: str, *, as_of: str | None = None) -> ContainerView:
@@ -485,7 +487,12 @@ class Events:
         self.ended = threading.Event()
 
     def follow(self, since_us: int | None, until_us: int | None, stop: threading.Event) -> Iterator[Recorded]:
-        seen = 0 if since_us is not None else len(self._log.records)
+        seen = 0 if since_us is not None else len(self._log.records)  # now, not when the first is asked for
+        return self._follow(seen, since_us, until_us, stop)
+
+    def _follow(
+        self, seen: int, since_us: int | None, until_us: int | None, stop: threading.Event
+    ) -> Iterator[Recorded]:
         try:
             while True:
                 for record in self._log.records[seen:]:
@@ -504,7 +511,9 @@ class System:
         self._log = log
 
     def info(self) -> dict[str, Any]:
-        return {"Containers": len(self._log.states["container"]), "DockerRootDir": "/d", "CgroupVersion": "1"}
+        counts = {"ContainersRunning": 1, "ContainersPaused": 0, "ContainersStopped": 0, "Images": 1}
+        found = len(self._log.states["container"])
+        return {"Containers": found, **counts, "DockerRootDir": "/d", "CgroupVersion": "1"}
 
     def disk_usage(self) -> dict[str, Any]:
         return {

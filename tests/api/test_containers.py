@@ -54,6 +54,12 @@ def test_a_life(api: Api) -> None:
     assert (answer.status, answer.message) == (404, "No such container: new")
 
 
+def test_a_start_takes_no_configuration(api: Api) -> None:
+    api.create("web")
+    assert api.ask("POST", "/containers/web/start", {"Binds": ["/:/host"]}).status == 400
+    assert api.ask("POST", "/containers/web/start", {}).status == 204
+
+
 def test_not_modified_has_no_body_and_the_connection_goes_on(api: Api) -> None:
     api.run()
     answer = api.ask("POST", "/containers/web/start")
@@ -195,7 +201,8 @@ def test_wait_sends_its_head_at_once_and_its_body_at_the_end(api: Api) -> None:
     eventually(lambda: api.services.containers.waiters[0].closed)
 
 
-def test_wait_ends_when_its_client_leaves(api: Api) -> None:
+def test_wait_ends_when_its_client_leaves(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.api.routes.containers.DEPARTURE_S", 0.05)
     api.run()
     with api.dial() as sock:
         sock.sendall(b"POST /containers/web/wait HTTP/1.1\r\nHost: d\r\n\r\n")
@@ -230,7 +237,7 @@ def test_logs_of_a_terminal_are_raw(api: Api) -> None:
     assert api.ask("GET", "/containers/web/logs?stdout=1").body == b"out\n"
 
 
-@pytest.mark.parametrize("query", ["", "?stdout=1&tail=x", "?stdout=1&since=yesterday"])
+@pytest.mark.parametrize("query", ["", "?stdout=1&tail=x", "?stdout=1&until=x", "?stdout=1&since=yesterday"])
 def test_bad_questions_for_logs(api: Api, query: str) -> None:
     api.create()
     assert api.ask("GET", f"/containers/web/logs{query}").status == 400

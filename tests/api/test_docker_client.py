@@ -43,7 +43,8 @@ def test_a_container_from_create_to_rm(api: Api, docker: Docker) -> None:
     docker("start", "web")
     columns = docker("ps", "--no-trunc", "--format", "{{.ID}} {{.Image}} {{.Command}} {{.Names}} {{.State}}").stdout
     assert columns.strip() == f'{container_id} base "sleep 10" web running'
-    assert docker("inspect", "-f", "{{.State.Status}} {{.Config.Labels.a}} {{.Name}}", "web").stdout == "running b /web\n"
+    shown = docker("inspect", "-f", "{{.State.Status}} {{.Config.Labels.a}} {{.Name}}", "web").stdout
+    assert shown == "running b /web\n"
     assert docker("logs", "web").stdout == "out\n"
     assert docker("logs", "web").stderr == "err\n"
     assert docker("exec", "web", "echo", "hi").stdout == "hi\n"

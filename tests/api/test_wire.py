@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import socket
 import threading
@@ -243,3 +244,46 @@ def test_too_many_connections_are_told_so(api: Api, monkeypatch: pytest.MonkeyPa
         for sock in held:
             sock.close()
     eventually(lambda: not api.server.connection_count)
+
+
+def test_nothing_that_is_sent_takes_the_server_down(
+    api: Api, ok: Callable[[], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Requests with bytes changed, cut, repeated and swapped: an answer or a closed connection, and no defect."""
+    api.run(OpenStdin=True)
+    dice = random.Random(29)
+    seeds = [
+        b"POST /v1.47/containers/create?name=x HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
+        b'Content-Length: 16\r\n\r\n{"Image":"base"}',
+        b"POST /volumes/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
+        b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"Name":\r\n6\r\n"data"\r\n1\r\n}\r\n0\r\n\r\n',
+        b"POST /containers/web/attach?stream=0&stdout=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\n"
+        b"Upgrade: tcp\r\n\r\nearly",
+        b'GET /v1.41/containers/json?all=1&filters={"name":["^/?w.*$"]} HTTP/1.1\r\nHost: d\r\n\r\n',
+        b"GET /containers/web/logs?stdout=1&tail=3 HTTP/1.1\r\nHost: d\r\n\r\n",
+        b"POST /images/load HTTP/1.1\r\nHost: d\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
+    ]
+    for _ in range(600):
+        mutant = bytearray(dice.choice(seeds))
+        for _ in range(dice.randrange(1, 6)):
+            place = dice.randrange(len(mutant))
+            match dice.randrange(4):
+                case 0:
+                    mutant[place] = dice.randrange(256)
+                case 1:
+                    del mutant[place : place + dice.randrange(1, 20)]
+                case 2:
+                    mutant[place:place] = mutant[: dice.randrange(60)]
+                case 3:
+                    mutant[place:place] = dice.choice([b"\r\n", b"\0", b"%", b"Content-Length: 9\r\n", b"[" * 99])
+            mutant = mutant or bytearray(b"\r\n")
+        with api.dial() as sock:
+            try:
+                sock.sendall(mutant)
+                sock.shutdown(socket.SHUT_WR)
+                read_to_end(sock)
+            except ConnectionError:
+                continue  # cut off in the middle: that, too, is an answer
+    ok()
+    eventually(lambda: api.server.connection_count == 1)
+    assert "Traceback" not in capfd.readouterr().err

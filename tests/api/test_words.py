@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.api.detach_keys import parse_detach_keys
-from engine.api.times import human_duration, parse_moment_us, rfc3339, rfc3339nano
+from engine.api.times import human_duration, rfc3339, rfc3339nano
 from engine.domain.errors import InvalidArgument
 
 NOW_US = 1_700_000_000_000_000
@@ -22,23 +22,6 @@ def test_times_as_go_writes_them(time_us: int, text: str) -> None:
 
 def test_whole_seconds() -> None:
     assert rfc3339(NOW_US + 999_999) == "2023-11-14T22:13:20Z"
-
-
-@pytest.mark.parametrize(
-    ("text", "time_us"),
-    [("1700000000", NOW_US), ("1700000000.5", NOW_US + 500_000), ("1700000000.123456789", NOW_US + 123_456),
-     ("2023-11-14T22:13:20Z", NOW_US), ("2023-11-14T23:13:20+01:00", NOW_US), ("2023-11-14T22:13:20", NOW_US),
-     ("2023-11-14T22:13:20.123456789Z", NOW_US + 123_456), ("10s", NOW_US - 10_000_000),
-     ("1h30m", NOW_US - 5_400_000_000), ("1.5s", NOW_US - 1_500_000), ("250ms", NOW_US - 250_000)],
-)  # fmt: skip
-def test_moments(text: str, time_us: int) -> None:
-    assert parse_moment_us(text, NOW_US) == time_us
-
-
-@pytest.mark.parametrize("text", ["", "yesterday", "1h30", "h", "2023-13-01T00:00:00Z", "-5"])
-def test_moments_that_are_none(text: str) -> None:
-    with pytest.raises(InvalidArgument):
-        parse_moment_us(text, NOW_US)
 
 
 @pytest.mark.parametrize(
