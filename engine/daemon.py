@@ -156,7 +156,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
         recover(engine[0], rebooted)
         server = Server(
             listen(socket_path), engine[0].services, make_context=Context, make_attachment=Attachment,
-            clock=clock.now_us,
+            clock=clock.now_us, path=socket_path,
         )  # fmt: skip
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

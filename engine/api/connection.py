@@ -14,7 +14,7 @@ import time
 import traceback
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Mapping
 
 from engine import __version__
 from engine.api import API_VERSION
@@ -170,9 +170,9 @@ class Connection(Exchange):
     def _continue(self) -> None:
         self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _send(self, data: bytes, timeout_s: float | None = SEND_S) -> None:
-        self._sock.settimeout(timeout_s)
-        self._sock.sendall(data)
+    def _send(self, data: bytes) -> None:
+        self._sock.settimeout(SEND_S)
+        self._send_chunk(data)
 
     def _write_reply(self, answer: Reply, *, keep: bool, head_only: bool = False) -> None:
         lines = [f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}\r\n", _SERVER, _date()]
@@ -187,17 +187,15 @@ class Connection(Exchange):
 
     def _write_stream(self, answer: Stream, head: Head, keep: bool) -> bool:
         chunked = head.minor == 1
-        lines = [f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}\r\n", _SERVER, _date()]
-        lines.append(f"Content-Type: {answer.content_type}\r\n")
         keep = keep and chunked
+        lines = ["HTTP/1.1 200 OK\r\n", _SERVER, _date(), f"Content-Type: {answer.content_type}\r\n"]
         if chunked:
             lines.append("Transfer-Encoding: chunked\r\n")
         lines.append("\r\n" if keep else "Connection: close\r\n\r\n")
-        self._send("".join(lines).encode("latin-1"))
-        chunks = iter(answer.chunks)
-        self._sock.settimeout(None)
         try:
-            for chunk in chunks:
+            self._send("".join(lines).encode("latin-1"))
+            self._sock.settimeout(None)
+            for chunk in answer.chunks:
                 if chunk:
                     self._send_chunk(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
         except ClientLeft:
@@ -206,8 +204,7 @@ class Connection(Exchange):
             _report(error)
             return False
         finally:
-            if isinstance(chunks, Iterator) and hasattr(chunks, "close"):
-                chunks.close()  # a generator's clean-up must not wait for the garbage collector
+            answer.release()
         if self._departed is not None and self._departed.is_set():
             return False
         if chunked:
@@ -215,10 +212,11 @@ class Connection(Exchange):
         return keep
 
     def _send_chunk(self, data: bytes) -> None:
+        """Send within the socket's time limit. Raises ClientLeft: it can't be taken for an error of services."""
         try:
             self._sock.sendall(data)
-        except OSError as error:  # told apart from what the services raise
-            raise ClientLeft("the client left in the middle of a stream") from error
+        except OSError as error:
+            raise ClientLeft("the client left in the middle of an answer") from error
 
     def _hand_over(self, request: Request, answer: Hijack) -> None:
         if request.upgrades:
@@ -250,14 +248,14 @@ class Connection(Exchange):
             except (WireError, ClientLeft):
                 return False
             return body.finished
-        self._sock.shutdown(socket.SHUT_WR)
         try:
+            self._sock.shutdown(socket.SHUT_WR)
             while (left_s := deadline - time.monotonic()) > 0:
                 self._sock.settimeout(left_s)
                 if not self._sock.recv(65536):
                     break
-        except TimeoutError:
-            pass  # it keeps sending: it was told, and is cut off
+        except OSError:
+            return False  # it left, or keeps sending: it was told, and is cut off
         return False
 
     def _unwatch(self) -> None:

@@ -88,11 +88,11 @@ class Translator:
         state = story.state
         assert state is not None
         for action, attributes in _container_actions(event, was_stopping=was_stopping, is_restart=is_restart):
-            yield _container_event(record, state, action, attributes)
-        if isinstance(event, containers.ContainerStarted | containers.ContainerExited):
-            action = "mount" if isinstance(event, containers.ContainerStarted) else "unmount"
-            for name in state.volumes:
-                yield _event(record, "volume", action, name, {"container": container_id, "driver": "local"})
+            if action in ("mount", "unmount"):
+                for name in state.volumes:
+                    yield _event(record, "volume", action, name, {"container": container_id, "driver": "local"})
+            else:
+                yield _container_event(record, state, action, attributes)
         if isinstance(event, containers.ContainerRemoved):
             del self._stories[container_id]
 
@@ -120,16 +120,19 @@ class Translator:
 def _container_actions(
     event: Event, *, was_stopping: bool, is_restart: bool
 ) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Docker's actions for an event of a container, each with its own attributes."""
+    """Docker's actions for an event of a container, in Docker's order, each with its own attributes; ``mount`` and
+    ``unmount`` stand for all of its volumes."""
     match event:
         case containers.ContainerCreated():
             yield "create", {}
         case containers.ContainerStarted():
+            yield "mount", {}
             yield "start", {}
             if is_restart:
                 yield "restart", {}
         case containers.ContainerExited(exit_code=exit_code):
             yield "die", {"exitCode": str(exit_code)}
+            yield "unmount", {}
             if was_stopping:
                 yield "stop", {}
         case containers.ContainerStopping(signal=signal) | containers.ContainerKilled(signal=signal):
@@ -212,18 +215,17 @@ def matches(event: Mapping[str, Any], filters: Filters) -> bool:
         and filters.allows_labels(attributes)
         and _matches_image(filters, kind, actor)
         and all(
-            _matches_object(filters, name, kind, actor)
+            _matches_object(filters, name, actor)
             for name in ("container", "volume", "network", "daemon", "plugin", "service", "node", "secret", "config")
         )
     )
 
 
-def _matches_object(filters: Filters, name: str, kind: str, actor: Mapping[str, Any]) -> bool:
-    if name not in filters:
-        return True
+def _matches_object(filters: Filters, name: str, actor: Mapping[str, Any]) -> bool:
+    """By the beginning of an id or a name, of whatever kind, as Docker does: ``type`` is what tells kinds apart."""
     own_name = actor["Attributes"].get("name", "")
-    return kind == name and any(
-        value.removeprefix("/") == own_name or actor["ID"].startswith(value) for value in filters.get(name) if value
+    return name not in filters or any(
+        actor["ID"].startswith(value) or own_name.startswith(value) for value in filters.get(name)
     )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Mapping, Protocol
+from typing import Any, Callable, Iterator, Mapping, Protocol
 from urllib.parse import parse_qsl
 
+from engine.api.documents import encode, parse_json_object, read_limited
 from engine.api.wire import Body, Head
 from engine.domain.errors import InvalidArgument
 
@@ -16,9 +15,6 @@ JSON = "application/json"
 RAW_STREAM = "application/vnd.docker.raw-stream"
 MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
 
-JSON_BODY_BYTES = 4 * 1024 * 1024
-JSON_BODY_S = 60.0
-JSON_DEPTH = 64
 QUERY_FIELDS = 200
 
 
@@ -136,11 +132,15 @@ class Reply:
 
 @dataclass(slots=True)
 class Stream:
-    """An answer whose head leaves at once and whose bytes follow as ``chunks`` gives them."""
+    """An answer whose head leaves at once and whose bytes follow as ``chunks`` gives them.
 
-    chunks: Iterable[bytes]
+    ``release`` is called at the end in any case, also where the client was gone before the first chunk was asked
+    for: closing a generator that never ran does nothing.
+    """
+
+    chunks: Iterator[bytes]
     content_type: str = JSON
-    status: int = 200
+    release: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -160,11 +160,6 @@ NO_CONTENT = Reply(204)
 OK = Reply(200)
 
 
-def encode(value: Any) -> bytes:
-    """Compact JSON and a line feed, as Docker ends every document."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-
-
 def reply(value: Any, status: int = 200) -> Reply:
     return Reply(status, encode(value), JSON)
 
@@ -177,76 +172,3 @@ def frame(stream: str, data: bytes) -> bytes:
 def stream_type(request: Request, *, framed: bool) -> str:
     """Clients before 1.42 know only one name for both forms."""
     return MULTIPLEXED_STREAM if framed and request.version >= (1, 42) else RAW_STREAM
-
-
-def read_limited(body: Body) -> bytes:
-    """A small body whole. Raises InvalidArgument where it is larger than a document may be."""
-    body.deadline = time.monotonic() + JSON_BODY_S
-    if (body.length or 0) > JSON_BODY_BYTES:
-        raise InvalidArgument(f"the request's body is larger than {JSON_BODY_BYTES} bytes")
-    if body.finished:
-        return b""
-    whole = bytearray()
-    while chunk := body.read(65536):
-        whole += chunk
-        if len(whole) > JSON_BODY_BYTES:
-            raise InvalidArgument(f"the request's body is larger than {JSON_BODY_BYTES} bytes")
-    return bytes(whole)
-
-
-def parse_json(raw: bytes | str) -> Any:
-    """Parse JSON of bounded depth, without NUL characters and lone surrogates, which no path, argument or
-    environment can hold. Raises InvalidArgument."""
-    try:
-        text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
-        if text.count("{") + text.count("[") > JSON_DEPTH and _depth(text) > JSON_DEPTH:
-            raise InvalidArgument(f"invalid JSON: nested deeper than {JSON_DEPTH} levels")
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"invalid JSON: {error}") from error
-    if "\\u" in text and not _is_clean(value):
-        raise InvalidArgument("invalid JSON: a string holds a NUL character or half of a surrogate pair")
-    return value
-
-
-def parse_json_object(raw: bytes | str) -> dict[str, Any]:
-    value = parse_json(raw)
-    if not isinstance(value, dict):
-        raise InvalidArgument("invalid JSON: an object is expected")
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _depth(text: str) -> int:
-    """The deepest nesting, brackets inside strings left out."""
-    deepest = depth = 0
-    in_string = escaped = False
-    for char in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif char == "\\":
-                escaped = True
-            elif char == '"':
-                in_string = False
-        elif char == '"':
-            in_string = True
-        elif char in "{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in "}]":
-            depth -= 1
-    return deepest
-
-
-def _is_clean(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
-    if isinstance(value, list):
-        return all(map(_is_clean, value))
-    if isinstance(value, dict):
-        return all(_is_clean(key) and _is_clean(item) for key, item in value.items())
-    return True

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import Collection, Mapping
 
-from engine.api.exchange import Request, parse_json
-from engine.api.times import parse_moment_us
+from engine.api.documents import parse_json
+from engine.api.exchange import Request
 from engine.domain.errors import InvalidArgument
+from engine.services.as_of import parse_time_us
 
 PATTERN_CHARS = 256
 
@@ -92,7 +93,7 @@ def read_prune_filters(request: Request, allowed: Collection[str]) -> dict[str, 
         until = values.pop("until")
         if len(until) != 1:
             raise InvalidArgument("more than one until filter specified")
-        values["until_us"] = [str(parse_moment_us(until[0], request.now_us))]
+        values["until_us"] = [str(parse_time_us(until[0], request.now_us))]
     return values
 
 
@@ -113,7 +114,7 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     if len(text) > PATTERN_CHARS or repeats > 2 or plain.count("?") > 4 or _ENDLESS.search(plain) or "\\" in plain:
         raise InvalidArgument("the pattern of filter 'name' is too complex")
     try:
-        pattern = re.compile(text)
+        pattern = re.compile(text.replace("[[", "[\\["))  # Python keeps a bare [[ for sets to come, and warns
     except (re.error, RecursionError, OverflowError) as error:
         raise InvalidArgument(f"invalid filter 'name={text}': {error}") from error
     if len(_pattern_cache) > 100:
@@ -126,26 +127,26 @@ def compile_glob(text: str) -> re.Pattern[str]:
     """Go's path.Match: ``*`` and ``?`` stop at a slash. Each star is atomic, so that matching is linear."""
     if len(text) > PATTERN_CHARS:
         raise InvalidArgument("the pattern of filter 'reference' is too long")
-    parts = re.split(r"\*+", text)
-    translated = [_glob_part(part) for part in parts]
-    middle = "".join(f"(?>[^/]*?{part})" for part in translated[1:-1])
-    last = f"[^/]*{translated[-1]}" if len(translated) > 1 else ""
+    parts = [""]
+    for token in _GLOB_TOKEN.findall(text):
+        if token.startswith("*"):
+            parts.append("")
+        else:
+            parts[-1] += _glob_token(token)
+    middle = "".join(f"(?>[^/]*?{part})" for part in parts[1:-1])
+    last = f"[^/]*{parts[-1]}" if len(parts) > 1 else ""
     try:
-        return re.compile(translated[0] + middle + last)
+        return re.compile(parts[0] + middle + last)
     except re.error as error:
         raise InvalidArgument(f"invalid filter 'reference={text}': {error}") from error
 
 
-def _glob_part(text: str) -> str:
-    pieces = re.split(r"(\[[^\]]+\]|\?|\\.)", text)
-    translated = []
-    for piece in pieces:
-        if piece == "?":
-            translated.append("[^/]")
-        elif piece.startswith("[") and piece.endswith("]") and len(piece) > 2:
-            translated.append(piece.replace("\\", "\\\\"))
-        elif piece.startswith("\\") and len(piece) == 2:
-            translated.append(re.escape(piece[1]))
-        else:
-            translated.append(re.escape(piece))
-    return "".join(translated)
+_GLOB_TOKEN = re.compile(r"\\.|\[\^?[^\]]+\]|\*+|.", re.DOTALL)
+
+
+def _glob_token(token: str) -> str:
+    if token == "?":
+        return "[^/]"
+    if len(token) > 2:
+        return token.replace("\\", "\\\\")
+    return re.escape(token[-1])

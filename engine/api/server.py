@@ -67,7 +67,8 @@ class Server:
     """Accepts connections until it is stopped.
 
     ``make_context(actor=, correlation=, causation=)`` and ``make_attachment(fd=, stdin=, stdout=, stderr=, framed=,
-    detach_keys=, early=)`` construct what services take; ``clock`` gives microseconds since the epoch.
+    detach_keys=, early=)`` construct what services take; ``clock`` gives microseconds since the epoch. ``path`` is the
+    socket's, where it is to be removed at the end.
     """
 
     def __init__(
@@ -78,8 +79,10 @@ class Server:
         make_context: Callable[..., Any],
         make_attachment: Callable[..., Any],
         clock: Callable[[], int],
+        path: Path | None = None,
     ) -> None:
         self._listener = listener
+        self._path = path
         self._shared = Composition(
             services, Router(ROUTES), make_context=make_context, make_attachment=make_attachment, clock=clock
         )
@@ -87,12 +90,22 @@ class Server:
         self._connections: dict[Connection, threading.Thread] = {}
         self._acceptor = threading.Thread(target=self._accept, name="api-accept", daemon=True)
 
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open: each has a thread."""
+        with self._lock:
+            return len(self._connections)
+
     def start(self) -> None:
         self._acceptor.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Refuse new connections, end those that are open, and wait for their threads at most ``timeout_s``."""
+        if self._shared.stopping.is_set():
+            return
         self._shared.stopping.set()
+        if self._path is not None:  # first: once nobody listens any more, the next daemon may bind here
+            self._path.unlink(missing_ok=True)
         try:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept(2); close alone would not
         except OSError as error:
@@ -122,10 +135,8 @@ class Server:
             self._open(sock)
 
     def _open(self, sock: socket.socket) -> None:
-        with self._lock:
-            crowded = len(self._connections) >= CONNECTIONS
         try:
-            if crowded:
+            if self.connection_count >= CONNECTIONS:
                 _turn_away(sock)
                 return
             connection = Connection(sock, self._shared)

@@ -91,6 +91,7 @@ def normalize(body: Mapping[str, Any], image_config: Mapping[str, Any]) -> Setti
     _check_security(host)
     warnings += limits.check(host)
     mounts = mount_points.parse(host, config)
+    mount_points.check_sources(mounts)
     return Settings(config, host, mounts, tuple(warnings))
 
 

@@ -12,26 +12,42 @@ _PATIENCE_S = 1.0
 """How soon a follower notices that its client has left."""
 
 
+class Follower:
+    """Past events from ``since_us`` (None: none), then new ones until ``until_us`` or ``stop``. Close it.
+
+    It is subscribed from its construction on, before the past is read, and joins both by sequence: none is missing,
+    none comes twice.
+    """
+
+    def __init__(self, core: Core, since_us: int | None, until_us: int | None, stop: threading.Event) -> None:
+        self._core = core
+        self._since_us = since_us
+        self._until_us = until_us
+        self._stop = stop
+        self._subscription = core.log.subscribe()
+        self._last = core.log.head().seq
+
+    def __iter__(self) -> Iterator[Recorded]:
+        if self._since_us is not None:
+            yield from self._core.log.events(since_us=self._since_us, until_us=self._until_us, until=self._last)
+        while not self._stop.is_set() and (remaining_s := self._remaining_s()) > 0:
+            yield from (recorded for recorded in self._subscription.wait(remaining_s) if recorded.seq > self._last)
+
+    def _remaining_s(self) -> float:
+        if self._until_us is None:
+            return _PATIENCE_S
+        return min(_PATIENCE_S, (self._until_us - self._core.clock.now_us()) / 1e6)
+
+    def close(self) -> None:
+        self._subscription.close()
+
+
 class Events:
     """Reads only."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def follow(self, since_us: int | None, until_us: int | None, stop: threading.Event) -> Iterator[Recorded]:
-        """Past events from ``since_us``, then new ones until ``until_us`` or ``stop``.
-
-        Subscribed before the past is read, and joined by sequence: none is missing, none comes twice.
-        """
-        log, clock = self._core.log, self._core.clock
-        with log.subscribe() as subscription:
-            last = log.head().seq
-            if since_us is not None:
-                yield from log.events(since_us=since_us, until_us=until_us, until=last)
-            while not stop.is_set():
-                remaining_s = _PATIENCE_S
-                if until_us is not None:
-                    remaining_s = min(remaining_s, (until_us - clock.now_us()) / 1e6)
-                if remaining_s <= 0:
-                    return
-                yield from (recorded for recorded in subscription.wait(remaining_s) if recorded.seq > last)
+    def follow(self, since_us: int | None, until_us: int | None, stop: threading.Event) -> Follower:
+        """See Follower."""
+        return Follower(self._core, since_us, until_us, stop)

@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from engine.domain.errors import InvalidArgument, NotSupported
 
@@ -56,6 +56,15 @@ def parse(host: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[MountPoin
     return tuple(sorted(mounts, key=lambda mount: mount.destination.count("/")))
 
 
+def check_sources(mounts: Sequence[MountPoint]) -> None:
+    """A container is made only with bind sources that exist or are to be made. Raises InvalidArgument."""
+    for mount in mounts:
+        if mount.type == "bind" and not mount.create_source and not os.path.lexists(mount.source):
+            raise InvalidArgument(
+                f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
+            )
+
+
 def _destination(path: str) -> str:
     if not path.startswith("/"):
         raise InvalidArgument(f"invalid mount config: mount path must be absolute: {path!r}")
@@ -103,8 +112,6 @@ def _parse_mount(entry: Mapping[str, Any]) -> MountPoint:
                 f"invalid mount config for type \"bind\": invalid mount path: '{source}' mount path must be absolute"
             )
         create = bool(options.get("CreateMountpoint"))
-        if not create and not os.path.lexists(source):
-            raise InvalidArgument(f'invalid mount config for type "bind": bind source path does not exist: {source}')
         propagation = options.get("Propagation") or "rprivate"
         return MountPoint("bind", posixpath.normpath(source), destination, read_only, create, propagation)
     if kind == "volume":

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import Any
 
 from engine.kernel import cgroups
 from engine.services.core import Core
 from engine.services.views import tree_size_bytes
+
+_CONTROLLERS = {
+    "MemoryLimit": "memory", "CpuCfsPeriod": "cpu", "CpuCfsQuota": "cpu", "CPUShares": "cpu", "CPUSet": "cpuset",
+    "PidsLimit": "pids",
+}  # fmt: skip
+"""Docker's name of an ability -> the controller that it needs."""
+
+
+def _counts_swap(hierarchy: cgroups.Hierarchy) -> bool:
+    """Whether the kernel accounts swap to cgroups: swapaccount may be off on v1."""
+    mount_point = hierarchy.controllers.get("memory")
+    if mount_point is None or not hierarchy.is_v1("memory"):
+        return mount_point is not None
+    return os.path.exists(os.path.join(mount_point, "memory.memsw.limit_in_bytes"))
 
 
 class System:
@@ -30,7 +45,9 @@ class System:
             "ContainersStopped": statuses.total() - running - paused,
             "Images": len(log.all("image")),
             "DockerRootDir": str(self._core.store.root),
-            "CgroupVersion": "2" if hierarchy.kind == "v2" else "1",
+            "CgroupVersion": "2" if hierarchy.mode == "v2" else "1",
+            **{name: controller in hierarchy.controllers for name, controller in _CONTROLLERS.items()},
+            "SwapLimit": _counts_swap(hierarchy),
             "Docket": {"CgroupParent": self._core.cgroup_parent, "Events": head.seq, "Head": f"{head.seq}:{head.hash}"},
         }
 

@@ -17,7 +17,7 @@ SOME = capabilities.to_mask(["CAP_CHOWN", "CAP_NET_RAW", "CAP_SETUID", "CAP_SETG
 def test_names_are_the_kernel_headers() -> None:
     header = Path("/usr/include/linux/capability.h")
     if not header.exists():
-        pytest.skip("kernel headers are not installed: apt install linux-libc-dev")
+        pytest.skip("kernel installation here lacks the headers of linux-libc-dev")
     defined = {}
     for line in header.read_text().splitlines():
         words = line.split()

@@ -78,7 +78,7 @@ def cgroup(request: pytest.FixtureRequest) -> Iterator[Cgroup]:
         with on_kernel(Hierarchy(detect().trees, None)) as made:
             yield made
     elif detect().unified is None:
-        pytest.skip("kernel lacks a mounted v2 tree")
+        pytest.skip("kernel here lacks a mounted v2 tree")
     else:
         with on_v2_tree() as made:
             yield made
@@ -94,7 +94,7 @@ DEEDS = {
     "null alone": ([DENY_ALL, allow("c", 1, 3)], {"read null", "write null", "mknod null"}),
     "null to read": ([DENY_ALL, allow("c", 1, 3, "r")], {"read null"}),
     "the memory devices, no mknod": ([DENY_ALL, allow("c", 1, None, "rw")], set(OPENS)),
-    "mknod alone": ([DENY_ALL, allow("c", None, None, "m"), allow("b", None, None, "m")], {"mknod null", "mknod block"}),
+    "mknod alone": ([DENY_ALL, allow("a", None, None, "m")], {"mknod null", "mknod block"}),
     "all but writing zero": (
         [deny("c", 1, 5, "w")],
         {"read null", "write null", "read zero", "mknod null", "mknod block"},
@@ -147,7 +147,7 @@ def test_rules_are_replaced_not_added(cgroup: Cgroup, tmp_path: Path) -> None:
 def test_several_programs_give_way_to_one() -> None:
     """Somebody else (systemd) may have attached programs of its own to the folder."""
     if detect().unified is None:
-        pytest.skip("kernel lacks a mounted v2 tree")
+        pytest.skip("kernel here lacks a mounted v2 tree")
     with on_v2_tree() as box:
         folder_fd = os.open(box.unified_folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

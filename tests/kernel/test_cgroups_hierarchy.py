@@ -80,7 +80,7 @@ def test_v2_mounted_over_v1_is_pure_v2() -> None:
         return [detect().mode, *detect().mount_points]
 
     if not os.path.isdir("/sys/fs/cgroup"):
-        pytest.skip("kernel lacks /sys/fs/cgroup")
+        pytest.skip("kernel here lacks /sys/fs/cgroup")
     assert in_child(inside) == ["v2", "/sys/fs/cgroup"]
 
 

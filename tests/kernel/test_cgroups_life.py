@@ -34,7 +34,7 @@ def v1_only() -> AbstractContextManager[Cgroup]:
 
 def v2_tree() -> AbstractContextManager[Cgroup]:
     if detect().unified is None:
-        pytest.skip("kernel lacks a mounted v2 tree")
+        pytest.skip("kernel here lacks a mounted v2 tree")
     return on_v2_tree()
 
 

@@ -281,7 +281,7 @@ def test_block_io_weight_scale() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "both", "swap"),
-    [(100, 300, "200"), (100, 100, "0"), (100, -1, "max"), (100, 0, None), (-1, 0, "max"), (0, 0, None), (0, -1, "max")],
+    [(9, 27, "18"), (9, 9, "0"), (9, -1, "max"), (9, 0, None), (-1, 0, "max"), (0, 0, None), (0, -1, "max")],
 )
 def test_swap_alone(limit: int, both: int, swap: str | None) -> None:
     assert memory.swap_v2(limit, both) == swap

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.domain.errors import InvalidArgument
-from engine.services.mount_points import MountPoint, parse
+from engine.services.mount_points import MountPoint, check_sources, parse
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_bad_binds_are_one_clear_line(binds: list[str], message: str) -> None:
 def test_a_bind_mount_needs_its_source(tmp_path: Path) -> None:
     entry: dict[str, Any] = {"Type": "bind", "Source": str(tmp_path / "missing"), "Target": "/x"}
     with pytest.raises(InvalidArgument, match="bind source path does not exist"):
-        parse({"Mounts": [entry]}, {})
+        check_sources(parse({"Mounts": [entry]}, {}))
     (found,) = parse({"Mounts": [{**entry, "Source": str(tmp_path), "ReadOnly": True}]}, {})
     assert (found.source, found.read_only, found.create_source) == (str(tmp_path), True, False)
 

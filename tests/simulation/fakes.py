@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from engine.domain.errors import NotFound
+from engine.domain.errors import NotFound, Unavailable
 from engine.runtime.supervisor import Attachment, LaunchFailed
 
 
@@ -72,6 +72,7 @@ class FakeRuntime:
         self.clock = clock
         self.containers: dict[str, FakeContainer] = {}
         self.on_message: Callable[[str, dict[str, Any]], None] = lambda container_id, message: None
+        self.on_crash: Callable[[], None] = lambda: None
         self.crash_probability = 0.0
         self.threads: list[threading.Thread] = []
         self.connected = True
@@ -79,6 +80,7 @@ class FakeRuntime:
     def _perhaps_crash(self) -> None:
         if self.dice.random() < self.crash_probability:
             self.connected = False
+            self.on_crash()  # whichever thread it is: the engine's process takes all others with it
             raise Crash
 
     # --- what the services call ---
@@ -216,14 +218,14 @@ class FakeRuntime:
         if not self.connected:
             return
         thread = threading.Thread(target=self._deliver, args=(container_id, message), daemon=True)
-        self.threads.append(thread)
         thread.start()
+        self.threads.append(thread)
 
     def _deliver(self, container_id: str, message: dict[str, Any]) -> None:
         try:
             self.on_message(container_id, message)
-        except Crash:
-            pass
+        except (Crash, Unavailable):
+            pass  # this thread, or another one of the same process
 
     def settle(self) -> None:
         """Wait until all that was told has been taken in."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Iterator
 
-from engine.api.exchange import NO_CONTENT, OK, Answer, Request, Stream, encode, frame, reply, stream_type
+from engine.api.documents import encode
+from engine.api.exchange import NO_CONTENT, OK, Answer, Request, Stream, frame, reply, stream_type
 from engine.api.filters import read_filters, read_prune_filters
 from engine.api.router import Route
 from engine.api.routes import container_filters
-from engine.api.times import parse_moment_us
 from engine.api.views import containers as views
 from engine.api.views.system import go_architecture
 from engine.domain.errors import InvalidArgument, NotSupported
+from engine.services.as_of import parse_time_us
 
+MEANINGLESS_BODY_BYTES = 7
+"""Some clients send {} or null with a start; a longer body is the configuration that Docker took there before 1.24."""
 DEPARTURE_S = 2.0
 """How long after its client's departure a wait may go on waiting."""
 
@@ -54,6 +58,8 @@ def start(services: Any, request: Request) -> Answer:
     for name in ("checkpoint", "checkpoint-dir"):
         if request.text(name):
             raise NotSupported("starting from a checkpoint is not supported")
+    if request.body.length is None or request.body.length > MEANINGLESS_BODY_BYTES:
+        raise InvalidArgument("starting container with non-empty request body is not supported")
     services.lifecycle.start(request.params[0], request.context)
     return NO_CONTENT
 
@@ -106,24 +112,23 @@ def prune(services: Any, request: Request) -> Answer:
 
 def wait(services: Any, request: Request) -> Answer:
     waiter = services.containers.wait(request.params[0], request.text("condition") or "not-running")
-    return Stream(_outcome(waiter, request))  # the head leaves now: clients start the container only after it
+    # the head leaves now: clients start the container only after it
+    return Stream(_outcome(waiter, request.departed), release=waiter.close)
 
 
-def _outcome(waiter: Any, request: Request) -> Iterator[bytes]:
-    departed = request.departed
-    try:
-        while (outcome := waiter.result(DEPARTURE_S)) is None:
-            if departed.is_set():
-                return
-        yield encode(outcome)
-    finally:
-        waiter.close()
+def _outcome(waiter: Any, departed: threading.Event) -> Iterator[bytes]:
+    while (outcome := waiter.result(DEPARTURE_S)) is None:
+        if departed.is_set():
+            return
+    yield encode(outcome)
 
 
 def logs(services: Any, request: Request) -> Answer:
     stdout, stderr = request.flag("stdout"), request.flag("stderr")
     if not (stdout or stderr):
         raise InvalidArgument("Bad parameters: you must choose at least one stream")
+    if request.flag("details"):
+        raise NotSupported("details of log lines are not supported yet")
     framed = not services.containers.get(request.params[0]).config.get("Tty")
     lines = services.containers.logs(
         request.params[0],
@@ -136,7 +141,7 @@ def logs(services: Any, request: Request) -> Answer:
         follow=request.flag("follow"),
         stop=request.departed,
     )
-    return Stream(_framed(lines, framed), stream_type(request, framed=framed))
+    return Stream(_framed(lines, framed), stream_type(request, framed=framed), lines.close)
 
 
 def _framed(lines: Iterator[tuple[str, bytes]], framed: bool) -> Iterator[bytes]:
@@ -146,7 +151,7 @@ def _framed(lines: Iterator[tuple[str, bytes]], framed: bool) -> Iterator[bytes]
 
 def _log_moment(request: Request, name: str) -> int | None:
     text = request.text(name)
-    return parse_moment_us(text, request.now_us) if text and text != "0" else None
+    return parse_time_us(text, request.now_us) if text and text != "0" else None
 
 
 def _tail(request: Request) -> int | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from typing import Any, Iterator
 
-from engine.api.exchange import Answer, Reply, Request, Stream, encode, reply
+from engine.api.documents import encode
+from engine.api.exchange import Answer, Reply, Request, Stream, reply
 from engine.api.filters import Filters, compile_glob, read_filters, read_prune_filters
 from engine.api.router import Route
 from engine.api.status import message_of
-from engine.api.times import parse_moment_us
 from engine.api.views import images as views
 from engine.domain.errors import EngineError, InvalidArgument, NotSupported
+from engine.services.as_of import parse_time_us
 
 LIST_FILTERS = frozenset({"before", "dangling", "label", "reference", "since", "until"})
 
@@ -33,7 +34,7 @@ def _chosen(services: Any, filters: Filters, now_us: int) -> Any:
     dangling = filters.boolean("dangling")
     before = [views.created_us(services.images.get(value)) for value in filters.get("before")]
     since = [views.created_us(services.images.get(value)) for value in filters.get("since")]
-    before += [parse_moment_us(value, now_us) for value in filters.get("until")]
+    before += [parse_time_us(value, now_us) for value in filters.get("until")]
     patterns = [compile_glob(value) for value in filters.get("reference")]
 
     def allows(view: Any) -> bool:
@@ -114,9 +115,9 @@ def create(services: Any, request: Request) -> Answer:
 
 def load(services: Any, request: Request) -> Answer:
     """What goes wrong before the first line of progress has a status of its own; later it is a line."""
-    lines = iter(services.images.load(request.body, request.context))
+    lines = services.images.load(request.body, request.context)
     first = next(lines, None)
-    return Stream(_progress(lines if first is None else itertools.chain([first], lines)))
+    return Stream(_progress(lines if first is None else itertools.chain([first], lines)), release=lines.close)
 
 
 def _progress(lines: Iterator[dict[str, Any]]) -> Iterator[bytes]:

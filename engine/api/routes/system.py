@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 from engine.api.events import FILTERS, Translator, matches
-from engine.api.exchange import Answer, Reply, Request, Stream, encode, reply
+from engine.api.documents import encode
+from engine.api.exchange import Answer, Reply, Request, Stream, reply
 from engine.api.filters import Filters, read_filters
 from engine.api.router import Route
-from engine.api.times import parse_moment_us
 from engine.api.views import containers as container_views
 from engine.api.views import images as image_views
 from engine.api.views import system as system_views
 from engine.api.views import volumes as volume_views
 from engine.domain.errors import InvalidArgument, NotSupported
+from engine.services.as_of import parse_time_us
 
 _PING_HEADERS = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Swarm": "inactive"}
 
@@ -44,19 +45,18 @@ def events(services: Any, request: Request) -> Answer:
     since_us, until_us = _moment(request, "since"), _moment(request, "until")
     if since_us is not None and until_us is not None and until_us < since_us:
         raise InvalidArgument("`since` time cannot be after `until` time")
-    return Stream(_event_lines(services, request, since_us, until_us, filters))
+    # following begins before the head leaves: whoever has seen the head misses nothing of what he does next
+    records = services.events.follow(since_us, until_us, request.departed)
+    return Stream(_event_lines(records, Translator(services), filters), release=records.close)
 
 
 def _moment(request: Request, name: str) -> int | None:
     text = request.text(name)
-    return parse_moment_us(text, request.now_us) if text and text != "0" else None
+    return parse_time_us(text, request.now_us) if text and text != "0" else None
 
 
-def _event_lines(
-    services: Any, request: Request, since_us: int | None, until_us: int | None, filters: Filters
-) -> Iterator[bytes]:
-    translator = Translator(services)
-    for record in services.events.follow(since_us, until_us, request.departed):
+def _event_lines(records: Iterator[Any], translator: Translator, filters: Filters) -> Iterator[bytes]:
+    for record in records:
         for event in translator.translate(record):
             if matches(event, filters):
                 yield encode(event)
@@ -99,6 +99,8 @@ def disk_usage(services: Any, request: Request) -> Answer:
         ]
     if "build-cache" in types:
         answer["BuildCache"] = []  # there is no builder yet, so this is the whole truth
+        if request.version < (1, 42):
+            answer["BuilderSize"] = 0
     return reply(answer)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.api.times import ZERO, parse_rfc3339_us
+from engine.api.times import ZERO
 from engine.api.views.docker_defaults import CONFIG, STORAGE_DRIVER, filled
+from engine.domain.errors import InvalidArgument
+from engine.services.as_of import parse_time_us
 
 _NO_TAG = "<none>:<none>"
 _NO_DIGEST = "<none>@<none>"
@@ -27,8 +29,15 @@ def digests_of(view: Any) -> list[str]:
 
 def created_us(view: Any) -> int:
     """When the image was made, as its configuration says; 0 where it doesn't."""
-    created = view.config.get("created")
-    return parse_rfc3339_us(created) if created else 0
+    return _made_us(view.config.get("created"))
+
+
+def _made_us(created: Any) -> int:
+    """0 for what is no time: the configuration is whatever somebody loaded, and must not break the list of images."""
+    try:
+        return parse_time_us(created, 0) if isinstance(created, str) and created else 0
+    except InvalidArgument:
+        return 0
 
 
 def labels_of(view: Any) -> dict[str, str] | None:
@@ -37,8 +46,7 @@ def labels_of(view: Any) -> dict[str, str] | None:
 
 def history_entry(entry: dict[str, Any]) -> dict[str, Any]:
     """A step of an image's history: Docker counts its time in seconds."""
-    created = entry["Created"]
-    return {**entry, "Created": parse_rfc3339_us(created) // 1_000_000 if created else 0}
+    return {**entry, "Created": _made_us(entry["Created"]) // 1_000_000}
 
 
 def summary(view: Any, version: tuple[int, int], *, shared_bytes: int = -1, containers: int = -1) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Cgroup:
     # --- life -------------------------------------------------------------------------------------------------------
 
     def create(self) -> None:
-        """Make the folder in every tree. An empty leftover of the same path is replaced; one with processes is EEXIST."""
+        """Make the folder in every tree. An empty leftover of the path is replaced; one with processes is EEXIST."""
         made: list[str] = []
         try:
             for point, folder in self.folders.items():
@@ -144,7 +144,7 @@ class Cgroup:
         return f"{self.unified_folder}{inside}"
 
     def v2_fd(self) -> int:
-        """A descriptor for clone3's CLONE_INTO_CGROUP: on pure v2 only, elsewhere it would limit nothing (EOPNOTSUPP)."""
+        """A descriptor for clone3's CLONE_INTO_CGROUP: pure v2 only, elsewhere it would limit nothing (EOPNOTSUPP)."""
         if self.hierarchy.mode != "v2":
             raise OSError(errno.EOPNOTSUPP, "processes can be cloned into a cgroup on pure v2 only", self.path)
         return os.open(self.unified_folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -224,7 +224,7 @@ class Cgroup:
         return any(os.path.isdir(folder) for folder in self.folders.values())
 
     def remove(self, timeout_s: float = _REMOVE_TIMEOUT_S) -> None:
-        """Remove the folders in every tree, and those below them. It kills nothing: what lives makes it fail (EBUSY)."""
+        """Remove the folders in every tree, and those below them. It kills nothing: what lives is EBUSY."""
         failure = None
         backoff = processes.Backoff(timeout_s)
         for folder in reversed(self.folders.values()):
@@ -341,8 +341,10 @@ class Cgroup:
         return memory.oom_kills_v1(folder) if self.hierarchy.is_v1("memory") else memory.oom_kills_v2(folder)
 
     def oom_watch_fd(self) -> int:
-        """A non-blocking descriptor that gets readable when ``oom_kills`` may have grown: read up to 4096 bytes from it,
-        then ask ``oom_kills``; and ask once more at the end, since v1 tells before it kills."""
+        """A non-blocking descriptor that gets readable when ``oom_kills`` may have grown.
+
+        Read up to 4096 bytes from it, then ask ``oom_kills``, and once more at the end: v1 tells before it kills.
+        """
         folder = self.folder("memory")
         if folder is None:
             raise OSError(errno.EOPNOTSUPP, "the memory cgroup controller is not available", self.path)

@@ -18,7 +18,7 @@ Key = tuple[str, int, int]
 
 
 class Policy:
-    """``allows``: what holds for a device without an exception. ``exceptions``: accesses for which the opposite holds."""
+    """``allows``: what holds for a device without an exception. ``exceptions``: where the opposite holds."""
 
     __slots__ = ("allows", "exceptions")
 
@@ -91,7 +91,7 @@ def _rule_text(rule: dict) -> str:
 
 
 def apply_v1(folder: str, rules: list[dict]) -> list[str]:
-    """Bring ``devices.allow`` and ``devices.deny`` to the rules, without a moment in which a live container has less."""
+    """Bring ``devices.allow`` and ``devices.deny`` to the rules, with no moment in which a live container has less."""
     wanted = resolve(rules)
     if wanted.allows:
         files.write(folder, "devices.allow", "a")

@@ -21,7 +21,7 @@ _V1_OPTIONS_THAT_NAME_NO_CONTROLLER = frozenset(
 
 
 class Hierarchy:
-    """``trees``: mount point -> v1 controllers in it (named trees as ``name=systemd``). ``unified``: v2's mount point."""
+    """``trees``: mount point -> its v1 controllers (named trees as ``name=systemd``). ``unified``: v2's mount point."""
 
     __slots__ = ("mode", "trees", "unified", "controllers", "_unified_controllers")
 

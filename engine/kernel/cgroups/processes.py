@@ -95,7 +95,7 @@ def kill_each(pids_to_kill: list[int]) -> None:
 
 
 def remove(folder: str, backoff: Backoff) -> None:
-    """rmdir(2) the cgroup and all below. EBUSY is retried: a killed process leaves its cgroup a moment after it died."""
+    """rmdir(2) the cgroup and all below. EBUSY is retried: a killed process leaves its cgroup a moment later."""
     while True:
         try:
             os.rmdir(folder)

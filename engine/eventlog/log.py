@@ -1,0 +1,252 @@
+"""The event log: append, read, travel in time, verify, subscribe. Everything that services need of this package.
+
+Any thread may call any method. Reads take no lock and wait for no writer; each is a snapshot. Moments are sequence
+numbers: ``as_of=n`` asks for the world right after event n. Errors: NotFound, VersionConflict, NameTaken and
+InvalidTransition as documented; EngineError where the database can't be read or written; Unavailable once closed.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from pathlib import Path
+from typing import Any, Callable, Collection, Iterator, Sequence
+
+from engine.domain.errors import NotFound
+from engine.domain.nouns import NOUNS
+from engine.eventlog import statements
+from engine.eventlog.codec import decode_state
+from engine.eventlog.intervals import ancestors
+from engine.eventlog.migrate import ensure
+from engine.eventlog.projections import OWNED
+from engine.eventlog.readers import Readers
+from engine.eventlog.records import Change, Context, Document, Head, Problem, Recorded, Report
+from engine.eventlog.subscriptions import Board, Subscription
+from engine.eventlog.verification import verify
+from engine.eventlog.writer import Append, Writer
+
+__all__ = [
+    "Change", "Context", "Document", "EventLog", "Head", "Problem", "Recorded", "Report", "Subscription",
+]  # fmt: skip
+
+PAGE_ROWS = 256
+END = 2**63 - 1
+"""Greater than every sequence number."""
+
+
+def _beyond(prefix: str) -> str:
+    """What sorts after everything that starts with ``prefix``."""
+    return prefix + "\U0010ffff"
+
+
+class EventLog:
+    """The log of one engine, in the SQLite database at ``path``. One process at a time; see the package on forks."""
+
+    def __init__(
+        self, path: Path, *, clock: Callable[[], int], boot_id: str, migrate: Callable[[Path], None] = ensure
+    ) -> None:
+        """Make or migrate the database and open it. ``clock`` tells microseconds since the epoch; ``boot_id`` is the
+        kernel's. Raises EngineError, for a database of a newer engine too."""
+        migrate(path)
+        self._path = path
+        self._readers = Readers(path)
+        self._board = Board()
+        self._writer = Writer(path, clock, boot_id, self._board.committed)
+
+    def close(self) -> None:
+        """Waits for the commit under way and wakes all subscribers."""
+        self._writer.close()
+        self._board.close()
+        self._readers.close()
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    def append(
+        self, changes: Sequence[Change], context: Context, documents: Sequence[Document] = ()
+    ) -> list[Recorded]:
+        """All or nothing, durable on return: documents, events and what follows from them.
+
+        Raises VersionConflict, NameTaken (a container's name, an image's reference), InvalidTransition (a machine's
+        table forbids the event), or EngineError where the disk refuses.
+        """
+        return self._writer.append(Append.of(changes, context, documents))
+
+    def rebuild(self) -> None:
+        """Make all projections anew from the events. Appends wait meanwhile, reads see the old ones until the end."""
+        self._writer.rebuild()
+
+    # --- objects, now or at a moment ------------------------------------------------------------------------------
+
+    def load(self, noun: str, id: str) -> tuple[Any | None, int]:
+        """The object's state (None: absent or removed) and its stream's version (0: it never existed)."""
+        prepared = statements.of(noun)
+        if found := self._readers.rows(prepared.row, {"id": id}):
+            _, version, _, _, state = found[0]
+            return decode_state(NOUNS[noun], state), version
+        found = self._readers.rows(statements.STREAM_VERSION, {"stream": f"{noun}/{id}"})
+        return None, (found[0][0] or 0) if found else 0
+
+    def get(self, noun: str, id: str, *, as_of: int | None = None) -> Any | None:
+        """The object's state; None if it does not exist (then)."""
+        prepared = statements.of(noun)
+        if as_of is None:
+            return self._one(noun, prepared.state, {"id": id})
+        return self._one(noun, prepared.state_as_of, {"stream": f"{noun}/{id}", "moment": as_of})
+
+    def all(self, noun: str, *, as_of: int | None = None) -> list[Any]:
+        """All objects that exist (then), oldest first."""
+        prepared = statements.of(noun)
+        if as_of is None:
+            return self._states(noun, prepared.all, {})
+        return self._states(noun, prepared.all_as_of, self._moment(as_of))
+
+    def by_name(self, noun: str, name: str, *, as_of: int | None = None) -> Any | None:
+        """The holder (then) of a container's name, an image's normalized reference, a volume's name."""
+        if noun == "volume":
+            return self.get(noun, name, as_of=as_of)
+        held = {"noun": noun, "name": name}
+        if as_of is None:
+            return self._one(noun, statements.of(noun).by_name, held)
+        for id, valid_to in self._readers.rows(statements.NAME_AS_OF, {**held, "moment": as_of}):
+            if valid_to is None or valid_to > as_of:
+                return self.get(noun, id, as_of=as_of)
+        return None
+
+    def by_prefix(self, noun: str, prefix: str, *, as_of: int | None = None, limit: int = 10) -> list[Any]:
+        """At most ``limit`` objects whose ids start so; a digest's ``sha256:`` may be left out."""
+        if noun in ("image", "layer"):
+            prefix = "sha256:" + prefix.removeprefix("sha256:")
+        between = {"low": prefix, "high": _beyond(prefix)}
+        prepared = statements.of(noun)
+        if as_of is None:
+            return self._states(noun, prepared.by_prefix, {**between, "limit": limit})
+        return self._states(noun, prepared.by_prefix_as_of, {**between, **self._moment(as_of)})[:limit]
+
+    def document(self, digest: str) -> bytes:
+        """The body of a stored document. Raises NotFound."""
+        found = self._readers.rows(statements.DOCUMENT, {"digest": digest})
+        if not found:
+            raise NotFound(f'no document "{digest}"')
+        if found[0][0] is None:
+            raise NotFound(f'document "{digest}" has been redacted')
+        return found[0][0]
+
+    def _moment(self, as_of: int) -> dict[str, Any]:
+        head = self._writer.head.seq
+        moment = max(min(as_of, head), 0)
+        return {"moment": moment, "nodes": json.dumps(ancestors(moment, head) if moment else [])}
+
+    def _states(self, noun: str, statement: str, values: dict[str, Any]) -> list[Any]:
+        return [decode_state(NOUNS[noun], row[0]) for row in self._readers.rows(statement, values)]
+
+    def _one(self, noun: str, statement: str, values: dict[str, Any]) -> Any | None:
+        found = self._states(noun, statement, values)
+        return found[0] if found else None
+
+    # --- who refers to whom ---------------------------------------------------------------------------------------
+
+    def containers_of_image(self, id: str) -> list[str]:
+        """Ids of the containers made from an image, oldest first."""
+        return self._linked(f"image/{id}", "container")
+
+    def containers_of_volume(self, name: str) -> list[str]:
+        """Ids of the containers that mount a volume, oldest first."""
+        return self._linked(f"volume/{name}", "container")
+
+    def images_of_layer(self, chain_id: str) -> list[str]:
+        """Ids of the images that hold a layer, oldest first."""
+        return self._linked(f"layer/{chain_id}", "image")
+
+    def execs_of_container(self, id: str) -> list[str]:
+        """Ids of a container's execs, oldest first."""
+        return self._linked(f"container/{id}", "exec")
+
+    def _linked(self, target: str, noun: str) -> list[str]:
+        return [id for (id,) in self._readers.rows(statements.LINKED, {"target": target, "noun": noun})]
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def events(
+        self, *, after: int = 0, until: int | None = None, since_us: int | None = None, until_us: int | None = None,
+        streams: Collection[str] | None = None, types: Collection[str] | None = None, limit: int | None = None,
+    ) -> Iterator[Recorded]:  # fmt: skip
+        """Events in order, those after sequence number ``after`` up to and including ``until``.
+
+        The times mean the running maximum of the clock, as ``seq_at`` does; both ends belong to it. What is committed
+        while the caller iterates is seen too, unless an end is given.
+        """
+        until = END if until is None else until
+        if since_us is not None:
+            after = max(after, self.seq_at(since_us - 1))
+        if until_us is not None:
+            until = min(until, self.seq_at(until_us))
+        statement = statements.select_events(streams is not None, types is not None)
+        values: dict[str, Any] = {"until": until}
+        values |= {} if streams is None else {"streams": json.dumps(sorted(set(streams)))}
+        values |= {} if types is None else {"types": json.dumps(sorted(set(types)))}
+        remaining = END if limit is None else limit
+        while remaining > 0:
+            size = min(remaining, PAGE_ROWS)
+            rows = self._readers.rows(statement, {**values, "after": after, "limit": size})
+            for row in rows:
+                yield _recorded(row)
+            if len(rows) < size:
+                return
+            after = rows[-1][0]
+            remaining -= size
+
+    def trail(self, noun: str, id: str) -> list[Recorded]:
+        """The events of an object and of what belonged to it (a container's execs), in order; of removed ones too."""
+        streams = [f"{noun}/{id}"]
+        if owned := OWNED.get(noun):
+            rows = self._readers.rows(statements.LINKED_EVER, {"target": streams[0], "noun": owned})
+            streams += [f"{owned}/{belonging}" for (belonging,) in rows]
+        return list(self.events(streams=streams))
+
+    def find_streams(self, noun: str, text: str) -> list[str]:
+        """Ids of all objects there ever were whose id starts so or that ever held that name, newest first."""
+        prefix = f"{noun}/"
+        if noun in ("image", "layer"):
+            prefix += "sha256:"
+            text = text.removeprefix("sha256:")
+        low = prefix + text
+        found = {
+            stream.partition("/")[2]: seq
+            for stream, seq in self._readers.rows(statements.FIRST_EVENTS, {"low": low, "high": _beyond(low)})
+        }
+        for id, seq in self._readers.rows(statements.NAME_EVER, {"noun": noun, "name": text}):
+            found[id] = max(seq, found.get(id, 0))
+        return sorted(found, key=lambda id: found[id], reverse=True)
+
+    def head(self) -> Head:
+        """The last event and its hash: worth publishing where nobody who could rewrite the log can reach it."""
+        return self._writer.head
+
+    def seq_at(self, time_us: int) -> int:
+        """The last event whose running maximum of times is not later than ``time_us``; 0 if there is none."""
+
+        def latest_us(seq: int) -> int:
+            return self._readers.rows(statements.LATEST_US, {"seq": seq})[0][0]
+
+        return bisect_right(range(1, self._writer.head.seq + 1), time_us, key=latest_us)
+
+    def verify(self, against: Head | None = None) -> Report:
+        """Check chain, documents, projections and guards; ``against`` is a head that was published earlier."""
+        return verify(self._path, against)
+
+    def subscribe(self, streams: Collection[str] | None = None) -> Subscription:
+        """A cursor over what is committed from now on, to certain streams or (None) to all. Close it."""
+        subscription = Subscription(self._board, self._after, streams)
+        self._board.add(subscription, lambda: self._writer.head.seq)
+        return subscription
+
+    def _after(self, seq: int, streams: Collection[str] | None) -> list[Recorded]:
+        return list(self.events(after=seq, until=self._writer.head.seq, streams=streams))
+
+
+def _recorded(row: tuple[Any, ...]) -> Recorded:
+    """A stored row, its texts parsed."""
+    *head, actor, correlation, causation, data, documents, prev_hash, hash_ = row
+    return Recorded(
+        *head, json.loads(actor), correlation, causation, json.loads(data), json.loads(documents), prev_hash, hash_
+    )

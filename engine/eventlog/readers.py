@@ -1,0 +1,87 @@
+"""Connections to the database: the one that writes and checkpoints, and a pool of those that only read."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator, Mapping
+from urllib.parse import quote
+
+from engine.domain.errors import EngineError, Unavailable
+
+IDLE_READERS = 4
+BUSY_TIMEOUT_S = 10.0
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection in autocommit mode, ``ro`` or ``rw``, that may wander between threads (one at a time)."""
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False,
+        timeout=BUSY_TIMEOUT_S, cached_statements=256,
+    )  # fmt: skip
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """The one connection that writes and checkpoints: SQLite up to 3.51.2 can corrupt a WAL that two of them tend."""
+    connection = connect(path, "rw")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA journal_size_limit=16777216")
+    return connection
+
+
+class Readers:
+    """Read-only connections, reused. Each question is a snapshot of its own and leaves no transaction open: a reader
+    that lingers would keep the WAL from being reset."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pid = os.getpid()
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection. A damaged or unreadable database becomes an EngineError that names it."""
+        if self._closed:
+            raise Unavailable("the event log is closed: the engine is stopping")
+        if os.getpid() != self._pid:
+            raise EngineError("the event log belongs to the process that opened it: nobody may fork with it open")
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            connection.close()
+            raise EngineError(f'cannot read the event log "{self._path}": {error}') from error
+        except BaseException:
+            connection.close()
+            raise
+        if self._closed or len(self._idle) >= IDLE_READERS:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = connect(self._path, "ro")
+            connection.execute("PRAGMA cache_size=-512")
+        except sqlite3.Error as error:
+            raise EngineError(f'cannot open the event log "{self._path}": {error}') from error
+        return connection
+
+    def rows(self, statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """All rows of one question. What can't be text in the database (a lone surrogate) matches nothing."""
+        with self.connection() as connection:
+            try:
+                return connection.execute(statement, values).fetchall()
+            except UnicodeEncodeError:
+                return []
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()

@@ -1,0 +1,191 @@
+"""Every statement of the log, written in SQLAlchemy and compiled once; sqlite3 runs the text with named parameters."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Select, Text, bindparam, column, delete, func, insert, or_, select, union_all, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.sql.expression import ColumnElement, Executable, TableValuedAlias
+
+from engine.eventlog.tables import current, documents, events, history, links, names, projections
+
+_DIALECT = sqlite.dialect(paramstyle="named")
+
+
+def sql(statement: Executable) -> str:
+    """The statement's text, with its constant numbers written out and its bindparams left as parameters."""
+    compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
+    text = str(compiled)
+    for name, value in compiled.params.items():
+        if value is not None:
+            text = re.sub(rf":{name}\b", str(int(value)), text)
+    return text
+
+
+def _listed(parameter: str) -> TableValuedAlias:
+    """A parameter that holds a JSON list, as a table of one column: one statement for lists of any length."""
+    return func.json_each(bindparam(parameter)).table_valued(column("value", Text), name=parameter)
+
+
+# --- the log itself -----------------------------------------------------------------------------------------------
+
+_STORED = [column for column in events.c if column.name != "latest_us"]
+
+INSERT_EVENT = sql(insert(events))
+LAST_EVENT = sql(select(events.c.seq, events.c.hash, events.c.latest_us).order_by(events.c.seq.desc()).limit(1))
+EVENT_HASH = sql(select(events.c.hash).where(events.c.seq == bindparam("seq")))
+LATEST_US = sql(select(events.c.latest_us).where(events.c.seq == bindparam("seq")))
+STREAM_VERSION = sql(select(func.max(events.c.version)).where(events.c.stream == bindparam("stream")))
+ALL_EVENTS = sql(select(*_STORED, events.c.latest_us).order_by(events.c.seq))
+FOLDED_EVENTS = sql(
+    select(events.c.seq, events.c.stream, events.c.version, events.c.type, events.c.schema, events.c.data)
+    .order_by(events.c.seq)
+)  # fmt: skip
+FIRST_EVENTS = sql(
+    select(events.c.stream, events.c.seq)
+    .where(events.c.version == 1, events.c.stream >= bindparam("low"), events.c.stream < bindparam("high"))
+)  # fmt: skip
+
+STORE_DOCUMENT = sql(
+    (stored := upsert(documents)).on_conflict_do_update(
+        index_elements=["digest", "kind"], set_={"body": stored.excluded.body}, where=documents.c.body.is_(None)
+    )
+)
+DOCUMENT = sql(select(documents.c.body).where(documents.c.digest == bindparam("digest")).limit(1))
+ALL_DOCUMENTS = sql(select(documents.c.digest, documents.c.kind, documents.c.body))
+
+
+@cache
+def select_events(by_stream: bool, by_type: bool) -> str:
+    """A page of events after ``after`` and not beyond ``until``, in order, of certain streams or types or of all."""
+    source: Any = events
+    if by_stream:  # the streams drive the join (SQLite keeps the order of a CROSS JOIN), else the whole log is read
+        wanted = _listed("streams")
+        source = wanted.join(events, events.c.stream == wanted.c.value)
+    page = select(*_STORED).select_from(source).order_by(events.c.seq).limit(bindparam("limit"))
+    page = page.where(events.c.seq > bindparam("after"), events.c.seq <= bindparam("until"))
+    if by_type:
+        page = page.where(events.c.type.in_(select(_listed("types").c.value)))
+    return sql(page).replace(" JOIN ", " CROSS JOIN ")
+
+
+# --- names and links ----------------------------------------------------------------------------------------------
+
+_THIS_NAME = (names.c.noun == bindparam("noun"), names.c.name == bindparam("name"))
+_THIS_LINK = (links.c.target == bindparam("target"), links.c.noun == bindparam("noun"))
+
+TAKE_NAME = sql(insert(names))
+RELEASE_NAME = sql(update(names).where(*_THIS_NAME, names.c.valid_to.is_(None)).values(valid_to=bindparam("seq")))
+NAME_HOLDER = sql(select(names.c.id).where(*_THIS_NAME, names.c.valid_to.is_(None)))
+NAME_EVER = sql(select(names.c.id, names.c.valid_from).where(*_THIS_NAME))
+NAME_AS_OF = sql(
+    select(names.c.id, names.c.valid_to)
+    .where(*_THIS_NAME, names.c.valid_from <= bindparam("moment"))
+    .order_by(names.c.valid_from.desc())
+    .limit(1)
+)
+LINK = sql(insert(links))
+UNLINK = sql(
+    update(links)
+    .where(*_THIS_LINK, links.c.id == bindparam("id"), links.c.valid_to.is_(None))
+    .values(valid_to=bindparam("seq"))
+)
+LINKED = sql(select(links.c.id).where(*_THIS_LINK, links.c.valid_to.is_(None)).order_by(links.c.valid_from))
+LINKED_EVER = sql(select(links.c.id).distinct().where(*_THIS_LINK))
+
+FINGERPRINT = sql(select(projections.c.fingerprint))
+SET_FINGERPRINT = sql(insert(projections))
+
+
+# --- each noun's projections --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NounStatements:
+    """The statements over one noun's two tables. A *row* is id, version, born, since, state; states come by age."""
+
+    row: str
+    set_current: str
+    drop_current: str
+    open_history: str
+    close_history: str
+    all: str
+    all_as_of: str
+    state: str
+    state_as_of: str
+    by_name: str
+    by_prefix: str
+    by_prefix_as_of: str
+
+
+def _as_of(noun: str, *conditions: ColumnElement[bool]) -> str:
+    """States that were valid at ``moment``: those that still are, and those at the moment's nodes of the tree."""
+    past, now, nodes = history[noun], current[noun], _listed("nodes")
+    began = past.c.valid_from <= bindparam("moment")
+    columns = (past.c.state, past.c.born.label("born"))
+    still = (
+        select(*columns)
+        .select_from(now.join(past, past.c.valid_from == now.c.since))
+        .where(began, *conditions)
+    )  # fmt: skip
+    ended = (
+        select(*columns)
+        .select_from(nodes.join(past, past.c.node == nodes.c.value))
+        .where(past.c.node.is_not(None), began, past.c.valid_to > bindparam("moment"), *conditions)
+    )
+    return sql(union_all(still, ended).order_by("born")).replace(" JOIN ", " CROSS JOIN ")
+
+
+@cache
+def of(noun: str) -> NounStatements:
+    """The statements of a noun."""
+    now, past = current[noun], history[noun]
+    this = now.c.id == bindparam("id")
+    state = past.c.state
+    existing = now.join(past, past.c.valid_from == now.c.since)
+    prefixed = (past.c.id >= bindparam("low"), past.c.id < bindparam("high"))
+    held = names.join(now, now.c.id == names.c.id).join(past, past.c.valid_from == now.c.since)
+    stream_rows = events.join(past, past.c.valid_from == events.c.seq)
+    replaced = upsert(now)
+
+    def states(*conditions: ColumnElement[bool]) -> Select[Any]:
+        return select(state).select_from(existing).where(*conditions)
+
+    return NounStatements(
+        row=sql(select(now, state).select_from(existing).where(this)),
+        set_current=sql(
+            replaced.on_conflict_do_update(
+                index_elements=["id"],
+                set_={name: replaced.excluded[name] for name in ("version", "born", "since")},
+            )
+        ),
+        drop_current=sql(delete(now).where(this)),
+        open_history=sql(insert(past)),
+        close_history=sql(
+            update(past)
+            .where(past.c.valid_from == bindparam("since"))
+            .values(valid_to=bindparam("seq"), node=bindparam("fork"))
+        ),
+        all=sql(states().order_by(now.c.born)),
+        all_as_of=_as_of(noun),
+        state=sql(states(this)),
+        state_as_of=sql(
+            select(state)
+            .select_from(stream_rows)
+            .where(events.c.stream == bindparam("stream"), events.c.seq <= bindparam("moment"))
+            .where(or_(past.c.valid_to.is_(None), past.c.valid_to > bindparam("moment")))
+            .order_by(events.c.version.desc())
+            .limit(1)
+        ),
+        by_name=sql(select(state).select_from(held).where(*_THIS_NAME, names.c.valid_to.is_(None))),
+        by_prefix=sql(
+            states(now.c.id >= bindparam("low"), now.c.id < bindparam("high")).order_by(now.c.id)
+            .limit(bindparam("limit"))
+        ),
+        by_prefix_as_of=_as_of(noun, *prefixed),
+    )  # fmt: skip

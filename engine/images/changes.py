@@ -1,0 +1,177 @@
+"""Dockerfile instructions as ``import --change`` and ``commit --change`` take them, applied to Docker's ``Config``.
+
+CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR; the others need a
+build. Words follow the shell: quotes, backslashes, and variables of the environment so far (``$X``, ``${X:-y}``).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import posixpath
+import re
+from typing import Any, Callable, Mapping, Sequence
+
+from engine.domain.errors import InvalidArgument
+from engine.images.shell_words import split_words, substitute
+
+Settings = dict[str, Any]
+_DEFAULT_SHELL = ["/bin/sh", "-c"]
+_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_UNIT_NS = {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9}
+
+
+def apply_changes(settings: Mapping[str, Any], changes: Sequence[str]) -> Settings:
+    """A copy of ``settings`` (keys of Docker's ``Config``) with each instruction applied. Raises InvalidArgument."""
+    changed = copy.deepcopy(dict(settings))
+    for line in changes:
+        instruction, _, rest = line.strip().partition(" ")
+        apply = _INSTRUCTIONS.get(instruction.upper())
+        if apply is None:
+            known = ", ".join(_INSTRUCTIONS)
+            raise InvalidArgument(f"{instruction[:40]!r} is not a valid change command: use one of {known}")
+        if not rest.strip():
+            raise InvalidArgument(f"change {instruction.upper()} requires an argument")
+        try:
+            apply(changed, rest.strip())
+        except ValueError as error:
+            raise InvalidArgument(f"change {line.strip()[:200]!r}: {error}") from error
+    return changed
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    pairs = (pair.partition("=") for pair in settings.get("Env") or [])
+    return {name: value for name, _, value in pairs}
+
+
+def _exec_form(rest: str) -> list[str] | None:
+    """The list of ``["a", "b"]``; None where it is not one, which then means the shell form."""
+    if not rest.startswith("["):
+        return None
+    try:
+        words = json.loads(rest)
+    except ValueError:
+        return None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        return None
+    return words
+
+
+def _command(settings: Settings, rest: str) -> list[str]:
+    words = _exec_form(rest)
+    return words if words is not None else [*(settings.get("Shell") or _DEFAULT_SHELL), rest]
+
+
+def _cmd(settings: Settings, rest: str) -> None:
+    settings["Cmd"] = _command(settings, rest)
+
+
+def _entrypoint(settings: Settings, rest: str) -> None:
+    settings["Entrypoint"] = _command(settings, rest)
+
+
+def _pairs(rest: str, environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """``a=b c="d e"``, or the old form ``a b with spaces``."""
+    first, *old_value = rest.split(None, 1)
+    if "=" not in first:
+        if not old_value:
+            raise ValueError("a name and a value are expected")
+        return [(first, substitute(old_value[0], environment))]
+    pairs = [word.partition("=") for word in split_words(rest, environment)]
+    if any(not name or not equals for name, equals, _ in pairs):
+        raise ValueError("every word must be NAME=VALUE")
+    return [(name, value) for name, _, value in pairs]
+
+
+def _env(settings: Settings, rest: str) -> None:
+    environment = _environment(settings)
+    environment |= dict(_pairs(rest, environment))
+    settings["Env"] = [f"{name}={value}" for name, value in environment.items()]
+
+
+def _label(settings: Settings, rest: str) -> None:
+    settings["Labels"] = {**(settings.get("Labels") or {}), **dict(_pairs(rest, _environment(settings)))}
+
+
+def _expose(settings: Settings, rest: str) -> None:
+    ports = dict(settings.get("ExposedPorts") or {})
+    for word in split_words(rest, _environment(settings)):
+        match = _PORT.fullmatch(word)
+        if match is None:
+            raise ValueError(f"{word!r} is no port: use NUMBER[-NUMBER][/tcp|udp|sctp]")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not 0 < first <= last <= 65535:
+            raise ValueError(f"{word!r} is no port between 1 and 65535")
+        ports |= {f"{port}/{match[3] or 'tcp'}": {} for port in range(first, last + 1)}
+    settings["ExposedPorts"] = ports
+
+
+def _user(settings: Settings, rest: str) -> None:
+    settings["User"] = substitute(rest, _environment(settings))
+
+
+def _workdir(settings: Settings, rest: str) -> None:
+    path = substitute(rest, _environment(settings))
+    joined = posixpath.normpath(posixpath.join("/", settings.get("WorkingDir") or "/", path))
+    settings["WorkingDir"] = "/" + joined.lstrip("/")  # two leading slashes survive normpath
+
+
+def _volume(settings: Settings, rest: str) -> None:
+    words = _exec_form(rest)
+    paths = words if words is not None else split_words(rest, _environment(settings))
+    if not paths or not all(path.strip() for path in paths):
+        raise ValueError("a volume needs a path")
+    settings["Volumes"] = {**(settings.get("Volumes") or {}), **{path: {} for path in paths}}
+
+
+def _stopsignal(settings: Settings, rest: str) -> None:
+    settings["StopSignal"] = substitute(rest, _environment(settings))
+
+
+def _onbuild(settings: Settings, rest: str) -> None:
+    trigger = rest.split(None, 1)[0].upper()
+    if trigger in ("ONBUILD", "FROM", "MAINTAINER"):
+        raise ValueError(f"{trigger} isn't allowed as an ONBUILD trigger")
+    settings["OnBuild"] = [*(settings.get("OnBuild") or []), rest]
+
+
+def _healthcheck(settings: Settings, rest: str) -> None:
+    options: dict[str, Any] = {}
+    while rest.startswith("--"):
+        option, _, rest = rest.partition(" ")
+        name, _, value = option[2:].partition("=")
+        rest = rest.lstrip()
+        if name == "retries":
+            options["Retries"] = int(value)
+        elif name in _HEALTH_DURATIONS:
+            options[_HEALTH_DURATIONS[name]] = _duration_ns(value)
+        else:
+            raise ValueError(f"unknown option --{name}")
+    kind, _, command = rest.partition(" ")
+    if kind.upper() == "NONE" and not command:
+        settings["Healthcheck"] = {"Test": ["NONE"]}
+        return
+    if kind.upper() != "CMD" or not command.strip():
+        raise ValueError("NONE or CMD with a command is expected")
+    words = _exec_form(command.strip())
+    settings["Healthcheck"] = {"Test": ["CMD", *words] if words else ["CMD-SHELL", command.strip()], **options}
+
+
+_HEALTH_DURATIONS = {
+    "interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod", "start-interval": "StartInterval"
+}  # fmt: skip
+
+
+def _duration_ns(text: str) -> int:
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"{text!r} is no duration: use 30s, 1m30s")
+    return int(sum(float(number) * _UNIT_NS[unit] for number, unit in _DURATION_PART.findall(text)))
+
+
+_INSTRUCTIONS: dict[str, Callable[[Settings, str], None]] = {
+    "CMD": _cmd, "ENTRYPOINT": _entrypoint, "ENV": _env, "EXPOSE": _expose, "HEALTHCHECK": _healthcheck,
+    "LABEL": _label, "ONBUILD": _onbuild, "STOPSIGNAL": _stopsignal, "USER": _user, "VOLUME": _volume,
+    "WORKDIR": _workdir,
+}  # fmt: skip

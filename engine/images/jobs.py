@@ -1,0 +1,131 @@
+"""What worker processes do for images: seconds of work that would hold the daemon's interpreter.
+
+A job takes a dictionary and descriptors, and answers with a dictionary; both are JSON. It needs no database and starts
+from nothing but its arguments. Errors are EngineError (the archive's fault) and OSError (the machine's).
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Callable, Iterator
+
+from engine.domain.errors import Conflict, InvalidArgument
+from engine.images.archives import read_archive
+from engine.images.compression import Uncompressed
+from engine.images.content import ContentStore
+from engine.images.layer_writer import Written, write_layer
+from engine.images.limits import Limits
+from engine.images.tar import BLOCK, Stream
+from engine.images.trees import remove_tree
+from engine.kernel.paths import fsync_folder, syncfs
+from engine.kernel.steps import step
+
+Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
+
+
+def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Unpack ``blob`` into the folder ``target``: digested, synced and renamed into place, or not there at all.
+
+    ``diff_id`` is what the uncompressed bytes must have ("" or null: not known). ``limits`` may narrow or widen the
+    bounds of ``Limits``. Answers ``{"diff_id", "size_bytes", "entries", "warnings"}``. Raises InvalidArgument for a
+    bad archive, Conflict where the target exists, OSError.
+    """
+    target = Path(arguments["target"])
+    limits = Limits.from_json(arguments.get("limits"))
+    temporary = target.parent / f"tmp-{os.urandom(8).hex()}"
+    try:
+        with _opened(arguments["blob"], fds) as blob, step("layer.unpack"):
+            diff_id, written = _unpack(blob, temporary, limits)
+        expected = arguments.get("diff_id")
+        if expected and diff_id != expected:
+            raise InvalidArgument(f"layer has diff ID {diff_id} where {expected} is expected")
+        _put_in_place(temporary, target)
+    except BaseException:
+        remove_tree(str(temporary))
+        raise
+    return {
+        "diff_id": diff_id, "size_bytes": written.size_bytes, "entries": written.entries, "warnings": written.warnings
+    }  # fmt: skip
+
+
+def _unpack(blob: BinaryIO, temporary: Path, limits: Limits) -> tuple[str, Written]:
+    temporary.mkdir(mode=0o755)
+    temporary.chmod(0o755)  # whatever the umask is: it becomes a container's root
+    root_fd = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with Uncompressed(blob, limits) as pieces:
+            written = write_layer(Stream(pieces), root_fd, limits)
+            return pieces.digest, written
+    finally:
+        os.close(root_fd)
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    with step("layer.sync"):
+        fd = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            syncfs(fd)
+        finally:
+            os.close(fd)
+    with step("layer.rename"):
+        try:
+            os.rename(temporary, target)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise Conflict(f"layer folder {str(target)!r} exists already") from error
+        except OSError as error:
+            if target.is_dir():  # ENOTEMPTY
+                raise Conflict(f"layer folder {str(target)!r} exists already") from error
+            raise
+        fsync_folder(str(target.parent))
+
+
+def digest_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """The diff ID of ``blob``, which is not otherwise looked at. Answers ``{"diff_id", "size_bytes"}`` (uncompressed).
+
+    Raises InvalidArgument where it can't be a whole tar archive: nothing else would tell that a plain one was cut.
+    """
+    limits = Limits.from_json(arguments.get("limits"))
+    last = b""
+    with _opened(arguments["blob"], fds) as blob, Uncompressed(blob, limits) as pieces:
+        for piece in pieces:
+            last = piece if len(piece) >= BLOCK else last[-BLOCK:] + piece
+        if not pieces.size_bytes:
+            raise InvalidArgument("archive is empty")
+        if pieces.size_bytes % BLOCK or last[-BLOCK:].strip(b"\0"):
+            raise InvalidArgument("archive is truncated, or no tar archive: it does not end with a block of zeros")
+        return {"diff_id": pieces.digest, "size_bytes": pieces.size_bytes}
+
+
+def remove_trees(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Remove the tree ``path``, which need not exist. Answers ``{"removed": number of names}``."""
+    return {"removed": remove_tree(arguments["path"])}
+
+
+def read_images(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """What the ``docker save`` archive or OCI layout ``archive`` holds; its blobs go to the store at ``content``.
+
+    Answers ``{"images": [{"config_digest", "manifest_digest", "layers": [{"digest", "diff_id", "size_bytes",
+    "media_type"}], "tags": [...]}]}``, layers from the base upwards. Raises InvalidArgument, NotSupported, OSError.
+    """
+    limits = Limits.from_json(arguments.get("limits"))
+    store = ContentStore(Path(arguments["content"]))
+    with _opened(arguments.get("archive", ""), fds) as archive:
+        return {"images": read_archive(archive, store, limits, arguments.get("platform"))}
+
+
+@contextmanager
+def _opened(path: str, fds: list[int]) -> Iterator[BinaryIO]:
+    """The first descriptor where one was passed, else the file."""
+    source: int | str = fds[0] if fds else path
+    with open(source, "rb", buffering=0, closefd=not fds) as file:
+        yield file
+
+
+JOBS: dict[str, Job] = {
+    "layer.unpack": unpack_layer,
+    "layer.digest": digest_layer,
+    "tree.remove": remove_trees,
+    "archive.read": read_images,
+}

@@ -1,0 +1,383 @@
+"""Writing a layer's entries into a folder, in overlay's form, whatever the entries try.
+
+Every name is resolved by the kernel beneath the layer's root (openat2 with RESOLVE_BENEATH) and every last component is
+made or opened relative to its parent's descriptor without following links, so nothing can be touched outside, not
+through links, links through links, nor names. What can't be stored is refused with the entry's name:
+
+- names and hard link targets with ``..``, absolute names, and parents that lead out through a link. (The *target* of
+  a symbolic link is free text and may be absolute; a hard link's may be absolute too and counts from the layer's root.)
+- anything but a folder where the layer already has a folder, and what lies below something that is no folder
+- devices 0:0 and overlay's own extended attributes, which would be whiteouts, redirects and the like in disguise
+- whiteouts that are no empty files, or that name ``.``, ``..`` or nothing
+
+A later entry replaces an earlier one of the same name. Deviations from the archive are Docker's: the root's own entry
+is ignored (mode 0755, owner root), folders that have no entry get mode 0755, times before the epoch become the epoch.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import Callable, NamedTuple
+
+from engine.domain.errors import InvalidArgument
+from engine.images import tar
+from engine.images.limits import Limits
+from engine.images.tar import Entry, Stream
+from engine.images.tar_fields import shown, storable_time_ns
+from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV, openat2
+
+WHITEOUT = b".wh."
+WHITEOUT_META = b".wh..wh."
+OPAQUE = b".wh..wh..opq"
+OPAQUE_XATTR = "trusted.overlay.opaque"
+_RESERVED_XATTRS = (b"trusted.overlay.", b"user.overlay.")
+_BENEATH = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY
+_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_FOLDERS = 128
+_IMPLIED_MODE = 0o755
+
+_ARCHIVES_FAULT = {
+    errno.EXDEV: "leads out of the layer",
+    errno.ELOOP: "leads through too many links",
+    errno.ENOTDIR: "lies below something that is no folder",
+    errno.ENAMETOOLONG: "has too long a name",
+    errno.ENOENT: "lies below, or links to, something that is not in the layer",
+    errno.EINVAL: "can't be stored on this file system",
+    errno.E2BIG: "has too large an extended attribute",
+    errno.ERANGE: "has too long an extended attribute name",
+    errno.EMLINK: "has too many hard links",
+}
+"""What the kernel says when the archive is at fault, not the machine."""
+
+
+class Written(NamedTuple):
+    """``size_bytes`` is the sum of the regular files, each hard-linked file once."""
+
+    size_bytes: int
+    entries: int
+    warnings: list[str]
+
+
+def write_layer(stream: Stream, root_fd: int, limits: Limits) -> Written:
+    """Apply every entry of a layer's tar to the empty folder ``root_fd``. Raises InvalidArgument, OSError."""
+    writer = LayerWriter(stream, root_fd, limits)
+    umask = os.umask(0)
+    try:
+        for entry in tar.entries(stream, limits):
+            writer.apply(entry)
+        writer.finish()
+    finally:
+        os.umask(umask)
+        writer.close()
+    return Written(writer.size_bytes, writer.count, writer.warnings)
+
+
+class LayerWriter:
+    """Applies entries one by one; ``finish`` sets what must come last."""
+
+    def __init__(self, stream: Stream, root_fd: int, limits: Limits) -> None:
+        self._stream = stream
+        self._root_fd = root_fd
+        self._limits = limits
+        self._folders: dict[bytes, int] = {}
+        self._folder_times: dict[bytes, int] = {}
+        self.size_bytes = 0
+        self.count = 0
+        self.warnings: list[str] = []
+        self._make: dict[bytes, Callable[[Entry, int, bytes], None]] = {
+            tar.REGULAR: self._make_file,
+            tar.HARD_LINK: self._make_hard_link,
+            tar.SYMLINK: self._make_symlink,
+            tar.FOLDER: self._make_folder,
+            tar.CHARACTER: self._make_node,
+            tar.BLOCK_DEVICE: self._make_node,
+            tar.FIFO: self._make_node,
+        }
+
+    def apply(self, entry: Entry) -> None:
+        """Raises InvalidArgument with the entry's name, or OSError where the machine is at fault."""
+        self.count += 1
+        try:
+            self._apply(entry)
+        except OSError as error:
+            reason = _ARCHIVES_FAULT.get(error.errno or 0)
+            if reason is None:
+                raise OSError(error.errno, error.strerror, f"layer entry {shown(entry.name)}") from error
+            raise _refused(entry, reason) from error
+
+    def _apply(self, entry: Entry) -> None:
+        components = _components(entry.name, entry)
+        if entry.kind not in self._make:
+            raise _refused(entry, f"is of the unsupported type {shown(entry.kind)!r}")
+        if not components:
+            self._check_root(entry)
+            return
+        if components[0].startswith(WHITEOUT_META) and components[0] != OPAQUE:
+            self._stream.skip(entry.stored_bytes)  # the records of AUFS itself in layers of Docker's first years
+            return
+        name = components.pop()
+        if any(component.startswith(WHITEOUT) for component in components):
+            raise _refused(entry, "lies below a whiteout")
+        parent = b"/".join(components)
+        if name.startswith(WHITEOUT):
+            self._whiteout(entry, parent, name)
+            return
+        self._make[entry.kind](entry, self._folder(parent), name)
+
+    @staticmethod
+    def _check_root(entry: Entry) -> None:
+        if entry.kind != tar.FOLDER:
+            raise _refused(entry, "replaces the layer's root")
+
+    # --- folders ---
+
+    def _folder(self, path: bytes) -> int:
+        """A descriptor of a folder of the layer, made where it is missing; it stays this object's."""
+        if not path:
+            return self._root_fd
+        if (known := self._folders.get(path)) is not None:
+            return known
+        try:
+            fd = openat2(self._root_fd, path, _FOLDER_FLAGS, resolve=_BENEATH)
+        except (FileNotFoundError, NotADirectoryError):
+            parent, _, name = path.rpartition(b"/")
+            fd = self._implied_folder(self._folder(parent), name)
+        return self._keep(path, fd)
+
+    def _implied_folder(self, parent_fd: int, name: bytes) -> int:
+        """Make a folder that an entry lies below, on top of its own whiteout if need be."""
+        found = _lstat(parent_fd, name)
+        if found is not None and not _is_whiteout(found):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
+        return self._new_folder(parent_fd, name, found, _IMPLIED_MODE)
+
+    def _new_folder(self, parent_fd: int, name: bytes, found: os.stat_result | None, mode: int) -> int:
+        if found is not None:
+            self._unlink(parent_fd, name)
+        os.mkdir(name, mode, dir_fd=parent_fd)
+        fd = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+        if found is not None and _is_whiteout(found):
+            os.setxattr(fd, OPAQUE_XATTR, b"y")  # the lower layers' folder stays deleted
+        return fd
+
+    def _keep(self, path: bytes, fd: int) -> int:
+        if len(self._folders) >= _OPEN_FOLDERS:
+            os.close(self._folders.pop(next(iter(self._folders))))
+        self._folders[path] = fd
+        return fd
+
+    def _forget_folders(self) -> None:
+        for fd in self._folders.values():
+            os.close(fd)
+        self._folders.clear()
+
+    # --- entries ---
+
+    def _make_folder(self, entry: Entry, parent_fd: int, name: bytes) -> None:
+        self._stream.skip(entry.stored_bytes)
+        found = _lstat(parent_fd, name)
+        if found is not None and stat.S_ISDIR(found.st_mode):
+            fd = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+        else:
+            fd = self._new_folder(parent_fd, name, found, entry.mode)
+        try:
+            os.fchown(fd, entry.uid, entry.gid)
+            self._set_xattrs(entry, fd)
+            os.fchmod(fd, entry.mode)
+        except BaseException:
+            os.close(fd)
+            raise
+        path = b"/".join(_components(entry.name, entry))
+        self._folder_times[path] = entry.mtime_ns
+        if (old := self._folders.pop(path, None)) is not None:
+            os.close(old)
+        self._keep(path, fd)
+
+    def _make_file(self, entry: Entry, parent_fd: int, name: bytes) -> None:
+        self.size_bytes += entry.size_bytes
+        if self.size_bytes > self._limits.bytes:
+            raise _refused(entry, f"takes the layer over the limit of {self._limits.bytes} bytes")
+        try:
+            fd = os.open(name, _FILE_FLAGS, 0o600, dir_fd=parent_fd)
+        except FileExistsError:
+            self._clear(entry, parent_fd, name)
+            fd = os.open(name, _FILE_FLAGS, 0o600, dir_fd=parent_fd)
+        try:
+            if entry.fragments is None:
+                self._stream.copy(entry.stored_bytes, fd)
+            else:
+                self._copy_fragments(entry, fd)
+            os.fchown(fd, entry.uid, entry.gid)
+            if entry.xattrs:
+                self._set_xattrs(entry, fd)
+            os.fchmod(fd, entry.mode)  # after chown, which clears the set-id bits
+            mtime_ns = storable_time_ns(entry.mtime_ns)
+            os.utime(fd, ns=(mtime_ns, mtime_ns))
+        finally:
+            os.close(fd)
+
+    def _copy_fragments(self, entry: Entry, fd: int) -> None:
+        assert entry.fragments is not None
+        for offset, length in entry.fragments:
+            os.lseek(fd, offset, os.SEEK_SET)
+            self._stream.copy(length, fd)
+        os.ftruncate(fd, entry.size_bytes)
+
+    def _make_symlink(self, entry: Entry, parent_fd: int, name: bytes) -> None:
+        if not entry.link:
+            raise _refused(entry, "is a symbolic link to nothing")
+        try:
+            os.symlink(entry.link, name, dir_fd=parent_fd)
+        except FileExistsError:
+            self._clear(entry, parent_fd, name)
+            os.symlink(entry.link, name, dir_fd=parent_fd)
+        self._set_attributes(entry, parent_fd, name)
+
+    def _make_node(self, entry: Entry, parent_fd: int, name: bytes) -> None:
+        if entry.kind == tar.CHARACTER and entry.device == 0:
+            raise _refused(entry, "is the device 0:0, which stands for a deleted file in a layer")
+        kind = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}[entry.kind]
+        try:
+            os.mknod(name, kind | 0o600, entry.device, dir_fd=parent_fd)
+        except FileExistsError:
+            self._clear(entry, parent_fd, name)
+            os.mknod(name, kind | 0o600, entry.device, dir_fd=parent_fd)
+        self._set_attributes(entry, parent_fd, name)
+
+    def _set_attributes(self, entry: Entry, parent_fd: int, name: bytes) -> None:
+        """Of what has just been made and can't be opened. Only links may follow where chmod would."""
+        os.chown(name, entry.uid, entry.gid, dir_fd=parent_fd, follow_symlinks=False)
+        if entry.xattrs:
+            self._set_xattrs(entry, b"/proc/self/fd/%d/%s" % (parent_fd, name))
+        if entry.kind != tar.SYMLINK:
+            os.chmod(name, entry.mode, dir_fd=parent_fd)
+        mtime_ns = storable_time_ns(entry.mtime_ns)
+        os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent_fd, follow_symlinks=False)
+
+    def _make_hard_link(self, entry: Entry, parent_fd: int, name: bytes) -> None:
+        target = _components(entry.link.lstrip(b"/"), entry)  # an absolute target counts from the layer's root
+        if not target:
+            raise _refused(entry, "is a hard link to nothing")
+        target_name = target.pop()
+        path = b"/".join(target)
+        target_fd = os.dup(self._root_fd) if not path else openat2(
+            self._root_fd, path, _FOLDER_FLAGS, resolve=_BENEATH
+        )  # fmt: skip
+        try:
+            found = os.lstat(target_name, dir_fd=target_fd)
+            if stat.S_ISDIR(found.st_mode) or _is_whiteout(found):
+                raise _refused(entry, f'is a hard link to "{shown(entry.link)}", which is no file')
+            there = _lstat(parent_fd, name)
+            if there is not None:
+                if os.path.samestat(there, found):
+                    return  # unlinking the name first could remove the target itself
+                self._clear(entry, parent_fd, name)
+            os.link(target_name, name, src_dir_fd=target_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
+        finally:
+            os.close(target_fd)
+
+    def _clear(self, entry: Entry, parent_fd: int, name: bytes) -> None:
+        """Remove what an earlier entry, or a whiteout, left under this name."""
+        found = os.lstat(name, dir_fd=parent_fd)
+        if stat.S_ISDIR(found.st_mode):
+            raise _refused(entry, "replaces a folder of the same layer by something else")
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            self.size_bytes -= found.st_size
+        self._unlink(parent_fd, name)
+
+    def _unlink(self, parent_fd: int, name: bytes) -> None:
+        os.unlink(name, dir_fd=parent_fd)
+        self._forget_folders()  # a path may have led through a link of this name
+
+    def _set_xattrs(self, entry: Entry, target: int | bytes) -> None:
+        for name, value in entry.xattrs.items():
+            if name.startswith(_RESERVED_XATTRS):
+                raise _refused(entry, f"has the extended attribute {shown(name)!r}, which is overlay's own")
+            if b"\0" in name or not name:
+                raise _refused(entry, "has an extended attribute without a proper name")
+            try:
+                if isinstance(target, int):
+                    os.setxattr(target, name, value)
+                else:
+                    os.setxattr(target, name, value, follow_symlinks=False)
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
+                self._warn(f'extended attribute {shown(name)!r} of "{shown(entry.name)}" is not supported here')
+
+    def _warn(self, text: str) -> None:
+        if len(self.warnings) < 10:
+            self.warnings.append(text)
+
+    # --- whiteouts ---
+
+    def _whiteout(self, entry: Entry, parent: bytes, name: bytes) -> None:
+        if entry.kind not in (tar.REGULAR, tar.HARD_LINK) or entry.size_bytes:
+            raise _refused(entry, "is a whiteout but no empty file")
+        if name == OPAQUE:
+            os.setxattr(self._folder(parent), OPAQUE_XATTR, b"y")
+            return
+        hidden = name[len(WHITEOUT) :]
+        if hidden in (b"", b".", b"..") or hidden.startswith(WHITEOUT):
+            raise _refused(entry, "is a whiteout of nothing that could exist")
+        parent_fd = self._folder(parent)
+        found = _lstat(parent_fd, hidden)
+        if found is None:
+            os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=parent_fd)
+            os.chown(hidden, entry.uid, entry.gid, dir_fd=parent_fd, follow_symlinks=False)
+        elif stat.S_ISDIR(found.st_mode):
+            # the layer has a new folder of this name, above the whiteout: it hides what lies below it
+            fd = os.open(hidden, _FOLDER_FLAGS | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+            try:
+                os.setxattr(fd, OPAQUE_XATTR, b"y")
+            finally:
+                os.close(fd)
+
+    # --- the end ---
+
+    def finish(self) -> None:
+        """The folders' times, which every entry below them has changed, and the digest's last bytes."""
+        for path, time_ns in self._folder_times.items():
+            try:
+                fd = openat2(self._root_fd, path, _FOLDER_FLAGS, resolve=_BENEATH)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # it lay below a link that a later entry replaced
+            try:
+                mtime_ns = storable_time_ns(time_ns)
+                os.utime(fd, ns=(mtime_ns, mtime_ns))
+            finally:
+                os.close(fd)
+        self._stream.drain()
+
+    def close(self) -> None:
+        self._forget_folders()
+
+
+def _refused(entry: Entry, reason: str) -> InvalidArgument:
+    return InvalidArgument(f'layer entry "{shown(entry.name)}" {reason}')
+
+
+def _components(name: bytes, entry: Entry) -> list[bytes]:
+    """The name's parts, without empty ones and dots. Raises InvalidArgument."""
+    if name.startswith(b"/"):
+        raise _refused(entry, "has an absolute name")
+    components = [part for part in name.split(b"/") if part and part != b"."]
+    if b".." in components:
+        raise _refused(entry, 'has ".." in its name or link')
+    if not name:
+        raise _refused(entry, "has no name")
+    return components
+
+
+def _lstat(parent_fd: int, name: bytes) -> os.stat_result | None:
+    try:
+        return os.lstat(name, dir_fd=parent_fd)
+    except FileNotFoundError:
+        return None
+
+
+def _is_whiteout(found: os.stat_result) -> bool:
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
