@@ -56,13 +56,14 @@ def start(plan: Json, pid_fd: int, kinds: set[str], own_pid_namespace: int, stdi
     The caller's own setns(2) of the pid namespace concerns its next children only, and is taken back at once.
     """
     own, childs = messages.pair()
+    pid = -1
     with step("exec.join"):
         if "pid" in kinds:
             setns(pid_fd, CLONE_NEWPID)
         try:
             pid = clone(0)
         finally:
-            if "pid" in kinds:
+            if pid != 0 and "pid" in kinds:  # the child can't go back up, and must not try
                 setns(own_pid_namespace, CLONE_NEWPID)
     if pid == 0:
         own.close()
