@@ -24,7 +24,7 @@ AS_OF_HELP = "As it was then: RFC 3339, unix seconds, a duration ago (2h), or se
 
 def list_containers(session: Session, options: Options, arguments: list[str]) -> int:
     last = 1 if options.latest and options.last <= 0 else options.last
-    needs_size = options.size or "Size" in options.format
+    needs_size = options.size or "Size" in options.format or "{{json .}}" in options.format
     query = {
         "all": options.all or last > 0,
         "limit": last if last > 0 else None,
