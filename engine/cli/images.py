@@ -7,7 +7,8 @@ from engine.cli.command import Command
 from engine.cli.containers import AS_OF_HELP
 from engine.cli.flags import Options, switch, text
 from engine.cli.listing import Row, filter_flag, filters_query, format_flag, short_id, show
-from engine.cli.output import CommandError, err, out
+from engine.cli.output import err, out
+from engine.cli.references import new_tag
 from engine.cli.session import Session
 from engine.client.api import path_of
 from engine.client.errors import APIError
@@ -90,21 +91,9 @@ def _size(size_bytes: int) -> str:
 
 def tag_image(session: Session, options: Options, arguments: list[str]) -> int:
     source, target = arguments
-    repository, tag = split_reference(target)
+    repository, tag = new_tag(target)
     session.client.call("POST", path_of("images", source, "tag"), query={"repo": repository, "tag": tag})
     return 0
-
-
-def split_reference(reference: str) -> tuple[str, str]:
-    """Repository and tag ("latest" where none is given) of a name to be given. Raises CommandError."""
-    if "@" in reference:
-        raise CommandError("refusing to create a tag with a digest reference")
-    head, colon, tag = reference.rpartition(":")
-    if not colon or "/" in tag:
-        head, tag = reference, "latest"
-    if not head or not tag:
-        raise CommandError(f'Error parsing reference: "{reference}" is not a valid repository/tag: invalid reference format')
-    return head, tag
 
 
 def remove_images(session: Session, options: Options, arguments: list[str]) -> int:

@@ -56,7 +56,7 @@ def _dispatch(words: list[str]) -> int:
     try:
         options, rest = flags.parse(_GLOBAL_FLAGS, words, interspersed=False)
     except CommandError as error:
-        raise CommandError(f"{error} (see 'docket --help')", error.status) from error
+        raise CommandError(f"docket: {error} (see 'docket --help')", error.status) from error
     if options.version:
         from engine import __version__
 

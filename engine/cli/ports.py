@@ -30,7 +30,7 @@ def show_ports(session: Session, options: Options, arguments: list[str]) -> int:
         raise CommandError(f'Error: invalid port "{arguments[1]}": use PRIVATE_PORT or PRIVATE_PORT/PROTO')
     places = published.get(f"{port}/{protocol or 'tcp'}")
     if not places:
-        raise CommandError(f"Error: No public port '{port}/{protocol or 'tcp'}' published for {container}")
+        raise CommandError(f"Error: No public port '{arguments[1]}' published for {container}")
     out("".join(_endpoint(where["HostIp"], where["HostPort"]) + "\n" for where in places))
     return 0
 

@@ -270,12 +270,15 @@ class _Line:
 
     def _fields(self, base: Evaluate, token: Token) -> Evaluate:
         names = token.text[1:].split(".")
-        line = self.action.line
+        places, column = [], token.column
+        for name in names:
+            places.append(f'template: :{self.action.line}:{column}: executing "" at <{token.text}>: ')
+            column += 1 + len(name)
 
         def evaluate(scope: Scope) -> Any:
             value, parent = base(scope), ""
-            for name in names:
-                value, parent = _field(value, name, parent, line, token), name
+            for name, place in zip(names, places):
+                value, parent = _field(value, name, parent, place), name
             return value
 
         return evaluate
@@ -304,15 +307,14 @@ def _call(function: Evaluate, arguments: list[Evaluate]) -> Evaluate:
     return evaluate
 
 
-def _field(value: Any, name: str, parent: str, line: int, token: Token) -> Any:
+def _field(value: Any, name: str, parent: str, place: str) -> Any:
     """The field of a value; absent ones are an error but where the keys are the user's own."""
     if isinstance(value, dict) and name in value:
         return value[name]
     if value is None or parent in _MAPS:
         return None
-    at = f'template: :{line}:{token.column}: executing "" at <{token.text}>: '
     if not isinstance(value, dict):
-        raise CommandError(f"template parsing error: {at}can't evaluate field {name} in type {type(value).__name__}")
+        raise CommandError(f"template parsing error: {place}can't evaluate field {name} in type {type(value).__name__}")
     if kind := getattr(value, "kind", ""):
-        raise CommandError(f"failed to execute template: {at}can't evaluate field {name} in type {kind}")
-    raise CommandError(f'template parsing error: {at}map has no entry for key "{name}"')
+        raise CommandError(f"failed to execute template: {place}can't evaluate field {name} in type {kind}")
+    raise CommandError(f'template parsing error: {place}map has no entry for key "{name}"')

@@ -39,12 +39,9 @@ def _float(value: float) -> str:
 def _json(value: Any) -> str:
     if getattr(value, "kind", ""):  # a row: what has a name, in the order of the names
         plain = {name: item for name, item in value.items() if not callable(item)}
-        return jsontext.encode(plain, ascii_only=False, sort_keys=True)
+        shown = jsontext.encode(plain, ascii_only=False, sort_keys=True)
+        return shown.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")  # as Go's json.Marshal
     return jsontext.encode(value, ascii_only=False)
-
-
-def _pretty_json(value: Any) -> str:
-    return jsontext.indent(_json(value), "  ")
 
 
 def _index(value: Any, *keys: Any) -> Any:
@@ -171,7 +168,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "not": lambda value: not is_true(value),
     "or": _or,
     "pad": _pad,
-    "prettyjson": _pretty_json,
     "print": _print,
     "printf": _printf,
     "println": _println,
