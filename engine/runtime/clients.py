@@ -219,12 +219,18 @@ class Client:
         """Close the connection."""
         if self.gone:
             return
-        self.gone = True
-        self._loop.forget(self._socket.fileno())
         try:
             self._socket.shutdown(socket.SHUT_RDWR)  # others may hold the descriptor: the peer must see the end
         except OSError:
             pass  # it was gone before
+        self.release()
+
+    def release(self) -> None:
+        """Close our descriptor alone: whoever handed it over has something to say on the connection yet."""
+        if self.gone:
+            return
+        self.gone = True
+        self._loop.forget(self._socket.fileno())
         self._socket.close()
         self._backlog.close()
         self._on_gone(self)

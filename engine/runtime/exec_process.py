@@ -70,6 +70,7 @@ def start(plan: Json, target: Target, stdio: Sequence[int]) -> tuple[int, socket
     The caller's own setns(2) of the pid namespace concerns its next children only, and is taken back at once.
     """
     own, childs = messages.pair()
+    pid = -1
     with step("exec.join"):
         try:
             if "pid" in target.kinds:
@@ -77,7 +78,7 @@ def start(plan: Json, target: Target, stdio: Sequence[int]) -> tuple[int, socket
             try:
                 pid, born_in_it = clone_in(target.cgroup, 0)
             finally:
-                if "pid" in target.kinds:
+                if pid != 0 and "pid" in target.kinds:  # the child can't go back up, and must not try
                     setns(target.own_pid_namespace, CLONE_NEWPID)
         except OSError:
             own.close()

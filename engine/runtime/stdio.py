@@ -221,7 +221,10 @@ class Stdio:
             client.finish()
 
     def abandon(self) -> None:
-        """The process never came to be."""
+        """The process never came to be; why, the daemon tells the clients."""
+        for client in list(self.clients):
+            client.wants_input = False
+            client.release()
         for fd in {*self.for_child, self._null} if self.for_child else ():
             os.close(fd)
         self.for_child = []

@@ -1,0 +1,140 @@
+"""The table of contents: which command lies in which module. Nothing is imported before it is typed."""
+
+from __future__ import annotations
+
+from engine.cli.command import Command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping
+
+Place = tuple[str, str, str]
+"""Module under engine.cli, attribute in it, summary."""
+
+_CONTAINER: dict[str, Place] = {
+    "attach": ("attach", "ATTACH", "Attach local standard input, output, and error streams to a running container"),
+    "create": ("run", "CREATE", "Create a new container"),
+    "exec": ("execute", "EXEC", "Execute a command in a running container"),
+    "inspect": ("inspect", "CONTAINER_INSPECT", "Display detailed information on one or more containers"),
+    "kill": ("lifecycle", "KILL", "Kill one or more running containers"),
+    "logs": ("logs", "LOGS", "Fetch the logs of a container"),
+    "ls": ("containers", "LIST", "List containers"),
+    "pause": ("lifecycle", "PAUSE", "Pause all processes within one or more containers"),
+    "port": ("ports", "PORT", "List port mappings or a specific mapping for the container"),
+    "prune": ("prune", "CONTAINER_PRUNE", "Remove all stopped containers"),
+    "rename": ("lifecycle", "RENAME", "Rename a container"),
+    "restart": ("lifecycle", "RESTART", "Restart one or more containers"),
+    "rm": ("lifecycle", "REMOVE", "Remove one or more containers"),
+    "run": ("run", "RUN", "Create and run a new container from an image"),
+    "start": ("start", "START", "Start one or more stopped containers"),
+    "stop": ("lifecycle", "STOP", "Stop one or more running containers"),
+    "top": ("top", "TOP", "Display the running processes of a container"),
+    "unpause": ("lifecycle", "UNPAUSE", "Unpause all processes within one or more containers"),
+    "wait": ("lifecycle", "WAIT", "Block until one or more containers stop, then print their exit codes"),
+}
+_IMAGE: dict[str, Place] = {
+    "history": ("history", "HISTORY", "Show the history of an image"),
+    "import": ("archives", "IMPORT", "Import the contents from a tarball to create a filesystem image"),
+    "inspect": ("inspect", "IMAGE_INSPECT", "Display detailed information on one or more images"),
+    "load": ("archives", "LOAD", "Load an image from a tar archive or STDIN"),
+    "ls": ("images", "LIST", "List images"),
+    "prune": ("prune", "IMAGE_PRUNE", "Remove unused images"),
+    "rm": ("images", "REMOVE", "Remove one or more images"),
+    "tag": ("images", "TAG", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
+}
+_VOLUME: dict[str, Place] = {
+    "create": ("volumes", "CREATE", "Create a volume"),
+    "inspect": ("inspect", "VOLUME_INSPECT", "Display detailed information on one or more volumes"),
+    "ls": ("volumes", "LIST", "List volumes"),
+    "prune": ("prune", "VOLUME_PRUNE", "Remove unused local volumes"),
+    "rm": ("volumes", "REMOVE", "Remove one or more volumes"),
+}
+_SYSTEM: dict[str, Place] = {
+    "df": ("disk_usage", "DISK_USAGE", "Show how much disk the engine uses"),
+    "events": ("events", "EVENTS", "Get real time events from the server"),
+    "info": ("info", "INFO", "Display system-wide information"),
+    "prune": ("prune", "SYSTEM_PRUNE", "Remove unused data"),
+}
+_AUDIT: dict[str, Place] = {
+    "head": ("audit", "HEAD", "Print the head of the event log, to be published elsewhere"),
+    "trail": ("audit", "TRAIL", "Show everything that ever happened to an object, and who asked for it"),
+    "verify": ("audit", "VERIFY", "Check the whole event log: hash chain, versions, documents"),
+}
+
+GROUPS: Mapping[str, tuple[str, dict[str, Place]]] = {
+    "audit": ("Ask the event log", _AUDIT),
+    "container": ("Manage containers", _CONTAINER),
+    "image": ("Manage images", _IMAGE),
+    "system": ("Manage the engine", _SYSTEM),
+    "volume": ("Manage volumes", _VOLUME),
+}
+
+COMMANDS: Mapping[str, Place] = {
+    **{name: place for name, place in _CONTAINER.items() if name not in ("inspect", "ls", "prune")},
+    **{name: place for name, place in _IMAGE.items() if name in ("history", "import", "load", "tag")},
+    **{name: place for name, place in _SYSTEM.items() if name in ("events", "info")},
+    "daemon": ("daemon", "DAEMON", "Run the engine in the foreground, as a service manager wants it"),
+    "images": _IMAGE["ls"],
+    "inspect": ("inspect", "INSPECT", "Return low-level information on Docker objects"),
+    "ps": _CONTAINER["ls"],
+    "rmi": _IMAGE["rm"],
+    "version": ("version", "VERSION", "Show the version information of client and engine"),
+}
+COMMON = ("run", "exec", "ps", "images", "version", "info")
+
+_OTHER_NAMES = {
+    ("container", "list"): "ls",
+    ("container", "ps"): "ls",
+    ("container", "remove"): "rm",
+    ("image", "list"): "ls",
+    ("image", "remove"): "rm",
+    ("volume", "list"): "ls",
+    ("volume", "remove"): "rm",
+}
+
+
+def find(words: list[str]) -> tuple[str, Place] | None:
+    """The path ("container ls") and the place of the command that the words begin with; None if there is none."""
+    if words and words[0] in COMMANDS:
+        return words[0], COMMANDS[words[0]]
+    if len(words) > 1 and words[0] in GROUPS:
+        group, name = words[0], _OTHER_NAMES.get((words[0], words[1]), words[1])
+        if name in GROUPS[group][1]:
+            return f"{group} {words[1]}", GROUPS[group][1][name]
+    return None
+
+
+def load(place: Place) -> Command:
+    """Import the module of a command."""
+    return getattr(__import__(f"engine.cli.{place[0]}", fromlist=[place[1]]), place[1])
+
+
+def aliases(place: Place) -> list[str]:
+    """Every path that leads to the same command."""
+    paths = [f"{group} {name}" for group, (_, found) in GROUPS.items() for name, here in found.items() if here == place]
+    paths += [
+        f"{group} {other}" for (group, other), name in _OTHER_NAMES.items() if GROUPS[group][1][name] == place
+    ]  # fmt: skip
+    return paths + [name for name, here in COMMANDS.items() if here == place]
+
+
+def group_help(group: str) -> str:
+    """What ``docket container`` prints."""
+    summary, found = GROUPS[group]
+    lines = "\n".join(f"  {name:<11} {place[2]}" for name, place in sorted(found.items()))
+    return (
+        f"Usage:  docket {group} COMMAND\n\n{summary}\n\nCommands:\n{lines}\n\n"
+        f"Run 'docket {group} COMMAND --help' for more information on a command.\n"
+    )
+
+
+def program_help(global_flags: str) -> str:
+    """What ``docket --help`` prints."""
+    common = "\n".join(f"  {name:<11} {COMMANDS[name][2]}" for name in COMMON)
+    groups = "\n".join(f"  {name:<11} {summary}" for name, (summary, _) in GROUPS.items())
+    others = "\n".join(f"  {name:<11} {place[2]}" for name, place in sorted(COMMANDS.items()) if name not in COMMON)
+    return (
+        "Usage:  docket [OPTIONS] COMMAND\n\nA container engine with a memory\n\n"
+        f"Common Commands:\n{common}\n\nManagement Commands:\n{groups}\n\nCommands:\n{others}\n\n"
+        f"Global Options:\n{global_flags}\n\nRun 'docket COMMAND --help' for more information on a command.\n"
+    )

@@ -1,0 +1,106 @@
+"""``docket daemon``, and the daemon that the first command starts by itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from engine.cli.command import Command
+from engine.cli.flags import Options, text
+from engine.cli.output import CommandError
+from engine.cli.session import Session
+from engine.client.api import Client
+from engine.client.connection import Connection
+from engine.client.errors import EngineUnreachable
+
+_START_DEADLINE_S = 30.0
+_POLL_S = 0.01
+_LAST_BYTES = 4096
+
+
+def _daemon_argv(root: str, run_dir: str) -> list[str]:
+    """-P: the daemon must not import from whatever folder the command was typed in."""
+    folders = ["--root", os.path.abspath(root), "--run-dir", os.path.abspath(run_dir)]
+    return [sys.executable, "-P", "-m", "engine.daemon", *folders]
+
+
+def run_in_foreground(session: Session, options: Options, arguments: list[str]) -> int:
+    """Become the daemon: a service manager sees one process, and its signals arrive."""
+    argv = _daemon_argv(options.root or session.root, options.run_dir or session.run_dir)
+    host = options.host or session.host
+    os.execv(sys.executable, argv + (["--host", host] if host else []))
+
+
+def start_daemon(root: str, run_dir: str, client: Client) -> None:
+    """Start a daemon of its own session, its messages in ``<run>/daemon.log``, and wait until it answers.
+
+    Raises CommandError with the last line of its log if it ends instead."""
+    try:
+        os.makedirs(run_dir, mode=0o711, exist_ok=True)
+        log = os.open(os.path.join(run_dir, "daemon.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        hint = ": starting the engine needs root" if os.geteuid() != 0 else ""
+        raise CommandError(f"{error.strerror}: {error.filename}{hint}", 1) from error
+    began = os.fstat(log).st_size
+    pid = _spawn(_daemon_argv(root, run_dir), log)
+    os.close(log)
+    deadline = time.monotonic() + _START_DEADLINE_S
+    while time.monotonic() < deadline:
+        try:
+            client.keep(Connection(client.address))
+            return
+        except EngineUnreachable:
+            if pid and os.waitpid(pid, os.WNOHANG)[0]:
+                pid = 0
+                if not _somebody_answers(client):
+                    raise CommandError(f"the daemon did not start: {_last_line(run_dir, began)}") from None
+                return
+        time.sleep(_POLL_S)
+    raise CommandError(f"the daemon did not answer in {_START_DEADLINE_S:.0f} s; see {run_dir}/daemon.log")
+
+
+def _spawn(argv: list[str], log: int) -> int:
+    """The pid of a detached process with the log as its output. posix_spawn copies no page tables."""
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    here = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+    try:
+        os.chdir("/")  # the daemon keeps no file system busy
+        return os.posix_spawn(argv[0], argv, os.environ, file_actions=actions, setsid=True)
+    finally:
+        os.fchdir(here)
+        os.close(here)
+        os.close(null)
+
+
+def _somebody_answers(client: Client) -> bool:
+    """Two first commands at once start two daemons, of which the root folder's lock lets one live."""
+    deadline = time.monotonic() + _START_DEADLINE_S / 3
+    while time.monotonic() < deadline:
+        try:
+            client.keep(Connection(client.address))
+            return True
+        except EngineUnreachable:
+            time.sleep(_POLL_S)
+    return False
+
+
+def _last_line(run_dir: str, began: int) -> str:
+    path = os.path.join(run_dir, "daemon.log")
+    with open(path, "rb") as log:
+        size = os.fstat(log.fileno()).st_size
+        log.seek(max(began, size - _LAST_BYTES))
+        lines = log.read().decode("utf-8", "replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), f"see {path}")
+
+
+DAEMON = Command(
+    run_in_foreground,
+    "[OPTIONS]",
+    text("--root", "Folder of the data (default: $DOCKET_ROOT, else /var/lib/docket)"),
+    text("--run-dir", "Folder of the volatile state (default: $DOCKET_RUN, else /run/docket)"),
+    text("-H, --host", "Where to listen: unix:///path (default: docket.sock in the folder of the volatile state)"),
+    most=0,
+    examples="docket daemon\ndocket daemon --root /srv/docket --run-dir /run/docket-2",
+)

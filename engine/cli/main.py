@@ -1,0 +1,114 @@
+"""The program: global flags, the command, and how each kind of end becomes an exit status.
+
+0 fine, 1 the engine refused or the words were wrong, 125 wrong flags or a refused ``run``, 126/127 a command that
+can't be executed or found, else the container's own; 130 after Ctrl-C, and SIGPIPE's death where nobody reads on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _signal import SIG_DFL, SIGPIPE, signal
+
+from engine.cli import commands, flags
+from engine.cli.output import CommandError, err, out
+from engine.cli.session import Session
+from engine.client.errors import APIError, ClientError
+
+_INTERRUPTED = 130
+_GLOBAL_FLAGS = (
+    flags.text("-H, --host", "Engine to connect to: unix:///path or tcp://host:port (default: $DOCKET_HOST, else "
+               "docket.sock in the run folder, where an engine is started if none listens)"),
+    flags.text("--root", "Folder of the data of an engine that is started (default: $DOCKET_ROOT, else /var/lib/docket)"),
+    flags.text("--run-dir", "Folder of the volatile state and the socket (default: $DOCKET_RUN, else /run/docket)"),
+    flags.switch("--help", "Print usage"),
+    flags.switch("-v, --version", "Print version information and quit"),
+)  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit status. The console entry point."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        return _dispatch(words)
+    except CommandError as error:
+        err(str(error))
+        return error.status
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        _die_of_broken_pipe()
+        return 1
+    except ClientError as error:
+        err(describe(error))
+        return 1
+    except OSError as error:
+        err(f"docket: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+        return 1
+
+
+def describe(error: ClientError) -> str:
+    """The line for an error of the client, in Docker's words."""
+    return f"Error response from daemon: {error}" if isinstance(error, APIError) else str(error)
+
+
+def _dispatch(words: list[str]) -> int:
+    try:
+        options, rest = flags.parse(_GLOBAL_FLAGS, words, interspersed=False)
+    except CommandError as error:
+        raise CommandError(f"docket: {error} (see 'docket --help')", error.status) from error
+    if options.version:
+        from engine import __version__
+
+        out(f"Docket version {__version__}\n")
+        return 0
+    if options.help or not rest or rest[0] == "help":
+        return _help(rest[1:] if rest[:1] == ["help"] else rest)
+    found = commands.find(rest)
+    if found is None:
+        return _help_or_refuse(rest)
+    path, place = found
+    session = Session(options.host, options.root, options.run_dir)
+    command = commands.load(place)
+    try:
+        chosen, arguments = command.parse(path, rest[len(path.split()) :])
+    except flags.HelpWanted:
+        return _help(path.split())
+    try:
+        return command.run(session, chosen, arguments)
+    except ClientError as error:
+        raise CommandError(describe(error), command.failure) from error
+    finally:
+        session.close()
+
+
+def _help_or_refuse(rest: list[str]) -> int:
+    if rest[0] in commands.GROUPS and (len(rest) == 1 or rest[1] in ("--help", "-h")):
+        return _help(rest[:1])
+    known = rest[:2] if rest[0] in commands.GROUPS else rest[:1]
+    hint = f"docket {rest[0]} --help" if len(known) == 2 else "docket --help"
+    raise CommandError(f"docket: unknown command: docket {' '.join(known)} (see '{hint}')")
+
+
+def _help(words: list[str]) -> int:
+    found = commands.find(words)
+    if found is not None:
+        path, place = found
+        out(commands.load(place).help(path, place[2], commands.aliases(place)))
+    elif words and words[0] in commands.GROUPS:
+        out(commands.group_help(words[0]))
+    elif words:
+        raise CommandError(f"docket: unknown help topic: {' '.join(words)}")
+    else:
+        out(commands.program_help(flags.describe(_GLOBAL_FLAGS)))
+    return 0
+
+
+def _die_of_broken_pipe() -> None:
+    """End as programs do that write to a pipe nobody reads: by SIGPIPE, without a word."""
+    signal(SIGPIPE, SIG_DFL)
+    os.kill(os.getpid(), SIGPIPE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""One run of the program: which engine it talks to, where that engine's folders are, and how it is started."""
+
+from __future__ import annotations
+
+import os
+
+from engine.cli.output import CommandError
+from engine.client.address import DEFAULT_RUN_DIR
+from engine.client.api import Client
+from engine.client.connection import Connection
+from engine.client.errors import EngineUnreachable
+
+DEFAULT_ROOT = "/var/lib/docket"
+PROGRAM = "docket-cli"
+
+
+class Session:
+    """``host`` is empty where nobody named one: then the socket in the run folder is meant, and a daemon is started
+    if none listens there."""
+
+    def __init__(self, host: str = "", root: str = "", run_dir: str = "") -> None:
+        self.host = host or os.environ.get("DOCKET_HOST", "")
+        self.root = root or os.environ.get("DOCKET_ROOT") or DEFAULT_ROOT
+        self.run_dir = run_dir or os.environ.get("DOCKET_RUN") or DEFAULT_RUN_DIR
+        self._client: Client | None = None
+
+    @property
+    def default_socket(self) -> str:
+        return os.path.join(os.path.abspath(self.run_dir), "docket.sock")
+
+    @property
+    def client(self) -> Client:
+        """The client of this session's engine, which answers."""
+        if self._client is None:
+            self._client = Client(self.host or f"unix://{self.default_socket}", program=PROGRAM)
+            if not self.host:
+                self._be_connected(self._client)
+        return self._client
+
+    def _be_connected(self, client: Client) -> None:
+        """Connect, or start the daemon where nobody listens. The connection serves the first request."""
+        try:
+            client.keep(Connection(client.address))
+        except EngineUnreachable as error:
+            if not isinstance(error.cause, (FileNotFoundError, ConnectionRefusedError)):
+                raise
+            from engine.cli.daemon import start_daemon
+
+            start_daemon(self.root, self.run_dir, client)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+
+def read_file(path: str) -> str:
+    """A text file that the user named. Raises CommandError in Docker's words."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError as error:
+        raise CommandError(f"open {path}: {(error.strerror or str(error)).lower()}") from error

@@ -1,0 +1,320 @@
+"""The part of Go's text/template that Docker's users write after ``--format``.
+
+Text and actions: fields (``.State.Pid``), variables, pipelines, parentheses, literals, ``if``/``else if``/``else``,
+``range`` (with ``$key, $value :=``), ``with``, ``end``, comments, trim marks, and the functions of template_functions.
+Not: ``define``, ``template``, ``block``, ``break``, ``continue``; they are refused.
+
+A template is parsed to nodes, each a function from a Scope to a value or to text. Errors carry Go's words.
+"""
+
+from __future__ import annotations
+
+from engine.cli.output import CommandError
+from engine.cli.template_functions import FUNCTIONS, is_true, show_value
+from engine.cli.template_lexer import Action, Token, lex
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    Evaluate = Callable[["Scope"], Any]
+    Render = Callable[["Scope", list[str]], None]
+
+_TABLE = "table"
+_MAPS = frozenset((
+    "Annotations", "Attributes", "Data", "Details", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options",
+    "PortBindings", "Ports", "Sysctls", "Tmpfs", "Volumes",
+))  # fmt: skip
+"""Fields whose keys are the user's own: asking for one that is absent is no mistake (Go shows ``<no value>``)."""
+
+
+class Scope:
+    """The dot, ``$`` and the variables while a template runs."""
+
+    __slots__ = ("dot", "variables")
+
+    def __init__(self, dot: Any, variables: dict[str, Any]) -> None:
+        self.dot = dot
+        self.variables = variables
+
+
+class Template:
+    """A parsed template."""
+
+    def __init__(self, render: Render) -> None:
+        self._render = render
+
+    def execute(self, value: Any) -> str:
+        """The text for one value. Raises CommandError."""
+        pieces: list[str] = []
+        self._render(Scope(value, {"$": value}), pieces)
+        return "".join(pieces)
+
+
+def parse_format(format: str) -> tuple[Template, bool]:
+    """The template of ``--format`` and whether it wants a table; ``\\t`` and ``\\n`` may be spelled out in it."""
+    is_table = format.startswith(_TABLE)
+    text = format.removeprefix(_TABLE).strip() if is_table else format.strip()
+    if text == "json":
+        text = "{{json .}}"
+    return parse(text.replace("\\t", "\t").replace("\\n", "\n")), is_table
+
+
+def parse(text: str) -> Template:
+    """Raises CommandError."""
+    parser = _Parser(lex(text))
+    render, end = parser.block()
+    if end is not None:
+        raise parser.error(end, f"unexpected {{{{{end.keyword}}}}}")
+    return Template(render)
+
+
+class _Parser:
+    """Recursive descent over the actions of a template."""
+
+    def __init__(self, items: list[str | Action]) -> None:
+        self.items = items
+        self.at = 0
+
+    @staticmethod
+    def error(action: Action, detail: str) -> CommandError:
+        return CommandError(f"failed to parse template: template: :{action.line}: {detail}")
+
+    # --- text and control ------------------------------------------------------------------------------------------
+
+    def block(self) -> tuple[Render, Action | None]:
+        """Everything up to an ``else`` or ``end``, which is returned, or to the end of the text."""
+        parts: list[Render] = []
+        while self.at < len(self.items):
+            item = self.items[self.at]
+            self.at += 1
+            if isinstance(item, str):
+                parts.append(lambda scope, out, text=item: out.append(text))
+            elif item.keyword in ("else", "end"):
+                return _sequence(parts), item
+            elif item.keyword in ("if", "with", "range"):
+                parts.append(self._control(item))
+            else:
+                parts.append(self._output(item))
+        return _sequence(parts), None
+
+    def _output(self, action: Action) -> Render:
+        line = _Line(action)
+        names, pipeline = line.declaration()
+        line.expect_end()
+        if names:
+            return lambda scope, out: scope.variables.__setitem__(names[0], pipeline(scope))
+        return lambda scope, out: out.append(show_value(pipeline(scope), top=True))
+
+    def _control(self, action: Action) -> Render:
+        line = _Line(action, skip=1)
+        names, pipeline = line.declaration()
+        line.expect_end()
+        body, end = self.block()
+        otherwise: Render = _sequence([])
+        if end is not None and end.keyword == "else":
+            if len(end.tokens) > 1:  # {{else if ...}}: the rest of the chain, which ends at the same {{end}}
+                otherwise, end = self._control(Action(end.tokens[1:], end.line)), Action.END
+            else:
+                otherwise, end = self.block()
+        if end is None or end.keyword != "end":
+            raise self.error(action, "unexpected EOF")
+        make = {"if": _if, "with": _with, "range": _range}[action.keyword]
+        return make(names, pipeline, body, otherwise)
+
+
+def _sequence(parts: list[Render]) -> Render:
+    def render(scope: Scope, out: list[str]) -> None:
+        for part in parts:
+            part(scope, out)
+
+    return render
+
+
+def _if(names: list[str], pipeline: Evaluate, body: Render, otherwise: Render) -> Render:
+    def render(scope: Scope, out: list[str]) -> None:
+        value = pipeline(scope)
+        inner = Scope(scope.dot, {**scope.variables, **dict.fromkeys(names, value)})
+        (body if is_true(value) else otherwise)(inner, out)
+
+    return render
+
+
+def _with(names: list[str], pipeline: Evaluate, body: Render, otherwise: Render) -> Render:
+    def render(scope: Scope, out: list[str]) -> None:
+        value = pipeline(scope)
+        variables = {**scope.variables, **dict.fromkeys(names, value)}
+        if is_true(value):
+            body(Scope(value, variables), out)
+        else:
+            otherwise(Scope(scope.dot, variables), out)
+
+    return render
+
+
+def _range(names: list[str], pipeline: Evaluate, body: Render, otherwise: Render) -> Render:
+    def render(scope: Scope, out: list[str]) -> None:
+        value = pipeline(scope)
+        if not is_true(value):
+            return otherwise(scope, out)
+        if isinstance(value, dict):
+            pairs: list[tuple[Any, Any]] = sorted(value.items())
+        elif isinstance(value, list):
+            pairs = list(enumerate(value))
+        else:
+            raise CommandError(f"failed to execute template: range can't iterate over {show_value(value)}")
+        for pair in pairs:
+            chosen = dict(zip(names, pair if len(names) == 2 else pair[1:]))
+            body(Scope(pair[1], {**scope.variables, **chosen}), out)
+        return None
+
+    return render
+
+
+# --- one action ------------------------------------------------------------------------------------------------------
+
+
+class _Line:
+    """The tokens of one action, read from left to right."""
+
+    def __init__(self, action: Action, skip: int = 0) -> None:
+        self.action = action
+        self.tokens = action.tokens
+        self.at = skip
+
+    def _peek(self, ahead: int = 0) -> Token | None:
+        at = self.at + ahead
+        return self.tokens[at] if at < len(self.tokens) else None
+
+    def _is(self, kind: str, ahead: int = 0) -> bool:
+        token = self._peek(ahead)
+        return token is not None and token.kind == kind
+
+    def expect_end(self) -> None:
+        if (token := self._peek()) is not None:
+            raise _Parser.error(self.action, f'unexpected "{token.text}" in operand')
+
+    def declaration(self) -> tuple[list[str], Evaluate]:
+        """``$x :=`` or ``$key, $value :=`` where there is one, and the pipeline."""
+        names: list[str] = []
+        ahead = 0
+        while self._is("variable", ahead):
+            names.append(self.tokens[self.at + ahead].text)
+            if self._is("assign", ahead + 1):
+                self.at += ahead + 2
+                return names, self.pipeline()
+            if not self._is("comma", ahead + 1):
+                break
+            ahead += 2
+        return [], self.pipeline()
+
+    def pipeline(self) -> Evaluate:
+        value = self._command(None)
+        while self._is("pipe"):
+            self.at += 1
+            value = self._command(value)
+        return value
+
+    def _command(self, piped: Evaluate | None) -> Evaluate:
+        """An operand, or a function or method with its operands; what was piped in is the last of them."""
+        token = self._peek()
+        if token is None:
+            raise _Parser.error(self.action, "missing value for command")
+        if token.kind == "word" and token.text not in ("true", "false", "nil"):
+            if token.text not in FUNCTIONS:
+                raise _Parser.error(self.action, f'function "{token.text}" not defined')
+            self.at += 1
+            call: Callable[..., Any] = _guarded(token.text, FUNCTIONS[token.text])
+            return _call(lambda scope: call, [*self._operands(), *([piped] if piped else [])])
+        first = self._operand()
+        arguments = [*self._operands(), *([piped] if piped else [])]
+        return _call(first, arguments) if arguments else first
+
+    def _operands(self) -> list[Evaluate]:
+        found = []
+        while (token := self._peek()) is not None and token.kind not in ("pipe", "close"):
+            found.append(self._operand())
+        return found
+
+    def _operand(self) -> Evaluate:
+        token = self.tokens[self.at]
+        self.at += 1
+        if token.kind == "literal":
+            return lambda scope: token.value
+        if token.kind == "word" and token.text in ("true", "false", "nil"):
+            constant = {"true": True, "false": False, "nil": None}[token.text]
+            return lambda scope: constant
+        if token.kind == "word" and token.text in FUNCTIONS:
+            return _call(lambda scope: FUNCTIONS[token.text], [])
+        if token.kind == "dot":
+            return lambda scope: scope.dot
+        if token.kind == "field":
+            return self._fields(lambda scope: scope.dot, token)
+        if token.kind == "variable":
+            return self._chain(lambda scope: scope.variables.get(token.text))
+        if token.kind == "open":
+            inner = self.pipeline()
+            if not self._is("close"):
+                raise _Parser.error(self.action, "unclosed left paren")
+            self.at += 1
+            return self._chain(inner)
+        raise _Parser.error(self.action, f'unexpected "{token.text}" in operand')
+
+    def _chain(self, base: Evaluate) -> Evaluate:
+        """Fields that follow a variable or a parenthesis without a space."""
+        token = self._peek()
+        if token is not None and token.kind == "field" and token.glued:
+            self.at += 1
+            return self._fields(base, token)
+        return base
+
+    def _fields(self, base: Evaluate, token: Token) -> Evaluate:
+        names = token.text[1:].split(".")
+        places, column = [], token.column
+        for name in names:
+            places.append(f'template: :{self.action.line}:{column}: executing "" at <{token.text}>: ')
+            column += 1 + len(name)
+
+        def evaluate(scope: Scope) -> Any:
+            value, parent = base(scope), ""
+            for name, place in zip(names, places):
+                value, parent = _field(value, name, parent, place), name
+            return value
+
+        return evaluate
+
+
+def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose wrong operands become Go's error line."""
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            raise CommandError(f"failed to execute template: template: error calling {name}: {error}") from error
+
+    return call
+
+
+def _call(function: Evaluate, arguments: list[Evaluate]) -> Evaluate:
+    def evaluate(scope: Scope) -> Any:
+        called = function(scope)
+        values = [argument(scope) for argument in arguments]
+        if not callable(called):
+            raise CommandError("failed to execute template: template: can't give argument to non-function")
+        return called(*values)
+
+    return evaluate
+
+
+def _field(value: Any, name: str, parent: str, place: str) -> Any:
+    """The field of a value; absent ones are an error but where the keys are the user's own."""
+    if isinstance(value, dict) and name in value:
+        return value[name]
+    if value is None or parent in _MAPS:
+        return None
+    if not isinstance(value, dict):
+        raise CommandError(f"template parsing error: {place}can't evaluate field {name} in type {type(value).__name__}")
+    if kind := getattr(value, "kind", ""):
+        raise CommandError(f"failed to execute template: {place}can't evaluate field {name} in type {kind}")
+    raise CommandError(f'template parsing error: {place}map has no entry for key "{name}"')

@@ -1,0 +1,105 @@
+"""Volumes: create, list, remove."""
+
+from __future__ import annotations
+
+from engine.cli.command import Command
+from engine.cli.flags import Options, listed, switch, text
+from engine.cli.listing import Row, filter_flag, filters_query, format_flag, labels_text, show
+from engine.cli.outcomes import for_each
+from engine.cli.output import CommandError, err, out
+from engine.cli.session import Session
+from engine.client.api import path_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+_HEADERS = {
+    "Driver": "DRIVER", "Name": "VOLUME NAME", "Scope": "SCOPE", "Mountpoint": "MOUNTPOINT", "Labels": "LABELS",
+    "Links": "LINKS", "Size": "SIZE", "Status": "STATUS", "Availability": "AVAILABILITY", "Group": "GROUP",
+}  # fmt: skip
+
+
+def create_volume(session: Session, options: Options, arguments: list[str]) -> int:
+    if arguments and options.name:
+        raise CommandError("conflicting options: cannot specify a volume-name through both --name and as a positional arg")
+    name = arguments[0] if arguments else options.name
+    body = {
+        "Name": name,
+        "Driver": options.driver,
+        "DriverOpts": pairs(options.opt),
+        "Labels": pairs(options.label),
+    }
+    out(session.client.call("POST", "/volumes/create", body)["Name"] + "\n")
+    return 0
+
+
+def pairs(given: Sequence[str]) -> dict[str, str]:
+    """"name=value" strings as a mapping; a name alone gets an empty value."""
+    return {name: value for name, _, value in (entry.partition("=") for entry in given)}
+
+
+def list_volumes(session: Session, options: Options, arguments: list[str]) -> int:
+    answer = session.client.call("GET", "/volumes", query={"filters": filters_query(options.filter)})
+    for warning in answer.get("Warnings") or ():
+        err(f"WARNING: {warning}")
+    found = sorted(answer.get("Volumes") or (), key=lambda volume: volume["Name"])
+    if options.quiet and not options.format:
+        out("".join(volume["Name"] + "\n" for volume in found))
+        return 0
+    rows = [volume_row(volume) for volume in found]
+    show(rows, [(_HEADERS[field], field) for field in ("Driver", "Name")], options.format, _HEADERS)
+    return 0
+
+
+def volume_row(volume: dict[str, Any]) -> Row:
+    from engine.cli.quantities import human_size
+
+    usage = volume.get("UsageData") or {"RefCount": -1, "Size": -1}
+    labels = volume.get("Labels") or {}
+    return Row(
+        Name=volume["Name"],
+        Driver=volume.get("Driver", ""),
+        Scope=volume.get("Scope", ""),
+        Mountpoint=volume.get("Mountpoint", ""),
+        Labels=labels_text(labels),
+        Links="N/A" if usage["RefCount"] == -1 else str(usage["RefCount"]),
+        Size="N/A" if usage["Size"] == -1 else human_size(usage["Size"]),
+        Availability="N/A",
+        Group="N/A",
+        Status="N/A",
+        Label=lambda name: labels.get(name, ""),
+    )
+
+
+def remove_volumes(session: Session, options: Options, arguments: list[str]) -> int:
+    query, client = {"force": options.force}, session.client
+    return for_each(arguments, lambda name: client.call("DELETE", path_of("volumes", name), query=query))
+
+
+CREATE = Command(
+    create_volume,
+    "[OPTIONS] [VOLUME]",
+    text("-d, --driver", "Specify volume driver name", "local"),
+    listed("--label", "Set metadata for a volume"),
+    text("--name", "Specify volume name (older form)"),
+    listed("-o, --opt", "Set driver specific options", "map"),
+    most=1,
+    examples="docket volume create data\ndocket volume create --label team=web",
+)
+LIST = Command(
+    list_volumes,
+    "[OPTIONS]",
+    filter_flag(help='Provide filter values (e.g. "dangling=true")'),
+    format_flag(),
+    switch("-q, --quiet", "Only display volume names"),
+    most=0,
+    examples="docket volume ls\ndocket volume ls -q --filter dangling=true",
+)
+REMOVE = Command(
+    remove_volumes,
+    "[OPTIONS] VOLUME [VOLUME...]",
+    switch("-f, --force", "Force the removal of one or more volumes"),
+    least=1,
+    examples="docket volume rm data",
+)

@@ -1,0 +1,281 @@
+"""``Client``: requests, streams and hijacked connections to one engine, and a few typed conveniences for scripts.
+
+The API version is not asked for beforehand: the newest that this client knows is tried, and an engine that is older
+says which one it takes. That spares a round trip in the usual case.
+"""
+
+from __future__ import annotations
+
+from engine import __version__
+from engine.client import jsontext
+from engine.client.address import default_host, parse_address
+from engine.client.connection import Connection, Response
+from engine.client.errors import APIError, ProtocolError
+from engine.client.framing import STDERR, STDOUT, SYSTEM_ERROR, FrameReader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Iterator, Mapping, Sequence
+
+NEWEST_API = "1.47"
+_TOO_NEW = "Maximum supported API version is "
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:@")
+
+
+def quote(text: str) -> str:
+    """Percent-encode for a path or a query value (RFC 3986)."""
+    raw = text.encode("utf-8", "surrogateescape")
+    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in raw)
+
+
+def path_of(*segments: str) -> str:
+    """A path of segments, each quoted; an empty segment could be taken for another resource, so it is refused.
+
+    Raises APIError with the status that an engine would give."""
+    if not all(segments):
+        raise APIError(400, "invalid name: it is empty")
+    return "".join("/" + quote(segment) for segment in segments)
+
+
+def query_of(parameters: Mapping[str, Any]) -> str:
+    """``?a=1&b=x`` of what is set: None and False are left out, True is 1, mappings and lists are JSON."""
+    pairs = []
+    for name, value in parameters.items():
+        if value is None or value is False:
+            continue
+        if value is True:
+            value = 1
+        text = jsontext.encode(value) if isinstance(value, (dict, list)) else str(value)
+        pairs.append(f"{name}={quote(text).replace('/', '%2F')}")
+    return "?" + "&".join(pairs) if pairs else ""
+
+
+class Outcome:
+    """How a container that ``Client.run`` waited for ended: ``id``, exit ``status``, ``stdout``, ``stderr``."""
+
+    __slots__ = ("id", "status", "stderr", "stdout")
+
+    def __init__(self, id: str, status: int, stdout: bytes, stderr: bytes) -> None:
+        self.id = id
+        self.status = status
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+class Client:
+    """One engine. Not for several threads at once: make one client a thread. A context manager.
+
+    All methods raise APIError (the engine refused), EngineUnreachable and ProtocolError."""
+
+    def __init__(self, host: str | None = None, *, program: str = "docket-python", version: str | None = None) -> None:
+        self.address = parse_address(host or default_host())
+        self.version = version or NEWEST_API
+        self._version_is_settled = version is not None
+        self._headers = {"User-Agent": f"{program}/{__version__}"}
+        self._idle: Connection | None = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the kept-alive connection, if there is one."""
+        if self._idle is not None:
+            self._idle.close()
+            self._idle = None
+
+    def keep(self, connection: Connection) -> None:
+        """Take over a connection that is open already; the next exchange uses it."""
+        self.close()
+        self._idle = connection
+
+    # --- exchanges -------------------------------------------------------------------------------------------------
+
+    def call(self, method: str, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None) -> Any:
+        """One request with a JSON body (None: no body), and its JSON answer; None where there is none."""
+        data = self.call_raw(method, path, body, query=query)
+        if not data.strip():
+            return None
+        try:
+            return jsontext.decode(data)
+        except ValueError as error:
+            raise ProtocolError(f"the daemon's answer to {method} {path} is not JSON: {error}") from error
+
+    def call_raw(self, method: str, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None) -> bytes:
+        """As ``call``, but the answer as it came."""
+        response = self._exchange(method, path, query, body)
+        data = response.read()
+        self._release(response)
+        return data
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        upload: Iterable[bytes] | None = None,
+    ) -> Response:
+        """A request whose answer is read as it arrives, on a connection of its own; ``upload`` is sent chunked.
+
+        The caller closes the response."""
+        if upload is None:
+            return self._exchange(method, path, query, body, own_connection=True)
+        self.negotiate()  # an upload can't be sent twice
+        connection = Connection(self.address)
+        headers = {**self._headers, "Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
+        connection.send_head(method, self._target(path, query), headers)
+        connection.send_chunks(upload)
+        return self._checked(connection.read_response())
+
+    def hijack(self, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None) -> Response:
+        """A POST that turns its connection into a container's streams; the response's ``connection`` is theirs.
+
+        ``response.headers["content-type"]`` tells raw from multiplexed where the engine is recent enough."""
+        upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        return self._exchange("POST", path, query, {} if body is None else body, own_connection=True, extra=upgrade)
+
+    def negotiate(self) -> str:
+        """Settle the API version if no answer has settled it yet; returns it."""
+        if not self._version_is_settled:
+            self._release(self._exchange("HEAD", "/_ping", None, None))
+        return self.version
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        body: Any,
+        *,
+        own_connection: bool = False,
+        extra: Mapping[str, str] | None = None,
+    ) -> Response:
+        data = b"" if body is None else jsontext.encode(body).encode()
+        headers = {**self._headers, **(extra or {})}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if data or method != "GET":
+            headers["Content-Length"] = str(len(data))
+        connection = self._connection(own_connection)
+        try:
+            connection.send_head(method, self._target(path, query), headers)
+            if data:
+                connection.send(data)
+            response = connection.read_response(bodiless=method == "HEAD")
+        except (BrokenPipeError, ConnectionResetError) as error:
+            connection.close()
+            raise ProtocolError(f"the daemon at {self.address} hung up before it answered") from error
+        try:
+            return self._checked(response)
+        except APIError as error:
+            if self._version_is_settled or not self._step_down(str(error)):
+                raise
+        return self._exchange(method, path, query, body, own_connection=own_connection, extra=extra)
+
+    def _connection(self, own: bool) -> Connection:
+        connection, self._idle = (None, self._idle) if own else (self._idle, None)
+        if connection is not None and connection.is_usable():
+            return connection
+        return Connection(self.address)
+
+    def _target(self, path: str, query: Mapping[str, Any] | None) -> str:
+        """Docket's own endpoints have no version."""
+        prefix = "" if path.startswith("/docket/") else f"/v{self.version}"
+        return prefix + path + query_of(query or {})
+
+    def _checked(self, response: Response) -> Response:
+        if response.status < 400:
+            self._version_is_settled = True
+            return response
+        data = response.read()
+        self._release(response)
+        raise APIError(response.status, _message_in(data, response.status))
+
+    def _step_down(self, message: str) -> bool:
+        """Take the version that an older engine says it supports; False if the error is about something else."""
+        _, found, rest = message.partition(_TOO_NEW)
+        if not found:
+            return False
+        self.version = rest.split()[0].rstrip(".,")
+        self._version_is_settled = True
+        return True
+
+    def _release(self, response: Response) -> None:
+        connection = response.connection
+        if response.complete and connection.is_open and self._idle is None and response.status != 101:
+            self._idle = connection
+        else:
+            connection.close()
+
+    # --- conveniences for scripts ----------------------------------------------------------------------------------
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        """Everything about a container, by name or unique beginning of its id."""
+        return self.call("GET", path_of("containers", container, "json"))
+
+    def events(
+        self, *, since: str | None = None, until: str | None = None, filters: Mapping[str, Sequence[str]] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Events as they come (for ever, without ``until``). Times are RFC 3339, unix seconds or "10m" ago."""
+        from engine.client.moments import moment_to_unix
+
+        times = {name: moment_to_unix(text) for name, text in (("since", since), ("until", until)) if text is not None}
+        chosen = {name: list(values) for name, values in (filters or {}).items()}
+        response = self.stream("GET", "/events", query={**times, "filters": chosen or None})
+        try:
+            for line in response.lines():
+                yield jsontext.decode(line)
+        finally:
+            response.close()
+
+    def run(
+        self,
+        image: str,
+        command: Sequence[str] = (),
+        *,
+        name: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        host_config: Mapping[str, Any] | None = None,
+        remove: bool = True,
+    ) -> Outcome:
+        """Create a container, start it, wait for its end and return its output.
+
+        ``config`` and ``host_config`` are Docker's, as in POST /containers/create."""
+        body = {**(config or {}), "Image": image, "AttachStdout": True, "AttachStderr": True, "Tty": False}
+        if command:
+            body["Cmd"] = list(command)
+        created = self.call("POST", "/containers/create", {**body, "HostConfig": dict(host_config or {})},
+                            query={"name": name})  # fmt: skip
+        id = created["Id"]
+        try:
+            streams = self.hijack(path_of("containers", id, "attach"), query={"stream": 1, "stdout": 1, "stderr": 1})
+            self.call("POST", path_of("containers", id, "start"))
+            output = collect_output(streams)
+            status = self.call("POST", path_of("containers", id, "wait"))["StatusCode"]
+        finally:
+            if remove:
+                self.call("DELETE", path_of("containers", id), query={"force": True, "v": True})
+        return Outcome(id, status, *output)
+
+
+def collect_output(streams: Response) -> tuple[bytes, bytes]:
+    """Standard output and standard error of a hijacked, multiplexed connection, up to its end."""
+    collected: dict[int, list[bytes]] = {STDOUT: [], STDERR: [], SYSTEM_ERROR: []}
+    reader = FrameReader()
+    while data := streams.connection.receive(65536):
+        for stream, payload in reader.feed(data):
+            collected.setdefault(stream, []).append(payload)
+    streams.close()
+    return b"".join(collected[STDOUT]), b"".join(collected[STDERR] + collected[SYSTEM_ERROR])
+
+
+def _message_in(data: bytes, status: int) -> str:
+    """The message of an error body; what came, if it isn't one."""
+    try:
+        return str(jsontext.decode(data)["message"])
+    except (ValueError, KeyError, TypeError):
+        return data.decode("utf-8", "replace").strip() or f"the daemon answered with status {status}"
