@@ -7,11 +7,10 @@ import os
 import stat
 from typing import Sequence
 
-from engine.kernel import capabilities, seccomp
+from engine.kernel import capabilities
 from engine.kernel.paths import open_in_root
 from engine.kernel.process import set_no_new_privileges
 from engine.runtime import targets, users
-from engine.runtime.seccomp_profile import Filter
 from engine.runtime.setup import CommandError, Operation, Setup
 
 
@@ -73,17 +72,6 @@ class OwnStdio(Operation):
                 os.fchown(fd, setup.user.uid, -1)
 
 
-_grantable = -1
-
-
-def grantable() -> int:
-    """What the engine itself has to give away; asked for once, in the spawner, since it takes forty system calls."""
-    global _grantable
-    if _grantable < 0:
-        _grantable = capabilities.grantable() | ~capabilities.all_known() & (1 << 64) - 1
-    return _grantable
-
-
 class LimitBounding(Operation):
     """What no program that it executes can get back; while the power to limit is still there."""
 
@@ -94,7 +82,7 @@ class LimitBounding(Operation):
 
     def execute(self, setup: Setup) -> None:
         wanted = capabilities.to_mask(self._names)
-        missing = wanted & ~grantable()
+        missing = wanted & ~capabilities.grantable() & capabilities.all_known()
         if missing:
             names = ", ".join(capabilities.to_names(missing))
             setup.warnings.append(f"not granted, since the engine itself lacks it: {names}")
@@ -142,19 +130,3 @@ class NoNewPrivileges(Operation):
 
     def execute(self, setup: Setup) -> None:
         set_no_new_privileges()
-
-
-class InstallSeccomp(Operation):
-    """From here on every call of the process passes the filter. Without no_new_privs that takes CAP_SYS_ADMIN, so it
-    comes before the capabilities go; with it, at the very end."""
-
-    step = "process.seccomp"
-
-    def __init__(self, chosen: Filter) -> None:
-        self._filter = chosen
-
-    def execute(self, setup: Setup) -> None:
-        try:
-            seccomp.install(self._filter.program, self._filter.flags)
-        except ValueError as error:
-            raise OSError(errno.EINVAL, str(error), "linux.seccomp") from error

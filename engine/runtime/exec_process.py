@@ -12,7 +12,6 @@ from engine.kernel.namespaces import CLONE_NEWPID, FLAGS, setns
 from engine.kernel.steps import step
 from engine.runtime import command, credentials, devices, identity, init, messages
 from engine.runtime.launch import clone_in
-from engine.runtime.seccomp_profile import Filter
 from engine.runtime.setup import Json, Operation, Setup
 
 
@@ -33,11 +32,11 @@ class JoinNamespaces(Operation):
         setup.root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def operations(plan: Json, pid_fd: int, kinds: set[str], seccomp: Filter | None) -> list[Operation]:
-    """All that is done to an exec's process, in this order. A privileged one has every capability and no filter."""
+def operations(plan: Json, pid_fd: int, kinds: set[str]) -> list[Operation]:
+    """All that is done to an exec's process, in this order."""
     names = plan.get("capabilities") or []
     if plan.get("privileged"):
-        names, seccomp = capabilities.to_names(capabilities.grantable()), None
+        names = capabilities.to_names(capabilities.grantable())
     sets = {name: names for name in ("bounding", "effective", "permitted")}
     return [
         identity.OomScore(),
@@ -46,7 +45,7 @@ def operations(plan: Json, pid_fd: int, kinds: set[str], seccomp: Filter | None)
         *([devices.Terminal(console=False)] if plan.get("tty") else []),
         credentials.ResolveUser(plan.get("user") or "", plan.get("groups") or []),
         credentials.WorkingDirectory(plan.get("cwd") or "/", create=False),
-        *init.last_operations(sets, plan.get("rlimits") or [], bool(plan.get("no_new_privileges")), seccomp),
+        *init.last_operations(sets, plan.get("rlimits") or [], bool(plan.get("no_new_privileges"))),
         command.FindCommand(plan["args"], command.environment_of(plan["env"], "")),
     ]
 
@@ -55,14 +54,13 @@ class Target:
     """The container that execs go into. ``pid`` is its first process, ``pid_fd`` its pidfd; ``kinds`` are the
     namespaces that it has of its own, ``own_pid_namespace`` is a descriptor of the caller's."""
 
-    __slots__ = ("cgroup", "pid", "pid_fd", "kinds", "seccomp", "own_pid_namespace")
+    __slots__ = ("cgroup", "pid", "pid_fd", "kinds", "own_pid_namespace")
 
-    def __init__(self, cgroup: Cgroup, pid: int, pid_fd: int, kinds: set[str], seccomp: Filter | None) -> None:
+    def __init__(self, cgroup: Cgroup, pid: int, pid_fd: int, kinds: set[str]) -> None:
         self.cgroup = cgroup
         self.pid = pid
         self.pid_fd = pid_fd
         self.kinds = kinds
-        self.seccomp = seccomp
         self.own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
 
@@ -96,10 +94,9 @@ def start(plan: Json, target: Target, stdio: Sequence[int]) -> tuple[int, socket
 def _run(plan: Json, target: Target, born_in_it: bool, handshake: socket.socket, stdio: Sequence[int]) -> NoReturn:
     try:
         init.prepare(handshake, stdio, keep=(target.pid_fd,))
-        setup = Setup(plan, target.seccomp)
+        setup = Setup(plan)
         setup.process = plan
         enter = init.EnterCgroup(target.cgroup, skip_unified=born_in_it, beside=target.pid)
-        todo = operations(plan, target.pid_fd, target.kinds, target.seccomp)
-        init.converse(handshake, setup, lambda: [enter, *todo])
+        init.converse(handshake, setup, lambda: [enter, *operations(plan, target.pid_fd, target.kinds)])
     finally:
         os._exit(1)

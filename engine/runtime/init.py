@@ -10,7 +10,6 @@ from engine.kernel.cgroups import Cgroup
 from engine.kernel.process import close_all_but, set_dumpable
 from engine.kernel.steps import step
 from engine.runtime import command, credentials, devices, identity, messages, rootfs, setup as setups
-from engine.runtime.seccomp_profile import Filter
 from engine.runtime.setup import Json, Operation, Setup
 
 
@@ -41,26 +40,21 @@ def operations(setup: Setup) -> list[Operation]:
         credentials.WorkingDirectory(process["cwd"], create=bool(setup.plan.get("create_workdir"))),
         rootfs.FinishRoot(),
         *last_operations(
-            process.get("capabilities") or {}, process.get("rlimits") or [], bool(process.get("noNewPrivileges")),
-            setup.seccomp,
+            process.get("capabilities") or {}, process.get("rlimits") or [], bool(process.get("noNewPrivileges"))
         ),
         command.FindCommand(process["args"], command.environment_of(process["env"], "")),
     ]
 
 
-def last_operations(
-    sets: dict[str, list[str]], limits: list[Json], no_new_privileges: bool, seccomp: Filter | None
-) -> list[Operation]:
+def last_operations(sets: dict[str, list[str]], limits: list[Json], no_new_privileges: bool) -> list[Operation]:
     """Giving up powers, for the first process and for execs: each of these needs a power that the next one takes."""
-    install = [credentials.InstallSeccomp(seccomp)] if seccomp else []
     return [
         credentials.OwnStdio(),
         identity.Rlimits(limits),
         credentials.LimitBounding(sets.get("bounding") or []),
-        *([] if no_new_privileges else install),
         credentials.TakeUser(),
         credentials.SetCapabilities(sets),
-        *([credentials.NoNewPrivileges(), *install] if no_new_privileges else []),
+        *([credentials.NoNewPrivileges()] if no_new_privileges else []),
     ]
 
 
@@ -79,14 +73,11 @@ class EnterCgroup(Operation):
         self._cgroup.enter(skip_unified=self._skip_unified, beside=self._beside)
 
 
-def run(
-    plan: Json, seccomp: Filter | None, cgroup: Cgroup, born_in_it: bool, handshake: socket.socket,
-    stdio: Sequence[int],
-) -> NoReturn:  # fmt: skip
+def run(plan: Json, cgroup: Cgroup, born_in_it: bool, handshake: socket.socket, stdio: Sequence[int]) -> NoReturn:
     """The child of clone(2). ``stdio`` are the descriptors that become 0, 1 and 2 (a terminal replaces them)."""
     try:
         prepare(handshake, stdio)
-        setup = Setup(plan, seccomp)
+        setup = Setup(plan)
         os.umask(0)
         enter = EnterCgroup(cgroup, skip_unified=born_in_it)
         converse(handshake, setup, lambda: [enter, *operations(setup)])

@@ -12,7 +12,6 @@ from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import CLONE_NEWCGROUP, FLAGS, clone_near_cgroup
 from engine.kernel.steps import step
 from engine.runtime import evidence, init, messages
-from engine.runtime.seccomp_profile import Filter
 from engine.runtime.setup import Json, new_namespaces
 
 
@@ -41,9 +40,8 @@ class Launched(NamedTuple):
 class Launch:
     """One attempt. ``pid`` and ``pid_fd`` are set as soon as there is a child, so that a failure can clean up."""
 
-    def __init__(self, plan: Json, seccomp: Filter | None, cgroup: Cgroup, stdio: Sequence[int], daemon: socket.socket) -> None:
+    def __init__(self, plan: Json, cgroup: Cgroup, stdio: Sequence[int], daemon: socket.socket) -> None:
         self._plan = plan
-        self._seccomp = seccomp
         self._cgroup = cgroup
         self._stdio = stdio
         self._daemon = daemon
@@ -59,7 +57,6 @@ class Launch:
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
-                found["seccomp_digest"] = self._seccomp.digest if self._seccomp else ""
             self._stop_if_daemon_is_gone()
             _tell(own, {"type": "go"})
             started_at_us = time.time_ns() // 1000
@@ -80,7 +77,7 @@ class Launch:
             self.pid, born_in_it = clone_in(self._cgroup, flags)
         if self.pid == 0:
             own.close()
-            init.run(self._plan, self._seccomp, self._cgroup, born_in_it, childs, self._stdio)
+            init.run(self._plan, self._cgroup, born_in_it, childs, self._stdio)
         self.pid_fd = os.pidfd_open(self.pid)
 
     def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:

@@ -12,7 +12,6 @@ from typing import Any, Sequence
 
 from engine.kernel.namespaces import FLAGS
 from engine.kernel.steps import step
-from engine.runtime.seccomp_profile import Filter
 from engine.runtime.users import User
 
 Json = dict[str, Any]
@@ -25,9 +24,8 @@ class CommandError(OSError):
 class Setup:
     """What the operations of one process know and hand on to each other."""
 
-    def __init__(self, plan: Json, seccomp: Filter | None) -> None:
+    def __init__(self, plan: Json) -> None:
         self.plan = plan
-        self.seccomp = seccomp
         self.spec: Json = plan.get("spec") or {}
         self.process: Json = self.spec.get("process") or {}
         self.linux: Json = self.spec.get("linux") or {}

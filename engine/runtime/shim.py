@@ -25,7 +25,6 @@ from engine.runtime.json_log import JsonLog
 from engine.runtime.launch import Aborted, Launch, SetupFailed
 from engine.runtime.loop import IN, Loop
 from engine.runtime.messages import Message
-from engine.runtime.seccomp_profile import filter_of
 from engine.runtime.setup import Json, failure, new_namespaces
 from engine.runtime.stdio import Stdio
 
@@ -108,9 +107,7 @@ class Shim:
         self._make_folders(plan)
         kinds = new_namespaces(plan["spec"])
         self._oom_score = (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0
-        with step("process.seccomp"):
-            seccomp = filter_of(plan)
-        self._attempt = Launch(plan, seccomp, self._cgroup, self._stdio.for_child, self._control.first.socket)
+        self._attempt = Launch(plan, self._cgroup, self._stdio.for_child, self._control.first.socket)
         launched = self._attempt.run()
         self._pid, self._pid_fd = launched.pid, self._attempt.pid_fd
         self._stdio.open(launched.terminal_fd)
@@ -121,7 +118,7 @@ class Shim:
         self._journal.append(facts)
         self._watch_oom()
         self._loop.watch(self._signals, IN, self._children_ended)
-        target = Target(self._cgroup, self._pid, self._pid_fd, kinds, seccomp)
+        target = Target(self._cgroup, self._pid, self._pid_fd, kinds)
         self._execs = Execs(self._loop, self._directory, self._journal, self._control, target)
         self._plan = None
         return facts

@@ -17,8 +17,7 @@ from engine.domain.errors import EngineError
 from engine.kernel import cgroups
 from engine.kernel.process import close_all_but, set_dumpable, set_name, set_parent_death_signal
 from engine.kernel.steps import step
-from engine.runtime import credentials, messages, shim, sweep
-from engine.runtime.seccomp_profile import compiled_default
+from engine.runtime import messages, shim, sweep
 from engine.runtime.setup import failure
 
 Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
@@ -36,7 +35,6 @@ def main(jobs: Mapping[str, Job]) -> None:
     set_dumpable(False)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps: shims and workers report for themselves
     cgroups.detect()
-    credentials.grantable()
     gc.collect()
     gc.freeze()  # children share these pages as long as the collector doesn't walk over them
     while (received := messages.receive(connection)) is not None:
@@ -52,11 +50,6 @@ def main(jobs: Mapping[str, Job]) -> None:
 
 def _serve(request: dict[str, Any], own: socket.socket, fds: list[int], jobs: Mapping[str, Job]) -> None:
     parent = os.getpid()
-    if request.get("bounding") is not None:
-        try:
-            compiled_default(request["bounding"])  # kept: the next shims find it compiled
-        except (OSError, ValueError) as error:
-            print(f"docket: the default seccomp profile: {error}", file=sys.stderr, flush=True)  # the shim fails by it
     try:
         with step("spawner.fork"):
             pid = os.fork()

@@ -23,7 +23,6 @@ from engine.runtime import journal, messages
 from engine.runtime.control import socket_name
 from engine.runtime.link import Link, gone
 from engine.runtime.mailboxes import Mailboxes
-from engine.runtime.seccomp_profile import default_wanted_for
 from engine.runtime.spawner_process import SpawnerProcess
 
 _ADOPTION_S = 15.0
@@ -96,7 +95,7 @@ class Supervisor:
         own, shims = messages.pair()
         try:
             try:
-                self._spawner.request({"op": "shim", "bounding": default_wanted_for(plan)}, [shims.fileno(), lock_fd])
+                self._spawner.request({"op": "shim"}, [shims.fileno(), lock_fd])
                 shims.close()
                 fds = [attachment.fd for attachment in attachments]
                 clients = [_wishes(attachment) for attachment in attachments]
