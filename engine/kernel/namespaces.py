@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 
@@ -62,6 +63,18 @@ def clone_into_cgroup(flags: int, cgroup_fd: int) -> int:
     arguments = clone_args(flags=flags | CLONE_INTO_CGROUP, exit_signal=signal.SIGCHLD, cgroup=cgroup_fd)
     size = ctypes.c_long(ctypes.sizeof(arguments))
     return _cloned(PYLIBC.syscall(ctypes.c_long(SYS_clone3), ctypes.byref(arguments), size))
+
+
+def clone_near_cgroup(flags: int, cgroup_fd: int | None) -> tuple[int, bool]:
+    """Clone into a v2 cgroup where that is possible; (pid, whether it was). EBUSY: the cgroup hands controllers to
+    cgroups below it. ENOSYS, EPERM: a filter forbids clone3(2), whose flags it can't see."""
+    if cgroup_fd is not None:
+        try:
+            return clone_into_cgroup(flags, cgroup_fd), True
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOSYS, errno.EPERM):
+                raise
+    return clone(flags), False
 
 
 def _cloned(result: int) -> int:

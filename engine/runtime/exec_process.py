@@ -7,9 +7,11 @@ import socket
 from typing import NoReturn, Sequence
 
 from engine.kernel import capabilities
-from engine.kernel.namespaces import CLONE_NEWPID, FLAGS, clone, setns
+from engine.kernel.cgroups import Cgroup
+from engine.kernel.namespaces import CLONE_NEWPID, FLAGS, setns
 from engine.kernel.steps import step
 from engine.runtime import command, credentials, devices, identity, init, messages
+from engine.runtime.launch import clone_in
 from engine.runtime.setup import Json, Operation, Setup
 
 
@@ -48,35 +50,53 @@ def operations(plan: Json, pid_fd: int, kinds: set[str]) -> list[Operation]:
     ]
 
 
-def start(plan: Json, pid_fd: int, kinds: set[str], own_pid_namespace: int, stdio: Sequence[int]) -> tuple[
-    int, socket.socket
-]:  # fmt: skip
-    """Clone the process; it waits for "joined" on the socket that is returned with its pid.
+class Target:
+    """The container that execs go into. ``pid`` is its first process, ``pid_fd`` its pidfd; ``kinds`` are the
+    namespaces that it has of its own, ``own_pid_namespace`` is a descriptor of the caller's."""
+
+    __slots__ = ("cgroup", "pid", "pid_fd", "kinds", "own_pid_namespace")
+
+    def __init__(self, cgroup: Cgroup, pid: int, pid_fd: int, kinds: set[str]) -> None:
+        self.cgroup = cgroup
+        self.pid = pid
+        self.pid_fd = pid_fd
+        self.kinds = kinds
+        self.own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def start(plan: Json, target: Target, stdio: Sequence[int]) -> tuple[int, socket.socket]:
+    """Clone the process: its pid, and our end of the handshake.
 
     The caller's own setns(2) of the pid namespace concerns its next children only, and is taken back at once.
     """
     own, childs = messages.pair()
     pid = -1
     with step("exec.join"):
-        if "pid" in kinds:
-            setns(pid_fd, CLONE_NEWPID)
         try:
-            pid = clone(0)
-        finally:
-            if pid != 0 and "pid" in kinds:  # the child can't go back up, and must not try
-                setns(own_pid_namespace, CLONE_NEWPID)
+            if "pid" in target.kinds:
+                setns(target.pid_fd, CLONE_NEWPID)
+            try:
+                pid, born_in_it = clone_in(target.cgroup, 0)
+            finally:
+                if pid != 0 and "pid" in target.kinds:  # the child can't go back up, and must not try
+                    setns(target.own_pid_namespace, CLONE_NEWPID)
+        except OSError:
+            own.close()
+            childs.close()
+            raise
     if pid == 0:
         own.close()
-        _run(plan, pid_fd, kinds, childs, stdio)
+        _run(plan, target, born_in_it, childs, stdio)
     childs.close()
     return pid, own
 
 
-def _run(plan: Json, pid_fd: int, kinds: set[str], handshake: socket.socket, stdio: Sequence[int]) -> NoReturn:
+def _run(plan: Json, target: Target, born_in_it: bool, handshake: socket.socket, stdio: Sequence[int]) -> NoReturn:
     try:
-        init.prepare(handshake, stdio, keep=(pid_fd,))
+        init.prepare(handshake, stdio, keep=(target.pid_fd,))
         setup = Setup(plan)
         setup.process = plan
-        init.converse(handshake, setup, lambda: operations(plan, pid_fd, kinds))
+        enter = init.EnterCgroup(target.cgroup, skip_unified=born_in_it, beside=target.pid)
+        init.converse(handshake, setup, lambda: [enter, *operations(plan, target.pid_fd, target.kinds)])
     finally:
         os._exit(1)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import time
 from typing import Any
 
-from engine.kernel.cgroups import Cgroup
-from engine.kernel.steps import step
 from engine.runtime import exec_process, messages
+from engine.runtime.exec_process import Target
 from engine.runtime.control import Connection, Control
 from engine.runtime.journal import Journal
 from engine.runtime.launch import died
@@ -37,21 +34,17 @@ class Execs:
     """All execs of one container."""
 
     def __init__(
-        self, loop: Loop, directory: str, cgroup: Cgroup, journal: Journal, control: Control, pid_fd: int,
-        kinds: set[str], own_pid_namespace: int,
-    ) -> None:  # fmt: skip
+        self, loop: Loop, directory: str, journal: Journal, control: Control, target: Target
+    ) -> None:
         self._loop = loop
         self._directory = directory
-        self._cgroup = cgroup
         self._journal = journal
         self._control = control
-        self._pid_fd = pid_fd
-        self._kinds = kinds
-        self._own_pid_namespace = own_pid_namespace
+        self._target = target
         self._by_pid: dict[int, _Exec] = {}
 
     def start(
-        self, connection: Connection, request_id: int, plan: Json, client: Json | None, fds: list[int], init_pid: int
+        self, connection: Connection, request_id: int, plan: Json, client: Json | None, fds: list[int]
     ) -> None:
         """Begin one; the request is answered when the command has been executed, or can't be."""
         stdio = Stdio(
@@ -61,25 +54,13 @@ class Execs:
         if client is not None:
             stdio.attach(fds.pop(), client)
         try:
-            pid, handshake = exec_process.start(
-                plan, self._pid_fd, self._kinds, self._own_pid_namespace, stdio.for_child
-            )  # fmt: skip
+            pid, handshake = exec_process.start(plan, self._target, stdio.for_child)
         except OSError:
             stdio.abandon()
             raise
         execution = _Exec(plan["exec_id"], pid, handshake, stdio)
         self._by_pid[pid] = execution
         self._loop.watch(handshake.fileno(), IN, lambda events: self._answered(execution, connection, request_id))
-        try:
-            with step("exec.join"):
-                self._cgroup.join(pid, beside=init_pid)
-            messages.send(handshake, {"type": "joined"})
-        except BrokenPipeError:
-            return  # it is gone: the loop sees how
-        except OSError:
-            os.kill(pid, signal.SIGKILL)  # an unreaped child: the pid is its own
-            self._drop(execution)
-            raise
 
     def _answered(self, execution: _Exec, connection: Connection, request_id: int) -> None:
         """The child's next word: ready, a failure, or the end of file by which execve(2) closes its end."""

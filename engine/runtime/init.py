@@ -6,6 +6,7 @@ import os
 import socket
 from typing import Callable, NoReturn, Sequence
 
+from engine.kernel.cgroups import Cgroup
 from engine.kernel.process import close_all_but, set_dumpable
 from engine.kernel.steps import step
 from engine.runtime import command, credentials, devices, identity, messages, rootfs, setup as setups
@@ -57,26 +58,40 @@ def last_operations(sets: dict[str, list[str]], limits: list[Json], no_new_privi
     ]
 
 
-def run(plan: Json, handshake: socket.socket, stdio: Sequence[int]) -> NoReturn:
+class EnterCgroup(Operation):
+    """Before anything else is set up, so that no limit is missing for a moment. The trees are found by the host's
+    paths, which are still in sight."""
+
+    step = "cgroup.join"
+
+    def __init__(self, cgroup: Cgroup, *, skip_unified: bool, beside: int | None = None) -> None:
+        self._cgroup = cgroup
+        self._skip_unified = skip_unified
+        self._beside = beside
+
+    def execute(self, setup: Setup) -> None:
+        self._cgroup.enter(skip_unified=self._skip_unified, beside=self._beside)
+
+
+def run(plan: Json, cgroup: Cgroup, born_in_it: bool, handshake: socket.socket, stdio: Sequence[int]) -> NoReturn:
     """The child of clone(2). ``stdio`` are the descriptors that become 0, 1 and 2 (a terminal replaces them)."""
     try:
         prepare(handshake, stdio)
         setup = Setup(plan)
         os.umask(0)
-        converse(handshake, setup, lambda: operations(setup))
+        enter = EnterCgroup(cgroup, skip_unified=born_in_it)
+        converse(handshake, setup, lambda: [enter, *operations(setup)])
     finally:
         os._exit(1)
 
 
 def prepare(handshake: socket.socket, stdio: Sequence[int], keep: Sequence[int] = ()) -> None:
-    """Let go of everything of the shim's but the handshake, and wait until the shim says where we are."""
+    """Let go of everything of the shim's but the handshake."""
     set_dumpable(False)
     os.setsid()
     for fd, number in zip(stdio, (0, 1, 2), strict=True):
         os.dup2(fd, number)
     close_all_but((0, 1, 2, handshake.fileno(), *keep))
-    if messages.receive(handshake) is None:
-        os._exit(1)  # the shim is gone
 
 
 def converse(handshake: socket.socket, setup: Setup, plan_operations: Callable[[], list[Operation]]) -> NoReturn:
@@ -86,7 +101,7 @@ def converse(handshake: socket.socket, setup: Setup, plan_operations: Callable[[
         terminal = [setup.terminal_fd] if setup.terminal_fd >= 0 else []
         messages.send(handshake, {"type": "ready", "warnings": setup.warnings}, terminal)
         if messages.receive(handshake) is None:
-            os._exit(1)
+            os._exit(1)  # the shim is gone
         for fd in (setup.terminal_fd, setup.root_fd, setup.proc_fd):
             if fd >= 0:
                 os.close(fd)

@@ -9,7 +9,7 @@ import time
 from typing import Any, NamedTuple, Sequence
 
 from engine.kernel.cgroups import Cgroup
-from engine.kernel.namespaces import CLONE_NEWCGROUP, FLAGS, clone, clone_into_cgroup
+from engine.kernel.namespaces import CLONE_NEWCGROUP, FLAGS, clone_near_cgroup
 from engine.kernel.steps import step
 from engine.runtime import evidence, init, messages
 from engine.runtime.setup import Json, new_namespaces
@@ -54,9 +54,6 @@ class Launch:
         try:
             self._clone(own, childs)
             childs.close()
-            with step("cgroup.join"):
-                self._cgroup.join(self.pid)
-            _tell(own, {"type": "joined"})
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
@@ -77,18 +74,10 @@ class Launch:
             flags |= FLAGS[kind]
         flags &= ~CLONE_NEWCGROUP  # made by the child, when it is in its cgroups
         with step("init.clone"):
-            if self._cgroup.hierarchy.mode == "v2":
-                folder = self._cgroup.v2_fd()
-                try:
-                    self.pid = clone_into_cgroup(flags, folder)
-                finally:
-                    if self.pid != 0:
-                        os.close(folder)
-            else:
-                self.pid = clone(flags)
+            self.pid, born_in_it = clone_in(self._cgroup, flags)
         if self.pid == 0:
             own.close()
-            init.run(self._plan, childs, self._stdio)
+            init.run(self._plan, self._cgroup, born_in_it, childs, self._stdio)
         self.pid_fd = os.pidfd_open(self.pid)
 
     def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:
@@ -110,6 +99,16 @@ class Launch:
         poll.register(self._daemon, 0)
         if poll.poll(0):
             raise Aborted
+
+
+def clone_in(cgroup: Cgroup, flags: int) -> tuple[int, bool]:
+    """Clone into the v2 part of a cgroup; (pid or 0, whether the child needs not enter that part any more)."""
+    folder = None if cgroup.unified_folder is None else cgroup.v2_fd()
+    try:
+        return clone_near_cgroup(flags, folder)
+    finally:
+        if folder is not None:
+            os.close(folder)
 
 
 def _tell(own: socket.socket, message: Json) -> None:

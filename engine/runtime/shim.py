@@ -18,6 +18,7 @@ from engine.kernel.process import set_child_subreaper, set_dumpable, set_name, s
 from engine.kernel.steps import step
 from engine.runtime import messages
 from engine.runtime.control import Connection, Control
+from engine.runtime.exec_process import Target
 from engine.runtime.execs import Execs
 from engine.runtime.journal import Journal
 from engine.runtime.json_log import JsonLog
@@ -94,7 +95,6 @@ class Shim:
         plan = self._plan
         assert plan is not None
         self._signals = signal_fd([signal.SIGCHLD])
-        self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._stdio = self._open_stdio(plan)
         for fd, wishes in zip(fds, clients, strict=True):
             self._stdio.attach(fd, wishes)
@@ -105,7 +105,7 @@ class Shim:
         with step("cgroup.limit"):
             warnings = self._cgroup.apply((plan["spec"].get("linux") or {}).get("resources") or {})
         self._make_folders(plan)
-        self._kinds = new_namespaces(plan["spec"])
+        kinds = new_namespaces(plan["spec"])
         self._oom_score = (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0
         self._attempt = Launch(plan, self._cgroup, self._stdio.for_child, self._control.first.socket)
         launched = self._attempt.run()
@@ -118,10 +118,8 @@ class Shim:
         self._journal.append(facts)
         self._watch_oom()
         self._loop.watch(self._signals, IN, self._children_ended)
-        self._execs = Execs(
-            self._loop, self._directory, self._cgroup, self._journal, self._control, self._pid_fd, self._kinds,
-            self._own_pid_namespace,
-        )  # fmt: skip
+        target = Target(self._cgroup, self._pid, self._pid_fd, kinds)
+        self._execs = Execs(self._loop, self._directory, self._journal, self._control, target)
         self._plan = None
         return facts
 
@@ -264,7 +262,7 @@ class Shim:
                 if self._cgroup.is_frozen():
                     raise OSError(16, "the container is paused")
                 plan = {"oomScoreAdj": self._oom_score, **request["plan"]}
-                self._execs.start(connection, request["id"], plan, request["client"], fds, self._pid)
+                self._execs.start(connection, request["id"], plan, request["client"], fds)
                 return None
             case other:
                 raise OSError(22, f"the shim knows no request {other!r}")
