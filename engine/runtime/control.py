@@ -118,10 +118,11 @@ class Control:
     def _gone(self, connection: Connection) -> None:
         self._connections.remove(connection)
 
-    def tell_all(self, news: dict[str, Any]) -> None:
-        """News to every daemon that listens."""
+    def tell_all(self, news: dict[str, Any]) -> bool:
+        """News to every daemon that listens; False where there is none."""
         for connection in list(self._connections):
             connection.send(news)
+        return bool(self._connections)
 
     def close(self) -> None:
         """Be found no more. Connections stay open for the last news."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import stat
-from typing import Sequence
+from typing import Any, Sequence
 
-from engine.kernel import capabilities
+from engine.kernel import capabilities, seccomp
 from engine.kernel.paths import open_in_root
 from engine.kernel.process import set_no_new_privileges
 from engine.runtime import targets, users
@@ -121,6 +122,20 @@ class SetCapabilities(Operation):
             permitted = effective = ambient
         capabilities.set_sets(effective & permitted, permitted, inheritable)
         capabilities.set_ambient(ambient)
+
+
+class SeccompFilter(Operation):
+    """Install the compiled filter for good. Without no_new_privs that takes CAP_SYS_ADMIN (seccomp(2)), so it comes
+    before the capabilities go; with it, as late as possible."""
+
+    step = "process.seccomp"
+
+    def __init__(self, seccomp_plan: dict[str, Any]) -> None:
+        self._program = base64.b64decode(seccomp_plan["program"])
+        self._flags = seccomp_plan["flags"]
+
+    def execute(self, setup: Setup) -> None:
+        seccomp.install(self._program, self._flags)
 
 
 class NoNewPrivileges(Operation):

@@ -45,7 +45,9 @@ def operations(plan: Json, pid_fd: int, kinds: set[str]) -> list[Operation]:
         *([devices.Terminal(console=False)] if plan.get("tty") else []),
         credentials.ResolveUser(plan.get("user") or "", plan.get("groups") or []),
         credentials.WorkingDirectory(plan.get("cwd") or "/", create=False),
-        *init.last_operations(sets, plan.get("rlimits") or [], bool(plan.get("no_new_privileges"))),
+        *init.last_operations(
+            sets, plan.get("rlimits") or [], bool(plan.get("no_new_privileges")), plan.get("seccomp")
+        ),
         command.FindCommand(plan["args"], command.environment_of(plan["env"], "")),
     ]
 

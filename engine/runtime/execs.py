@@ -16,6 +16,10 @@ from engine.runtime.setup import Json, failure
 from engine.runtime.stdio import Stdio
 
 
+SEEN_S = 1.0
+"""How long the clients of an ended exec wait for a daemon to put its end on record."""
+
+
 class _Exec:
     """One exec. ``running`` once its command was executed."""
 
@@ -42,6 +46,7 @@ class Execs:
         self._control = control
         self._target = target
         self._by_pid: dict[int, _Exec] = {}
+        self._unseen: dict[str, Stdio] = {}
 
     def start(
         self, connection: Connection, request_id: int, plan: Json, client: Json | None, fds: list[int]
@@ -114,10 +119,11 @@ class Execs:
                 self._record_end(execution)
             else:
                 self._drop(execution)
+        for exec_id in list(self._unseen):
+            self.seen(exec_id)
 
     def _record_end(self, execution: _Exec) -> None:
         del self._by_pid[execution.pid]
-        execution.stdio.finish()
         record: dict[str, Any] = {
             "type": "exec_exited", "exec_id": execution.id, "exit_code": execution.exit_code,
             "finished_at_us": time.time_ns() // 1000,
@@ -126,7 +132,16 @@ class Execs:
             self._journal.append(record)
         except OSError as error:
             record["unrecorded"] = failure(error)["message"]
-        self._control.tell_all(record)
+        self._unseen[execution.id] = execution.stdio
+        if self._control.tell_all(record):
+            self._loop.later(SEEN_S, lambda: self.seen(execution.id))
+        else:
+            self.seen(execution.id)
+
+    def seen(self, exec_id: str) -> None:
+        """The end is on record: now its clients may see the end of the stream, and ask for the exit code."""
+        if (stdio := self._unseen.pop(exec_id, None)) is not None:
+            stdio.finish()
 
     def stdio_of(self, exec_id: str) -> Stdio:
         """Raises OSError where no such exec runs."""

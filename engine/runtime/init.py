@@ -40,21 +40,26 @@ def operations(setup: Setup) -> list[Operation]:
         credentials.WorkingDirectory(process["cwd"], create=bool(setup.plan.get("create_workdir"))),
         rootfs.FinishRoot(),
         *last_operations(
-            process.get("capabilities") or {}, process.get("rlimits") or [], bool(process.get("noNewPrivileges"))
+            process.get("capabilities") or {}, process.get("rlimits") or [], bool(process.get("noNewPrivileges")),
+            setup.plan.get("seccomp"),
         ),
         command.FindCommand(process["args"], command.environment_of(process["env"], "")),
     ]
 
 
-def last_operations(sets: dict[str, list[str]], limits: list[Json], no_new_privileges: bool) -> list[Operation]:
+def last_operations(
+    sets: dict[str, list[str]], limits: list[Json], no_new_privileges: bool, seccomp_plan: Json | None
+) -> list[Operation]:
     """Giving up powers, for the first process and for execs: each of these needs a power that the next one takes."""
+    seccomp_filter = [credentials.SeccompFilter(seccomp_plan)] if seccomp_plan else []
     return [
         credentials.OwnStdio(),
         identity.Rlimits(limits),
+        *(seccomp_filter if not no_new_privileges else []),
         credentials.LimitBounding(sets.get("bounding") or []),
         credentials.TakeUser(),
         credentials.SetCapabilities(sets),
-        *([credentials.NoNewPrivileges()] if no_new_privileges else []),
+        *([credentials.NoNewPrivileges(), *seccomp_filter] if no_new_privileges else []),
     ]
 
 

@@ -15,6 +15,10 @@ from engine.runtime import evidence, init, messages
 from engine.runtime.setup import Json, new_namespaces
 
 
+SECCOMP_MODE_FILTER = 2
+"""What /proc/PID/status says of a process under a filter (proc_pid_status(5))."""
+
+
 class SetupFailed(Exception):
     """The child reported, or its end tells, why there will be no process. ``report`` is the message for the daemon."""
 
@@ -57,6 +61,8 @@ class Launch:
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
+            if found["seccomp_mode"] == SECCOMP_MODE_FILTER:
+                found["seccomp_profile"] = (self._plan.get("seccomp") or {}).get("digest", "")
             self._stop_if_daemon_is_gone()
             _tell(own, {"type": "go"})
             started_at_us = time.time_ns() // 1000

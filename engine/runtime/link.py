@@ -59,6 +59,16 @@ class Link:
             raise gone(self.container_id)
         return answer.message
 
+    def tell(self, request: dict[str, Any]) -> None:
+        """Ask for nothing back. A shim that is gone needs no telling."""
+        with self._lock:
+            if self._closed:
+                return
+            try:
+                messages.send(self._socket, request)
+            except OSError:
+                return
+
     def read(self) -> dict[str, Any] | None:
         """The next news, {} for an answer (which goes to whoever asked), None at the end."""
         received = messages.receive(self._socket)

@@ -244,6 +244,9 @@ class Shim:
         match request["op"]:
             case "hello":
                 return {}
+            case "seen":
+                self._execs.seen(request["exec_id"])
+                return None
             case "signal":
                 with step("signal.send"):
                     signal.pidfd_send_signal(self._pid_fd, request["signal"])

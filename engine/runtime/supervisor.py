@@ -69,7 +69,8 @@ class Supervisor:
         self._links: dict[str, Link] = {}
         self._lock = threading.Lock()
         self._closed = False
-        self._mailboxes = Mailboxes(on_message)
+        self._on_message = on_message
+        self._mailboxes = Mailboxes(self._deliver)
         self._spawner = SpawnerProcess(spawner_argv_module)
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -291,6 +292,15 @@ class Supervisor:
         self._forget_socket(link.container_id)
         last = [record for record in journal.read(link.directory) if record["type"] == "exited"]
         self._mailboxes.put(link.container_id, last[0] if last else {"type": "lost"})
+
+    def _deliver(self, container_id: str, news: dict[str, Any]) -> None:
+        """Clients of an exec see its end only when it is on record: then its exit code can be asked for."""
+        self._on_message(container_id, news)
+        if news["type"] == "exec_exited":
+            with self._lock:
+                link = self._links.get(container_id)
+            if link is not None:
+                link.tell({"op": "seen", "exec_id": news["exec_id"]})
 
     def _forget_socket(self, container_id: str) -> None:
         (self._shims / socket_name(container_id)).unlink(missing_ok=True)

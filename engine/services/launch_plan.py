@@ -10,6 +10,7 @@ from engine.domain.errors import EngineError
 from engine.services import mount_points, oci_spec
 from engine.services.container_files import write_container_files
 from engine.services.core import Core
+from engine.services.seccomp_filter import default_filter
 from engine.services.views import parse_document
 
 
@@ -27,6 +28,7 @@ def build_plan(core: Core, container: Container) -> dict[str, Any]:
         "container_id": container.id,
         "directory": str(folder),
         "spec": oci_spec.build(container.id, config, host, mounts, volumes, files),
+        "seccomp": default_filter(oci_spec.capabilities(host)),
         "overlay": {
             "lower": _lower_folders(core, container),
             "upper": str(folder / "upper"),
@@ -87,6 +89,7 @@ def build_exec_plan(
         "open_stdin": body["AttachStdin"],
         "privileged": False,
         "capabilities": oci_spec.capabilities(host),
+        "seccomp": default_filter(oci_spec.capabilities(host)),
         "no_new_privileges": any(option.startswith("no-new-privileges") for option in host.get("SecurityOpt") or []),
         "rlimits": [
             {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": limit["Soft"], "hard": limit["Hard"]}

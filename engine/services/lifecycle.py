@@ -40,7 +40,7 @@ from engine.services.core import Core, resolve_container
 from engine.services.launch_plan import build_plan
 from engine.services.recorder import caused_by
 from engine.services.selection import Filters, Selection
-from engine.services.views import parse_document, tree_size_bytes
+from engine.services.views import is_small_tree, parse_document, tree_size_bytes
 from engine.services.volumes import Volumes
 from engine.services.waits import Waiter
 
@@ -268,20 +268,12 @@ class Lifecycle:
         lock = acquire_shim_lock(folder)
         try:
             with step("container.remove"):
-                if not _has_entries(folder / "upper"):
+                if is_small_tree(folder):
                     shutil.rmtree(folder)
                     return
             self._core.runtime.run_job("tree.remove", {"path": str(folder)})  # may take seconds: not in this process
         finally:
             os.close(lock)
-
-
-def _has_entries(folder: Path) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is not None
-    except FileNotFoundError:
-        return False
 
 
 def acquire_shim_lock(folder: Path) -> int:

@@ -88,6 +88,24 @@ def tree_size_bytes(path: Path) -> int:
     return total
 
 
+SMALL_TREE_ENTRIES = 64
+"""A tree of no more entries is removed faster than a worker is forked to remove it."""
+
+
+def is_small_tree(path: Path) -> bool:
+    """Whether the tree at ``path`` has so few entries that walking it holds nobody up."""
+    remaining, folders = SMALL_TREE_ENTRIES, [str(path)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                remaining -= 1
+                if remaining < 0:
+                    return False
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+    return True
+
+
 def parse_document(body: bytes) -> dict[str, Any]:
     """A stored document as the object that it is."""
     return json.loads(body)

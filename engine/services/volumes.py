@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+from pathlib import Path
 from typing import Any, Mapping
 
 from engine.domain.errors import Conflict, EngineError, NotFound, NotSupported
@@ -24,7 +24,7 @@ from engine.services.core import Core
 from engine.services.mount_points import check_volume_name
 from engine.services.recorder import caused_by
 from engine.services.selection import Filters, Selection, asks
-from engine.services.views import VolumeView, tree_size_bytes
+from engine.services.views import VolumeView, is_small_tree, tree_size_bytes
 
 
 class Volumes:
@@ -112,10 +112,8 @@ class Volumes:
             raise
         self._core.recorder.record("volume", name, VolumeRemoved(name), context)
 
-    def _delete(self, folder: os.PathLike[str]) -> None:
-        with os.scandir(os.path.join(folder, "_data")) as entries:
-            empty = next(entries, None) is None
-        if empty:
+    def _delete(self, folder: Path) -> None:
+        if is_small_tree(folder):
             shutil.rmtree(folder)
         else:
             self._core.runtime.run_job("tree.remove", {"path": str(folder)})
