@@ -48,7 +48,7 @@ class Connection:
             return
         try:
             while self._waiting:
-                messages.send(self.socket, self._waiting[0], flags=socket.MSG_DONTWAIT)
+                messages.send(self.socket, self._waiting[0], flags=messages.DONT_WAIT)
                 self._waiting.popleft()
         except BlockingIOError:
             self._loop.watch(self.socket.fileno(), IN | OUT, self._serve)
@@ -61,7 +61,7 @@ class Connection:
     def _serve(self, events: int) -> None:
         if events & IN:
             try:
-                received = messages.receive(self.socket, socket.MSG_DONTWAIT)
+                received = messages.receive(self.socket, messages.DONT_WAIT)
             except BlockingIOError:
                 return
             if received is None:
