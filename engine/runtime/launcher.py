@@ -5,9 +5,9 @@ reads the evidence and writes the first record. All of that touches thousands of
 after a fork is no longer shared; so it happens here, and the shim, which lives as long as its container, stays small.
 
     shim                                    launcher
-      │ fork                                   │
+      │ listens, takes in clients, forks       │
       ├───────────────────────────────────────>│ plan from the daemon; cgroups, limits, init ...
-      │ listens, takes in clients              │ journal: started; daemon: started
+      │                                        │ journal: started; daemon: started
       │              launched | failed         │
       │<───────────────────────────────────────┤
 

@@ -11,7 +11,6 @@ import os
 import socket
 
 from engine.kernel import capabilities, cgroups
-from engine.kernel.steps import step
 from engine.runtime import command, evidence, init, messages, mount_options, targets, users
 from engine.runtime.control import Connection
 from engine.runtime.json_log import JsonLog
@@ -52,7 +51,7 @@ def rehearse() -> None:
 
 def _messages() -> None:
     ours, theirs = messages.pair()
-    with ours, theirs, step("spawner.fork"):
+    with ours, theirs:
         messages.send(ours, {"type": "ready", "warnings": []}, [ours.fileno()])
         _, fds = messages.receive(theirs) or ({}, [])
         os.close(fds[0])

@@ -91,6 +91,9 @@ class Shim:
         self._signals = signal_fd([signal.SIGCHLD])
         self._journal = Journal(self._directory)
         self._stdio = self._open_stdio(settings)
+        self._control.listen()
+        for fd, wishes in zip(fds, settings["clients"], strict=True):
+            self._stdio.attach(fd, wishes)
         own, launchers = messages.pair()
         shim_pid = os.getpid()
         if clone(0) == 0:
@@ -98,9 +101,6 @@ class Shim:
             launcher.run(daemon, launchers, shim_pid, self._cgroup, self._stdio.for_child, self._journal)
         launchers.close()
         with own:
-            self._control.listen()
-            for fd, wishes in zip(fds, settings["clients"], strict=True):
-                self._stdio.attach(fd, wishes)
             received = messages.receive(own)
         report, terminal = received if received is not None else (died("the launcher of the container"), [])
         if report["type"] == "launched":

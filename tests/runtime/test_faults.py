@@ -101,27 +101,52 @@ def test_a_spawner_that_is_killed_while_it_forks() -> None:
             runtime.launch(plan)
 
 
+def share_pids(spec: dict[str, Any]) -> None:
+    """Without a pid namespace of its own, the rest of a container must be killed when its first process has ended."""
+    spec["linux"]["namespaces"] = [entry for entry in spec["linux"]["namespaces"] if entry["type"] != "pid"]
+
+
 @pytest.mark.parametrize("step", ["cgroup.kill", "cgroup.remove"])
 def test_a_shim_that_dies_at_the_end(step: str) -> None:
     with running_runtime(f"{step}=kill") as runtime:
-        container = runtime.start("sh", "-c", "exit 3")
+        container = runtime.start("sh", "-c", "sleep 1000 & exit 3", change=share_pids)
         container.wait("lost")
         runtime.reconnect()
         runtime.sweep(container)
 
 
+@pytest.mark.parametrize("step", ["cgroup.kill", "cgroup.remove"])
+def test_an_end_that_leaves_something_says_so(step: str) -> None:
+    with running_runtime(f"{step}=error(EBUSY)") as runtime:
+        container = runtime.start("sh", "-c", "sleep 1000 & exit 3", change=share_pids)
+        assert "busy" in container.wait()["leftover"].lower()
+        runtime.reconnect()
+        runtime.sweep(container)
+
+
+def exec_plan(*command: str) -> dict[str, Any]:
+    return {"exec_id": "d" * 64, "args": list(command), "env": ["PATH=/bin"], "capabilities": []}
+
+
 def test_a_shim_that_dies_before_it_could_write_the_end_down() -> None:
+    """Each process counts for itself: the shim's first record is that of the exec's start."""
     with running_runtime("shim.record=1*off->kill") as runtime:
-        container = runtime.start("sh", "-c", "exit 3")
+        container = runtime.start("sleep", "1000")
+        runtime.supervisor.exec(container.id, exec_plan("sleep", "1000"), None)
+        runtime.supervisor.signal(container.id, 9)
         container.wait("lost")
-        assert [record["type"] for record in journal.read(str(container.directory))] == ["started"]
+        assert [record["type"] for record in journal.read(str(container.directory))] == ["started", "exec_started"]
+        runtime.reconnect()
+        runtime.sweep(container)
 
 
 def test_an_end_that_cannot_be_written_down_is_told_all_the_same() -> None:
     with running_runtime("shim.record=1*off->error(ENOSPC)") as runtime:
-        container = runtime.start("sh", "-c", "exit 3")
-        assert container.wait()["exit_code"] == 3
-        assert "space" in container.wait()["unrecorded"]
+        container = runtime.start("sleep", "1000")
+        runtime.supervisor.exec(container.id, exec_plan("sleep", "1000"), None)
+        runtime.supervisor.signal(container.id, 9)
+        assert container.wait()["exit_code"] == 137 and "space" in container.wait()["unrecorded"]
+        assert "space" in container.wait("exec_exited")["unrecorded"]
 
 
 # --- deaths in the middle of life --------------------------------------------------------------------------------
@@ -283,13 +308,9 @@ def daemon_process(runtime: Runtime, plan: dict[str, Any], failpoints: str) -> s
 
 
 @pytest.mark.parametrize("step", ["cgroup.limit", "init.clone", "rootfs.overlay", "process.user", "evidence.read"])
-def test_a_daemon_that_dies_during_a_launch(runtime: Runtime, tmp_path: Path, step: str) -> None:
+def test_a_daemon_that_dies_during_a_launch(runtime: Runtime, step: str) -> None:
     """The shim sees it before the command is executed, and takes everything back."""
-    stop = tmp_path / "stop"
     plan = runtime.plan("sleep", "100")
-    if step == "rootfs.overlay" or step.startswith("process"):
-        # the init waits inside its own root: the file must be seen from there
-        stop = Path(f"/proc/1/root{stop}") if False else stop
     daemon = daemon_process(runtime, plan, f"{step}=delay(700)")
     container = runtime.containers[plan["container_id"]]
     eventually(lambda: runtime.cgroup(container).exists() and with_lock(container))
