@@ -7,12 +7,12 @@ from engine.cli.create_values import (
     parse_attach,
     parse_device_rate,
     parse_label,
-    parse_mount_flag,
     parse_sysctl,
     parse_ulimit,
     parse_weight,
 )
 from engine.cli.flags import Flag, integer, listed, switch, text
+from engine.cli.mount_flag import parse_mount_flag
 from engine.cli.quantities import parse_cpus, parse_size, parse_swap
 from engine.client.moments import duration_ns
 

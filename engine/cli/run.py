@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 
 from engine.cli.command import Command
-from engine.cli.create_body import FAILURE, create_body
+from engine.cli.create_body import create_body
 from engine.cli.create_flags import CREATE_FLAGS
 from engine.cli.flags import Options, switch
 from engine.cli.output import CommandError, err, out
+from engine.cli.progress import show_progress
 from engine.cli.references import familiar, split_tag
 from engine.cli.session import Session
 from engine.client import jsontext
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from engine.client.api import Client
     from engine.client.connection import Response
 
+FAILURE = 125
 _NOT_FOUND = 404
 _BAD_REQUEST = 400
 _COMMAND_NOT_FOUND, _COMMAND_NOT_EXECUTABLE = 127, 126
@@ -72,7 +74,10 @@ def _create(client: Client, options: Options, arguments: list[str]) -> dict[str,
         raise CommandError(
             f"docket: invalid pull option: '{options.pull}': must be one of \"always\", \"missing\" or \"never\"", FAILURE
         )
-    body = create_body(options, image, command)
+    try:
+        body = create_body(options, image, command)
+    except CommandError as error:
+        raise CommandError(f"docket: {error}", FAILURE) from error
     with _IdFile(options.cidfile) as id_file:
         if options.pull == "always":
             _pull(client, image, options)
@@ -104,12 +109,7 @@ def _pull(client: Client, image: str, options: Options) -> None:
     query = {"fromImage": name, "tag": tag or ("latest" if "@" not in image else None), "platform": options.platform or None}
     try:
         response = client.stream("POST", "/images/create", query=query)
-        for line in response.lines():
-            message = jsontext.decode(line)
-            if "error" in message:
-                raise APIError(500, message["error"])
-            if not options.quiet and "progressDetail" not in message:
-                err(f"{message['id']}: {message['status']}" if message.get("id") else message.get("status", ""))
+        show_progress(response, err, quiet=options.quiet)
         response.close()
     except ClientError as error:
         raise _failure(error) from error
