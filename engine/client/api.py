@@ -145,7 +145,9 @@ class Client:
     def negotiate(self) -> str:
         """Settle the API version if no answer has settled it yet; returns it."""
         if not self._version_is_settled:
-            self._release(self._exchange("HEAD", "/_ping", None, None))
+            response = self._exchange("HEAD", "/_ping", None, None)
+            self._release(response)
+            self.version = min(NEWEST_API, response.headers.get("api-version", NEWEST_API), key=_version_key)
         return self.version
 
     def _exchange(
@@ -187,8 +189,8 @@ class Client:
         return Connection(self.address)
 
     def _target(self, path: str, query: Query | None) -> str:
-        """Docket's own endpoints have no version."""
-        prefix = "" if path.startswith("/docket/") else f"/v{self.version}"
+        """Docket's own endpoints and the ping have no version."""
+        prefix = "" if path.startswith(("/docket/", "/_ping")) else f"/v{self.version}"
         return prefix + path + query_of(query or {})
 
     def _checked(self, response: Response) -> Response:
@@ -275,6 +277,10 @@ def collect_output(streams: Response) -> tuple[bytes, bytes]:
             collected.setdefault(stream, []).append(payload)
     streams.close()
     return b"".join(collected[STDOUT]), b"".join(collected[STDERR] + collected[SYSTEM_ERROR])
+
+
+def _version_key(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
 
 
 def _message_in(data: bytes, status: int) -> str:
