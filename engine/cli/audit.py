@@ -6,7 +6,7 @@ import os
 
 from engine.cli.command import Command
 from engine.cli.flags import Options, switch, text
-from engine.cli.listing import for_terminal
+from engine.cli.listing import for_terminal, short_id, shorten
 from engine.cli.output import STDOUT, CommandError, out, printable
 from engine.cli.session import Session
 from engine.cli.table import layout
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from typing import Any, Sequence
 
 NOUNS = ("container", "image", "layer", "volume", "exec")
-_SHOWN_BYTES = 60
+_SHOWN_CHARACTERS = 60
+_POINTERS = ("_digest", "container_id")
 
 
 def show_trail(session: Session, options: Options, arguments: list[str]) -> int:
@@ -40,14 +41,14 @@ def show_trail(session: Session, options: Options, arguments: list[str]) -> int:
 def _trail_table(records: Sequence[dict[str, Any]], *, whole: bool) -> str:
     rows = [("SEQ", "TIME", "EVENT", "WHO", "CAUSE", "FACTS")]
     for record in records:
-        facts = facts_of(record["data"])
+        facts = facts_of(record["data"], whole=whole)
         rows.append((
             str(record["seq"]),
             record["time"],
             record["type"],
             who(record["actor"]),
             cause(record["causation"], whole=whole),
-            facts if whole or len(facts) <= _SHOWN_BYTES else facts[: _SHOWN_BYTES - 1] + "…",
+            facts if whole else shorten(facts, _SHOWN_CHARACTERS),
         ))  # fmt: skip
     return layout(rows)
 
@@ -67,17 +68,24 @@ def cause(causation: str, *, whole: bool) -> str:
     return f"{kind}:{name if whole else name[:12]}"
 
 
-def facts_of(data: dict[str, Any], prefix: str = "") -> str:
-    """What an event says, as name=value; what it leaves empty is left out."""
+def facts_of(data: dict[str, Any], prefix: str = "", *, whole: bool) -> str:
+    """What an event says, as name=value; what it leaves empty is left out. Not ``whole``: without what repeats the
+    object or only points at a document, and with short ids."""
     words = []
     for name, value in data.items():
-        if value in (None, "", [], {}):
+        if value in (None, "", [], {}) or (not whole and (value is False or name.endswith(_POINTERS))):
             continue
         if isinstance(value, dict):
-            words.append(facts_of(value, f"{prefix}{name}."))
+            words.append(facts_of(value, f"{prefix}{name}.", whole=whole))
         else:
-            words.append(f"{prefix}{name}={value if isinstance(value, str) else jsontext.encode(value)}")
+            shown = value if isinstance(value, str) else jsontext.encode(value)
+            words.append(f"{prefix}{name}={short_id(shown) if not whole and _is_id(shown) else shown}")
     return " ".join(filter(None, words))
+
+
+def _is_id(text_shown: str) -> bool:
+    digits = text_shown.removeprefix("sha256:")
+    return len(digits) == 64 and not digits.strip("0123456789abcdef")
 
 
 def verify_log(session: Session, options: Options, arguments: list[str]) -> int:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 _STREAMS = ("stdin", "stdout", "stderr")
 _ULIMITS = (
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
-    "sigpending", "stack",
+    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
+    "rttime", "sigpending", "stack",
 )  # fmt: skip
 _NAMESPACED_SYSCTLS = (
     "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
@@ -93,7 +93,8 @@ def parse_device_rate(text: str) -> dict[str, Any]:
     try:
         return {"Path": device, "Rate": parse_size(rate)}
     except ValueError as error:
-        raise ValueError(f"invalid rate for device: {text}. The correct format is <device-path>:<number>[<unit>]") from error
+        wanted = "the correct format is <device-path>:<number>[<unit>]"
+        raise ValueError(f"invalid rate for device: {text}: {wanted}") from error
 
 
 def parse_weight(text: str) -> dict[str, Any]:

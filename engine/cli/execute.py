@@ -15,8 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_COMMAND_NOT_FOUND, _COMMAND_NOT_EXECUTABLE = 127, 126
-
 
 def execute(session: Session, options: Options, arguments: list[str]) -> int:
     """The exit status of the process; 0 at once with ``--detach``."""
@@ -87,5 +85,9 @@ EXEC = Command(
     text("-w, --workdir", "Working directory inside the container"),
     least=2,
     interspersed=False,
-    examples="docket exec web cat /proc/self/cgroup\necho hi | docket exec -i web cat\ndocket exec -u 1000 -w /tmp web pwd",
+    examples="""
+docket exec web cat /proc/self/cgroup
+echo hi | docket exec -i web cat
+docket exec -u 1000 -w /tmp web pwd
+""",
 )

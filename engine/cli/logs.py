@@ -48,15 +48,16 @@ def moment(given: str, flag: str) -> str | None:
         raise CommandError(f'invalid value for "{flag}": {error}') from error
 
 
+_MOMENTS = '(e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)'
 LOGS = Command(
     show_logs,
     "[OPTIONS] CONTAINER",
     switch("--details", "Show extra details provided to logs"),
     switch("-f, --follow", "Follow log output"),
-    text("--since", 'Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)'),
+    text("--since", f"Show logs since timestamp {_MOMENTS}"),
     text("-n, --tail", "Number of lines to show from the end of the logs", "all"),
     switch("-t, --timestamps", "Show timestamps"),
-    text("--until", 'Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)'),
+    text("--until", f"Show logs before a timestamp {_MOMENTS}"),
     least=1,
     most=1,
     examples="docket logs web\ndocket logs -f --tail 10 -t web\ndocket logs --since 10m web",

@@ -19,7 +19,7 @@ _INTERRUPTED = 130
 _GLOBAL_FLAGS = (
     flags.text("-H, --host", "Engine to connect to: unix:///path or tcp://host:port (default: $DOCKET_HOST, else "
                "docket.sock in the run folder, where an engine is started if none listens)"),
-    flags.text("--root", "Folder of the data of an engine that is started (default: $DOCKET_ROOT, else /var/lib/docket)"),
+    flags.text("--root", "Data folder of an engine that is started (default: $DOCKET_ROOT, else /var/lib/docket)"),
     flags.text("--run-dir", "Folder of the volatile state and the socket (default: $DOCKET_RUN, else /run/docket)"),
     flags.switch("--help", "Print usage"),
     flags.switch("-v, --version", "Print version information and quit"),

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 _MOUNT_KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
-_BIND_RECURSIVE = ("enabled", "disabled", "writable", "readonly")
+_BIND_RECURSIVE = {
+    "enabled": "", "disabled": "NonRecursive", "writable": "ReadOnlyNonRecursive", "readonly": "ReadOnlyForceRecursive",
+}  # fmt: skip
 
 
 def parse_mount_flag(text: str) -> dict[str, Any]:
@@ -81,7 +83,7 @@ def _set_bind_option(options: dict[str, Any], key: str, value: str) -> None:
         if value not in _BIND_RECURSIVE:
             raise ValueError(f"invalid value for {key}: {value}: use {', '.join(_BIND_RECURSIVE)}")
         if value != "enabled":
-            options[{"disabled": "NonRecursive", "writable": "ReadOnlyNonRecursive", "readonly": "ReadOnlyForceRecursive"}[value]] = True
+            options[_BIND_RECURSIVE[value]] = True
     else:
         raise ValueError(f"unexpected key '{key}'")
 

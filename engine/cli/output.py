@@ -46,8 +46,11 @@ def _spelled(mark: str) -> str:
     code = ord(mark)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8 (PEP 383)
         code -= 0xDC00
-    known = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    return known.get(mark) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+    if mark in "\n\t\r":
+        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[mark]
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def quoted(text: str) -> str:

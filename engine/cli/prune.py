@@ -61,12 +61,15 @@ def prune_containers(session: Session, options: Options, arguments: list[str]) -
 
 
 def prune_images(session: Session, options: Options, arguments: list[str]) -> int:
-    which = "images without at least one container associated to them" if options.all else "dangling images"
-    if not _confirmed(options, f"This will remove all {which}."):
+    if not _confirmed(options, f"This will remove {_which_images(options)}."):
         return 0
     answer = _prune_images(session, options)
     _print_freed("Deleted Images", removal_lines(answer["ImagesDeleted"] or []), answer["SpaceReclaimed"])
     return 0
+
+
+def _which_images(options: Options) -> str:
+    return "all images without at least one container associated to them" if options.all else "all dangling images"
 
 
 def _prune_images(session: Session, options: Options) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def prune_system(session: Session, options: Options, arguments: list[str]) -> in
     items = ["all stopped containers"]
     if options.volumes:
         items.append("all anonymous volumes not used by at least one container")
-    items.append("all images without at least one container associated to them" if options.all else "all dangling images")
+    items.append(_which_images(options))
     listed_items = "".join(f"  - {item}\n" for item in items)
     if not _confirmed(options, f"This will remove:\n{listed_items}"):
         return 0

@@ -32,6 +32,7 @@ FAILURE = 125
 _NOT_FOUND = 404
 _BAD_REQUEST = 400
 _COMMAND_NOT_FOUND, _COMMAND_NOT_EXECUTABLE = 127, 126
+_NOT_EXECUTABLE_WORDS = ("permission denied", "is a directory", "exec format error")
 _PULL_CHOICES = ("always", "missing", "never")
 
 
@@ -71,9 +72,8 @@ def _create(client: Client, options: Options, arguments: list[str]) -> dict[str,
     """Id and warnings of a new container; the warnings are printed."""
     image, *command = arguments
     if options.pull not in _PULL_CHOICES:
-        raise CommandError(
-            f"docket: invalid pull option: '{options.pull}': must be one of \"always\", \"missing\" or \"never\"", FAILURE
-        )
+        choices = ", ".join(f'"{choice}"' for choice in _PULL_CHOICES)
+        raise CommandError(f"docket: invalid pull option: '{options.pull}': must be one of {choices}", FAILURE)
     try:
         body = create_body(options, image, command)
     except CommandError as error:
@@ -106,7 +106,9 @@ def _post_create(client: Client, options: Options, image: str, body: dict[str, A
 def _pull(client: Client, image: str, options: Options) -> None:
     """Ask the engine to get the image; its progress goes to standard error. Raises CommandError."""
     name, tag = split_tag(image)
-    query = {"fromImage": name, "tag": tag or ("latest" if "@" not in image else None), "platform": options.platform or None}
+    if not tag and "@" not in image:
+        tag = "latest"
+    query = {"fromImage": name, "tag": tag or None, "platform": options.platform or None}
     try:
         response = client.stream("POST", "/images/create", query=query)
         show_progress(response, err, quiet=options.quiet)
@@ -174,7 +176,7 @@ def start_status(error: APIError) -> int:
     message = str(error)
     if "executable file not found" in message or "no such file or directory" in message:
         return _COMMAND_NOT_FOUND
-    if any(words in message for words in ("permission denied", "is a directory", "exec format error", "not executable")):
+    if any(words in message for words in _NOT_EXECUTABLE_WORDS):
         return _COMMAND_NOT_EXECUTABLE
     return FAILURE
 

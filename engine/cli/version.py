@@ -69,7 +69,8 @@ def _text(client: dict[str, Any], server: dict[str, Any] | None) -> str:
     if server is not None:
         platform = (server.get("Platform") or {}).get("Name", "")
         lines += ["", f"Server: {platform}".rstrip()]
-        for component in server.get("Components") or [{"Name": "Engine", "Version": server["Version"], "Details": server}]:
+        whole = [{"Name": "Engine", "Version": server["Version"], "Details": server}]
+        for component in server.get("Components") or whole:
             lines += _component(component)
     return "\n".join(lines) + "\n"
 
