@@ -12,9 +12,8 @@ kernel says was made of it.
       ├──────────────────────>│ fork
       │                       ├────────────────>│
       │ launch (plan, clients)                  │ cgroups, pipes, clone
-      ├────────────────────────────────────────>├──────────────────────────────────>│ waits, in no limits yet
-      │                                         │ joined (it is in every controller)│
-      │                                         ├──────────────────────────────────>│ mounts, pivot_root, user ...
+      ├────────────────────────────────────────>├──────────────────────────────────>│ enters its cgroups, mounts,
+      │                                         │                                   │ pivot_root, user, powers ...
       │                                         │                    ready | failed │
       │                                         │<──────────────────────────────────┤
       │                                         │ evidence is read                  │

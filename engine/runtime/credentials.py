@@ -73,6 +73,18 @@ class OwnStdio(Operation):
                 os.fchown(fd, setup.user.uid, -1)
 
 
+_grantable = -1
+
+
+def grantable() -> int:
+    """What the engine itself has to give away (and what the kernel doesn't know, which is nothing). Asked for once, in
+    the spawner, since it takes forty system calls."""
+    global _grantable
+    if _grantable < 0:
+        _grantable = capabilities.grantable() | ~capabilities.all_known() & (1 << 64) - 1
+    return _grantable
+
+
 class LimitBounding(Operation):
     """What no program that it executes can get back; while the power to limit is still there."""
 
@@ -83,7 +95,7 @@ class LimitBounding(Operation):
 
     def execute(self, setup: Setup) -> None:
         wanted = capabilities.to_mask(self._names)
-        missing = wanted & ~capabilities.grantable() & capabilities.all_known()
+        missing = wanted & ~grantable()
         if missing:
             names = ", ".join(capabilities.to_names(missing))
             setup.warnings.append(f"not granted, since the engine itself lacks it: {names}")

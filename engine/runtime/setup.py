@@ -49,6 +49,28 @@ class Setup:
         return new_namespaces(self.spec)
 
 
+_KNOWN = {
+    "": {"ociVersion", "process", "root", "hostname", "domainname", "mounts", "linux", "annotations"},
+    "process": {
+        "terminal", "user", "args", "env", "cwd", "capabilities", "rlimits", "noNewPrivileges", "oomScoreAdj",
+        "consoleSize",
+    },
+    "linux": {
+        "namespaces", "resources", "sysctl", "devices", "maskedPaths", "readonlyPaths", "rootfsPropagation",
+        "cgroupsPath",
+    },
+}  # fmt: skip
+
+
+def refuse_unknown(spec: Json) -> None:
+    """What would be ignored is refused: a specification is no list of wishes. Raises OSError with the field."""
+    for section, known in _KNOWN.items():
+        for field, value in (spec.get(section) or {} if section else spec).items():
+            if field not in known and value:
+                name = f"{section}.{field}" if section else field
+                raise OSError(errno.EOPNOTSUPP, "this field of the specification is not supported by this version", name)
+
+
 def new_namespaces(spec: Json) -> set[str]:
     """The kinds that the process gets of its own. Raises OSError for what can't be given."""
     kinds = set()

@@ -25,7 +25,7 @@ from engine.runtime.json_log import JsonLog
 from engine.runtime.launch import Aborted, Launch, SetupFailed
 from engine.runtime.loop import IN, Loop
 from engine.runtime.messages import Message
-from engine.runtime.setup import Json, failure, new_namespaces
+from engine.runtime.setup import Json, failure, new_namespaces, refuse_unknown
 from engine.runtime.stdio import Stdio
 
 LINGER_S = 60.0
@@ -105,6 +105,7 @@ class Shim:
         with step("cgroup.limit"):
             warnings = self._cgroup.apply((plan["spec"].get("linux") or {}).get("resources") or {})
         self._make_folders(plan)
+        refuse_unknown(plan["spec"])
         kinds = new_namespaces(plan["spec"])
         self._oom_score = (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0
         self._attempt = Launch(plan, self._cgroup, self._stdio.for_child, self._control.first.socket)

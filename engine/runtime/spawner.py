@@ -17,7 +17,7 @@ from engine.domain.errors import EngineError
 from engine.kernel import cgroups
 from engine.kernel.process import close_all_but, set_dumpable, set_name, set_parent_death_signal
 from engine.kernel.steps import step
-from engine.runtime import messages, shim, sweep
+from engine.runtime import credentials, messages, shim, sweep
 from engine.runtime.setup import failure
 
 Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
@@ -35,6 +35,7 @@ def main(jobs: Mapping[str, Job]) -> None:
     set_dumpable(False)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps: shims and workers report for themselves
     cgroups.detect()
+    credentials.grantable()
     gc.collect()
     gc.freeze()  # children share these pages as long as the collector doesn't walk over them
     while (received := messages.receive(connection)) is not None:

@@ -102,7 +102,10 @@ def processes_of(home: Path) -> list[int]:
 def _processes(home: Path | None) -> frozenset[str]:
     pids = set(processes_of(home)) if home else set()
     for task in os.listdir("/proc/self/task"):
-        pids.update(int(pid) for pid in Path(f"/proc/self/task/{task}/children").read_text().split())
+        try:
+            pids.update(int(pid) for pid in Path(f"/proc/self/task/{task}/children").read_text().split())
+        except FileNotFoundError:
+            continue  # a thread that has just ended
     return frozenset(map(str, pids))
 
 
