@@ -234,7 +234,7 @@ class LayerWriter:
         except FileExistsError:
             self._clear(entry, parent_fd, name)
             os.symlink(entry.link, name, dir_fd=parent_fd)
-        self._set_attributes(entry, parent_fd, name)
+        self._set_attributes(entry, parent_fd, name, is_symlink=True)
 
     def _make_node(self, entry: Entry, parent_fd: int, name: bytes) -> None:
         if entry.kind == tar.CHARACTER and entry.device == 0:
@@ -245,14 +245,14 @@ class LayerWriter:
         except FileExistsError:
             self._clear(entry, parent_fd, name)
             os.mknod(name, kind | 0o600, entry.device, dir_fd=parent_fd)
-        self._set_attributes(entry, parent_fd, name)
+        self._set_attributes(entry, parent_fd, name, is_symlink=False)
 
-    def _set_attributes(self, entry: Entry, parent_fd: int, name: bytes) -> None:
-        """Of what has just been made and can't be opened. Only links may follow where chmod would."""
+    def _set_attributes(self, entry: Entry, parent_fd: int, name: bytes, *, is_symlink: bool) -> None:
+        """Of what has just been made and can't be opened. chmod(2) would follow a symbolic link, which has no mode."""
         os.chown(name, entry.uid, entry.gid, dir_fd=parent_fd, follow_symlinks=False)
         if entry.xattrs:
             self._set_xattrs(entry, b"/proc/self/fd/%d/%s" % (parent_fd, name))
-        if entry.kind != tar.SYMLINK:
+        if not is_symlink:
             os.chmod(name, entry.mode, dir_fd=parent_fd)
         mtime_ns = storable_time_ns(entry.mtime_ns)
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent_fd, follow_symlinks=False)
@@ -276,6 +276,8 @@ class LayerWriter:
                     return  # unlinking the name first could remove the target itself
                 self._clear(entry, parent_fd, name)
             os.link(target_name, name, src_dir_fd=target_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
+            # as Docker and containerd do: where a link's header differs from its target's, the last one counts
+            self._set_attributes(entry, parent_fd, name, is_symlink=stat.S_ISLNK(found.st_mode))
         finally:
             os.close(target_fd)
 
