@@ -75,6 +75,11 @@ class EventLog:
         """Make all projections anew from the events. Appends wait meanwhile, reads see the old ones until the end."""
         self._writer.rebuild()
 
+    def redact(self, digest: str) -> None:
+        """Take the body of a document out for good. The events keep its digest, so the chain still verifies; ``verify``
+        lists it. Who may ask for that, and the record of it, is the caller's. Raises NotFound."""
+        self._writer.redact(digest)
+
     # --- objects, now or at a moment ------------------------------------------------------------------------------
 
     def load(self, noun: str, id: str) -> tuple[Any | None, int]:
