@@ -137,9 +137,8 @@ class EventLog:
         return found[0][0]
 
     def _moment(self, as_of: int) -> dict[str, Any]:
-        head = self._writer.head.seq
-        moment = max(min(as_of, head), 0)
-        return {"moment": moment, "nodes": json.dumps(ancestors(moment, head) if moment else [])}
+        moment = max(min(as_of, self._writer.head.seq), 0)
+        return {"moment": moment, "nodes": json.dumps(ancestors(moment) if moment else [])}
 
     def _states(self, noun: str, statement: str, values: dict[str, Any]) -> list[Any]:
         return [decode_state(NOUNS[noun], row[0]) for row in self._readers.rows(statement, values)]
