@@ -176,7 +176,8 @@ def test_a_document_is_stored_once(log: EventLog, database: sqlite3.Connection) 
 
 
 def test_a_container_takes_its_execs_along(log: EventLog) -> None:
-    log.append([Change("container", "c", 0, [created("c"), ContainerStarting("c"), ContainerStarted("c", 1, 1)])], CONTEXT)
+    up = [created("c"), ContainerStarting("c"), ContainerStarted("c", 1, 1)]
+    log.append([Change("container", "c", 0, up)], CONTEXT)
     ran = [ExecCreated("e", "c", "d", ["id"], 1), ExecStarting("e", "c"), ExecStarted("e", "c", 7, 1)]
     log.append([Change("exec", "e", 0, ran)], CONTEXT)
     assert log.execs_of_container("c") == ["e"]
