@@ -75,6 +75,11 @@ class EventLog:
         """Make all projections anew from the events. Appends wait meanwhile, reads see the old ones until the end."""
         self._writer.rebuild()
 
+    def redact(self, digest: str) -> None:
+        """Take the body of a document out for good. The events keep its digest, so the chain still verifies; ``verify``
+        lists it. Who may ask for that, and the record of it, is the caller's. Raises NotFound."""
+        self._writer.redact(digest)
+
     # --- objects, now or at a moment ------------------------------------------------------------------------------
 
     def load(self, noun: str, id: str) -> tuple[Any | None, int]:
@@ -132,9 +137,8 @@ class EventLog:
         return found[0][0]
 
     def _moment(self, as_of: int) -> dict[str, Any]:
-        head = self._writer.head.seq
-        moment = max(min(as_of, head), 0)
-        return {"moment": moment, "nodes": json.dumps(ancestors(moment, head) if moment else [])}
+        moment = max(min(as_of, self._writer.head.seq), 0)
+        return {"moment": moment, "nodes": json.dumps(ancestors(moment) if moment else [])}
 
     def _states(self, noun: str, statement: str, values: dict[str, Any]) -> list[Any]:
         return [decode_state(NOUNS[noun], row[0]) for row in self._readers.rows(statement, values)]

@@ -27,6 +27,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     """The one connection that writes and checkpoints: SQLite up to 3.51.2 can corrupt a WAL that two of them tend."""
     connection = connect(path, "rw")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA secure_delete=ON")
     connection.execute("PRAGMA journal_size_limit=16777216")
     return connection
 
