@@ -134,7 +134,7 @@ def _socket_path(host: str | None, run_dir: Path) -> Path:
 def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
     """Run until SIGTERM or SIGINT. Containers go on without the daemon."""
     store = Store(root)
-    root.mkdir(parents=True, exist_ok=True)
+    root.parent.mkdir(parents=True, exist_ok=True)
     store.make()
     run_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     lock = lock_root(root)
@@ -165,6 +165,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
         print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
         stop.wait()
         server.stop()
+        supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
     finally:
         supervisor.close()
         log.close()

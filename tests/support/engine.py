@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator
 
-from support.census import assert_nothing_left, processes_of, take_census
+from support.census import assert_nothing_left, assert_parent_is_gone, processes_of, take_census
 from support.connection import Answer, UnixConnection, ask
 from support.machine import MS_BIND, data_folder, mount, private_mounts
 from support.sources import REPOSITORY
@@ -245,6 +245,7 @@ def running_engine(rootfs: Path | None, *, start: bool = True) -> Iterator[Engin
             _end_survivors(home)
             shutil.rmtree(home)
     assert_nothing_left(before, home)
+    assert_parent_is_gone(home)
 
 
 def _end_survivors(home: Path) -> None:
