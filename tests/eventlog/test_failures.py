@@ -24,8 +24,8 @@ from engine.kernel import steps
 from support.forked import in_child
 from support.machine import mount, private_mounts
 
-from conftest import dump
 from lives import CONTEXT, Lives
+from rows import dump
 
 
 def volume(name: str) -> Change:

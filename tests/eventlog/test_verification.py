@@ -21,8 +21,8 @@ from engine.eventlog.log import Change, Context, Document, EventLog, Head, Repor
 from engine.eventlog.tables import TRIGGERS
 from engine.eventlog.verification import MOST_PROBLEMS, verify
 
-from conftest import TABLES, dump
 from lives import CONTEXT, Lives
+from rows import TABLES, dump
 
 SMALL = Context({"uid": 0}, "r", "q:r")
 CONFIG = Document("cfg", b'{"Env":[]}')
