@@ -16,10 +16,10 @@ from engine.domain.errors import NotFound
 from engine.domain.nouns import NOUNS
 from engine.eventlog import statements
 from engine.eventlog.codec import decode_state
+from engine.eventlog.connections import Readers
 from engine.eventlog.intervals import ancestors
 from engine.eventlog.migrate import ensure
 from engine.eventlog.projections import OWNED
-from engine.eventlog.readers import Readers
 from engine.eventlog.records import Change, Context, Document, Head, Problem, Recorded, Report
 from engine.eventlog.subscriptions import Board, Subscription
 from engine.eventlog.verification import verify

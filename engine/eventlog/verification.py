@@ -3,6 +3,9 @@
 Read with a connection of its own, in one snapshot, from the stored bytes up: each row's types, canonical form, place in
 the chain and version; each document against its digest; the guards (triggers) against their text; each projected row
 against a replay. What this can't see is a log rewritten as a whole: for that, publish the head and verify against it.
+
+Also a program, for a log whose engine does not start: ``python -m engine.eventlog.verification PATH [SEQ:HASH]`` prints
+the head and one line a problem, and exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import sys
 from contextlib import closing
 from functools import lru_cache
 from operator import itemgetter
@@ -21,7 +25,7 @@ from sqlalchemy import Integer
 from engine.domain.errors import EngineError
 from engine.eventlog import chain, statements
 from engine.eventlog.codec import canonical
-from engine.eventlog.readers import connect
+from engine.eventlog.connections import connect
 from engine.eventlog.records import Head, Problem, Report
 from engine.eventlog.replay import PROJECTED, Replay
 from engine.eventlog.tables import TRIGGERS, events
@@ -104,6 +108,8 @@ class _Verification:
                 self._report(0, f"trigger {name!r} is missing: the log could be changed unnoticed")
             elif found[name] != text:
                 self._report(0, f"trigger {name!r} has been changed")
+        for name in sorted(found.keys() - TRIGGERS.keys()):
+            self._report(0, f"trigger {name!r} is not this engine's")
 
     # --- the chain ------------------------------------------------------------------------------------------------
 
@@ -228,3 +234,22 @@ def _is_canonical(text: str) -> bool:
         return canonical(json.loads(text)) == text
     except ValueError:
         return False
+
+
+def main(arguments: list[str]) -> int:
+    """The program. Answers with its exit status: 0 sound, 1 not, 2 it could not be read."""
+    path, *published = arguments
+    seq, _, hash_ = published[0].partition(":") if published else ("", "", "")
+    try:
+        report = verify(Path(path), Head(int(seq), hash_) if published else None)
+    except EngineError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for problem in report.problems:
+        print(f"event {problem.seq}: {problem.what}" if problem.seq else problem.what)
+    print(f"{report.events} events, head {report.head.seq}:{report.head.hash}, {len(report.problems)} problems")
+    return 1 if report.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

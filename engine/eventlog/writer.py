@@ -21,8 +21,8 @@ from engine.domain.errors import EngineError, NotFound, Unavailable, VersionConf
 from engine.domain.nouns import NOUNS
 from engine.eventlog import chain, statements
 from engine.eventlog.codec import canonical, encode_event
+from engine.eventlog.connections import connect_writer
 from engine.eventlog.projections import FINGERPRINT, LiveTables, project
-from engine.eventlog.readers import connect_writer
 from engine.eventlog.records import Change, Context, Document, Head, Recorded
 from engine.eventlog.replay import rebuild
 from engine.kernel.steps import step

@@ -27,8 +27,8 @@ from engine.eventlog import chain
 from engine.eventlog.log import Change, Context, Document, EventLog, Recorded
 from support.forked import in_child
 
-from conftest import dump
 from lives import CONTEXT
+from rows import dump
 
 
 def created(id: str, name: str = "web") -> ContainerCreated:

@@ -15,8 +15,8 @@ from engine.eventlog import statements
 from engine.eventlog.intervals import ancestors, fork
 from engine.eventlog.log import EventLog
 
-from conftest import dump
 from lives import Lives
+from rows import dump
 
 SEEDS = range(12)
 

@@ -19,10 +19,10 @@ from engine.domain.volume import VolumeCreated, VolumeCreating
 from engine.eventlog import chain
 from engine.eventlog.log import Change, Context, Document, EventLog, Head, Report
 from engine.eventlog.tables import TRIGGERS
-from engine.eventlog.verification import MOST_PROBLEMS, verify
+from engine.eventlog.verification import MOST_PROBLEMS, main, verify
 
-from conftest import TABLES, dump
 from lives import CONTEXT, Lives
+from rows import TABLES, dump
 
 SMALL = Context({"uid": 0}, "r", "q:r")
 CONFIG = Document("cfg", b'{"Env":[]}')
@@ -307,6 +307,23 @@ def test_the_guards_refuse_and_are_missed(small: Path, database: sqlite3.Connect
     ]
     database.execute("CREATE TRIGGER events_no_delete BEFORE DELETE ON events BEGIN SELECT 1; END")
     assert [problem.what for problem in verify(small).problems] == ["trigger 'events_no_delete' has been changed"]
+
+
+def test_a_guard_of_somebody_else_is_named(small: Path, database: sqlite3.Connection) -> None:
+    database.execute("CREATE TRIGGER forget AFTER INSERT ON events BEGIN DELETE FROM names; END")
+    assert [problem.what for problem in verify(small).problems] == ["trigger 'forget' is not this engine's"]
+
+
+def test_as_a_program(small: Path, unguarded: sqlite3.Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in TRIGGERS.items():
+        unguarded.execute(text)
+    head = verify(small).head
+    assert main([str(small), f"{head.seq}:{head.hash}"]) == 0
+    assert capsys.readouterr().out == f"9 events, head 9:{head.hash}, 0 problems\n"
+    assert main([str(small), "9:" + "0" * 64]) == 1
+    assert capsys.readouterr().out.startswith(f"event 9: the hash is {head.hash}, but 0000")
+    assert main([str(small.parent / "absent.db")]) == 2
+    assert "cannot verify the event log" in capsys.readouterr().err
 
 
 def test_a_redacted_document_is_gone_from_the_disk_and_the_chain_still_verifies(

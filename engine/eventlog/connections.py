@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from engine.domain.errors import EngineError, Unavailable
 
-IDLE_READERS = 4
+IDLE_READERS = 8
 BUSY_TIMEOUT_S = 10.0
 
 
