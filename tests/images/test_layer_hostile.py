@@ -218,10 +218,11 @@ def test_absolute_hard_link_counts_from_the_layers_root(store: Store) -> None:
 
 
 def test_hard_link_to_a_symlink_links_the_link(store: Store) -> None:
-    layer = store.unpack(tar(symlink("l", str(store.outside / "secret")), hard_link("h", "l")))
+    secret = store.outside / "secret"
+    layer = store.unpack(tar(symlink("l", str(secret)), hard_link("h", "l", mode=0o4777, uid=9)))
     assert (layer / "h").is_symlink() and (layer / "h").lstat().st_ino == (layer / "l").lstat().st_ino
-    store.outside.joinpath("secret").stat()
-    assert (store.outside / "secret").stat().st_nlink == 1
+    assert (layer / "l").lstat().st_uid == 9
+    assert (secret.stat().st_nlink, secret.stat().st_uid, stat.S_IMODE(secret.stat().st_mode)) == (1, 0, 0o600)
 
 
 def test_symlink_that_stays_inside_is_followed(store: Store) -> None:
