@@ -37,7 +37,7 @@ def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     temporary = target.parent / f"tmp-{os.urandom(8).hex()}"
     try:
         with _opened(arguments["blob"], fds) as blob, step("layer.unpack"):
-            diff_id, written = _unpack(blob, temporary, limits)
+            diff_id, written = unpack_into(blob, temporary, limits)
         expected = arguments.get("diff_id")
         if expected and diff_id != expected:
             raise InvalidArgument(f"layer has diff ID {diff_id} where {expected} is expected")
@@ -50,7 +50,8 @@ def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _unpack(blob: BinaryIO, temporary: Path, limits: Limits) -> tuple[str, Written]:
+def unpack_into(blob: BinaryIO, temporary: Path, limits: Limits) -> tuple[str, Written]:
+    """Unpack into a new folder, not synced. Answers with the diff ID and what was written."""
     temporary.mkdir(mode=0o755)
     temporary.chmod(0o755)  # whatever the umask is: it becomes a container's root
     root_fd = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -119,9 +119,9 @@ class LayerWriter:
             self._stream.skip(entry.stored_bytes)  # the records of AUFS itself in layers of Docker's first years
             return
         name = components.pop()
-        if any(component.startswith(WHITEOUT) for component in components):
-            raise _refused(entry, "lies below a whiteout")
         parent = b"/".join(components)
+        if parent.startswith(WHITEOUT) or b"/" + WHITEOUT in parent:
+            raise _refused(entry, "lies below a whiteout")
         if name.startswith(WHITEOUT):
             self._whiteout(entry, parent, name)
             return
@@ -190,7 +190,7 @@ class LayerWriter:
         except BaseException:
             os.close(fd)
             raise
-        path = b"/".join(_components(entry.name, entry))
+        path = b"/".join(part for part in entry.name.split(b"/") if part not in (b"", b"."))
         self._folder_times[path] = entry.mtime_ns
         if (old := self._folders.pop(path, None)) is not None:
             os.close(old)
@@ -200,20 +200,24 @@ class LayerWriter:
         self.size_bytes += entry.size_bytes
         if self.size_bytes > self._limits.bytes:
             raise _refused(entry, f"takes the layer over the limit of {self._limits.bytes} bytes")
+        permissions = entry.mode & 0o777
         try:
-            fd = os.open(name, _FILE_FLAGS, 0o600, dir_fd=parent_fd)
+            fd = os.open(name, _FILE_FLAGS, permissions, dir_fd=parent_fd)
         except FileExistsError:
             self._clear(entry, parent_fd, name)
-            fd = os.open(name, _FILE_FLAGS, 0o600, dir_fd=parent_fd)
+            fd = os.open(name, _FILE_FLAGS, permissions, dir_fd=parent_fd)
         try:
             if entry.fragments is None:
                 self._stream.copy(entry.stored_bytes, fd)
             else:
                 self._copy_fragments(entry, fd)
-            os.fchown(fd, entry.uid, entry.gid)
+            found = os.fstat(fd)  # most are right as they were made, and two writes to an inode cost more than a look
+            if (found.st_uid, found.st_gid) != (entry.uid, entry.gid):
+                os.fchown(fd, entry.uid, entry.gid)
             if entry.xattrs:
                 self._set_xattrs(entry, fd)
-            os.fchmod(fd, entry.mode)  # after chown, which clears the set-id bits
+            if found.st_mode & 0o7777 != entry.mode:
+                os.fchmod(fd, entry.mode)  # after chown, which clears the set-id bits
             mtime_ns = storable_time_ns(entry.mtime_ns)
             os.utime(fd, ns=(mtime_ns, mtime_ns))
         finally:

@@ -39,7 +39,8 @@ def test_every_kind_of_entry(store: Store, format: str) -> None:
     blob = tar(
         folder("./"), folder("./bin/", mode=0o1777, uid=7, gid=8, mtime=1_000_000_000),
         member("./bin/su", b"program", mode=0o6755, uid=0, gid=42, mtime=1_100_000_000),
-        hard_link("./bin/su2", "./bin/su", mode=0o6755, uid=0, gid=42, mtime=1_100_000_000), symlink("bin/link", "../bin/su", uid=3, gid=4, mtime=1_200_000_000),
+        hard_link("./bin/su2", "./bin/su", mode=0o6755, uid=0, gid=42, mtime=1_100_000_000),
+        symlink("bin/link", "../bin/su", uid=3, gid=4, mtime=1_200_000_000),
         member("pipe", kind=tarfile.FIFOTYPE, mode=0o620), member("empty"), device("null", 1, 3, mode=0o666),
         format=FORMATS[format],
     )  # fmt: skip
