@@ -49,5 +49,5 @@ def run_module(module: str, copy_fd: int, socket_fd: int) -> subprocess.Popen[by
     arguments = [interpreter_path(), "-I", "-S", "-X", "utf8", "-c", _PROGRAM, parent, module, str(socket_fd)]
     return subprocess.Popen(
         arguments, executable=f"/proc/{os.getpid()}/fd/{copy_fd}", stdin=subprocess.DEVNULL,
-        pass_fds=(socket_fd,), start_new_session=True, cwd="/",
+        stdout=subprocess.DEVNULL, pass_fds=(socket_fd,), start_new_session=True, cwd="/",
     )  # fmt: skip

@@ -78,6 +78,8 @@ class JsonLog:
 
 def _entry(line: bytes, newline: str, stream: str, stamp: str) -> str:
     quoted = encode_basestring(line.decode("utf-8", "replace"))
+    if "\u2028" in quoted or "\u2029" in quoted:  # escaped as Docker does: some readers take them for line ends
+        quoted = quoted.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     return f'{{"log":{quoted[:-1]}{newline}","stream":"{stream}","time":"{stamp}"}}\n'
 
 

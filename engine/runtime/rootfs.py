@@ -99,9 +99,7 @@ class Mount(Operation):
         if not self._destination.startswith("/"):
             raise OSError(errno.EINVAL, "the destination of a mount must be absolute", self._destination)
         if (source := setup.sources.pop(self._index, None)) is not None:
-            is_folder = stat.S_ISDIR(os.fstat(source).st_mode)
-            target = targets.open_folder if is_folder else targets.open_file
-            _attach(source, target(setup.root_fd, self._destination), self._destination)
+            self._attach_source(setup, source)
             return
         options = mount_options.parse(self._entry.get("options") or ())
         kind = self._entry["type"]
@@ -116,6 +114,13 @@ class Mount(Operation):
             setup.proc_fd = os.dup(made)
             os.set_inheritable(setup.proc_fd, False)
         _attach(made, target, self._destination)
+
+    def _attach_source(self, setup: Setup, source: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(source).st_mode)
+        target = (targets.open_folder if is_folder else targets.open_file)(setup.root_fd, self._destination)
+        if not is_folder and stat.S_ISDIR(os.fstat(target).st_mode):
+            raise OSError(errno.ENOTDIR, "not a directory: a file can't be mounted on a directory", self._destination)
+        _attach(source, target, self._destination)
 
     def _target(self, setup: Setup) -> int:
         if self._destination.rstrip("/") in _NO_LINKS:
@@ -187,14 +192,14 @@ class PivotRoot(Operation):
 
 
 class FinishRoot(Operation):
-    """``readonly``, and the propagation that the specification wants for the root."""
+    """``readonly``, and the propagation that the specification wants for the root: for its mount alone, since those on
+    it have their own."""
 
     step = "rootfs.mask"
 
     def execute(self, setup: Setup) -> None:
         if found := mount_options.propagation_of(setup.linux.get("rootfsPropagation") or "rprivate"):
-            kind, recursive = found
-            mounts.mount_setattr(setup.root_fd, propagation=kind, recursive=recursive, subject="/")
+            mounts.mount_setattr(setup.root_fd, propagation=found[0], subject="/")
         if (setup.spec.get("root") or {}).get("readonly"):
             mounts.mount_setattr(setup.root_fd, attributes=mounts.MOUNT_ATTR_RDONLY, subject="/")
 
