@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NOUNS = ("container", "image", "layer", "volume", "exec")
 _SHOWN_CHARACTERS = 60
-_POINTERS = ("_digest", "container_id")
+_POINTERS = ("_digest", "container_id", "_at_us")
 
 
 def show_trail(session: Session, options: Options, arguments: list[str]) -> int:
@@ -70,9 +70,9 @@ def cause(causation: str, *, whole: bool) -> str:
 
 def facts_of(data: dict[str, Any], prefix: str = "", *, whole: bool) -> str:
     """What an event says, as name=value; what it leaves empty is left out. Not ``whole``: without what repeats the
-    object or only points at a document, and with short ids."""
+    object or the time or only points at a document, and with short ids. Plain values come first."""
     words = []
-    for name, value in data.items():
+    for name, value in sorted(data.items(), key=lambda item: isinstance(item[1], (dict, list))):
         if value in (None, "", [], {}) or (not whole and (value is False or name.endswith(_POINTERS))):
             continue
         if isinstance(value, dict):

@@ -121,8 +121,8 @@ def _isolation(options: Options) -> dict[str, Any]:
         "AutoRemove": options.rm,
         "RestartPolicy": _restart_policy(options),
         "Annotations": dict(entry.partition("=")[::2] for entry in options.annotation),
-        "CapAdd": options.cap_add,
-        "CapDrop": options.cap_drop,
+        "CapAdd": [_capability(name) for name in options.cap_add],
+        "CapDrop": [_capability(name) for name in options.cap_drop],
         "CgroupParent": options.cgroup_parent,
         "CgroupnsMode": options.cgroupns,
         "ContainerIDFile": options.cidfile,
@@ -141,6 +141,12 @@ def _isolation(options: Options) -> dict[str, Any]:
         "UTSMode": options.uts,
         "UsernsMode": options.userns,
     }
+
+
+def _capability(name: str) -> str:
+    """"net_admin" -> "CAP_NET_ADMIN"; "all" stands for itself."""
+    name = name.strip().upper()
+    return name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"
 
 
 def _restart_policy(options: Options) -> dict[str, Any] | None:

@@ -56,7 +56,7 @@ def _dispatch(words: list[str]) -> int:
     try:
         options, rest = flags.parse(_GLOBAL_FLAGS, words, interspersed=False)
     except CommandError as error:
-        raise CommandError(f"docket: {error} (see 'docket --help')", error.status) from error
+        raise CommandError(f"docket: {error}\n\nRun 'docket --help' for more information", error.status) from error
     if options.version:
         from engine import __version__
 
@@ -87,7 +87,7 @@ def _help_or_refuse(rest: list[str]) -> int:
         return _help(rest[:1])
     known = rest[:2] if rest[0] in commands.GROUPS else rest[:1]
     hint = f"docket {rest[0]} --help" if len(known) == 2 else "docket --help"
-    raise CommandError(f"docket: unknown command: docket {' '.join(known)} (see '{hint}')")
+    raise CommandError(f"docket: unknown command: docket {' '.join(known)}\n\nRun '{hint}' for more information")
 
 
 def _help(words: list[str]) -> int:

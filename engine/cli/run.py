@@ -91,30 +91,24 @@ def _create(client: Client, options: Options, arguments: list[str]) -> dict[str,
 def _post_create(client: Client, options: Options, image: str, body: dict[str, Any]) -> dict[str, Any]:
     query = {"name": options.name or None, "platform": options.platform or None}
     try:
-        try:
-            return client.call("POST", "/containers/create", body, query=query)
-        except APIError as error:
-            if error.status != _NOT_FOUND or options.pull != "missing" or "no such image" not in str(error).lower():
-                raise
-        err(f"Unable to find image '{familiar(image)}' locally")
-        _pull(client, image, options)
         return client.call("POST", "/containers/create", body, query=query)
-    except ClientError as error:
-        raise _failure(error) from error
+    except APIError as error:
+        if error.status != _NOT_FOUND or options.pull != "missing" or "no such image" not in str(error).lower():
+            raise
+    err(f"Unable to find image '{familiar(image)}' locally")
+    _pull(client, image, options)
+    return client.call("POST", "/containers/create", body, query=query)
 
 
 def _pull(client: Client, image: str, options: Options) -> None:
-    """Ask the engine to get the image; its progress goes to standard error. Raises CommandError."""
+    """Ask the engine to get the image; its progress goes to standard error."""
     name, tag = split_tag(image)
     if not tag and "@" not in image:
         tag = "latest"
     query = {"fromImage": name, "tag": tag or None, "platform": options.platform or None}
-    try:
-        response = client.stream("POST", "/images/create", query=query)
-        show_progress(response, err, quiet=options.quiet)
-        response.close()
-    except ClientError as error:
-        raise _failure(error) from error
+    response = client.stream("POST", "/images/create", query=query)
+    show_progress(response, err, quiet=options.quiet)
+    response.close()
 
 
 class _IdFile:
@@ -226,7 +220,6 @@ CREATE = Command(
     *CREATE_FLAGS,
     least=1,
     interspersed=False,
-    failure=FAILURE,
     examples="docket create --name web -m 64m base sleep 1000",
 )
 RUN = Command(

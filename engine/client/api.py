@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Query = Mapping[str, Any] | Sequence[tuple[str, Any]]
 
 NEWEST_API = "1.47"
+_NOT_MODIFIED = 304  # what was asked for is so already
 _TOO_NEW = "Maximum supported API version is "
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:@")
 
@@ -194,7 +195,7 @@ class Client:
         return prefix + path + query_of(query or {})
 
     def _checked(self, response: Response) -> Response:
-        if response.status < 400:
+        if response.status < 300 or response.status == _NOT_MODIFIED:
             self._version_is_settled = True
             return response
         data = response.read()
