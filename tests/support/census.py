@@ -19,6 +19,10 @@ from support.machine import cgroup_mounts
 from support.waiting import eventually
 
 
+TEMPORARY_PREFIX = f"dkt{os.getpid()}-"
+"""Of the folders that this run of the tests makes; another run beside it makes its own."""
+
+
 @dataclass(frozen=True)
 class Census:
     """Names of everything found, by kind."""
@@ -137,6 +141,7 @@ def _descriptors() -> frozenset[str]:
 def _temporary_files() -> frozenset[str]:
     folders = {tempfile.gettempdir(), "/run", "/dev/shm", "/var/tmp"}
     names = set()
+    prefixes = (TEMPORARY_PREFIX, "docket-probe-")
     for folder in filter(os.path.isdir, folders):
-        names.update(f"{folder}/{name}" for name in os.listdir(folder) if name.startswith(("docket", "dkt")))
+        names.update(f"{folder}/{name}" for name in os.listdir(folder) if name.startswith(prefixes))
     return frozenset(names)
