@@ -17,6 +17,7 @@ from engine.images.compression import Uncompressed
 from engine.images.content import ContentStore
 from engine.images.layer_writer import Written, write_layer
 from engine.images.limits import Limits
+from engine.images.saving import write_archive
 from engine.images.tar import BLOCK, Stream
 from engine.images.trees import remove_tree
 from engine.kernel.paths import fsync_folder, syncfs
@@ -116,6 +117,17 @@ def read_images(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         return {"images": read_archive(archive, store, limits, arguments.get("platform"))}
 
 
+def write_images(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Write ``images`` out of the store at ``content`` as an archive to the first descriptor (a file or a pipe).
+
+    Each is ``{"config_digest", "manifest_digest" ("": one is made), "layers": [digests from the base upwards],
+    "tags": [...]}``. Answers ``{"size_bytes"}``. Raises NotFound where the store lacks a blob, OSError.
+    """
+    store = ContentStore(Path(arguments["content"]))
+    with open(fds[0], "wb", buffering=0, closefd=False) as output:
+        return {"size_bytes": write_archive(output, store, arguments["images"])}
+
+
 @contextmanager
 def _opened(path: str, fds: list[int]) -> Iterator[BinaryIO]:
     """The first descriptor where one was passed, else the file."""
@@ -129,4 +141,5 @@ JOBS: dict[str, Job] = {
     "layer.digest": digest_layer,
     "tree.remove": remove_trees,
     "archive.read": read_images,
+    "archive.write": write_images,
 }

@@ -325,6 +325,8 @@ class LayerWriter:
             raise _refused(entry, "is a whiteout but no empty file")
         if name == OPAQUE:
             os.setxattr(self._folder(parent), OPAQUE_XATTR, b"y")
+            if not parent:
+                self._warn("the layer hides everything below it, which overlay does not do for the root")
             return
         hidden = name[len(WHITEOUT) :]
         if hidden in (b"", b".", b"..") or hidden.startswith(WHITEOUT):

@@ -198,6 +198,13 @@ def test_opaque_folder(store: Store) -> None:
     assert is_opaque(layer / "d") and is_opaque(layer / "e") and os.listdir(layer / "d") == ["new"]
 
 
+def test_opaque_root_is_noted(store: Store) -> None:
+    layer, result = store.unpack_with_result(tar(member(".wh..wh..opq"), member("f")))
+    assert is_opaque(layer) and result["warnings"] == [
+        "the layer hides everything below it, which overlay does not do for the root"
+    ]
+
+
 @pytest.mark.parametrize("whiteout_first", [True, False])
 def test_folder_with_its_own_whiteout_hides_what_is_below(store: Store, whiteout_first: bool) -> None:
     new = [folder("d"), member("d/f")]
