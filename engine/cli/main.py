@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from _signal import SIG_DFL, SIGPIPE, signal
+from _signal import SIG_DFL, SIGHUP, SIGPIPE, SIGQUIT, SIGTERM, getsignal, signal
 
 from engine.cli import commands, flags
 from engine.cli.output import CommandError, err, out
@@ -16,6 +16,7 @@ from engine.cli.session import Session
 from engine.client.errors import APIError, ClientError
 
 _INTERRUPTED = 130
+_SIGNALLED = 128
 _GLOBAL_FLAGS = (
     flags.text("-H, --host", "Engine to connect to: unix:///path or tcp://host:port (default: $DOCKET_HOST, else "
                "docket.sock in the run folder, where an engine is started if none listens)"),
@@ -26,9 +27,20 @@ _GLOBAL_FLAGS = (
 )  # fmt: skip
 
 
+class Terminated(BaseException):
+    """A signal asks the program to end: what is open is closed and the terminal restored on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit status. The console entry point."""
     words = sys.argv[1:] if argv is None else argv
+    for number in (SIGHUP, SIGQUIT, SIGTERM):
+        if getsignal(number) == SIG_DFL:  # nohup's SIG_IGN stays
+            signal(number, _terminate)
     try:
         return _dispatch(words)
     except CommandError as error:
@@ -36,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
         return error.status
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except Terminated as end:
+        return _SIGNALLED + end.number
     except BrokenPipeError:
         _die_of_broken_pipe()
         return 1
@@ -45,6 +59,10 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         err(f"docket: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
         return 1
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated(number)
 
 
 def describe(error: ClientError) -> str:

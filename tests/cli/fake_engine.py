@@ -95,10 +95,13 @@ class FakeEngine:
             while (asked := _read_request(reader)) is not None:
                 self.asked.append(asked)
                 script = self.on.get(f"{asked.method} {asked.path}", refusal(404, f"page not found: {asked.path}"))
-                reply = script if isinstance(script, bytes) else script(asked, client)
-                if reply is None:
-                    return
-                client.sendall(reply)
+                try:
+                    reply = script if isinstance(script, bytes) else script(asked, client)
+                    if reply is None:
+                        return
+                    client.sendall(reply)
+                except (BrokenPipeError, ConnectionResetError):
+                    return  # the client left in the middle
 
 
 def _read_request(reader: Any) -> Asked | None:
