@@ -50,12 +50,16 @@ class Engine:
         self.run_folder = home / "run"
         self.socket = self.run_folder / "docket.sock"
         self.daemon: subprocess.Popen[bytes] | None = None
+        self.names_its_host = True
+        """With the host named, no command starts a daemon by itself: the one under test is the only one."""
 
     def environment(self, **extra: str) -> dict[str, str]:
         """The environment in which command and daemon run: nobody else's settings, this home."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKET_", "DOCKER_"))}
         path = os.pathsep.join(filter(None, [str(REPOSITORY), kept.get("PYTHONPATH")]))
-        return {**kept, "DOCKET_ROOT": str(self.root), "DOCKET_RUN": str(self.run_folder), "PYTHONPATH": path, **extra}
+        named = {"DOCKET_HOST": f"unix://{self.socket}"} if self.names_its_host else {}
+        folders = {"DOCKET_ROOT": str(self.root), "DOCKET_RUN": str(self.run_folder)}
+        return {**kept, **folders, **named, "PYTHONPATH": path, **extra}
 
     # --- the daemon ------------------------------------------------------------------------------------------------
 
