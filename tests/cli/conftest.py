@@ -51,4 +51,5 @@ def environment(**extra: str) -> dict[str, str]:
 def started(fake: FakeEngine, *words: str, **streams: object) -> subprocess.Popen[bytes]:
     """A command as a process of its own, whose streams the test holds."""
     wanted = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    return subprocess.Popen([*docket_command(), "--host", fake.host, *words], env=environment(), **wanted)  # type: ignore[call-overload]
+    command = [*docket_command(), "--host", fake.host, *words]
+    return subprocess.Popen(command, env=environment(), **wanted)  # type: ignore[call-overload]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -62,57 +63,62 @@ def as_docker_spells_it(body: dict[str, Any]) -> dict[str, Any]:
 
 
 SAME = {
-    "nothing": ["bb"],
-    "command": ["bb", "-x", "--rm", "y"],
-    "issue's example": [
-        "--name", "web", "-m", "64m", "--cpus", "0.5", "--pids-limit", "50", "-e", "A=b", "-w", "/tmp", "-u", "1000:1000",
-        "-v", "data:/data", "-v", "/srv:/srv:ro", "--read-only", "--tmpfs", "/run", "bb", "sleep", "100",
-    ],
-    "interactive": ["-i", "bb", "cat"],
-    "terminal": ["-t", "bb", "sh"],
-    "only output": ["-a", "stdout", "bb"],
-    "only input": ["-i", "-a", "stdin", "-a", "STDERR", "bb"],
-    "memory": ["-m", "1g", "--memory-swap", "-1", "--memory-reservation", "512m", "--memory-swappiness", "0", "bb"],
-    "cpu": ["-c", "512", "--cpu-period", "100000", "--cpu-quota", "50000", "--cpuset-cpus", "0-1", "--cpuset-mems", "0", "bb"],
-    "blkio": ["--blkio-weight", "300", "--blkio-weight-device", "/dev/sda:200", "--device-read-bps", "/dev/sda:1mb",
-              "--device-write-iops", "/dev/sda:7", "bb"],
-    "oom": ["--oom-kill-disable", "--oom-score-adj", "-500", "--shm-size", "1m", "--pids-limit", "-1", "bb"],
-    "ulimits": ["--ulimit", "nofile=1024:2048", "--ulimit", "core=0", "--ulimit", "memlock=-1", "bb"],
-    "capabilities": ["--cap-add", "NET_ADMIN", "--cap-drop", "all", "--privileged", "bb"],
-    "security": ["--security-opt", "no-new-privileges", "--security-opt", "seccomp=unconfined", "bb"],
-    "security with a colon": ["--security-opt", "label:disable", "bb"],
-    "namespaces": ["--pid", "host", "--ipc", "private", "--uts", "host", "--userns", "host", "--cgroupns", "host", "bb"],
-    "identity": ["-h", "name", "--domainname", "d", "-l", "a=b", "--label", "c", "--stop-signal", "INT", "--stop-timeout", "3",
-                 "bb"],
-    "entrypoint": ["--entrypoint", "/bin/sh", "bb", "-c", "x"],
-    "no entrypoint": ["--entrypoint", "", "bb"],
-    "groups and init": ["--group-add", "5", "--group-add", "audio", "--init", "bb"],
-    "name service": ["--dns", "1.1.1.1", "--dns-option", "ndots:1", "--dns-search", "x.y", "--add-host", "a:1.2.3.4",
-                     "--add-host", "b=::1", "bb"],
-    "networks": ["--network", "none", "bb"],
-    "an address": ["--network", "mine", "--ip", "1.2.3.4", "--network-alias", "z", "bb"],
-    "ports": ["-p", "80:80", "-p", "127.0.0.1:8000-8001:90-91/udp", "-p", "99", "--expose", "7", "--expose", "20-22/udp", "bb"],
-    "a port anywhere in a range": ["-p", "8000-8010:80", "bb"],
-    "all ports": ["-P", "bb"],
-    "anonymous volume": ["-v", "/anon", "bb"],
-    "bind options": ["-v", "/a:/b:ro,rslave", "--volumes-from", "other:ro", "--volume-driver", "local", "bb"],
-    "a folder here": ["-v", "./here:/b", "-v", ".:/c:ro", "bb"],
-    "mount bind": ["--mount", "type=bind,source=/a,target=/b,readonly,bind-propagation=rslave", "bb"],
-    "mount bind recursive": ["--mount", "type=bind,src=/a,dst=/b,ro=true,bind-recursive=disabled", "bb"],
-    "mount volume": ["--mount", "src=v,dst=/v,volume-nocopy,volume-label=a=b,volume-driver=local,volume-opt=type=tmpfs", "bb"],
-    "mount tmpfs": ["--mount", "type=tmpfs,destination=/t,tmpfs-size=1m,tmpfs-mode=0700", "bb"],
-    "mount quoted": ["--mount", 'type=volume,"source=a",target=/x', "bb"],
-    "tmpfs": ["--tmpfs", "/run:size=1m,mode=700", "--tmpfs", "/tmp", "bb"],
-    "restart": ["--restart", "on-failure:3", "bb"],
-    "restart always": ["--restart", "unless-stopped", "bb"],
-    "rm": ["--rm", "bb"],
-    "logging": ["--log-driver", "json-file", "--log-opt", "max-size=1m", "--log-opt", "max-file=2", "bb"],
-    "health": ["--health-cmd", "true", "--health-interval", "5s", "--health-retries", "2", "--health-timeout", "1m30s",
-               "--health-start-period", "100ms", "bb"],
-    "no health check": ["--no-healthcheck", "bb"],
-    "sysctl": ["--sysctl", "net.ipv4.ip_forward=1", "--sysctl", "kernel.msgmax=1", "bb"],
-    "annotations": ["--annotation", "a=b", "--cgroup-parent", "p", "--runtime", "r", "--device-cgroup-rule", "c 1:3 r", "bb"],
-}  # fmt: skip
+    "nothing": "bb",
+    "command": "bb -x --rm y",
+    "issue's example": (
+        "--name web -m 64m --cpus 0.5 --pids-limit 50 -e A=b -w /tmp -u 1000:1000 -v data:/data -v "
+        "/srv:/srv:ro --read-only --tmpfs /run bb sleep 100"
+    ),
+    "interactive": "-i bb cat",
+    "terminal": "-t bb sh",
+    "only output": "-a stdout bb",
+    "only input": "-i -a stdin -a STDERR bb",
+    "memory": "-m 1g --memory-swap -1 --memory-reservation 512m --memory-swappiness 0 bb",
+    "cpu": "-c 512 --cpu-period 100000 --cpu-quota 50000 --cpuset-cpus 0-1 --cpuset-mems 0 bb",
+    "blkio": (
+        "--blkio-weight 300 --blkio-weight-device /dev/sda:200 --device-read-bps /dev/sda:1mb "
+        "--device-write-iops /dev/sda:7 bb"
+    ),
+    "oom": "--oom-kill-disable --oom-score-adj -500 --shm-size 1m --pids-limit -1 bb",
+    "ulimits": "--ulimit nofile=1024:2048 --ulimit core=0 --ulimit memlock=-1 bb",
+    "capabilities": "--cap-add NET_ADMIN --cap-drop all --privileged bb",
+    "security": "--security-opt no-new-privileges --security-opt seccomp=unconfined bb",
+    "security with a colon": "--security-opt label:disable bb",
+    "namespaces": "--pid host --ipc private --uts host --userns host --cgroupns host bb",
+    "identity": "-h name --domainname d -l a=b --label c --stop-signal INT --stop-timeout 3 bb",
+    "entrypoint": "--entrypoint /bin/sh bb -c x",
+    "no entrypoint": "--entrypoint '' bb",
+    "groups and init": "--group-add 5 --group-add audio --init bb",
+    "name service": "--dns 1.1.1.1 --dns-option ndots:1 --dns-search x.y --add-host a:1.2.3.4 --add-host b=::1 bb",
+    "networks": "--network none bb",
+    "an address": "--network mine --ip 1.2.3.4 --network-alias z bb",
+    "ports": "-p 80:80 -p 127.0.0.1:8000-8001:90-91/udp -p 99 --expose 7 --expose 20-22/udp bb",
+    "a port anywhere in a range": "-p 8000-8010:80 bb",
+    "all ports": "-P bb",
+    "anonymous volume": "-v /anon bb",
+    "bind options": "-v /a:/b:ro,rslave --volumes-from other:ro --volume-driver local bb",
+    "a folder here": "-v ./here:/b -v .:/c:ro bb",
+    "mount bind": "--mount type=bind,source=/a,target=/b,readonly,bind-propagation=rslave bb",
+    "mount bind recursive": "--mount type=bind,src=/a,dst=/b,ro=true,bind-recursive=disabled bb",
+    "mount volume": (
+        "--mount src=v,dst=/v,volume-nocopy,volume-label=a=b,volume-driver=local,volume-opt=type=tmpfs bb"
+    ),
+    "mount tmpfs": "--mount type=tmpfs,destination=/t,tmpfs-size=1m,tmpfs-mode=0700 bb",
+    "mount quoted": '''--mount 'type=volume,"source=a",target=/x' bb''',
+    "tmpfs": "--tmpfs /run:size=1m,mode=700 --tmpfs /tmp bb",
+    "restart": "--restart on-failure:3 bb",
+    "restart always": "--restart unless-stopped bb",
+    "rm": "--rm bb",
+    "logging": "--log-driver json-file --log-opt max-size=1m --log-opt max-file=2 bb",
+    "health": (
+        "--health-cmd true --health-interval 5s --health-retries 2 --health-timeout 1m30s "
+        "--health-start-period 100ms bb"
+    ),
+    "no health check": "--no-healthcheck bb",
+    "sysctl": "--sysctl net.ipv4.ip_forward=1 --sysctl kernel.msgmax=1 bb",
+    "annotations": "--annotation a=b --cgroup-parent p --runtime r --device-cgroup-rule 'c 1:3 r' bb",
+}
+"""Flags and arguments, as a shell splits them."""
 
 
 @pytest.mark.parametrize("case", SAME)
@@ -123,8 +129,9 @@ def test_the_body_is_docker_s(
         pytest.skip("no real Docker to compare with: the docker client is not installed")
     monkeypatch.chdir(tmp_path)
     fake.on["POST /containers/create"] = answer({"Id": "3f", "Warnings": []}, 201)
-    ours = sent(*SAME[case])
-    command = ["docker", "-H", fake.host, "create", *SAME[case]]
+    words = shlex.split(SAME[case])
+    ours = sent(*words)
+    command = ["docker", "-H", fake.host, "create", *words]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, done.stderr
     assert as_docker_spells_it(ours) == as_docker_spells_it(fake.asked[-1].json)
@@ -141,7 +148,8 @@ def test_a_grace_of_zero_seconds_is_said(sent: Callable[..., dict[str, Any]]) ->
 
 
 def test_devices(sent: Callable[..., dict[str, Any]]) -> None:
-    devices = sent("--device", "/dev/a", "--device", "/dev/b:r", "--device", "/dev/c:/dev/d:rw", "--device", "/dev/e:/f", "x")
+    given = ("/dev/a", "/dev/b:r", "/dev/c:/dev/d:rw", "/dev/e:/f")
+    devices = sent(*(word for device in given for word in ("--device", device)), "base")
     assert [tuple(device.values()) for device in devices["HostConfig"]["Devices"]] == [
         ("/dev/a", "/dev/a", "rwm"), ("/dev/b", "/dev/b", "r"), ("/dev/c", "/dev/d", "rw"), ("/dev/e", "/f", "rwm"),
     ]  # fmt: skip
@@ -180,7 +188,7 @@ REFUSED = {
     "restart and rm": (["--restart", "always", "--rm"], "conflicting options: cannot specify both --restart and --rm"),
     "restart count": (["--restart", "on-failure:x"], "maximum retry count must be an integer"),
     "swappiness": (["--memory-swappiness", "101"], "Valid memory swappiness range is 0-100"),
-    "health conflict": (["--no-healthcheck", "--health-cmd", "x"], "--no-healthcheck conflicts with --health-* options"),
+    "health conflict": (["--no-healthcheck", "--health-cmd", "x"], "--no-healthcheck conflicts with --health-*"),
     "device": (["--device", "a:b:c:d"], "invalid device specification: a:b:c:d"),
     "pull": (["--pull", "foo"], "invalid pull option: 'foo': must be one of \"always\", \"missing\", \"never\""),
     "attach": (["-a", "foo"], "valid streams are STDIN, STDOUT and STDERR"),

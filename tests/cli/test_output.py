@@ -92,7 +92,8 @@ def any_value(random_source: random.Random, depth: int = 3) -> Any:
         return [any_value(random_source, depth - 1) for _ in range(random_source.randrange(4))]
     if kind == 7:
         return {any_text(random_source): any_value(random_source, depth - 1) for _ in range(random_source.randrange(4))}
-    return [None, True, False, random_source.randrange(-(2**60), 2**60), random_source.random(), any_text(random_source)][kind]
+    numbers = [random_source.randrange(-(2**60), 2**60), random_source.random()]
+    return [None, True, False, *numbers, any_text(random_source)][kind]
 
 
 def any_text(random_source: random.Random) -> str:

@@ -51,7 +51,8 @@ def test_swap_may_be_unlimited() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "nano"), [("1.5", 1_500_000_000), ("2", 2_000_000_000), ("0.000000001", 1), ("3/2", 1_500_000_000), ("-1", -(10**9))]
+    ("text", "nano"),
+    [("1.5", 1_500_000_000), ("2", 2 * 10**9), ("0.000000001", 1), ("3/2", 1_500_000_000), ("-1", -(10**9))],
 )
 def test_cpus(text: str, nano: int) -> None:
     assert parse_cpus(text) == nano
@@ -89,9 +90,11 @@ def test_other_precisions_and_bases() -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
-        (0.5, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"), (119, "About a minute"),
+        (0.5, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"),
+        (119, "About a minute"),
         (120, "2 minutes"), (46 * 60, "46 minutes"), (3600, "About an hour"), (89 * 60, "About an hour"),
-        (90 * 60, "2 hours"), (47 * HOUR, "47 hours"), (48 * HOUR, "2 days"), (13 * DAY, "13 days"), (14 * DAY, "2 weeks"),
+        (90 * 60, "2 hours"), (47 * HOUR, "47 hours"), (48 * HOUR, "2 days"), (13 * DAY, "13 days"),
+        (14 * DAY, "2 weeks"),
         (59 * DAY, "8 weeks"), (60 * DAY, "2 months"), (729 * DAY, "24 months"), (730 * DAY, "2 years"),
     ],
 )  # fmt: skip
@@ -161,7 +164,9 @@ def test_moments(far_east: None, text: str, unix: str) -> None:
     assert moment_to_unix(text, now_s=1e9) == unix
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2006-13-01", "2006-02-29", "2006-01-02T25:00", "2006-01-02T1x", "20-1"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2006-13-01", "2006-02-29", "2006-01-02T25:00", "2006-01-02T1x", "20-1"]
+)
 def test_moments_that_are_none(text: str) -> None:
     with pytest.raises(ValueError):
         moment_to_unix(text)

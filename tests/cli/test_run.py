@@ -99,7 +99,9 @@ def finish(process: subprocess.Popen[bytes], **arguments: Any) -> tuple[int, byt
 # --- streams ---------------------------------------------------------------------------------------------------------
 
 
-def test_output_and_error_stay_apart_and_the_status_is_the_container_s(fake: FakeEngine, container: ScriptedContainer) -> None:
+def test_streams_stay_apart_and_the_status_is_the_container_s(
+    fake: FakeEngine, container: ScriptedContainer
+) -> None:
     process = started(fake, "run", "--rm", "base", "sh", stdin=subprocess.DEVNULL)
     container.running.wait(DEADLINE_S)
     container.write(frame(1, b"out\n") + frame(2, b"err\n"))
@@ -246,7 +248,9 @@ def test_a_missing_image_that_is_found(docket: Docket, container: ScriptedContai
     assert [one.query for one in fake.asked] == ["name=n", "fromImage=x&tag=1", "name=n", ""]
 
 
-def test_a_missing_network_is_not_a_missing_image(docket: Docket, container: ScriptedContainer, fake: FakeEngine) -> None:
+def test_a_missing_network_is_not_a_missing_image(
+    docket: Docket, container: ScriptedContainer, fake: FakeEngine
+) -> None:
     fake.on["POST /containers/create"] = refusal(404, "network mine not found")
     assert docket("run", "base").err == "docket: Error response from daemon: network mine not found\n"
 
@@ -292,9 +296,8 @@ def pending_signals(pid: int) -> int:
         return next(int(line.split()[1], 16) for line in status if line.startswith("ShdPnd"))
 
 
-@pytest.mark.parametrize("flags", [["--sig-proxy=false"]])
-def test_without_the_proxy_ctrl_c_ends_only_us(fake: FakeEngine, container: ScriptedContainer, flags: list[str]) -> None:
-    process = started(fake, "run", *flags, "base", "x", stdin=subprocess.DEVNULL)
+def test_without_the_proxy_ctrl_c_ends_only_us(fake: FakeEngine, container: ScriptedContainer) -> None:
+    process = started(fake, "run", "--sig-proxy=false", "base", "x", stdin=subprocess.DEVNULL)
     container.running.wait(DEADLINE_S)
     container.write(frame(1, b"ready"))
     assert process.stdout is not None and process.stdout.read(5) == b"ready"

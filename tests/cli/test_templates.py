@@ -25,6 +25,7 @@ CONTAINER: dict[str, Any] = {
     [
         ("plain", "plain"),
         ("{{.State.Pid}}", "42"),
+        ("{{.ID}} {{.State.PID}} {{.Config.Labels.TEAM}}", "3f2a 42 <no value>"),
         ("{{ .State.Status }} {{.State.Running}}", "running true"),
         ("{{json .State}}", '{"Status":"running","Running":true,"Pid":42,"Error":""}'),
         ("{{.Config.Env}}", "[A=1 B=2]"),
