@@ -9,6 +9,7 @@ import signal
 
 from engine.kernel.libc import LIBC, PYLIBC, SYS_clone, SYS_clone3, check, oserror
 
+CLONE_PARENT = 0x8000
 CLONE_INTO_CGROUP = 0x2_0000_0000
 CLONE_NEWCGROUP = 0x0200_0000
 CLONE_NEWIPC = 0x0800_0000
@@ -60,7 +61,8 @@ def clone(flags: int) -> int:
 
 def clone_into_cgroup(flags: int, cgroup_fd: int) -> int:
     """As ``clone``, the child starting its life in a v2 cgroup (clone3(2), Linux 5.7)."""
-    arguments = clone_args(flags=flags | CLONE_INTO_CGROUP, exit_signal=signal.SIGCHLD, cgroup=cgroup_fd)
+    exit_signal = 0 if flags & CLONE_PARENT else signal.SIGCHLD  # a sibling takes over ours
+    arguments = clone_args(flags=flags | CLONE_INTO_CGROUP, exit_signal=exit_signal, cgroup=cgroup_fd)
     size = ctypes.c_long(ctypes.sizeof(arguments))
     return _cloned(PYLIBC.syscall(ctypes.c_long(SYS_clone3), ctypes.byref(arguments), size))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 from typing import Iterable
 
 from engine.kernel.libc import LIBC, SYS_close_range, SYS_keyctl, check, syscall
@@ -66,8 +65,7 @@ def close_all_but(kept: Iterable[int]) -> None:
 
 
 def signal_fd(numbers: Iterable[int]) -> int:
-    """signalfd(2): a non-blocking descriptor that is readable when one of the signals, which get blocked, is pending."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    """signalfd(2): a non-blocking descriptor that is readable when one of the signals, which must be blocked, waits."""
     mask = (ctypes.c_ulong * 16)(sum(1 << number - 1 for number in numbers))
     return check(LIBC.signalfd(-1, mask, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd")
 

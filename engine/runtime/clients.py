@@ -16,6 +16,7 @@ from engine.runtime.loop import GONE, IN, OUT, Loop
 MEMORY_BYTES = 512 * 1024
 FILE_BYTES = 1 << 30
 CHUNK_BYTES = 65536
+_DONT_WAIT = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 _HEADERS = {"stdout": b"\x01\0\0\0", "stderr": b"\x02\0\0\0"}
 
 
@@ -138,7 +139,7 @@ class Client:
 
     def _send(self, data: bytes) -> int:
         try:
-            return self._socket.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            return self._socket.send(data, _DONT_WAIT)
         except BlockingIOError:
             return 0
 
@@ -159,7 +160,7 @@ class Client:
 
     def _readable(self) -> None:
         try:
-            data = self._socket.recv(CHUNK_BYTES, socket.MSG_DONTWAIT)
+            data = self._socket.recv(CHUNK_BYTES, _DONT_WAIT)
         except BlockingIOError:
             return
         self._ended = not data

@@ -39,12 +39,16 @@ class Connection:
         self._waiting.append(message)
         self._flush()
 
+    def send_waiting(self) -> None:
+        """Send what waits, and read again."""
+        self._flush()
+
     def _flush(self) -> None:
         if self.socket.fileno() < 0:
             return
         try:
             while self._waiting:
-                messages.send(self.socket, self._waiting[0], flags=socket.MSG_DONTWAIT)
+                messages.send(self.socket, self._waiting[0], flags=messages.DONT_WAIT)
                 self._waiting.popleft()
         except BlockingIOError:
             self._loop.watch(self.socket.fileno(), IN | OUT, self._serve)
@@ -57,7 +61,7 @@ class Connection:
     def _serve(self, events: int) -> None:
         if events & IN:
             try:
-                received = messages.receive(self.socket, socket.MSG_DONTWAIT)
+                received = messages.receive(self.socket, messages.DONT_WAIT)
             except BlockingIOError:
                 return
             if received is None:
@@ -86,11 +90,17 @@ class Control:
         self._folder = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._name = socket_name(container_id)
         self._connections = [Connection(loop, first, handler, self._gone)]
+        loop.forget(first.fileno())  # until the launcher has read the plan from it: see serve_first
         self._listener: socket.socket | None = None
 
     @property
     def first(self) -> Connection:
         return self._connections[0]
+
+    def serve_first(self) -> None:
+        """The launcher is done with the first connection: requests on it are ours from now on."""
+        for connection in list(self._connections):
+            connection.send_waiting()
 
     def listen(self) -> None:
         """Bind the socket. Its path goes through our descriptor of the folder, since sun_path holds 108 bytes only."""

@@ -16,6 +16,8 @@ from engine.kernel.steps import step
 
 FILE_NAME = "shim.journal"
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class Journal:
     """The writing end, held by the shim."""
@@ -26,7 +28,7 @@ class Journal:
 
     def append(self, record: dict[str, Any], *, durable: bool = True) -> None:
         """Write a record, and with ``durable`` wait until it is on the disk. Raises OSError (disk full)."""
-        text = json.dumps(record, separators=(",", ":")).encode()
+        text = _encode(record).encode()
         line = b"%08x %s\n" % (binascii.crc32(text), text)
         with step("shim.record"):
             if os.write(self._fd, line) != len(line):

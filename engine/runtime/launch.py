@@ -1,4 +1,4 @@
-"""Launching: the shim's side of the handshake with an init. See ``init`` for the child's."""
+"""Launching: the launcher's side of the handshake with an init. See ``init`` for the child's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from typing import Any, NamedTuple, Sequence
 
 from engine.kernel.cgroups import Cgroup
-from engine.kernel.namespaces import CLONE_NEWCGROUP, FLAGS, clone_near_cgroup
+from engine.kernel.namespaces import CLONE_NEWCGROUP, CLONE_PARENT, FLAGS, clone_near_cgroup
 from engine.kernel.steps import step
 from engine.runtime import evidence, init, messages
 from engine.runtime.setup import Json, new_namespaces
@@ -42,7 +42,7 @@ class Launched(NamedTuple):
 
 
 class Launch:
-    """One attempt. ``pid`` and ``pid_fd`` are set as soon as there is a child, so that a failure can clean up."""
+    """One attempt. Whoever called cleans up after a failure."""
 
     def __init__(self, plan: Json, cgroup: Cgroup, stdio: Sequence[int], daemon: socket.socket) -> None:
         self._plan = plan
@@ -50,7 +50,6 @@ class Launch:
         self._stdio = stdio
         self._daemon = daemon
         self.pid = -1
-        self.pid_fd = -1
 
     def run(self) -> Launched:
         """Raises SetupFailed, Aborted, OSError (with its step)."""
@@ -80,11 +79,10 @@ class Launch:
             flags |= FLAGS[kind]
         flags &= ~CLONE_NEWCGROUP  # made by the child, when it is in its cgroups
         with step("init.clone"):
-            self.pid, born_in_it = clone_in(self._cgroup, flags)
+            self.pid, born_in_it = clone_in(self._cgroup, flags | CLONE_PARENT)
         if self.pid == 0:
             own.close()
             init.run(self._plan, self._cgroup, born_in_it, childs, self._stdio)
-        self.pid_fd = os.pidfd_open(self.pid)
 
     def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:
         poll = select.poll()

@@ -13,10 +13,16 @@ from typing import Any, Sequence
 
 Message = dict[str, Any]
 
+DONT_WAIT = int(socket.MSG_DONTWAIT)
+"""A plain number, as all flags in the shim's half: arithmetic on enum's members runs a lot of Python."""
+
 _INLINE_BYTES = 60_000
 _MOST_FDS = 250
 _ANCILLARY_BYTES = socket.CMSG_SPACE(4 * (_MOST_FDS + 1))
+_MSG_NOSIGNAL, _MSG_CMSG_CLOEXEC = int(socket.MSG_NOSIGNAL), int(socket.MSG_CMSG_CLOEXEC)
 _INLINE, _IN_FILE = b"J", b"F"
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -26,7 +32,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 def send(sock: socket.socket, message: Message, fds: Sequence[int] = (), flags: int = 0) -> None:
     """Send one message; the receiver gets duplicates of ``fds``. Raises OSError (EPIPE: nobody is there)."""
-    payload = json.dumps(message, separators=(",", ":")).encode()
+    payload = _encode(message).encode()
     if len(payload) <= _INLINE_BYTES:
         _send(sock, _INLINE + payload, fds, flags)
         return
@@ -42,13 +48,13 @@ def send(sock: socket.socket, message: Message, fds: Sequence[int] = (), flags: 
 
 def _send(sock: socket.socket, payload: bytes, fds: Sequence[int], flags: int) -> None:
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-    sock.sendmsg([payload], ancillary, flags | socket.MSG_NOSIGNAL)
+    sock.sendmsg([payload], ancillary, flags | _MSG_NOSIGNAL)
 
 
 def receive(sock: socket.socket, flags: int = 0) -> tuple[Message, list[int]] | None:
     """The next message and its descriptors, close-on-exec; None when the other end is closed."""
     try:
-        payload, ancillary, _, _ = sock.recvmsg(_INLINE_BYTES + 1, _ANCILLARY_BYTES, flags | socket.MSG_CMSG_CLOEXEC)
+        payload, ancillary, _, _ = sock.recvmsg(_INLINE_BYTES + 1, _ANCILLARY_BYTES, flags | _MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         return None
     fds = array.array("i")
@@ -60,5 +66,5 @@ def receive(sock: socket.socket, flags: int = 0) -> tuple[Message, list[int]] | 
         return None
     if payload[:1] == _IN_FILE:
         with os.fdopen(descriptors.pop(0), "rb") as file:
-            return json.loads(file.read()), descriptors
-    return json.loads(payload[1:]), descriptors
+            return _decode(file.read().decode()), descriptors
+    return _decode(payload[1:].decode()), descriptors

@@ -14,18 +14,19 @@ import time
 from typing import Any
 
 from engine.kernel import cgroups
-from engine.kernel.process import set_child_subreaper, set_dumpable, set_name, signal_fd
+from engine.kernel.namespaces import clone
+from engine.kernel.process import set_child_subreaper, set_name, signal_fd
 from engine.kernel.steps import step
-from engine.runtime import messages
+from engine.runtime import launcher, messages
 from engine.runtime.control import Connection, Control
 from engine.runtime.exec_process import Target
 from engine.runtime.execs import Execs
 from engine.runtime.journal import Journal
 from engine.runtime.json_log import JsonLog
-from engine.runtime.launch import Aborted, Launch, SetupFailed
+from engine.runtime.launch import died
 from engine.runtime.loop import IN, Loop
 from engine.runtime.messages import Message
-from engine.runtime.setup import Json, failure, new_namespaces, refuse_unknown
+from engine.runtime.setup import Json, failure
 from engine.runtime.stdio import Stdio
 
 LINGER_S = 60.0
@@ -38,94 +39,87 @@ def main(connection: socket.socket, lock_fd: int) -> None:
     """The whole life of a shim, in a process that the spawner forked. Returns when it is to end."""
     os.setsid()
     set_name("docket-shim")
-    set_dumpable(False)  # before any child can be seen from inside a container
     set_child_subreaper()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
     received = messages.receive(connection)
     if received is None:
         return
-    message, fds = received
-    shim = Shim(connection, lock_fd, message["plan"])
-    if shim.launch(message["clients"], fds):
-        del message, received
+    shim = Shim(connection, lock_fd, received[0])
+    if shim.launch(received[0], received[1]):
+        del received
         shim.serve()
 
 
 class Shim:
     """State of one container."""
 
-    def __init__(self, connection: socket.socket, lock_fd: int, plan: Json) -> None:
-        self._plan: Json | None = plan
-        self._directory: str = plan["directory"]
+    def __init__(self, connection: socket.socket, lock_fd: int, settings: Json) -> None:
+        self._directory: str = settings["directory"]
         self._lock_fd = lock_fd
         self._loop = Loop()
-        self._control = Control(self._loop, plan["socket_folder"], plan["container_id"], connection, self._requested)
-        self._cgroup = cgroups.Cgroup(plan["cgroup_path"])
+        self._control = Control(
+            self._loop, settings["socket_folder"], settings["container_id"], connection, self._requested
+        )
+        self._cgroup = cgroups.Cgroup(settings["cgroup_path"])
+        self._stdio: Stdio | None = None
         self._pid = self._pid_fd = -1
         self._oom_fd = -1
         self._oom_kills = 0
+        self._oom_score = 0
         self._log_failed = False
         self._ended = False
         self._lingers_until = 0.0
 
     # --- launch ----------------------------------------------------------------------------------------------------
 
-    def launch(self, clients: list[Json], fds: list[int]) -> bool:
+    def launch(self, settings: Json, fds: list[int]) -> bool:
         """Whether there is a container to serve now. What failed is told, and nothing of it is left."""
-        daemon = self._control.first
-        report: Json | None
         try:
-            started = self._launch(clients, fds)
-        except SetupFailed as error:
-            report = error.report
-        except Aborted:
-            report = None
+            report = self._launch(settings, fds)
         except Exception as error:
             report = failure(error)
-        else:
-            daemon.send(started)
+        if report["type"] == "launched":
             return True
         self._undo(report)
-        if report is not None:
-            messages.send(daemon.socket, report)
+        if report["type"] != "aborted":
+            messages.send(self._control.first.socket, report)
         return False
 
-    def _launch(self, clients: list[Json], fds: list[int]) -> Json:
-        plan = self._plan
-        assert plan is not None
+    def _launch(self, settings: Json, fds: list[int]) -> Json:
+        """The launcher's report."""
+        daemon = self._control.first.socket
         self._signals = signal_fd([signal.SIGCHLD])
-        self._stdio = self._open_stdio(plan)
-        for fd, wishes in zip(fds, clients, strict=True):
-            self._stdio.attach(fd, wishes)
         self._journal = Journal(self._directory)
-        self._control.listen()
-        with step("cgroup.create"):
-            self._cgroup.create()
-        with step("cgroup.limit"):
-            warnings = self._cgroup.apply((plan["spec"].get("linux") or {}).get("resources") or {})
-        self._make_folders(plan)
-        refuse_unknown(plan["spec"])
-        kinds = new_namespaces(plan["spec"])
-        self._oom_score = (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0
-        self._attempt = Launch(plan, self._cgroup, self._stdio.for_child, self._control.first.socket)
-        launched = self._attempt.run()
-        self._pid, self._pid_fd = launched.pid, self._attempt.pid_fd
-        self._stdio.open(launched.terminal_fd)
-        facts = {
-            "type": "started", "pid": launched.pid, "started_at_us": launched.started_at_us,
-            "evidence": launched.evidence, "warnings": [*warnings, *launched.warnings],
-        }  # fmt: skip
-        self._journal.append(facts)
+        self._stdio = self._open_stdio(settings)
+        own, launchers = messages.pair()
+        shim_pid = os.getpid()
+        if clone(0) == 0:
+            own.close()
+            launcher.run(daemon, launchers, shim_pid, self._cgroup, self._stdio.for_child, self._journal)
+        launchers.close()
+        with own:
+            self._control.listen()
+            for fd, wishes in zip(fds, settings["clients"], strict=True):
+                self._stdio.attach(fd, wishes)
+            received = messages.receive(own)
+        report, terminal = received if received is not None else (died("the launcher of the container"), [])
+        if report["type"] == "launched":
+            self._take_over(report, terminal)
+        return report
+
+    def _take_over(self, report: Json, terminal: list[int]) -> None:
+        assert self._stdio is not None
+        self._pid = report["pid"]
+        self._pid_fd = os.pidfd_open(self._pid)  # it is our child and not reaped yet
+        self._oom_score = report["oom_score"]
+        self._stdio.open(terminal[0] if terminal else -1)
         self._watch_oom()
         self._loop.watch(self._signals, IN, self._children_ended)
-        target = Target(self._cgroup, self._pid, self._pid_fd, kinds)
+        target = Target(self._cgroup, self._pid, self._pid_fd, set(report["kinds"]))
         self._execs = Execs(self._loop, self._directory, self._journal, self._control, target)
-        self._plan = None
-        return facts
+        self._control.serve_first()
 
-    def _open_stdio(self, plan: Json) -> Stdio:
-        wishes, log = plan.get("stdio") or {}, plan.get("log")
+    def _open_stdio(self, settings: Json) -> Stdio:
+        wishes, log = settings.get("stdio") or {}, settings.get("log")
         return Stdio(
             self._loop, self._directory, tty=bool(wishes.get("tty")), open_stdin=bool(wishes.get("open_stdin")),
             stdin_once=bool(wishes.get("stdin_once")),
@@ -133,47 +127,35 @@ class Shim:
             on_log_error=self._log_error,
         )  # fmt: skip
 
-    def _make_folders(self, plan: Json) -> None:
-        layers = plan.get("overlay")
-        with step("rootfs.overlay"):
-            if layers is None:
-                return
-            os.makedirs(layers["upper"], 0o755, exist_ok=True)
-            os.makedirs(layers["work"], 0o700, exist_ok=True)
-            os.chmod(layers["upper"], 0o755)  # it is the container's root folder, whatever our umask
-            root = os.path.join(self._directory, (plan["spec"].get("root") or {}).get("path") or "rootfs")
-            os.makedirs(root, 0o700, exist_ok=True)
-
     def _log_error(self, error: OSError) -> None:
         """The container goes on without its log, and the daemon is told once."""
         if not self._log_failed:
             self._log_failed = True
             self._control.tell_all({"type": "log_failed", "message": str(error)})
 
-    def _undo(self, report: Json | None) -> None:
-        """Leave nothing of a launch that failed."""
+    def _undo(self, report: Json) -> None:
+        """Leave nothing of a launch that failed: all our children are the launcher and the init."""
         try:
             with step("cgroup.kill"):
                 self._cgroup.kill()
-            attempt = getattr(self, "_attempt", None)
-            if attempt is not None and attempt.pid > 0:
-                os.kill(attempt.pid, signal.SIGKILL)  # it may not be in its cgroups yet; unreaped, the pid is its own
-                os.waitpid(attempt.pid, 0)
+            _reap_all()
             with step("cgroup.remove"):
                 self._cgroup.remove()
-        except (OSError, AttributeError) as error:
-            if report is not None:
-                report["message"] += f"; and afterwards: {failure(error)['message']}"
-        if (stdio := getattr(self, "_stdio", None)) is not None:
-            stdio.abandon()
+        except OSError as error:
+            report["message"] = f"{report.get('message', '')}; and afterwards: {failure(error)['message']}"
+        if self._stdio is not None:
+            self._stdio.abandon()
         self._control.close()
 
     # --- life ------------------------------------------------------------------------------------------------------
 
     def serve(self) -> None:
         """Until the container has ended and its clients have their output."""
-        while not self._ended or self._stdio.clients and time.monotonic() < self._lingers_until:
+        while not self._ended or self._clients() and time.monotonic() < self._lingers_until:
             self._loop.turn()
+
+    def _clients(self) -> int:
+        return len(self._stdio.clients) if self._stdio is not None else 0
 
     def _watch_oom(self) -> None:
         try:
@@ -321,6 +303,15 @@ class Shim:
             if pid == 0:
                 return ""
             self._execs.ended(pid, exit_code_of(status))
+
+
+def _reap_all() -> None:
+    """Wait for the end of every child. An init that is in no cgroup yet leaves by itself when its launcher is gone."""
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
 
 
 def exit_code_of(status: int) -> int:

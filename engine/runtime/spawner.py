@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import socket
 import sys
@@ -15,7 +16,8 @@ from typing import Any, Callable, Mapping
 
 from engine.domain.errors import EngineError
 from engine.kernel import cgroups
-from engine.kernel.process import close_all_but, set_dumpable, set_name, set_parent_death_signal
+from engine.kernel.namespaces import clone
+from engine.kernel.process import close_all_but, set_dumpable, set_name, set_parent_death_signal, signal_fd
 from engine.kernel.steps import step
 from engine.runtime import credentials, messages, shim, sweep
 from engine.runtime.setup import failure
@@ -33,12 +35,23 @@ def main(jobs: Mapping[str, Job]) -> None:
     connection.set_inheritable(False)
     set_name("docket-spawner")
     set_dumpable(False)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps: shims and workers report for themselves
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # the end of the daemon ends it; shims, which inherit this, go on
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    ended = signal_fd([signal.SIGCHLD])
     cgroups.detect()
     credentials.grantable()
     gc.collect()
     gc.freeze()  # children share these pages as long as the collector doesn't walk over them
-    while (received := messages.receive(connection)) is not None:
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    poll.register(connection, select.POLLIN)
+    while True:
+        if poll.poll()[0][0] == ended:
+            _reap(ended)
+            continue
+        if (received := messages.receive(connection)) is None:
+            return
         request, fds = received
         own = socket.socket(fileno=fds[0])
         try:
@@ -49,11 +62,21 @@ def main(jobs: Mapping[str, Job]) -> None:
                 os.close(fd)
 
 
+def _reap(ended: int) -> None:
+    """Shims and workers report for themselves: nobody waits for their exit status."""
+    os.read(ended, 4096)
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
 def _serve(request: dict[str, Any], own: socket.socket, fds: list[int], jobs: Mapping[str, Job]) -> None:
     parent = os.getpid()
     try:
         with step("spawner.fork"):
-            pid = os.fork()
+            pid = clone(0)  # and not os.fork, whose handlers in Python touch (and so copy) half a megabyte
     except OSError as error:
         messages.send(own, failure(error))
         return
@@ -61,8 +84,8 @@ def _serve(request: dict[str, Any], own: socket.socket, fds: list[int], jobs: Ma
         return
     status = 1
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         close_all_but((0, 1, 2, own.fileno(), *fds))
+        messages.send(own, {"type": "forked"})
         if request["op"] == "shim":
             shim.main(own, fds[0])
         else:
@@ -83,7 +106,7 @@ def _work(
     set_parent_death_signal(signal.SIGKILL)
     if os.getppid() != parent:
         return
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     try:
         if request["name"] not in jobs:
             raise EngineError(f"the spawner knows no job {request['name']!r}")

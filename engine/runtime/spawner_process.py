@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from engine.runtime import interpreter, messages
 _SANE_LIFE_S = 2.0
 """One that dies sooner is started again by the next request only, so that a broken one doesn't loop."""
 _FAREWELL_S = 5.0
+_ATTEMPTS = 4
 
 
 class SpawnerProcess:
@@ -54,7 +56,31 @@ class SpawnerProcess:
         self._socket = own
         self._started_at_s = time.monotonic()
 
-    def request(self, message: dict[str, Any], fds: Sequence[int]) -> None:
+    def fork(self, request: dict[str, Any], fds: Sequence[int] = ()) -> socket.socket:
+        """Have it fork a shim or a worker: the connection to the child, which lives. Raises OSError.
+
+        A spawner may die with the request in its queue: where no child has said that it is there, nothing has been
+        done, and the next spawner gets the request.
+        """
+        for _ in range(_ATTEMPTS):
+            own, childs = messages.pair()
+            try:
+                self._request(request, [childs.fileno(), *fds])
+                childs.close()
+                answer = messages.receive(own)
+                if answer is not None and answer[0]["type"] == "forked":
+                    return own
+            except BaseException:
+                own.close()
+                raise
+            finally:
+                childs.close()
+            own.close()
+            if answer is not None:
+                raise _error(answer[0])
+        raise OSError(errno.ECHILD, f"the spawner died {_ATTEMPTS} times in a row")
+
+    def _request(self, message: dict[str, Any], fds: Sequence[int]) -> None:
         """Hand over a request. Where the spawner has died since, another one gets it. Raises OSError."""
         with self._lock:
             if self._closed:
@@ -97,3 +123,9 @@ class SpawnerProcess:
             if self._socket is not None:
                 self._bury()
             os.close(self._copy)
+
+
+def _error(report: dict[str, Any]) -> OSError:
+    error = OSError(report["errno"], report["message"])
+    error.step = report["step"]  # type: ignore[attr-defined]
+    return error

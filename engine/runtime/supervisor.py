@@ -26,6 +26,8 @@ from engine.runtime.mailboxes import Mailboxes
 from engine.runtime.spawner_process import SpawnerProcess
 
 _ADOPTION_S = 15.0
+_SHIM_SETTINGS = ("container_id", "directory", "socket_folder", "cgroup_path", "stdio", "log")
+"""What of the plan the shim itself needs; the rest is for its launcher."""
 LOCK_NAME = "shim.lock"
 
 
@@ -93,22 +95,24 @@ class Supervisor:
         nothing of the container is left.
         """
         plan = {**plan, "socket_folder": str(self._shims)}
-        own, shims = messages.pair()
+        try:
+            own = self._spawner.fork({"op": "shim"}, [lock_fd])
+        except OSError as error:
+            _close_all(attachments)
+            raise LaunchFailed(
+                f"the shim can't be started: {errors.describe(error)}", step=getattr(error, "step", "spawner.fork"),
+                errno=error.errno or 0, exit_code=128,
+            ) from error  # fmt: skip
         try:
             try:
-                self._spawner.request({"op": "shim"}, [shims.fileno(), lock_fd])
-                shims.close()
-                fds = [attachment.fd for attachment in attachments]
                 clients = [_wishes(attachment) for attachment in attachments]
-                messages.send(own, {"plan": plan, "clients": clients}, fds)
+                settings = {key: plan.get(key) for key in _SHIM_SETTINGS}
+                messages.send(own, {**settings, "clients": clients}, [attachment.fd for attachment in attachments])
+                messages.send(own, {"plan": plan})
                 answer = messages.receive(own)
-            except OSError as error:
-                raise LaunchFailed(
-                    f"the shim can't be started: {error.strerror}", step="spawner.fork", errno=error.errno or 0,
-                    exit_code=128,
-                ) from error  # fmt: skip
+            except ConnectionError:
+                answer = None
             finally:
-                shims.close()
                 _close_all(attachments)
             if answer is None:
                 raise self._shim_died(plan)
@@ -219,20 +223,12 @@ class Supervisor:
 
     def run_job(self, name: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
         """Have a worker process do a job, and wait for it. Raises what the job raised, or EngineError where it died."""
-        own, workers = messages.pair()
-        with own:
-            try:
-                request = {"op": "job", "name": name, "arguments": arguments}
-                self._spawner.request(request, [workers.fileno(), *fds])
-            finally:
-                workers.close()
+        with self._spawner.fork({"op": "job", "name": name, "arguments": arguments}, fds) as own:
             answer = messages.receive(own)
         if answer is None:
             raise EngineError(f"the worker that did {name!r} ended before it was done (was it killed?)")
         if "error" in answer[0]:
             raise _job_error(answer[0]["error"])
-        if answer[0].get("type") == "failed":
-            raise _os_error(answer[0])
         return answer[0]["result"]
 
     # --- reading ---------------------------------------------------------------------------------------------------

@@ -109,13 +109,13 @@ class Wire:
 
     def read_frames(self) -> tuple[bytes, bytes]:
         """Standard output and error until the end."""
-        output = {1: b"", 2: b""}
-        data = self.read_all()
-        while data:
-            number, length = struct.unpack(">BxxxL", data[:8])
-            output[number] += data[8 : 8 + length]
-            data = data[8 + length :]
-        return output[1], output[2]
+        output = {1: bytearray(), 2: bytearray()}
+        data, at = self.read_all(), 0
+        while at < len(data):
+            number, length = struct.unpack_from(">BxxxL", data, at)
+            output[number] += data[at + 8 : at + 8 + length]
+            at += 8 + length
+        return bytes(output[1]), bytes(output[2])
 
     def read_all(self) -> bytes:
         parts = []
@@ -225,6 +225,10 @@ class Runtime:
         return folder
 
     # --- life ------------------------------------------------------------------------------------------------------
+
+    def sweep(self, container: Container) -> None:
+        """What services do when a shim is lost."""
+        self.supervisor.run_job("container.sweep", {"cgroup_path": f"{self.parent}/{container.id}"})
 
     def launch(self, plan: dict[str, Any], attachments: Sequence[Attachment] = ()) -> Container:
         container = self.containers[plan["container_id"]]

@@ -1,0 +1,100 @@
+"""The launcher: a short-lived child of the shim that brings the container to life.
+
+It reads the plan, makes the cgroups, clones the init (as the shim's child, CLONE_PARENT), talks it through its set-up,
+reads the evidence and writes the first record. All of that touches thousands of objects, and memory that was touched
+after a fork is no longer shared; so it happens here, and the shim, which lives as long as its container, stays small.
+
+    shim                                    launcher
+      │ fork                                   │
+      ├───────────────────────────────────────>│ plan from the daemon; cgroups, limits, init ...
+      │ listens, takes in clients              │ journal: started
+      │              launched | failed         │
+      │<───────────────────────────────────────┤ daemon: started
+
+It dies with the shim. Where it reports a failure, or dies, the shim takes back what there is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import NoReturn, Sequence
+
+from engine.kernel.cgroups import Cgroup
+from engine.kernel.process import set_name, set_parent_death_signal
+from engine.kernel.steps import step
+from engine.runtime import messages
+from engine.runtime.journal import Journal
+from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed
+from engine.runtime.setup import Json, failure, new_namespaces, refuse_unknown
+
+
+def run(
+    daemon: socket.socket, shim: socket.socket, shim_pid: int, cgroup: Cgroup, stdio: Sequence[int], journal: Journal
+) -> NoReturn:
+    """The whole life of a launcher, in a process that the shim cloned."""
+    set_name("docket-launcher")
+    set_parent_death_signal(signal.SIGKILL)
+    try:
+        if os.getppid() == shim_pid:
+            _launch(daemon, shim, cgroup, stdio, journal)
+    finally:
+        os._exit(0)
+
+
+def _launch(
+    daemon: socket.socket, shim: socket.socket, cgroup: Cgroup, stdio: Sequence[int], journal: Journal
+) -> None:
+    report: Json
+    fds: list[int] = []
+    started: Json = {}
+    try:
+        received = messages.receive(daemon)
+        if received is None:
+            raise Aborted
+        plan = received[0]["plan"]
+        launched, warnings = _make(plan, cgroup, stdio, daemon)
+        started = {
+            "type": "started", "pid": launched.pid, "started_at_us": launched.started_at_us,
+            "evidence": launched.evidence, "warnings": [*warnings, *launched.warnings],
+        }  # fmt: skip
+        journal.append(started)
+        report = {
+            "type": "launched", "pid": launched.pid, "kinds": sorted(new_namespaces(plan["spec"])),
+            "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
+        }  # fmt: skip
+        fds = [launched.terminal_fd] if launched.terminal_fd >= 0 else []
+    except SetupFailed as error:
+        report = error.report
+    except Aborted:
+        report = {"type": "aborted"}
+    except Exception as error:
+        report = failure(error)
+    messages.send(shim, report, fds)
+    if report["type"] == "launched":
+        messages.send(daemon, started)
+
+
+def _make(plan: Json, cgroup: Cgroup, stdio: Sequence[int], daemon: socket.socket) -> tuple[Launched, list[str]]:
+    """The container, and warnings about its limits."""
+    spec = plan["spec"]
+    refuse_unknown(spec)
+    with step("cgroup.create"):
+        cgroup.create()
+    with step("cgroup.limit"):
+        warnings = cgroup.apply((spec.get("linux") or {}).get("resources") or {})
+    _make_folders(plan)
+    return Launch(plan, cgroup, stdio, daemon).run(), warnings
+
+
+def _make_folders(plan: Json) -> None:
+    layers = plan.get("overlay")
+    if layers is None:
+        return
+    with step("rootfs.overlay"):
+        os.makedirs(layers["upper"], 0o755, exist_ok=True)
+        os.makedirs(layers["work"], 0o700, exist_ok=True)
+        os.chmod(layers["upper"], 0o755)  # it is the container's root folder, whatever our umask
+        root = os.path.join(plan["directory"], (plan["spec"].get("root") or {}).get("path") or "rootfs")
+        os.makedirs(root, 0o700, exist_ok=True)
