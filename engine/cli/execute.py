@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_RESIZE_ATTEMPTS = 5
 
 def execute(session: Session, options: Options, arguments: list[str]) -> int:
     """The exit status of the process; 0 at once with ``--detach``."""
@@ -64,10 +65,10 @@ def _carry(client: Client, id: str, options: Options) -> bool:
     from engine.cli.signals import Resizing
     from engine.cli.terminal import DetachKeys, RawMode, parse_detach_keys
 
+    path = path_of("exec", id, "resize")
     keys = DetachKeys(parse_detach_keys(options.detach_keys)) if options.interactive else None
     with RawMode() if options.interactive else Nothing(), Resizing(lambda: resize_terminal(client, path)):
-        path = path_of("exec", id, "resize")
-        resize_terminal(client, path)
+        resize_terminal(client, path, _RESIZE_ATTEMPTS)
         return Streams(response, framed=False, stdin=options.interactive, detach=keys).carry()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 STDOUT, STDERR = 1, 2
 
@@ -23,15 +22,22 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def encoded(text: str) -> bytes:
+    """UTF-8; bytes that were none when they came in (PEP 383) leave as they came."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which JSON can spell
+        return text.encode("utf-8", "replace")
+
+
 def out(text: str) -> None:
-    """Text to standard output, at once. What was not UTF-8 on its way in leaves as it came."""
-    sys.stdout.flush()
-    write_all(STDOUT, text.encode("utf-8", "surrogateescape"))
+    """Text to standard output, at once."""
+    write_all(STDOUT, encoded(text))
 
 
 def err(line: str) -> None:
     """One message to standard error."""
-    write_all(STDERR, (printable(line, keep="\n\t") + "\n").encode("utf-8", "surrogateescape"))
+    write_all(STDERR, encoded(printable(line, keep="\n\t") + "\n"))
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -64,7 +64,7 @@ SAME = [
     f"ps -aq {FILTER}",
     f"ps -as {FILTER}",
     f"container ls -a {FILTER} --format json",
-    f"ps -a {FILTER} --format {{{{.Names}}}}:{{{{.Image}}}}:{{{{.Command}}}}:{{{{.Labels}}}}:{{{{.Mounts}}}}:{{{{.State}}}}",
+    f"ps -a {FILTER} --format {{{{.Names}}}}:{{{{.Image}}}}:{{{{.Command}}}}:{{{{.Labels}}}}:{{{{.State}}}}",
     f"ps -a {FILTER} --format table\\t{{{{.ID}}}}\\t{{{{.Status}}}}\\t{{{{.Size}}}}",
     f"ps -a {FILTER} --format {{{{.Nope}}}}",
     "ps --filter nope=1",
@@ -100,6 +100,9 @@ SAME = [
     f"exec -u 1:2 -w /tmp -e A=b {TAG}-up sh -c pwd;id;echo_$A;exit_9",
     f"exec {TAG}-down true",
     f"exec -d {TAG}-up true",
+    f"exec -d {TAG}-up no-such-program",
+    f"exec {TAG}-up no-such-program",
+    f"exec {TAG}-up /etc",
     f"top {TAG}-up -o pid,args",
     f"port {TAG}-up",
     f"port {TAG}-up 80",
@@ -175,7 +178,8 @@ def test_same_as_docker(shared: str, line: str) -> None:
 
 def test_the_table_is_laid_out_alike(shared: str) -> None:
     """Spaces and all, where both look at one moment."""
-    line = ["ps", "-a", "--filter", f"label=tests={TAG}", "--format", "table {{.ID}}\t{{.Names}}\t{{.Ports}}\t{{.Mounts}}"]
+    columns = "table {{.ID}}\t{{.Names}}\t{{.Ports}}\t{{.Mounts}}"
+    line = ["ps", "-a", "--filter", f"label=tests={TAG}", "--format", columns]
     assert docket(*line) == docker(*line)
 
 

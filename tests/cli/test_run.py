@@ -366,6 +366,30 @@ def test_exec(fake: FakeEngine) -> None:
     assert fake.asked[1].json == {"Detach": False, "Tty": False}
 
 
+def test_exec_on_a_terminal(fake: FakeEngine, terminal: Callable[..., Terminal]) -> None:
+    """The size is sent again until the process, which is only just starting, takes it."""
+    sizes: list[str] = []
+
+    def resize(asked: Asked, client: socket.socket) -> bytes:
+        sizes.append(asked.query)
+        return refusal(404, "no such exec") if len(sizes) < 3 else answer()
+
+    def run(asked: Asked, client: socket.socket) -> None:
+        client.sendall(UPGRADED + b"$ ")
+        client.sendall(b"got " + client.recv(100))
+
+    fake.on["POST /containers/web/exec"] = answer({"Id": "ee"}, 201)
+    fake.on["POST /exec/ee/start"] = run
+    fake.on["POST /exec/ee/resize"] = resize
+    fake.on["GET /exec/ee/json"] = answer({"ExitCode": 3})
+    mine = terminal("exec", "-it", "web", "sh")
+    eventually(lambda: mine.shown == b"$ " and mine.is_raw())
+    mine.type(b"\x1b[A")
+    assert mine.process.wait(DEADLINE_S) == 3
+    eventually(lambda: mine.shown == b"$ got \x1b[A")
+    assert mine.is_restored() and sizes == ["h=24&w=80"] * 3
+
+
 def test_exec_in_the_background(docket: Docket, fake: FakeEngine) -> None:
     fake.on["POST /containers/web/exec"] = answer({"Id": "ee"}, 201)
     fake.on["POST /exec/ee/start"] = answer()
