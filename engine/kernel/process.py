@@ -18,6 +18,7 @@ SFD_CLOEXEC = os.O_CLOEXEC
 SFD_NONBLOCK = os.O_NONBLOCK
 
 _LAST_FD = 0xFFFF_FFFF
+_SignalSet = ctypes.c_ulong * 16
 
 LIBC.setdomainname.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 LIBC.signalfd.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
@@ -66,7 +67,7 @@ def close_all_but(kept: Iterable[int]) -> None:
 
 def signal_fd(numbers: Iterable[int]) -> int:
     """signalfd(2): a non-blocking descriptor that is readable when one of the signals, which must be blocked, waits."""
-    mask = (ctypes.c_ulong * 16)(sum(1 << number - 1 for number in numbers))
+    mask = _SignalSet(sum(1 << number - 1 for number in numbers))
     return check(LIBC.signalfd(-1, mask, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd")
 
 

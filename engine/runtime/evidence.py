@@ -8,50 +8,53 @@ from typing import Any
 
 from engine.kernel import capabilities, cgroups, namespaces
 
-_STATUS = {"Uid": "uid", "Gid": "gid", "Groups": "groups", "NoNewPrivs": "no_new_privileges", "Seccomp": "seccomp_mode"}
+_CAPABILITIES = {
+    "CapBnd": "bounding", "CapEff": "effective", "CapInh": "inheritable", "CapPrm": "permitted", "CapAmb": "ambient",
+}  # fmt: skip
 
 
 def read(pid: int, cgroup: cgroups.Cgroup) -> dict[str, Any]:
     """Namespaces by inode, cgroups with their limits, capability sets, user, resource limits, mounts."""
     status = _status(pid)
-    lines = _text(pid, "mountinfo").splitlines()
+    mounts = [_mount(line) for line in _text(pid, "mountinfo").splitlines()]
     return {
         "namespaces": namespaces.inodes(pid),
         "cgroups": _memberships(pid),
         "limits": cgroup.read_limits(),
-        "capabilities": capabilities.of_process(pid),
-        "no_new_privileges": status.get("no_new_privileges") == ["1"],
-        "seccomp_mode": int(status.get("seccomp_mode", ["0"])[0]),
+        "capabilities": {
+            name: capabilities.to_names(int(status[field][0], 16)) for field, name in _CAPABILITIES.items()
+        },
+        "no_new_privileges": status.get("NoNewPrivs") == ["1"],
+        "seccomp_mode": int(status.get("Seccomp", ["0"])[0]),
         "user": {
-            "uid": int(status["uid"][0]),
-            "gid": int(status["gid"][0]),
-            "groups": [int(number) for number in status["groups"]],
+            "uid": int(status["Uid"][0]),
+            "gid": int(status["Gid"][0]),
+            "groups": [int(number) for number in status["Groups"]],
         },
         "uid_map": _text(pid, "uid_map").split(),
         "gid_map": _text(pid, "gid_map").split(),
         "rlimits": _rlimits(pid),
         "oom_score_adj": int(_text(pid, "oom_score_adj")),
-        "mounts": [_mount(line) for line in lines],
-        "mounts_digest": "sha256:" + hashlib.sha256("\n".join(map(_mount, lines)).encode()).hexdigest(),
+        "mounts": mounts,
+        "mounts_digest": "sha256:" + hashlib.sha256("\n".join(mounts).encode()).hexdigest(),
     }
 
 
 def _text(pid: int, name: str) -> str:
     fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-    with open(fd, "rb", buffering=0) as file:
+    try:
         parts = []
-        while part := file.read(65536):
+        while part := os.read(fd, 65536):
             parts.append(part)
+    finally:
+        os.close(fd)
     return b"".join(parts).decode("utf-8", "surrogateescape")
 
 
 def _status(pid: int) -> dict[str, list[str]]:
-    found = {}
-    for line in _text(pid, "status").splitlines():
-        name, _, value = line.partition(":")
-        if name in _STATUS:
-            found[_STATUS[name]] = value.split()
-    return found
+    """Field -> words of proc_pid_status(5)."""
+    pairs = (line.split(":", 1) for line in _text(pid, "status").splitlines())
+    return {name: value.split() for name, value in pairs}
 
 
 def _memberships(pid: int) -> dict[str, str]:

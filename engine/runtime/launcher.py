@@ -7,9 +7,9 @@ after a fork is no longer shared; so it happens here, and the shim, which lives 
     shim                                    launcher
       │ fork                                   │
       ├───────────────────────────────────────>│ plan from the daemon; cgroups, limits, init ...
-      │ listens, takes in clients              │ journal: started
+      │ listens, takes in clients              │ journal: started; daemon: started
       │              launched | failed         │
-      │<───────────────────────────────────────┤ daemon: started
+      │<───────────────────────────────────────┤
 
 It dies with the shim. Where it reports a failure, or dies, the shim takes back what there is.
 """
@@ -48,7 +48,6 @@ def _launch(
 ) -> None:
     report: Json
     fds: list[int] = []
-    started: Json = {}
     try:
         received = messages.receive(daemon)
         if received is None:
@@ -60,6 +59,7 @@ def _launch(
             "evidence": launched.evidence, "warnings": [*warnings, *launched.warnings],
         }  # fmt: skip
         journal.append(started)
+        messages.send(daemon, started)  # before the shim knows: it may have the end to tell at once
         report = {
             "type": "launched", "pid": launched.pid, "kinds": sorted(new_namespaces(plan["spec"])),
             "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
@@ -72,8 +72,6 @@ def _launch(
     except Exception as error:
         report = failure(error)
     messages.send(shim, report, fds)
-    if report["type"] == "launched":
-        messages.send(daemon, started)
 
 
 def _make(plan: Json, cgroup: Cgroup, stdio: Sequence[int], daemon: socket.socket) -> tuple[Launched, list[str]]:

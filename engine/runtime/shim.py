@@ -31,6 +31,7 @@ from engine.runtime.stdio import Stdio
 
 LINGER_S = 60.0
 """How long a client that doesn't read may keep the last output of an ended container waiting."""
+_QUICK_S = 0.2
 _OOM_RECHECKS = 5
 _OOM_RECHECK_S = 0.05
 
@@ -114,6 +115,7 @@ class Shim:
         self._stdio.open(terminal[0] if terminal else -1)
         self._watch_oom()
         self._loop.watch(self._signals, IN, self._children_ended)
+        self._has_own_pids = "pid" in report["kinds"]
         target = Target(self._cgroup, self._pid, self._pid_fd, set(report["kinds"]))
         self._execs = Execs(self._loop, self._directory, self._journal, self._control, target)
         self._control.serve_first()
@@ -266,11 +268,7 @@ class Shim:
         if self._oom_fd >= 0:
             self._loop.forget(self._oom_fd)
             os.close(self._oom_fd)
-        try:
-            with step("cgroup.remove"):
-                self._cgroup.remove()
-        except OSError as error:
-            leftover = leftover or failure(error)["message"]
+        leftover = leftover or self._remove_cgroups()
         record: Json = {
             "type": "exited", "exit_code": exit_code, "oom_killed": self._oom_kills > 0,
             "finished_at_us": finished_at_us,
@@ -289,12 +287,30 @@ class Shim:
         self._control.tell_all(record)
 
     def _kill_the_rest(self) -> str:
-        """Of a pid namespace nothing is left when its first process has ended; of the host's, what it forked is."""
+        """In the host's pid namespace what the first process forked outlives it; of one of its own the kernel has left
+        nothing (pid_namespaces(7)). Answers with why something doesn't die."""
         try:
-            with step("cgroup.kill"):
-                self._cgroup.kill()
+            if not self._has_own_pids:
+                with step("cgroup.kill"):
+                    self._cgroup.kill()
         except OSError as error:
             return failure(error)["message"]
+        return self._reap_execs()
+
+    def _remove_cgroups(self) -> str:
+        """Why they are still there, or nothing. Somebody may have put a process of the host's there: it is killed."""
+        try:
+            with step("cgroup.remove"):
+                try:
+                    self._cgroup.remove(_QUICK_S)
+                except OSError:
+                    self._cgroup.kill()
+                    self._cgroup.remove()
+        except OSError as error:
+            return failure(error)["message"]
+        return ""
+
+    def _reap_execs(self) -> str:
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

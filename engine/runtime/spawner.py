@@ -1,7 +1,8 @@
-"""The spawner: forks shims and workers for the daemon, and does nothing else.
+"""The spawner: forks shims, or workers, for the daemon, and does nothing else.
 
-It has imported everything that they need, so that a fork is all that a container's launch costs. When the daemon ends,
-its end of the socket closes and the spawner ends too; shims go on, workers end with it.
+It has imported everything that they need, so that a fork is all that a container's launch costs. The daemon runs two of
+it: one for shims, and one for workers, whose imports would weigh on every shim. When the daemon ends, its end of the
+socket closes and the spawner ends too; shims go on, workers end with it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from engine.kernel import cgroups
 from engine.kernel.namespaces import clone
 from engine.kernel.process import close_all_but, set_dumpable, set_name, set_parent_death_signal, signal_fd
 from engine.kernel.steps import step
-from engine.runtime import credentials, messages, shim, sweep
+from engine.runtime import credentials, messages, rehearsal, shim, sweep
 from engine.runtime.setup import failure
 
 Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
@@ -41,6 +42,7 @@ def main(jobs: Mapping[str, Job]) -> None:
     ended = signal_fd([signal.SIGCHLD])
     cgroups.detect()
     credentials.grantable()
+    rehearsal.rehearse()
     gc.collect()
     gc.freeze()  # children share these pages as long as the collector doesn't walk over them
     poll = select.poll()
@@ -125,4 +127,4 @@ def _work(
 
 
 if __name__ == "__main__":
-    main({})  # containers and nothing else; engine.spawner adds the jobs of the other rooms
+    main({})  # for shims; engine.spawner adds the jobs of the other rooms

@@ -60,7 +60,10 @@ class LaunchFailed(EngineError):
 
 
 class Supervisor:
-    """``on_message(container_id, message)`` gets the news of each container in order; it may block."""
+    """``on_message(container_id, message)`` gets the news of each container in order; it may block.
+
+    ``spawner_argv_module`` is executed for the workers (see ``spawner``); shims come from one that knows no jobs.
+    """
 
     def __init__(
         self, *, run_dir: Path, spawner_argv_module: str, on_message: Callable[[str, dict[str, Any]], None]
@@ -73,11 +76,12 @@ class Supervisor:
         self._closed = False
         self._on_message = on_message
         self._mailboxes = Mailboxes(self._deliver)
-        self._spawner = SpawnerProcess(spawner_argv_module)
+        self._spawner = SpawnerProcess("engine.runtime.spawner")
+        self._workers = SpawnerProcess(spawner_argv_module)
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
-        self._spawner_fd = -1
+        self._spawner_fds: dict[int, SpawnerProcess] = {}
         self._thread = threading.Thread(target=self._read_all, name="docket-shims", daemon=True)
         self._thread.start()
 
@@ -223,7 +227,7 @@ class Supervisor:
 
     def run_job(self, name: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
         """Have a worker process do a job, and wait for it. Raises what the job raised, or EngineError where it died."""
-        with self._spawner.fork({"op": "job", "name": name, "arguments": arguments}, fds) as own:
+        with self._workers.fork({"op": "job", "name": name, "arguments": arguments}, fds) as own:
             answer = messages.receive(own)
         if answer is None:
             raise EngineError(f"the worker that did {name!r} ended before it was done (was it killed?)")
@@ -249,24 +253,24 @@ class Supervisor:
     def _read_all(self) -> None:
         """The thread that reads from every shim, and sees the spawner's end."""
         while not self._closed:
-            self._watch_spawner()
+            self._watch_spawners()
             for key, _ in self._selector.select():
                 if isinstance(key.data, Link):
                     self._read(key.data)
-                elif key.fd == self._spawner_fd:
+                elif key.fd in self._spawner_fds:
                     self._selector.unregister(key.fd)
-                    self._spawner_fd = -1
-                    self._respawn()
+                    self._respawn(self._spawner_fds.pop(key.fd))
 
-    def _watch_spawner(self) -> None:
-        fd = self._spawner.fileno()
-        if fd != self._spawner_fd and fd >= 0:
-            self._selector.register(fd, selectors.EVENT_READ, "spawner")
-            self._spawner_fd = fd
+    def _watch_spawners(self) -> None:
+        for spawner in (self._spawner, self._workers):
+            fd = spawner.fileno()
+            if fd >= 0 and fd not in self._spawner_fds:
+                self._selector.register(fd, selectors.EVENT_READ, "spawner")
+                self._spawner_fds[fd] = spawner
 
-    def _respawn(self) -> None:
+    def _respawn(self, spawner: SpawnerProcess) -> None:
         try:
-            self._spawner.died()
+            spawner.died()
         except OSError as error:
             print(f"docket: the spawner can't be started: {error}", file=sys.stderr, flush=True)
 
@@ -308,6 +312,7 @@ class Supervisor:
         self._thread.join()
         self._mailboxes.close()
         self._spawner.close()
+        self._workers.close()
         with self._lock:
             links = list(self._links.values())
             self._links.clear()
