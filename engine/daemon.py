@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import signal
+import socket
 import sys
 import threading
 from dataclasses import dataclass
@@ -131,10 +132,31 @@ def _socket_path(host: str | None, run_dir: Path) -> Path:
     return Path(host.removeprefix("unix://"))
 
 
+class StopSignal:
+    """SIGTERM or SIGINT, waited for by a descriptor: the kernel may deliver a signal to any thread, and one that waits
+    for a lock would not learn of it."""
+
+    def __enter__(self) -> StopSignal:
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        signal.set_wakeup_fd(self._writer.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        return self
+
+    def wait(self) -> None:
+        self._reader.recv(1)
+
+    def __exit__(self, *exception: object) -> None:
+        signal.set_wakeup_fd(-1)
+        self._reader.close()
+        self._writer.close()
+
+
 def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
     """Run until SIGTERM or SIGINT. Containers go on without the daemon."""
     store = Store(root)
-    root.mkdir(parents=True, exist_ok=True)
+    root.parent.mkdir(parents=True, exist_ok=True)
     store.make()
     run_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     lock = lock_root(root)
@@ -158,13 +180,12 @@ def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
             listen(socket_path), engine[0].services, make_context=Context, make_attachment=Attachment,
             clock=clock.now_us, path=socket_path,
         )  # fmt: skip
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        server.start()
-        print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
-        stop.wait()
+        with StopSignal() as stop:
+            server.start()
+            print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
+            stop.wait()
         server.stop()
+        supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
     finally:
         supervisor.close()
         log.close()

@@ -47,7 +47,8 @@ class Command:
             options, arguments = flags.parse(self.flags, words, interspersed=self.interspersed)
             self._count(path, arguments)
         except CommandError as error:
-            raise CommandError(f"docket: {error} (see 'docket {path} --help')", error.status) from error
+            hint = f"Run 'docket {path} --help' for more information"
+            raise CommandError(f"docket: {error}\n\n{hint}", error.status) from error
         return options, arguments
 
     def _count(self, path: str, arguments: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The flags of ``create`` and ``run``: everything that the API can carry. The engine refuses what it does not support."""
+"""The flags of ``create`` and ``run``: everything that the API can carry. The engine refuses what it can't do."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from engine.cli.create_values import (
     parse_attach,
     parse_device_rate,
     parse_label,
-    parse_mount_flag,
     parse_sysctl,
     parse_ulimit,
     parse_weight,
 )
 from engine.cli.flags import Flag, integer, listed, switch, text
+from engine.cli.mount_flag import parse_mount_flag
 from engine.cli.quantities import parse_cpus, parse_size, parse_swap
 from engine.client.moments import duration_ns
 
@@ -72,7 +72,7 @@ _LIMITS = (
     listed("--device-write-iops", "Limit write rate (IO per second) to a device", parse=parse_device_rate),
     _size("-m, --memory", "Memory limit"),
     _size("--memory-reservation", "Memory soft limit"),
-    Flag("--memory-swap", "bytes", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap", 0, parse_swap),
+    Flag("--memory-swap", "bytes", "Limit of memory plus swap: '-1' to enable unlimited swap", 0, parse_swap),
     integer("--memory-swappiness", "Tune container memory swappiness (0 to 100)", -1),
     switch("--oom-kill-disable", "Disable OOM Killer"),
     integer("--oom-score-adj", "Tune host's OOM preferences (-1000 to 1000)"),
@@ -123,7 +123,7 @@ _WATCHING = (
     _duration("--health-interval", "Time between running the check (ms|s|m|h)"),
     integer("--health-retries", "Consecutive failures needed to report unhealthy"),
     _duration("--health-start-interval", "Time between running the check during the start period (ms|s|m|h)"),
-    _duration("--health-start-period", "Start period for the container to initialize before counting failures (ms|s|m|h)"),
+    _duration("--health-start-period", "Time to initialize before failures count (ms|s|m|h)"),
     _duration("--health-timeout", "Maximum time to allow one check to run (ms|s|m|h)"),
     text("--log-driver", "Logging driver for the container"),
     listed("--log-opt", "Log driver options"),

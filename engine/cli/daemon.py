@@ -14,9 +14,12 @@ from engine.client.api import Client
 from engine.client.connection import Connection
 from engine.client.errors import EngineUnreachable
 
-_START_DEADLINE_S = 30.0
+_START_DEADLINE_S = 20.0
 _POLL_S = 0.01
 _LAST_BYTES = 4096
+_RIVAL = "another docket daemon"
+"""Two first commands at once start two daemons; the one that finds the data root locked says so and ends, and then the
+other one is the one to wait for."""
 
 
 def _daemon_argv(root: str, run_dir: str) -> list[str]:
@@ -45,18 +48,19 @@ def start_daemon(root: str, run_dir: str, client: Client) -> None:
     began = os.fstat(log).st_size
     pid = _spawn(_daemon_argv(root, run_dir), log)
     os.close(log)
+    ended = False
     deadline = time.monotonic() + _START_DEADLINE_S
     while time.monotonic() < deadline:
         try:
             client.keep(Connection(client.address))
             return
         except EngineUnreachable:
-            if pid and os.waitpid(pid, os.WNOHANG)[0]:
-                pid = 0
-                if not _somebody_answers(client):
-                    raise CommandError(f"the daemon did not start: {_last_line(run_dir, began)}") from None
-                return
+            ended = ended or os.waitpid(pid, os.WNOHANG)[0] != 0
+            if ended and _RIVAL not in (last := _last_line(run_dir, began)):
+                raise CommandError(f"the daemon did not start: {last.removeprefix('docket: ')}") from None
         time.sleep(_POLL_S)
+    if ended:
+        raise CommandError(f"the daemon did not start: {_last_line(run_dir, began).removeprefix('docket: ')}")
     raise CommandError(f"the daemon did not answer in {_START_DEADLINE_S:.0f} s; see {run_dir}/daemon.log")
 
 
@@ -72,18 +76,6 @@ def _spawn(argv: list[str], log: int) -> int:
         os.fchdir(here)
         os.close(here)
         os.close(null)
-
-
-def _somebody_answers(client: Client) -> bool:
-    """Two first commands at once start two daemons, of which the root folder's lock lets one live."""
-    deadline = time.monotonic() + _START_DEADLINE_S / 3
-    while time.monotonic() < deadline:
-        try:
-            client.keep(Connection(client.address))
-            return True
-        except EngineUnreachable:
-            time.sleep(_POLL_S)
-    return False
 
 
 def _last_line(run_dir: str, began: int) -> str:

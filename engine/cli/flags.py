@@ -184,7 +184,7 @@ def describe(flags: Sequence[Flag], columns: int = HELP_COLUMNS) -> str:
     for head, flag in heads.items():
         shown = flag.help
         if flag.default not in ("", False, None, 0, ()):
-            shown += f' (default "{flag.default}")' if isinstance(flag.default, str) else f" (default {flag.default})".lower()
+            shown += f' (default "{flag.default}")' if isinstance(flag.default, str) else f" (default {flag.default!s})"
         first, *others = _wrapped(shown, max(columns - width, 24))
         lines.append(head.ljust(width) + first)
         lines.extend(" " * width + line for line in others)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from engine.cli.output import err
 from engine.cli.signals import Resizing, SignalProxy
 from engine.cli.streams import Streams
@@ -12,6 +14,9 @@ from engine.client.errors import ClientError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Sequence
+
+
+_RESIZE_PAUSE_S = 0.01
 
 
 class Foreground:
@@ -61,14 +66,19 @@ class Nothing:
         return None
 
 
-def resize_terminal(client: Client, path: str) -> None:
-    """Send our terminal's size, on a connection of its own: a signal handler may be the caller."""
+def resize_terminal(client: Client, path: str, attempts: int = 1) -> None:
+    """Send our terminal's size, on a connection of its own: a signal handler may be the caller.
+
+    A process that is only just starting has no terminal yet, hence ``attempts`` (Docker's client makes five, too)."""
     from engine.cli.terminal import size
 
     if (now := size()) is None:
         return
     with Client(str(client.address), version=client.version) as own:
-        try:
-            own.call("POST", path, query={"h": now[0], "w": now[1]})
-        except ClientError:
-            return  # it has ended meanwhile
+        for attempt in range(1, attempts + 1):
+            try:
+                own.call("POST", path, query={"h": now[0], "w": now[1]})
+            except ClientError:  # or it has ended meanwhile
+                time.sleep(_RESIZE_PAUSE_S * attempt if attempt < attempts else 0)
+            else:
+                return

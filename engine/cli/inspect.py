@@ -29,7 +29,8 @@ def _fetchers(session: Session, options: Options) -> dict[str, Fetch]:
     def container(name: str) -> bytes:
         if as_of:
             return client.call_raw("GET", "/docket" + path_of("containers", name, "json"), query={"as_of": as_of})
-        return client.call_raw("GET", path_of("containers", name, "json"), query={"size": getattr(options, "size", False)})
+        size = getattr(options, "size", False)
+        return client.call_raw("GET", path_of("containers", name, "json"), query={"size": size})
 
     return {
         "container": container,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from _signal import SIG_DFL, SIGPIPE, signal
+from _signal import SIG_DFL, SIGHUP, SIGPIPE, SIGQUIT, SIGTERM, getsignal, signal
 
 from engine.cli import commands, flags
 from engine.cli.output import CommandError, err, out
@@ -16,19 +16,31 @@ from engine.cli.session import Session
 from engine.client.errors import APIError, ClientError
 
 _INTERRUPTED = 130
+_SIGNALLED = 128
 _GLOBAL_FLAGS = (
     flags.text("-H, --host", "Engine to connect to: unix:///path or tcp://host:port (default: $DOCKET_HOST, else "
                "docket.sock in the run folder, where an engine is started if none listens)"),
-    flags.text("--root", "Folder of the data of an engine that is started (default: $DOCKET_ROOT, else /var/lib/docket)"),
+    flags.text("--root", "Data folder of an engine that is started (default: $DOCKET_ROOT, else /var/lib/docket)"),
     flags.text("--run-dir", "Folder of the volatile state and the socket (default: $DOCKET_RUN, else /run/docket)"),
     flags.switch("--help", "Print usage"),
     flags.switch("-v, --version", "Print version information and quit"),
 )  # fmt: skip
 
 
+class Terminated(BaseException):
+    """A signal asks the program to end: what is open is closed and the terminal restored on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit status. The console entry point."""
     words = sys.argv[1:] if argv is None else argv
+    for number in (SIGHUP, SIGQUIT, SIGTERM):
+        if getsignal(number) == SIG_DFL:  # nohup's SIG_IGN stays
+            signal(number, _terminate)
     try:
         return _dispatch(words)
     except CommandError as error:
@@ -36,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
         return error.status
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except Terminated as end:
+        return _SIGNALLED + end.number
     except BrokenPipeError:
         _die_of_broken_pipe()
         return 1
@@ -47,6 +61,10 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated(number)
+
+
 def describe(error: ClientError) -> str:
     """The line for an error of the client, in Docker's words."""
     return f"Error response from daemon: {error}" if isinstance(error, APIError) else str(error)
@@ -56,7 +74,7 @@ def _dispatch(words: list[str]) -> int:
     try:
         options, rest = flags.parse(_GLOBAL_FLAGS, words, interspersed=False)
     except CommandError as error:
-        raise CommandError(f"docket: {error} (see 'docket --help')", error.status) from error
+        raise CommandError(f"docket: {error}\n\nRun 'docket --help' for more information", error.status) from error
     if options.version:
         from engine import __version__
 
@@ -87,7 +105,7 @@ def _help_or_refuse(rest: list[str]) -> int:
         return _help(rest[:1])
     known = rest[:2] if rest[0] in commands.GROUPS else rest[:1]
     hint = f"docket {rest[0]} --help" if len(known) == 2 else "docket --help"
-    raise CommandError(f"docket: unknown command: docket {' '.join(known)} (see '{hint}')")
+    raise CommandError(f"docket: unknown command: docket {' '.join(known)}\n\nRun '{hint}' for more information")
 
 
 def _help(words: list[str]) -> int:

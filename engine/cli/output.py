@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 STDOUT, STDERR = 1, 2
 
@@ -23,15 +22,22 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def encoded(text: str) -> bytes:
+    """UTF-8; bytes that were none when they came in (PEP 383) leave as they came."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which JSON can spell
+        return text.encode("utf-8", "replace")
+
+
 def out(text: str) -> None:
-    """Text to standard output, at once. What was not UTF-8 on its way in leaves as it came."""
-    sys.stdout.flush()
-    write_all(STDOUT, text.encode("utf-8", "surrogateescape"))
+    """Text to standard output, at once."""
+    write_all(STDOUT, encoded(text))
 
 
 def err(line: str) -> None:
     """One message to standard error."""
-    write_all(STDERR, (printable(line, keep="\n\t") + "\n").encode("utf-8", "surrogateescape"))
+    write_all(STDERR, encoded(printable(line, keep="\n\t") + "\n"))
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -46,8 +52,11 @@ def _spelled(mark: str) -> str:
     code = ord(mark)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8 (PEP 383)
         code -= 0xDC00
-    known = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    return known.get(mark) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+    if mark in "\n\t\r":
+        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[mark]
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def quoted(text: str) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 
 from engine.cli.command import Command
-from engine.cli.create_body import FAILURE, create_body
+from engine.cli.create_body import create_body
 from engine.cli.create_flags import CREATE_FLAGS
 from engine.cli.flags import Options, switch
 from engine.cli.output import CommandError, err, out
+from engine.cli.progress import show_progress
 from engine.cli.references import familiar, split_tag
 from engine.cli.session import Session
 from engine.client import jsontext
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from engine.client.api import Client
     from engine.client.connection import Response
 
+FAILURE = 125
 _NOT_FOUND = 404
 _BAD_REQUEST = 400
 _COMMAND_NOT_FOUND, _COMMAND_NOT_EXECUTABLE = 127, 126
+_NOT_EXECUTABLE_WORDS = ("permission denied", "is a directory", "exec format error")
 _PULL_CHOICES = ("always", "missing", "never")
 
 
@@ -69,10 +72,12 @@ def _create(client: Client, options: Options, arguments: list[str]) -> dict[str,
     """Id and warnings of a new container; the warnings are printed."""
     image, *command = arguments
     if options.pull not in _PULL_CHOICES:
-        raise CommandError(
-            f"docket: invalid pull option: '{options.pull}': must be one of \"always\", \"missing\" or \"never\"", FAILURE
-        )
-    body = create_body(options, image, command)
+        choices = ", ".join(f'"{choice}"' for choice in _PULL_CHOICES)
+        raise CommandError(f"docket: invalid pull option: '{options.pull}': must be one of {choices}", FAILURE)
+    try:
+        body = create_body(options, image, command)
+    except CommandError as error:
+        raise CommandError(f"docket: {error}", FAILURE) from error
     with _IdFile(options.cidfile) as id_file:
         if options.pull == "always":
             _pull(client, image, options)
@@ -86,33 +91,24 @@ def _create(client: Client, options: Options, arguments: list[str]) -> dict[str,
 def _post_create(client: Client, options: Options, image: str, body: dict[str, Any]) -> dict[str, Any]:
     query = {"name": options.name or None, "platform": options.platform or None}
     try:
-        try:
-            return client.call("POST", "/containers/create", body, query=query)
-        except APIError as error:
-            if error.status != _NOT_FOUND or options.pull != "missing" or "no such image" not in str(error).lower():
-                raise
-        err(f"Unable to find image '{familiar(image)}' locally")
-        _pull(client, image, options)
         return client.call("POST", "/containers/create", body, query=query)
-    except ClientError as error:
-        raise _failure(error) from error
+    except APIError as error:
+        if error.status != _NOT_FOUND or options.pull != "missing" or "no such image" not in str(error).lower():
+            raise
+    err(f"Unable to find image '{familiar(image)}' locally")
+    _pull(client, image, options)
+    return client.call("POST", "/containers/create", body, query=query)
 
 
 def _pull(client: Client, image: str, options: Options) -> None:
-    """Ask the engine to get the image; its progress goes to standard error. Raises CommandError."""
+    """Ask the engine to get the image; its progress goes to standard error."""
     name, tag = split_tag(image)
-    query = {"fromImage": name, "tag": tag or ("latest" if "@" not in image else None), "platform": options.platform or None}
-    try:
-        response = client.stream("POST", "/images/create", query=query)
-        for line in response.lines():
-            message = jsontext.decode(line)
-            if "error" in message:
-                raise APIError(500, message["error"])
-            if not options.quiet and "progressDetail" not in message:
-                err(f"{message['id']}: {message['status']}" if message.get("id") else message.get("status", ""))
-        response.close()
-    except ClientError as error:
-        raise _failure(error) from error
+    if not tag and "@" not in image:
+        tag = "latest"
+    query = {"fromImage": name, "tag": tag or None, "platform": options.platform or None}
+    response = client.stream("POST", "/images/create", query=query)
+    show_progress(response, err, quiet=options.quiet)
+    response.close()
 
 
 class _IdFile:
@@ -174,7 +170,7 @@ def start_status(error: APIError) -> int:
     message = str(error)
     if "executable file not found" in message or "no such file or directory" in message:
         return _COMMAND_NOT_FOUND
-    if any(words in message for words in ("permission denied", "is a directory", "exec format error", "not executable")):
+    if any(words in message for words in _NOT_EXECUTABLE_WORDS):
         return _COMMAND_NOT_EXECUTABLE
     return FAILURE
 
@@ -224,7 +220,6 @@ CREATE = Command(
     *CREATE_FLAGS,
     least=1,
     interspersed=False,
-    failure=FAILURE,
     examples="docket create --name web -m 64m base sleep 1000",
 )
 RUN = Command(

@@ -20,8 +20,8 @@ _KEPT = ("KILL", "STOP", "CHLD", "PIPE", "URG", "WINCH", "TTIN", "TTOU", "TSTP",
 
 _NAMES = {
     number: name
-    for name in ("HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN "
-                 "TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS").split()
+    for name in ("HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP "
+                 "TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS").split()
     if (number := getattr(_signal, f"SIG{name}", None)) is not None
 }  # fmt: skip
 _FAULTS = ("ILL", "TRAP", "ABRT", "BUS", "FPE", "SEGV", "SYS")

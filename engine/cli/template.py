@@ -313,6 +313,8 @@ def _field(value: Any, name: str, parent: str, place: str) -> Any:
         return value[name]
     if value is None or parent in _MAPS:
         return None
+    if isinstance(value, dict) and (same := [key for key in value if key.lower() == name.lower()]):
+        return value[same[0]]  # Go's names of fields, which Docker's templates use: ID for Id, HostIP for HostIp
     if not isinstance(value, dict):
         raise CommandError(f"template parsing error: {place}can't evaluate field {name} in type {type(value).__name__}")
     if kind := getattr(value, "kind", ""):

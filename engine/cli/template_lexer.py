@@ -112,13 +112,15 @@ def _lex_token(text: str, at: int, line: int, column: int, *, glued: bool) -> tu
         value, end = _lex_string(text, at, line)
         return Token("literal", text[at:end], column, glued=glued, value=value), end
     end = at + 1
-    while end < len(text) and (text[end].isalnum() or text[end] in "_" or (text[end] == "." and mark in ".0123456789+-")):
+    dots = mark in ".$0123456789+-"  # field chains and fractions
+    while end < len(text) and (text[end].isalnum() or text[end] == "_" or (text[end] == "." and dots)):
         end += 1
     word = text[at:end]
     if mark == "." and (word == "." or not word[1].isdigit()):
         return Token("dot" if word == "." else "field", word, column, glued=glued), end
     if mark == "$":
-        return Token("variable", word, column, glued=glued), end
+        name = word.partition(".")[0]  # its fields are a token of their own
+        return Token("variable", name, column, glued=glued), at + len(name)
     if mark.isalpha() or mark == "_":
         return Token("word", word, column, glued=glued), end
     return Token("literal", word, column, glued=glued, value=_number(word, line)), end

@@ -28,13 +28,19 @@ class RawMode:
     def __enter__(self) -> RawMode:
         if os.isatty(self._fd):
             self._before = termios.tcgetattr(self._fd)
-            termios.tcsetattr(self._fd, termios.TCSANOW, _made_raw(termios.tcgetattr(self._fd)))
+            try:
+                termios.tcsetattr(self._fd, termios.TCSANOW, _made_raw(termios.tcgetattr(self._fd)))
+            except BaseException:  # a signal in just this moment
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._before is not None:
-            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
-            self._before = None
+            try:
+                termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
+            except termios.error:
+                return  # the terminal has hung up
 
 
 def _made_raw(mode: list[object]) -> list[object]:

@@ -22,7 +22,7 @@ _HEADERS = {
 
 def create_volume(session: Session, options: Options, arguments: list[str]) -> int:
     if arguments and options.name:
-        raise CommandError("conflicting options: cannot specify a volume-name through both --name and as a positional arg")
+        raise CommandError("conflicting options: cannot specify a volume-name through both --name and an argument")
     name = arguments[0] if arguments else options.name
     body = {
         "Name": name,

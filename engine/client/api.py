@@ -17,7 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterable, Iterator, Mapping, Sequence
 
+    Query = Mapping[str, Any] | Sequence[tuple[str, Any]]
+
 NEWEST_API = "1.47"
+_NOT_MODIFIED = 304  # what was asked for is so already
 _TOO_NEW = "Maximum supported API version is "
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:@")
 
@@ -37,10 +40,12 @@ def path_of(*segments: str) -> str:
     return "".join("/" + quote(segment) for segment in segments)
 
 
-def query_of(parameters: Mapping[str, Any]) -> str:
-    """``?a=1&b=x`` of what is set: None and False are left out, True is 1, mappings and lists are JSON."""
+def query_of(parameters: Query) -> str:
+    """``?a=1&b=x`` of what is set: None and False are left out, True is 1, mappings and lists are JSON.
+
+    A list of pairs may hold a name several times."""
     pairs = []
-    for name, value in parameters.items():
+    for name, value in parameters.items() if hasattr(parameters, "items") else parameters:
         if value is None or value is False:
             continue
         if value is True:
@@ -93,7 +98,7 @@ class Client:
 
     # --- exchanges -------------------------------------------------------------------------------------------------
 
-    def call(self, method: str, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None) -> Any:
+    def call(self, method: str, path: str, body: Any = None, *, query: Query | None = None) -> Any:
         """One request with a JSON body (None: no body), and its JSON answer; None where there is none."""
         data = self.call_raw(method, path, body, query=query)
         if not data.strip():
@@ -103,7 +108,7 @@ class Client:
         except ValueError as error:
             raise ProtocolError(f"the daemon's answer to {method} {path} is not JSON: {error}") from error
 
-    def call_raw(self, method: str, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None) -> bytes:
+    def call_raw(self, method: str, path: str, body: Any = None, *, query: Query | None = None) -> bytes:
         """As ``call``, but the answer as it came."""
         response = self._exchange(method, path, query, body)
         data = response.read()
@@ -116,7 +121,7 @@ class Client:
         path: str,
         body: Any = None,
         *,
-        query: Mapping[str, Any] | None = None,
+        query: Query | None = None,
         upload: Iterable[bytes] | None = None,
     ) -> Response:
         """A request whose answer is read as it arrives, on a connection of its own; ``upload`` is sent chunked.
@@ -131,24 +136,26 @@ class Client:
         connection.send_chunks(upload)
         return self._checked(connection.read_response())
 
-    def hijack(self, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None) -> Response:
+    def hijack(self, path: str, body: Any = None, *, query: Query | None = None) -> Response:
         """A POST that turns its connection into a container's streams; the response's ``connection`` is theirs.
 
         ``response.headers["content-type"]`` tells raw from multiplexed where the engine is recent enough."""
         upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
-        return self._exchange("POST", path, query, {} if body is None else body, own_connection=True, extra=upgrade)
+        return self._exchange("POST", path, query, body, own_connection=True, extra=upgrade)
 
     def negotiate(self) -> str:
         """Settle the API version if no answer has settled it yet; returns it."""
         if not self._version_is_settled:
-            self._release(self._exchange("HEAD", "/_ping", None, None))
+            response = self._exchange("HEAD", "/_ping", None, None)
+            self._release(response)
+            self.version = min(NEWEST_API, response.headers.get("api-version", NEWEST_API), key=_version_key)
         return self.version
 
     def _exchange(
         self,
         method: str,
         path: str,
-        query: Mapping[str, Any] | None,
+        query: Query | None,
         body: Any,
         *,
         own_connection: bool = False,
@@ -182,13 +189,13 @@ class Client:
             return connection
         return Connection(self.address)
 
-    def _target(self, path: str, query: Mapping[str, Any] | None) -> str:
-        """Docket's own endpoints have no version."""
-        prefix = "" if path.startswith("/docket/") else f"/v{self.version}"
+    def _target(self, path: str, query: Query | None) -> str:
+        """Docket's own endpoints and the ping have no version."""
+        prefix = "" if path.startswith(("/docket/", "/_ping")) else f"/v{self.version}"
         return prefix + path + query_of(query or {})
 
     def _checked(self, response: Response) -> Response:
-        if response.status < 400:
+        if response.status < 300 or response.status == _NOT_MODIFIED:
             self._version_is_settled = True
             return response
         data = response.read()
@@ -271,6 +278,10 @@ def collect_output(streams: Response) -> tuple[bytes, bytes]:
             collected.setdefault(stream, []).append(payload)
     streams.close()
     return b"".join(collected[STDOUT]), b"".join(collected[STDERR] + collected[SYSTEM_ERROR])
+
+
+def _version_key(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
 
 
 def _message_in(data: bytes, status: int) -> str:

@@ -140,8 +140,8 @@ class Connection:
 
     def send_head(self, method: str, target: str, headers: dict[str, str]) -> None:
         """The request line and the headers."""
-        lines = [f"{method} {target} HTTP/1.1", "Host: docket", *(f"{name}: {value}" for name, value in headers.items())]
-        self.send(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.send(f"{method} {target} HTTP/1.1\r\nHost: docket\r\n{lines}\r\n".encode("utf-8", "surrogateescape"))
 
     def send(self, data: bytes) -> None:
         """All of ``data``."""

@@ -47,6 +47,8 @@ def encode(value: Any, *, ascii_only: bool = True, sort_keys: bool = False) -> s
     """Compact JSON of dicts with string keys, lists, tuples, strings, numbers, booleans and None."""
     quote = encode_basestring_ascii if ascii_only else encode_basestring
     if isinstance(value, str):
+        if not value.isascii():  # JSON holds text: bytes that are none (PEP 383) become U+FFFD, as in Go
+            value = value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
         return quote(value)
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]

@@ -16,10 +16,10 @@ from engine.domain.errors import NotFound
 from engine.domain.nouns import NOUNS
 from engine.eventlog import statements
 from engine.eventlog.codec import decode_state
+from engine.eventlog.connections import Readers
 from engine.eventlog.intervals import ancestors
 from engine.eventlog.migrate import ensure
 from engine.eventlog.projections import OWNED
-from engine.eventlog.readers import Readers
 from engine.eventlog.records import Change, Context, Document, Head, Problem, Recorded, Report
 from engine.eventlog.subscriptions import Board, Subscription
 from engine.eventlog.verification import verify
@@ -74,6 +74,11 @@ class EventLog:
     def rebuild(self) -> None:
         """Make all projections anew from the events. Appends wait meanwhile, reads see the old ones until the end."""
         self._writer.rebuild()
+
+    def redact(self, digest: str) -> None:
+        """Take the body of a document out for good. The events keep its digest, so the chain still verifies; ``verify``
+        lists it. Who may ask for that, and the record of it, is the caller's. Raises NotFound."""
+        self._writer.redact(digest)
 
     # --- objects, now or at a moment ------------------------------------------------------------------------------
 
@@ -132,9 +137,8 @@ class EventLog:
         return found[0][0]
 
     def _moment(self, as_of: int) -> dict[str, Any]:
-        head = self._writer.head.seq
-        moment = max(min(as_of, head), 0)
-        return {"moment": moment, "nodes": json.dumps(ancestors(moment, head) if moment else [])}
+        moment = max(min(as_of, self._writer.head.seq), 0)
+        return {"moment": moment, "nodes": json.dumps(ancestors(moment) if moment else [])}
 
     def _states(self, noun: str, statement: str, values: dict[str, Any]) -> list[Any]:
         return [decode_state(NOUNS[noun], row[0]) for row in self._readers.rows(statement, values)]

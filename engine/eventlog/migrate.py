@@ -14,7 +14,7 @@ from pathlib import Path
 
 import engine
 from engine.domain.errors import EngineError
-from engine.eventlog.readers import connect
+from engine.eventlog.connections import connect
 from engine.eventlog.tables import REVISION
 
 

@@ -100,8 +100,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The outcome of a verification: sound if ``problems`` is empty."""
+    """The outcome of a verification: sound if ``problems`` is empty. ``redacted`` are digests of documents whose
+    bodies were taken out; the events still name them."""
 
     events: int
     head: Head
     problems: list[Problem] = field(default_factory=list)
+    redacted: list[str] = field(default_factory=list)

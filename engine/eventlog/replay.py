@@ -107,7 +107,9 @@ def rebuild(connection: sqlite3.Connection) -> None:
         try:
             replay.fold(seq, stream, version, type_, schema, json.loads(data))
         except (EngineError, ValueError) as error:
-            raise EngineError(f"event {seq} of the log can't be folded: {error}: run `docket audit verify`") from error
+            raise EngineError(
+                f"event {seq} of the log can't be folded: {error}: see `python -m engine.eventlog.verification`"
+            ) from error
     replay.finish()
     for name, rows in waiting.items():
         connection.executemany(inserts[name], rows)

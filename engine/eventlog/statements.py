@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Text, bindparam, column, delete, func, insert, or_, select, union_all, update
+from sqlalchemy import Select, Text, bindparam, column, delete, func, insert, null, or_, select, union_all, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.sql.expression import ColumnElement, Executable, TableValuedAlias
@@ -56,6 +56,7 @@ STORE_DOCUMENT = sql(
         index_elements=["digest", "kind"], set_={"body": stored.excluded.body}, where=documents.c.body.is_(None)
     )
 )
+REDACT_DOCUMENT = sql(update(documents).where(documents.c.digest == bindparam("redacted")).values(body=null()))
 DOCUMENT = sql(select(documents.c.body).where(documents.c.digest == bindparam("digest")).limit(1))
 ALL_DOCUMENTS = sql(select(documents.c.digest, documents.c.kind, documents.c.body))
 
@@ -98,7 +99,7 @@ UNLINK = sql(
 LINKED = sql(select(links.c.id).where(*_THIS_LINK, links.c.valid_to.is_(None)).order_by(links.c.valid_from))
 LINKED_EVER = sql(select(links.c.id).distinct().where(*_THIS_LINK))
 
-FINGERPRINT = sql(select(projections.c.fingerprint))
+IS_FINGERPRINT = sql(select(projections.c.fingerprint == bindparam("fingerprint")))
 SET_FINGERPRINT = sql(insert(projections))
 
 

@@ -3,6 +3,9 @@
 Read with a connection of its own, in one snapshot, from the stored bytes up: each row's types, canonical form, place in
 the chain and version; each document against its digest; the guards (triggers) against their text; each projected row
 against a replay. What this can't see is a log rewritten as a whole: for that, publish the head and verify against it.
+
+Also a program, for a log whose engine does not start: ``python -m engine.eventlog.verification PATH [SEQ:HASH]`` prints
+the head and one line a problem, and exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -10,39 +13,58 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import sys
 from contextlib import closing
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
+
+from sqlalchemy import Integer
 
 from engine.domain.errors import EngineError
 from engine.eventlog import chain, statements
 from engine.eventlog.codec import canonical
-from engine.eventlog.readers import connect
+from engine.eventlog.connections import connect
 from engine.eventlog.records import Head, Problem, Report
 from engine.eventlog.replay import PROJECTED, Replay
-from engine.eventlog.tables import TRIGGERS
+from engine.eventlog.tables import TRIGGERS, events
 
 MOST_PROBLEMS = 100
 """More are counted, not listed."""
 
-_INTEGERS = (0, 2, 4, 5, 14)
-_TEXTS = (1, 3, 6, 7, 8, 9, 10, 11, 12, 13)
-_COLUMNS = (
-    "seq", "stream", "version", "type", "schema", "time_us", "boot_id", "actor", "correlation", "causation", "data",
-    "documents", "prev_hash", "hash", "latest_us",
-)  # fmt: skip
+_LOOKUP = {
+    table.name: f"SELECT * FROM {table.name} WHERE "
+    + " AND ".join(f"{column.name} = ?" for column in table.primary_key.columns)
+    for table in PROJECTED
+}
+_KEY: dict[str, Callable[[tuple[Any, ...]], Any]] = {
+    table.name: itemgetter(*(index for index, column in enumerate(table.columns) if column.primary_key))
+    for table in PROJECTED
+}
+_SEQ: dict[str, Callable[[tuple[Any, ...]], Any]] = {
+    table.name: itemgetter(table.columns.keys().index("since" if "since" in table.columns else "valid_from"))
+    for table in PROJECTED
+}
+"""A projected row's key, and the event that it is about: what brought the object into that state, name or link."""
+
+_TYPES = tuple(int if isinstance(column.type, Integer) else str for column in events.columns)
 
 
 def verify(path: Path, against: Head | None = None) -> Report:
     """Check everything. Raises EngineError where the database can't be read at all."""
     try:
         with closing(connect(path, "ro")) as connection:
-            # text that is no UTF-8 is to be found and named, not to end the reading
-            connection.text_factory = lambda stored: stored.decode("utf-8", "surrogateescape")
             connection.execute("BEGIN")
+            try:
+                return _Verification(connection, against).run()
+            except sqlite3.OperationalError as error:
+                if "UTF-8" not in str(error):
+                    raise
+            # damaged text is to be found and named; this way of reading is slower
+            connection.text_factory = lambda stored: stored.decode("utf-8", "surrogateescape")
             return _Verification(connection, against).run()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter where the schema's own text is damaged
         raise EngineError(f'cannot verify the event log "{path}": {error}') from error
 
 
@@ -53,25 +75,16 @@ class _Verification:
         self._connection = connection
         self._against = against
         self._problems: list[Problem] = []
+        self._redacted: list[str] = []
         self._more = 0
         self._named: dict[tuple[str, str], int] = {}  # (digest, kind) of documents -> seq of the event that names them
         self._unfolded: set[str] = set()
-        self._emitted: dict[str, set[tuple[Any, ...]]] = {table.name: set() for table in PROJECTED}
-        self._lookup = {
-            table.name: f"SELECT * FROM {table.name} WHERE "
-            + " AND ".join(f"{column.name} = ?" for column in table.primary_key.columns)
-            for table in PROJECTED
-        }
-        self._keys = {
-            table.name: [index for index, column in enumerate(table.columns) if column.primary_key]
-            for table in PROJECTED
-        }
-        self._begins = {
-            table.name: list(table.columns.keys()).index("since" if "since" in table.columns else "valid_from")
-            for table in PROJECTED
-        }
+        self._emitted: dict[str, set[Any]] = {table.name: set() for table in PROJECTED}
 
     def run(self) -> Report:
+        for (said,) in self._connection.execute("PRAGMA integrity_check(10)"):
+            if said != "ok":
+                self._report(0, f"the database file is damaged: {said}")
         self._check_guards()
         replay = Replay(self._check_row)
         count, head = self._check_chain(replay)
@@ -80,7 +93,7 @@ class _Verification:
         self._check_extra_rows(head.seq)
         if self._more:
             self._problems.append(Problem(0, f"{self._more} more problems"))
-        return Report(count, head, self._problems)
+        return Report(count, head, self._problems, self._redacted)
 
     def _report(self, seq: int, what: str) -> None:
         if len(self._problems) < MOST_PROBLEMS:
@@ -95,6 +108,8 @@ class _Verification:
                 self._report(0, f"trigger {name!r} is missing: the log could be changed unnoticed")
             elif found[name] != text:
                 self._report(0, f"trigger {name!r} has been changed")
+        for name in sorted(found.keys() - TRIGGERS.keys()):
+            self._report(0, f"trigger {name!r} is not this engine's")
 
     # --- the chain ------------------------------------------------------------------------------------------------
 
@@ -122,12 +137,9 @@ class _Verification:
         """One row. Answers with the hashes that the next row may continue and with the running maximum."""
         (seq, stream, version, type_, schema, time_us, boot_id, actor, correlation, causation, data, documents,
          prev_hash, stored_hash, stored_latest_us) = row  # fmt: skip
-        if wrong := [_COLUMNS[i] for i in _INTEGERS if type(row[i]) is not int]:
-            self._report(seq, f"{', '.join(wrong)}: not a number")
+        if tuple(map(type, row)) != _TYPES:
+            self._report(seq, "numbers and texts have been exchanged: the row has been changed")
             return (stored_hash, *ends), latest_us
-        if wrong := [_COLUMNS[i] for i in _TEXTS if type(row[i]) is not str]:
-            self._report(seq, f"{', '.join(wrong)}: not text")
-            return (str(stored_hash), *ends), latest_us
         envelope = chain.envelope(
             seq, stream, version, type_, schema, time_us, boot_id, actor, correlation, causation, data, documents
         )
@@ -175,9 +187,9 @@ class _Verification:
             seq = self._named.pop((digest, kind), None)
             if seq is None:
                 self._report(0, f"document {digest} ({kind}) is named by no event: inserted or changed")
-            elif body is not None and (
-                type(body) is not bytes or "sha256:" + hashlib.sha256(body).hexdigest() != digest
-            ):
+            elif body is None:
+                self._redacted.append(digest)
+            elif type(body) is not bytes or "sha256:" + hashlib.sha256(body).hexdigest() != digest:
                 self._report(seq, f"document {digest} ({kind}) does not fit its digest: it has been changed")
         for (digest, kind), seq in self._named.items():
             self._report(seq, f"document {digest} ({kind}) is missing")
@@ -186,12 +198,16 @@ class _Verification:
 
     def _check_row(self, table: str, row: tuple[Any, ...]) -> None:
         """A row that the replay emits must be there, alike."""
-        key = self._key(table, row)
+        key = _KEY[table](row)
         self._emitted[table].add(key)
-        found = self._connection.execute(self._lookup[table], key).fetchone()
+        values = key if isinstance(key, tuple) else (key,)
+        try:
+            found = self._connection.execute(_LOOKUP[table], values).fetchone()
+        except UnicodeEncodeError:  # from an event with damaged text, which has been reported
+            found = None
         if found != row:
             what = "is missing" if found is None else "differs from what the log says"
-            self._report(self._seq(table, row), f"row {_shown(key)} of {table} {what}")
+            self._report(_SEQ[table](row), f"row {_shown(key)} of {table} {what}")
 
     def _check_extra_rows(self, head: int) -> None:
         """Nothing may be there beyond what the replay emitted."""
@@ -200,23 +216,16 @@ class _Verification:
             if count == len(emitted):
                 continue
             for row in self._connection.execute(f"SELECT * FROM {table}"):
-                if (key := self._key(table, row)) in emitted:
+                if (key := _KEY[table](row)) in emitted:
                     continue
-                seq = self._seq(table, row)
+                seq = _SEQ[table](row)
                 cut = isinstance(seq, int) and seq > head
                 what = f"is ahead of the log, whose tail after event {head} is cut" if cut else "follows from no event"
                 self._report(seq, f"row {_shown(key)} of {table} {what}")
 
-    def _key(self, table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(row[index] for index in self._keys[table])
 
-    def _seq(self, table: str, row: tuple[Any, ...]) -> int:
-        """The event that the row is about: the one that brought the object into the state, the name or the link."""
-        return row[self._begins[table]]
-
-
-def _shown(key: tuple[Any, ...]) -> str:
-    return " ".join(str(part) for part in key)
+def _shown(key: Any) -> str:
+    return " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
 @lru_cache(maxsize=64)
@@ -225,3 +234,22 @@ def _is_canonical(text: str) -> bool:
         return canonical(json.loads(text)) == text
     except ValueError:
         return False
+
+
+def main(arguments: list[str]) -> int:
+    """The program. Answers with its exit status: 0 sound, 1 not, 2 it could not be read."""
+    path, *published = arguments
+    seq, _, hash_ = published[0].partition(":") if published else ("", "", "")
+    try:
+        report = verify(Path(path), Head(int(seq), hash_) if published else None)
+    except EngineError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for problem in report.problems:
+        print(f"event {problem.seq}: {problem.what}" if problem.seq else problem.what)
+    print(f"{report.events} events, head {report.head.seq}:{report.head.hash}, {len(report.problems)} problems")
+    return 1 if report.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

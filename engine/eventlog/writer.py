@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
 
-from engine.domain.errors import EngineError, Unavailable, VersionConflict
+from engine.domain.errors import EngineError, NotFound, Unavailable, VersionConflict
 from engine.domain.nouns import NOUNS
 from engine.eventlog import chain, statements
 from engine.eventlog.codec import canonical, encode_event
+from engine.eventlog.connections import connect_writer
 from engine.eventlog.projections import FINGERPRINT, LiveTables, project
-from engine.eventlog.readers import connect_writer
 from engine.eventlog.records import Change, Context, Document, Head, Recorded
 from engine.eventlog.replay import rebuild
 from engine.kernel.steps import step
@@ -84,10 +84,10 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self._closed = False
         try:
-            stored = self._usable().execute(statements.FINGERPRINT).fetchall()
+            as_stored = self._usable().execute(statements.IS_FINGERPRINT, {"fingerprint": FINGERPRINT}).fetchall()
         except sqlite3.Error as error:
             raise EngineError(f'cannot open the event log "{path}": {error}') from error
-        if stored != [(FINGERPRINT,)]:
+        if as_stored != [(True,)]:
             self.rebuild()
 
     @property
@@ -110,11 +110,26 @@ class Writer:
 
     def rebuild(self) -> None:
         """Projections from nothing, in one transaction. Raises EngineError, and then they are as before."""
+        self._alone(rebuild)
+
+    def redact(self, digest: str) -> None:
+        """Take a document's body out of the database file and out of the WAL. Raises NotFound or EngineError."""
+
+        def overwrite(connection: sqlite3.Connection) -> None:
+            if not connection.execute(statements.REDACT_DOCUMENT, {"redacted": digest}).rowcount:
+                raise NotFound(f'no document "{digest}"')
+
+        self._alone(overwrite)
+        with self._turn:  # the freed pages are zeroed (secure_delete), but the WAL still holds them as they were
+            self._usable().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _alone(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """A transaction that is no append."""
         with self._turn:
             try:
                 connection = self._usable()
                 connection.execute("BEGIN IMMEDIATE")
-                rebuild(connection)
+                work(connection)
                 with step("log.commit"):
                     connection.execute("COMMIT")
             except (sqlite3.Error, OSError) as error:

@@ -61,6 +61,11 @@ class ContentStore:
         except FileNotFoundError as error:
             raise NotFound(f"content {digest!r} is not in the store") from error
 
+    def size_bytes(self, digest: str) -> int:
+        """Raises NotFound."""
+        with self.open(digest) as file:
+            return os.fstat(file.fileno()).st_size
+
     def read(self, digest: str, limit_bytes: int = 64 * 1024 * 1024) -> bytes:
         """A small blob (a configuration, a manifest) whole. Raises NotFound, InvalidArgument above the limit."""
         with self.open(digest) as file:

@@ -17,6 +17,7 @@ from engine.images.compression import Uncompressed
 from engine.images.content import ContentStore
 from engine.images.layer_writer import Written, write_layer
 from engine.images.limits import Limits
+from engine.images.saving import write_archive
 from engine.images.tar import BLOCK, Stream
 from engine.images.trees import remove_tree
 from engine.kernel.paths import fsync_folder, syncfs
@@ -37,7 +38,7 @@ def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     temporary = target.parent / f"tmp-{os.urandom(8).hex()}"
     try:
         with _opened(arguments["blob"], fds) as blob, step("layer.unpack"):
-            diff_id, written = _unpack(blob, temporary, limits)
+            diff_id, written = unpack_into(blob, temporary, limits)
         expected = arguments.get("diff_id")
         if expected and diff_id != expected:
             raise InvalidArgument(f"layer has diff ID {diff_id} where {expected} is expected")
@@ -50,7 +51,8 @@ def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _unpack(blob: BinaryIO, temporary: Path, limits: Limits) -> tuple[str, Written]:
+def unpack_into(blob: BinaryIO, temporary: Path, limits: Limits) -> tuple[str, Written]:
+    """Unpack into a new folder, not synced. Answers with the diff ID and what was written."""
     temporary.mkdir(mode=0o755)
     temporary.chmod(0o755)  # whatever the umask is: it becomes a container's root
     root_fd = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -115,6 +117,17 @@ def read_images(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         return {"images": read_archive(archive, store, limits, arguments.get("platform"))}
 
 
+def write_images(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Write ``images`` out of the store at ``content`` as an archive to the first descriptor (a file or a pipe).
+
+    Each is ``{"config_digest", "manifest_digest" ("": one is made), "layers": [digests from the base upwards],
+    "tags": [...]}``. Answers ``{"size_bytes"}``. Raises NotFound where the store lacks a blob, OSError.
+    """
+    store = ContentStore(Path(arguments["content"]))
+    with open(fds[0], "wb", buffering=0, closefd=False) as output:
+        return {"size_bytes": write_archive(output, store, arguments["images"])}
+
+
 @contextmanager
 def _opened(path: str, fds: list[int]) -> Iterator[BinaryIO]:
     """The first descriptor where one was passed, else the file."""
@@ -128,4 +141,5 @@ JOBS: dict[str, Job] = {
     "layer.digest": digest_layer,
     "tree.remove": remove_trees,
     "archive.read": read_images,
+    "archive.write": write_images,
 }

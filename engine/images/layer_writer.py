@@ -119,9 +119,9 @@ class LayerWriter:
             self._stream.skip(entry.stored_bytes)  # the records of AUFS itself in layers of Docker's first years
             return
         name = components.pop()
-        if any(component.startswith(WHITEOUT) for component in components):
-            raise _refused(entry, "lies below a whiteout")
         parent = b"/".join(components)
+        if parent.startswith(WHITEOUT) or b"/" + WHITEOUT in parent:
+            raise _refused(entry, "lies below a whiteout")
         if name.startswith(WHITEOUT):
             self._whiteout(entry, parent, name)
             return
@@ -190,7 +190,7 @@ class LayerWriter:
         except BaseException:
             os.close(fd)
             raise
-        path = b"/".join(_components(entry.name, entry))
+        path = b"/".join(part for part in entry.name.split(b"/") if part not in (b"", b"."))
         self._folder_times[path] = entry.mtime_ns
         if (old := self._folders.pop(path, None)) is not None:
             os.close(old)
@@ -200,20 +200,24 @@ class LayerWriter:
         self.size_bytes += entry.size_bytes
         if self.size_bytes > self._limits.bytes:
             raise _refused(entry, f"takes the layer over the limit of {self._limits.bytes} bytes")
+        permissions = entry.mode & 0o777
         try:
-            fd = os.open(name, _FILE_FLAGS, 0o600, dir_fd=parent_fd)
+            fd = os.open(name, _FILE_FLAGS, permissions, dir_fd=parent_fd)
         except FileExistsError:
             self._clear(entry, parent_fd, name)
-            fd = os.open(name, _FILE_FLAGS, 0o600, dir_fd=parent_fd)
+            fd = os.open(name, _FILE_FLAGS, permissions, dir_fd=parent_fd)
         try:
             if entry.fragments is None:
                 self._stream.copy(entry.stored_bytes, fd)
             else:
                 self._copy_fragments(entry, fd)
-            os.fchown(fd, entry.uid, entry.gid)
+            found = os.fstat(fd)  # most are right as they were made, and two writes to an inode cost more than a look
+            if (found.st_uid, found.st_gid) != (entry.uid, entry.gid):
+                os.fchown(fd, entry.uid, entry.gid)
             if entry.xattrs:
                 self._set_xattrs(entry, fd)
-            os.fchmod(fd, entry.mode)  # after chown, which clears the set-id bits
+            if found.st_mode & 0o7777 != entry.mode:
+                os.fchmod(fd, entry.mode)  # after chown, which clears the set-id bits
             mtime_ns = storable_time_ns(entry.mtime_ns)
             os.utime(fd, ns=(mtime_ns, mtime_ns))
         finally:
@@ -234,7 +238,7 @@ class LayerWriter:
         except FileExistsError:
             self._clear(entry, parent_fd, name)
             os.symlink(entry.link, name, dir_fd=parent_fd)
-        self._set_attributes(entry, parent_fd, name)
+        self._set_attributes(entry, parent_fd, name, is_symlink=True)
 
     def _make_node(self, entry: Entry, parent_fd: int, name: bytes) -> None:
         if entry.kind == tar.CHARACTER and entry.device == 0:
@@ -245,14 +249,14 @@ class LayerWriter:
         except FileExistsError:
             self._clear(entry, parent_fd, name)
             os.mknod(name, kind | 0o600, entry.device, dir_fd=parent_fd)
-        self._set_attributes(entry, parent_fd, name)
+        self._set_attributes(entry, parent_fd, name, is_symlink=False)
 
-    def _set_attributes(self, entry: Entry, parent_fd: int, name: bytes) -> None:
-        """Of what has just been made and can't be opened. Only links may follow where chmod would."""
+    def _set_attributes(self, entry: Entry, parent_fd: int, name: bytes, *, is_symlink: bool) -> None:
+        """Of what has just been made and can't be opened. chmod(2) would follow a symbolic link, which has no mode."""
         os.chown(name, entry.uid, entry.gid, dir_fd=parent_fd, follow_symlinks=False)
         if entry.xattrs:
             self._set_xattrs(entry, b"/proc/self/fd/%d/%s" % (parent_fd, name))
-        if entry.kind != tar.SYMLINK:
+        if not is_symlink:
             os.chmod(name, entry.mode, dir_fd=parent_fd)
         mtime_ns = storable_time_ns(entry.mtime_ns)
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent_fd, follow_symlinks=False)
@@ -276,6 +280,8 @@ class LayerWriter:
                     return  # unlinking the name first could remove the target itself
                 self._clear(entry, parent_fd, name)
             os.link(target_name, name, src_dir_fd=target_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
+            # as Docker and containerd do: where a link's header differs from its target's, the last one counts
+            self._set_attributes(entry, parent_fd, name, is_symlink=stat.S_ISLNK(found.st_mode))
         finally:
             os.close(target_fd)
 
@@ -319,6 +325,8 @@ class LayerWriter:
             raise _refused(entry, "is a whiteout but no empty file")
         if name == OPAQUE:
             os.setxattr(self._folder(parent), OPAQUE_XATTR, b"y")
+            if not parent:
+                self._warn("the layer hides everything below it, which overlay does not do for the root")
             return
         hidden = name[len(WHITEOUT) :]
         if hidden in (b"", b".", b"..") or hidden.startswith(WHITEOUT):

@@ -6,6 +6,7 @@ and as an index is refused (CVE-2021-41190), and so are layers that this engine 
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple, Sequence
 
 from engine.domain.errors import InvalidArgument, NotSupported
@@ -130,6 +131,24 @@ def _checked(body: bytes, media_type: str, what: str, foreign: tuple[str, ...]) 
     if own is not None and own != media_type:
         raise InvalidArgument(f"the {what} calls itself {own!r} but was announced as {media_type!r}")
     return document
+
+
+def layer_type(compression: str) -> str:
+    """The OCI media type of a layer that is compressed so ("": plain). Raises NotSupported."""
+    if compression not in ("", "gzip", "zstd"):
+        raise NotSupported(f"a layer that is compressed by {compression} has no media type: only gzip and zstd have")
+    return OCI_LAYER + (f"+{compression}" if compression else "")
+
+
+def make_manifest(config: tuple[str, int], layers: Sequence[tuple[str, str, int]]) -> bytes:
+    """A manifest of a configuration (digest, bytes) and layers (media type, digest, bytes); equal for equal content."""
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": {"mediaType": OCI_CONFIG, "digest": config[0], "size": config[1]},
+        "layers": [{"mediaType": kind, "digest": digest, "size": size} for kind, digest, size in layers],
+    }
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
 def choose(manifests: Sequence[Descriptor], wanted: Platform) -> Descriptor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -17,7 +18,7 @@ from engine.domain.container import (
     ContainerUnpauseFailed,
     Status,
 )
-from engine.domain.errors import EngineError
+from engine.domain.errors import EngineError, describe
 from engine.domain.exec import Exec, ExecExited, ExecStarted, ExecStartFailed
 from engine.eventlog.log import Context
 from engine.services.core import Core
@@ -41,14 +42,20 @@ class ContainerRecovery:
     def run(self) -> None:
         """Settle every container and exec."""
         for container in self._core.log.all("container"):
-            match container.status:
-                case Status.STARTING | Status.RUNNING | Status.PAUSED | Status.STOPPING:
-                    self._settle_alive(container)
-                case Status.REMOVING:
-                    self._finish_removal(container)
-                case _:
-                    self._settle_late_outcomes(container)
-                    self._remove_leftover(container)
+            try:
+                self._settle(container)
+            except (OSError, EngineError) as error:  # one that can't be settled must not keep the others from it
+                print(f"docket: recovery of container {container.id}: {describe(error)}", file=sys.stderr, flush=True)
+
+    def _settle(self, container: Container) -> None:
+        match container.status:
+            case Status.STARTING | Status.RUNNING | Status.PAUSED | Status.STOPPING:
+                self._settle_alive(container)
+            case Status.REMOVING:
+                self._finish_removal(container)
+            case _:
+                self._settle_late_outcomes(container)
+                self._remove_leftover(container)
 
     # --- containers that had a process ---
 

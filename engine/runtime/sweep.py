@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any, Callable
 
 from engine.kernel import cgroups
@@ -18,4 +20,18 @@ def sweep(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     return {}
 
 
-JOBS: dict[str, Callable[[dict[str, Any], list[int]], dict[str, Any]]] = {"container.sweep": sweep}
+def tidy(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Remove the cgroups at ``cgroup_path`` where nothing is in them: the parent of all containers, at the end."""
+    for folder in cgroups.Cgroup(arguments["cgroup_path"]).folders.values():
+        try:
+            os.rmdir(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EBUSY, errno.ENOTEMPTY):
+                raise
+    return {}
+
+
+JOBS: dict[str, Callable[[dict[str, Any], list[int]], dict[str, Any]]] = {
+    "container.sweep": sweep,
+    "cgroup.tidy": tidy,
+}

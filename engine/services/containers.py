@@ -19,6 +19,7 @@ from engine.services.launch_plan import volume_folders
 from engine.services.mount_points import MountPoint
 from engine.services.mount_points import parse as parse_mounts
 from engine.services.names import check_name, random_name
+from engine.services.top import processes
 from engine.services.views import ContainerView, parse_document
 from engine.services.volumes import Volumes
 from engine.services.waits import Waiter
@@ -40,10 +41,10 @@ class Containers:
         reference = body.get("Image")
         if not isinstance(reference, str) or not reference:
             raise InvalidArgument("no image given: Image must name one")
+        chosen = self._choose_name(name)
         image = resolve_image(self._core.log, reference)
         image_config = parse_document(self._core.log.document(image.id)).get("config") or {}
         settings = container_config.normalize(body, image_config)
-        chosen = self._choose_name(name)
         container_id = self._core.randomness.hex(64)
         anonymous: list[str] = []
         try:
@@ -230,8 +231,11 @@ class Containers:
             os.close(attachment.fd)
 
     def top(self, reference: str, ps_args: str) -> tuple[list[str], list[list[str]]]:
-        """Titles and rows of the processes in the container."""
-        raise NotSupported("top is not supported by this version of docket yet: use exec CONTAINER ps")
+        """Titles and rows of the processes in the container. Raises Conflict where nothing runs."""
+        container = resolve_container(self._core.log, reference)
+        if not container.alive:
+            raise Conflict(f"container {container.id} is not running")
+        return processes(f"{self._core.cgroup_parent}/{container.id}", ps_args)
 
     def resize(self, reference: str, rows: int, cols: int) -> None:
         """Raises Conflict where nothing runs."""

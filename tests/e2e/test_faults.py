@@ -147,7 +147,7 @@ def assert_settled_and_clean(engine: Engine, rootfs: Path) -> None:
 def assert_clean(engine: Engine) -> bool:
     """Nothing of any container is left: no process, cgroup, mount or file."""
     assert not engine.shim_pids()
-    assert len(processes_of(engine.home)) <= 2, "daemon and spawner"
+    assert len(processes_of(engine.home)) <= 3, "the daemon and its two spawners"
     for point in set(cgroup_mounts().values()):
         parent = point / cgroup_parent(engine.home)
         assert not parent.exists() or not [path for path in parent.iterdir() if path.is_dir()]

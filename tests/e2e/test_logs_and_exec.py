@@ -77,7 +77,7 @@ def test_a_client_that_hangs_up_does_not_stop_the_container(engine: Engine) -> N
 
 def test_exec_joins_namespaces_and_cgroups(engine: Engine) -> None:
     engine.run("-d", "--name", "web", "base", "sleep", "100")
-    script = "for n in mnt pid uts ipc net cgroup; do readlink /proc/self/ns/$n /proc/1/ns/$n; done"
+    script = "for n in mnt pid uts ipc net cgroup; do readlink /proc/self/ns/$n; readlink /proc/1/ns/$n; done"
     shown = engine.docket("exec", "web", "sh", "-c", script).stdout.split()
     assert shown[0::2] == shown[1::2] and len(shown) == 12
     own = engine.docket("exec", "web", "cat", "/proc/self/cgroup").stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,8 @@ def test_events_of_the_past_and_by_filter(engine: Engine) -> None:
 
 def test_events_are_followed_without_a_gap(engine: Engine) -> None:
     shown = "{{.Actor.Attributes.name}}"
-    client = engine.spawn("events", "--since", "0s", "--filter", "event=create", "--format", shown)
+    since = f"{time.time():.6f}"  # not the moment at which the client will have started
+    client = engine.spawn("events", "--since", since, "--filter", "event=create", "--format", shown)
     try:
         names = [f"job-{number}" for number in range(10)]
         engine.docket("create", "--network", "none", "--name", "probe", "base", "true")

@@ -157,6 +157,7 @@ def test_a_second_daemon_is_told_so(own_engine: Engine) -> None:
 
 
 def test_the_client_starts_a_daemon(stopped_engine: Engine) -> None:
+    stopped_engine.names_its_host = False
     try:
         assert stopped_engine.docket("ps", "-q").stdout == ""
         assert stopped_engine.answers()
@@ -167,6 +168,7 @@ def test_the_client_starts_a_daemon(stopped_engine: Engine) -> None:
 
 
 def test_clients_that_start_together_start_one_daemon(stopped_engine: Engine) -> None:
+    stopped_engine.names_its_host = False
     clients = [stopped_engine.spawn("ps", "-q") for _ in range(6)]
     for client in clients:
         _, errors = client.communicate(timeout=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import stat
 import tarfile
 from pathlib import Path
@@ -218,10 +219,11 @@ def test_absolute_hard_link_counts_from_the_layers_root(store: Store) -> None:
 
 
 def test_hard_link_to_a_symlink_links_the_link(store: Store) -> None:
-    layer = store.unpack(tar(symlink("l", str(store.outside / "secret")), hard_link("h", "l")))
+    secret = store.outside / "secret"
+    layer = store.unpack(tar(symlink("l", str(secret)), hard_link("h", "l", mode=0o4777, uid=9)))
     assert (layer / "h").is_symlink() and (layer / "h").lstat().st_ino == (layer / "l").lstat().st_ino
-    store.outside.joinpath("secret").stat()
-    assert (store.outside / "secret").stat().st_nlink == 1
+    assert (layer / "l").lstat().st_uid == 9
+    assert (secret.stat().st_nlink, secret.stat().st_uid, stat.S_IMODE(secret.stat().st_mode)) == (1, 0, 0o600)
 
 
 def test_symlink_that_stays_inside_is_followed(store: Store) -> None:
@@ -325,3 +327,34 @@ def test_every_flipped_bit_is_refused_or_changes_the_diff_id(store: Store) -> No
         with pytest.raises((InvalidArgument, OSError)):
             store.unpack(bytes(flipped), diff_id=diff_id)
         store.assert_untouched()
+
+
+MUTATIONS = 400
+
+
+def test_random_damage(store: Store) -> None:
+    """Whatever bytes change, with the checksums mended: an orderly refusal or a layer, and nothing outside."""
+    chance = random.Random(20)
+    blob = tar(
+        folder("d", uid=3_000_000), member("d/" + "n" * 120, b"text" * 300), symlink("d/l", "t" * 120),
+        hard_link("h", "d/l"), device("n", 1, 3), member(".wh.x"), member("x", xattrs={"user.a": "b"}),
+    ) + sparse_1_0(9000, b"2\n0\n512\n4096\n512\n", b"x" * 1024)  # fmt: skip
+    refused = 0
+    for _ in range(MUTATIONS):
+        damaged = bytearray(blob)
+        for _ in range(chance.randint(1, 4)):
+            block = 512 * chance.randrange(len(blob) // 512)
+            damaged[block + chance.choice((0, 1, 100, 108, 124, 130, 136, 156, 157, 257, 329, 345, 400))] = (
+                chance.choice((0, 0x20, 0x2E, 0x2F, 0x30, 0x37, 0x78, 0x80, 0xFF, chance.randrange(256)))
+            )  # fmt: skip
+            damaged[block + 148 : block + 156] = b" " * 8
+            damaged[block + 148 : block + 156] = b"%06o\0 " % sum(damaged[block : block + 512])
+        try:
+            layer = store.unpack(bytes(damaged), limits={"bytes": 1 << 20})
+        except InvalidArgument:
+            refused += 1
+            store.assert_untouched()
+        else:
+            JOBS["tree.remove"]({"path": str(layer)}, [])
+    assert 0 < refused < MUTATIONS
+    store.assert_untouched()

@@ -39,7 +39,8 @@ def test_every_kind_of_entry(store: Store, format: str) -> None:
     blob = tar(
         folder("./"), folder("./bin/", mode=0o1777, uid=7, gid=8, mtime=1_000_000_000),
         member("./bin/su", b"program", mode=0o6755, uid=0, gid=42, mtime=1_100_000_000),
-        hard_link("./bin/su2", "./bin/su"), symlink("bin/link", "../bin/su", uid=3, gid=4, mtime=1_200_000_000),
+        hard_link("./bin/su2", "./bin/su", mode=0o6755, uid=0, gid=42, mtime=1_100_000_000),
+        symlink("bin/link", "../bin/su", uid=3, gid=4, mtime=1_200_000_000),
         member("pipe", kind=tarfile.FIFOTYPE, mode=0o620), member("empty"), device("null", 1, 3, mode=0o666),
         format=FORMATS[format],
     )  # fmt: skip
@@ -162,6 +163,13 @@ def test_later_entries_replace_earlier_ones(store: Store) -> None:
     assert (layer / "d").stat().st_uid == 9
 
 
+def test_attributes_of_the_last_hard_link_count(store: Store) -> None:
+    """Docker and containerd take a link's own header as well, so an image looks the same under all three."""
+    layer = store.unpack(tar(member("a", mode=0o600, uid=1), hard_link("b", "a", mode=0o4711, uid=2, mtime=5)))
+    found = (layer / "a").stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_mtime) == (0o4711, 2, 5)
+
+
 def test_replacing_a_hard_linked_file_leaves_the_other_name(store: Store) -> None:
     layer = store.unpack(tar(member("a", b"old"), hard_link("b", "a"), member("a", b"new"), hard_link("b", "b")))
     assert (layer / "a").read_bytes() == b"new" and (layer / "b").read_bytes() == b"old"
@@ -188,6 +196,13 @@ def test_whiteouts(store: Store) -> None:
 def test_opaque_folder(store: Store) -> None:
     layer = store.unpack(tar(member("d/new"), folder("d"), member("d/.wh..wh..opq"), member("e/.wh..wh..opq")))
     assert is_opaque(layer / "d") and is_opaque(layer / "e") and os.listdir(layer / "d") == ["new"]
+
+
+def test_opaque_root_is_noted(store: Store) -> None:
+    layer, result = store.unpack_with_result(tar(member(".wh..wh..opq"), member("f")))
+    assert is_opaque(layer) and result["warnings"] == [
+        "the layer hides everything below it, which overlay does not do for the root"
+    ]
 
 
 @pytest.mark.parametrize("whiteout_first", [True, False])

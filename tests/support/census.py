@@ -19,6 +19,10 @@ from support.machine import cgroup_mounts
 from support.waiting import eventually
 
 
+TEMPORARY_PREFIX = f"dkt{os.getpid()}-"
+"""Of the folders that this run of the tests makes; another run beside it makes its own."""
+
+
 @dataclass(frozen=True)
 class Census:
     """Names of everything found, by kind."""
@@ -68,13 +72,20 @@ def cgroup_parent(home: Path) -> str:
 
 
 def _cgroups(home: Path | None) -> frozenset[str]:
-    """Without a home: what tests of the kernel made by themselves, under names of their own."""
+    """Without a home: what tests of the kernel made by themselves, under names of their own. With one: everything
+    below the engine's parent, which itself stays as long as the daemon."""
     pattern = cgroup_parent(home) if home else "docket-test-*"
     found: set[str] = set()
     for point in set(cgroup_mounts().values()):
         for parent in point.glob(pattern):
-            found.update(folder for folder, _, _ in os.walk(parent))
+            found.update(folder for folder, _, _ in os.walk(parent) if home is None or Path(folder) != parent)
     return frozenset(found)
+
+
+def assert_parent_is_gone(home: Path) -> None:
+    """After the daemon's end, where no container is left, not even the parent of their cgroups is."""
+    left = [str(point) for point in set(cgroup_mounts().values()) if (point / cgroup_parent(home)).exists()]
+    assert not left, f"the cgroup parent of {home} is left in {left}"
 
 
 def _interfaces() -> frozenset[str]:
@@ -130,6 +141,7 @@ def _descriptors() -> frozenset[str]:
 def _temporary_files() -> frozenset[str]:
     folders = {tempfile.gettempdir(), "/run", "/dev/shm", "/var/tmp"}
     names = set()
+    prefixes = (TEMPORARY_PREFIX, "docket-probe-")
     for folder in filter(os.path.isdir, folders):
-        names.update(f"{folder}/{name}" for name in os.listdir(folder) if name.startswith(("docket", "dkt")))
+        names.update(f"{folder}/{name}" for name in os.listdir(folder) if name.startswith(prefixes))
     return frozenset(names)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator
 
-from support.census import assert_nothing_left, processes_of, take_census
+from support.census import TEMPORARY_PREFIX, assert_nothing_left, assert_parent_is_gone, processes_of, take_census
 from support.connection import Answer, UnixConnection, ask
 from support.machine import MS_BIND, data_folder, mount, private_mounts
 from support.sources import REPOSITORY
@@ -50,12 +50,16 @@ class Engine:
         self.run_folder = home / "run"
         self.socket = self.run_folder / "docket.sock"
         self.daemon: subprocess.Popen[bytes] | None = None
+        self.names_its_host = True
+        """With the host named, no command starts a daemon by itself: the one under test is the only one."""
 
     def environment(self, **extra: str) -> dict[str, str]:
         """The environment in which command and daemon run: nobody else's settings, this home."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKET_", "DOCKER_"))}
         path = os.pathsep.join(filter(None, [str(REPOSITORY), kept.get("PYTHONPATH")]))
-        return {**kept, "DOCKET_ROOT": str(self.root), "DOCKET_RUN": str(self.run_folder), "PYTHONPATH": path, **extra}
+        named = {"DOCKET_HOST": f"unix://{self.socket}"} if self.names_its_host else {}
+        folders = {"DOCKET_ROOT": str(self.root), "DOCKET_RUN": str(self.run_folder)}
+        return {**kept, **folders, **named, "PYTHONPATH": path, **extra}
 
     # --- the daemon ------------------------------------------------------------------------------------------------
 
@@ -230,7 +234,7 @@ def running_engine(rootfs: Path | None, *, start: bool = True) -> Iterator[Engin
     folder = data_folder()
     assert folder is not None
     before = take_census()
-    home = Path(tempfile.mkdtemp(prefix="dkt-", dir=folder))  # short: a socket's path has 108 bytes
+    home = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=folder))  # short: a socket's path has 108 bytes
     engine = Engine(home)
     try:
         if start:
@@ -245,6 +249,7 @@ def running_engine(rootfs: Path | None, *, start: bool = True) -> Iterator[Engin
             _end_survivors(home)
             shutil.rmtree(home)
     assert_nothing_left(before, home)
+    assert_parent_is_gone(home)
 
 
 def _end_survivors(home: Path) -> None:

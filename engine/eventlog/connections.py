@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from engine.domain.errors import EngineError, Unavailable
 
-IDLE_READERS = 4
+IDLE_READERS = 8
 BUSY_TIMEOUT_S = 10.0
 
 
@@ -27,6 +27,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     """The one connection that writes and checkpoints: SQLite up to 3.51.2 can corrupt a WAL that two of them tend."""
     connection = connect(path, "rw")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA secure_delete=ON")
     connection.execute("PRAGMA journal_size_limit=16777216")
     return connection
 

@@ -1,0 +1,135 @@
+"""``docket audit``: what the event log knows of an object, and whether the log itself is whole."""
+
+from __future__ import annotations
+
+import os
+
+from engine.cli.command import Command
+from engine.cli.flags import Options, switch, text
+from engine.cli.listing import for_terminal, short_id, shorten
+from engine.cli.output import STDOUT, CommandError, out, printable
+from engine.cli.session import Session
+from engine.cli.table import layout
+from engine.client import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+NOUNS = ("container", "image", "layer", "volume", "exec")
+_SHOWN_CHARACTERS = 60
+_POINTERS = ("_digest", "container_id", "_at_us")
+
+
+def show_trail(session: Session, options: Options, arguments: list[str]) -> int:
+    if options.noun and options.noun not in NOUNS:
+        raise CommandError(f'"{options.noun}" is not a valid value for --type: use {", ".join(NOUNS)}')
+    query = {"id": arguments[0], "noun": options.noun or None}
+    records = session.client.call("GET", "/docket/audit/trail", query=query)
+    if options.format == "json":
+        out("".join(jsontext.encode(record, ascii_only=os.isatty(STDOUT)) + "\n" for record in records))
+    elif options.format:
+        from engine.cli.template import parse_format
+
+        template, _ = parse_format(options.format)
+        out(for_terminal("".join(template.execute(record) + "\n" for record in records)))
+    else:
+        out(_trail_table(records, whole=options.no_trunc))
+    return 0
+
+
+def _trail_table(records: Sequence[dict[str, Any]], *, whole: bool) -> str:
+    rows = [("SEQ", "TIME", "EVENT", "WHO", "CAUSE", "FACTS")]
+    for record in records:
+        facts = facts_of(record["data"], whole=whole)
+        rows.append((
+            str(record["seq"]),
+            record["time"],
+            record["type"],
+            who(record["actor"]),
+            cause(record["causation"], whole=whole),
+            facts if whole else shorten(facts, _SHOWN_CHARACTERS),
+        ))  # fmt: skip
+    return layout(rows)
+
+
+def who(actor: dict[str, Any]) -> str:
+    """"cli uid 0 pid 42 /usr/bin/docket"; a program that could not be checked carries a question mark."""
+    parts = [str(actor.get("door", "?"))]
+    parts += [f"{name} {actor[name]}" for name in ("uid", "pid") if actor.get(name) is not None]
+    if program := actor.get("program"):
+        parts.append(f"{program}{'' if actor.get('program_checked') else '?'}")
+    return " ".join(parts)
+
+
+def cause(causation: str, *, whole: bool) -> str:
+    """The request or the event that led here; a request's long id is cut."""
+    kind, _, name = causation.partition(":")
+    return f"{kind}:{name if whole else name[:12]}"
+
+
+def facts_of(data: dict[str, Any], prefix: str = "", *, whole: bool) -> str:
+    """What an event says, as name=value; what it leaves empty is left out. Not ``whole``: without what repeats the
+    object or the time or only points at a document, and with short ids. Plain values come first."""
+    words = []
+    for name, value in sorted(data.items(), key=lambda item: isinstance(item[1], (dict, list))):
+        if value in (None, "", [], {}) or (not whole and (value is False or name.endswith(_POINTERS))):
+            continue
+        if isinstance(value, dict):
+            words.append(facts_of(value, f"{prefix}{name}.", whole=whole))
+        else:
+            shown = value if isinstance(value, str) else jsontext.encode(value)
+            words.append(f"{prefix}{name}={short_id(shown) if not whole and _is_id(shown) else shown}")
+    return " ".join(filter(None, words))
+
+
+def _is_id(text_shown: str) -> bool:
+    digits = text_shown.removeprefix("sha256:")
+    return len(digits) == 64 and not digits.strip("0123456789abcdef")
+
+
+def verify_log(session: Session, options: Options, arguments: list[str]) -> int:
+    """0 if the log is whole, 1 if not: each problem is a line."""
+    report = session.client.call("GET", "/docket/audit/verify", query={"against": options.against or None})
+    if options.format == "json":
+        out(jsontext.encode(report) + "\n")
+        return 0 if report["ok"] else 1
+    for problem in report["problems"]:
+        out(printable(f"event {problem['seq']}: {problem['what']}") + "\n")
+    head = report["head"]
+    events = f"{report['events']} event{'' if report['events'] == 1 else 's'}"
+    if not report["ok"]:
+        count = len(report["problems"])
+        raise CommandError(f"the log is NOT whole: {count} problem{'' if count == 1 else 's'} in {events}")
+    out(f"the log is whole: {events}, head {head['published']}\n")
+    return 0
+
+
+def show_head(session: Session, options: Options, arguments: list[str]) -> int:
+    out(session.client.call("GET", "/docket/audit/head")["published"] + "\n")
+    return 0
+
+
+TRAIL = Command(
+    show_trail,
+    "[OPTIONS] NAME|ID",
+    text("--format", "Format output: 'json' (a line each), or a Go TEMPLATE, as in '{{.seq}} {{.type}}'"),
+    switch("--no-trunc", "Don't truncate output"),
+    text("--noun", f"Only objects of this kind: {', '.join(NOUNS)}"),
+    least=1,
+    most=1,
+    examples="""
+docket audit trail web
+docket audit trail --noun container --format json web
+docket audit trail --format '{{.time}} {{.type}} {{.actor.uid}}' web
+""",
+)
+VERIFY = Command(
+    verify_log,
+    "[OPTIONS]",
+    text("--against", "Also check that the log still holds this published head (SEQ:HASH)"),
+    text("--format", "Format output: 'json'"),
+    most=0,
+    examples="docket audit verify\ndocket audit verify --against \"$(cat head-of-yesterday)\"",
+)
+HEAD = Command(show_head, "", most=0, examples="docket audit head > head-of-today")

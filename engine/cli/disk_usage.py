@@ -1,0 +1,86 @@
+"""``docket system df``: how much disk images, containers and volumes take, and how much of it is in use."""
+
+from __future__ import annotations
+
+from engine.cli.command import Command
+from engine.cli.containers import container_row
+from engine.cli.flags import Options, switch
+from engine.cli.images import image_rows
+from engine.cli.listing import Row, format_flag, show
+from engine.cli.output import CommandError, out
+from engine.cli.quantities import human_size
+from engine.cli.session import Session
+from engine.cli.table import layout
+from engine.cli.volumes import volume_row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_HEADERS = {"Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "SIZE", "Reclaimable": "RECLAIMABLE"}
+_RUNNING = ("running", "paused", "restarting")
+
+
+def show_disk_usage(session: Session, options: Options, arguments: list[str]) -> int:
+    if options.verbose and options.format:
+        raise CommandError("the verbose and the format options conflict")
+    usage = session.client.call("GET", "/system/df")
+    if options.verbose:
+        out(_details(usage))
+    else:
+        show(_totals(usage), [(_HEADERS[field], field) for field in _HEADERS], options.format, _HEADERS)
+    return 0
+
+
+def _totals(usage: dict[str, Any]) -> list[Row]:
+    images = usage.get("Images") or []
+    used = [image for image in images if image.get("Containers", 0) > 0]
+    layers = usage.get("LayersSize", 0)
+    in_use = sum(image["Size"] - max(image.get("SharedSize", 0), 0) for image in used if image.get("Size", -1) != -1)
+    containers = usage.get("Containers") or []
+    running = [one for one in containers if one.get("State") in _RUNNING]
+    size, busy = (sum(one.get("SizeRw") or 0 for one in some) for some in (containers, running))
+    volumes = usage.get("Volumes") or []
+    data = [volume.get("UsageData") or {"Size": 0, "RefCount": 0} for volume in volumes]
+    held, mounted = sum(max(one["Size"], 0) for one in data), [one for one in data if one["RefCount"] > 0]
+    free = sum(max(one["Size"], 0) for one in data if one["RefCount"] <= 0)
+    return [
+        _total("Images", len(images), len(used), layers, layers - in_use if used else layers),
+        _total("Containers", len(containers), len(running), size, size - busy),
+        _total("Local Volumes", len(volumes), len(mounted), held, free),
+    ]
+
+
+def _total(kind: str, count: int, active: int, size_bytes: int, reclaimable_bytes: int) -> Row:
+    share = f" ({reclaimable_bytes * 100 // size_bytes}%)" if size_bytes > 0 else ""
+    return Row(
+        Type=kind,
+        TotalCount=str(count),
+        Active=str(active),
+        Size=human_size(size_bytes, 4),
+        Reclaimable=human_size(reclaimable_bytes, 4) + share,
+    )
+
+
+def _details(usage: dict[str, Any]) -> str:
+    images = [row for image in usage.get("Images") or () for row in image_rows(image, whole=False)]
+    fields = ("Repository", "Tag", "ID", "CreatedSince", "Size", "SharedSize", "UniqueSize", "Containers")
+    heads = ("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE", "CONTAINERS")
+    text = "Images space usage:\n\n" + layout([heads, *([row[field] for field in fields] for row in images)])
+    containers = [container_row(one, whole=False, with_virtual=False) for one in usage.get("Containers") or ()]
+    fields = ("ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names")
+    heads = ("CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES")
+    text += "\nContainers space usage:\n\n" + layout([heads, *([row[field] for field in fields] for row in containers)])
+    volumes = [volume_row(volume) for volume in usage.get("Volumes") or ()]
+    rows = [("VOLUME NAME", "LINKS", "SIZE"), *((row["Name"], row["Links"], row["Size"]) for row in volumes)]
+    return text + "\nLocal Volumes space usage:\n\n" + layout(rows)
+
+
+DISK_USAGE = Command(
+    show_disk_usage,
+    "[OPTIONS]",
+    format_flag(),
+    switch("-v, --verbose", "Show detailed information on space usage"),
+    most=0,
+    examples="docket system df\ndocket system df -v",
+)

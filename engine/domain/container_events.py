@@ -1,0 +1,221 @@
+"""The events of a container's stream: intents, outcomes and facts. ``container`` folds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from engine.domain.machine import Event
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerCreated(Event):
+    """Name, image and configuration are fixed. ``config_digest`` names the stored document with the whole
+    configuration (Docker's Config and HostConfig); ``volumes`` are the named and anonymous volumes it mounts."""
+
+    TYPE: ClassVar[str] = "container.created"
+    container_id: str
+    name: str
+    image_id: str
+    image: str
+    config_digest: str
+    command: list[str]
+    created_at_us: int
+    labels: dict[str, str] = field(default_factory=dict)
+    volumes: list[str] = field(default_factory=list)
+    anonymous_volumes: list[str] = field(default_factory=list)
+    auto_remove: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStarting(Event):
+    """Intent: processes, mounts and cgroups are about to be made."""
+
+    TYPE: ClassVar[str] = "container.starting"
+    OPENS: ClassVar[str] = "start"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStarted(Event):
+    """The command runs. ``pid`` is the host's; ``evidence`` is the isolation read back from the kernel."""
+
+    TYPE: ClassVar[str] = "container.started"
+    CLOSES: ClassVar[str] = "start"
+    container_id: str
+    pid: int
+    started_at_us: int
+    evidence: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStartFailed(Event):
+    """``exit_code`` is what a client exits with: 127 command not found, 126 not executable, else 128."""
+
+    TYPE: ClassVar[str] = "container.start_failed"
+    CLOSES: ClassVar[str] = "start"
+    container_id: str
+    step: str
+    reason: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerExited(Event):
+    """The first process ended. ``cause`` is ``exit``, or why nobody could see it end: ``shim lost``, ``reboot``."""
+
+    TYPE: ClassVar[str] = "container.exited"
+    container_id: str
+    exit_code: int
+    finished_at_us: int
+    oom_killed: bool = False
+    cause: str = "exit"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerOomKilled(Event):
+    """The kernel killed processes of the container for memory; ``kills`` is the count since its start."""
+
+    TYPE: ClassVar[str] = "container.oom_killed"
+    container_id: str
+    kills: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStopping(Event):
+    """Intent: ``signal`` is sent, and SIGKILL after ``timeout_s`` seconds (-1: never). ContainerExited closes it.
+    ``restarting``: a start follows at once, so that ``--rm`` does not remove the container in between."""
+
+    TYPE: ClassVar[str] = "container.stopping"
+    OPENS: ClassVar[str] = "stop"
+    container_id: str
+    signal: int
+    timeout_s: int
+    restarting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStopFailed(Event):
+    TYPE: ClassVar[str] = "container.stop_failed"
+    CLOSES: ClassVar[str] = "stop"
+    container_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerKilling(Event):
+    """Intent: a signal is about to be sent to the first process."""
+
+    TYPE: ClassVar[str] = "container.killing"
+    OPENS: ClassVar[str] = "kill"
+    container_id: str
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerKilled(Event):
+    """The signal was delivered; whether the container ends by it, ContainerExited tells."""
+
+    TYPE: ClassVar[str] = "container.killed"
+    CLOSES: ClassVar[str] = "kill"
+    container_id: str
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerKillFailed(Event):
+    TYPE: ClassVar[str] = "container.kill_failed"
+    CLOSES: ClassVar[str] = "kill"
+    container_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPausing(Event):
+    """Intent: the container's cgroup is about to be frozen."""
+
+    TYPE: ClassVar[str] = "container.pausing"
+    OPENS: ClassVar[str] = "pause"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPaused(Event):
+    TYPE: ClassVar[str] = "container.paused"
+    CLOSES: ClassVar[str] = "pause"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPauseFailed(Event):
+    TYPE: ClassVar[str] = "container.pause_failed"
+    CLOSES: ClassVar[str] = "pause"
+    container_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUnpausing(Event):
+    """Intent: the container's cgroup is about to be thawed."""
+
+    TYPE: ClassVar[str] = "container.unpausing"
+    OPENS: ClassVar[str] = "unpause"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUnpaused(Event):
+    TYPE: ClassVar[str] = "container.unpaused"
+    CLOSES: ClassVar[str] = "unpause"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUnpauseFailed(Event):
+    TYPE: ClassVar[str] = "container.unpause_failed"
+    CLOSES: ClassVar[str] = "unpause"
+    container_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRenamed(Event):
+    TYPE: ClassVar[str] = "container.renamed"
+    container_id: str
+    name: str
+    old_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRemoving(Event):
+    """Intent: the writable layer, the log and every kernel object that is left are about to go."""
+
+    TYPE: ClassVar[str] = "container.removing"
+    OPENS: ClassVar[str] = "remove"
+    container_id: str
+    remove_volumes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRemoved(Event):
+    TYPE: ClassVar[str] = "container.removed"
+    CLOSES: ClassVar[str] = "remove"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRemoveFailed(Event):
+    TYPE: ClassVar[str] = "container.remove_failed"
+    CLOSES: ClassVar[str] = "remove"
+    container_id: str
+    reason: str
+
+
+EVENTS: tuple[type[Event], ...] = (
+    ContainerCreated, ContainerStarting, ContainerStarted, ContainerStartFailed, ContainerExited, ContainerOomKilled,
+    ContainerStopping, ContainerStopFailed, ContainerKilling, ContainerKilled, ContainerKillFailed,
+    ContainerPausing, ContainerPaused, ContainerPauseFailed, ContainerUnpausing, ContainerUnpaused,
+    ContainerUnpauseFailed, ContainerRenamed, ContainerRemoving, ContainerRemoved, ContainerRemoveFailed,
+)  # fmt: skip
