@@ -129,7 +129,8 @@ class ContainerRecovery:
         state = self._core.log.get("container", container_id)
         if state is None:
             return
-        self._monitor.sweep(container_id)
+        self._monitor.kill_the_rest(container_id)
+        self._lifecycle.sweep(container_id)
         cause, reason = ("reboot", "the host was restarted") if self._rebooted else (
             "shim lost", "the container's shim died while the engine was down: what was left was killed"
         )  # fmt: skip
@@ -169,7 +170,6 @@ class ContainerRecovery:
             return  # the failure is on record: the container is dead, and can be removed by hand
 
     def _finish_removal(self, state: Container) -> None:
-        self._monitor.sweep(state.id)
         try:
             self._lifecycle.finish_removal(state, state.remove_volumes, self._context)
         except (OSError, EngineError):

@@ -1,4 +1,4 @@
-"""Worker job: end what is left of a container whose shim is gone."""
+"""Worker jobs: end what is left of a container whose shim is gone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from engine.kernel import cgroups
 from engine.kernel.steps import step
 
 
+def kill(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Kill every process in the cgroups at ``cgroup_path``, and wait until none is left."""
+    with step("cgroup.kill"):
+        cgroups.Cgroup(arguments["cgroup_path"]).kill()
+    return {}
+
+
 def sweep(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """Kill every process in the cgroups at ``cgroup_path`` and remove them; nothing there is fine too."""
-    cgroup = cgroups.Cgroup(arguments["cgroup_path"])
-    with step("cgroup.kill"):
-        cgroup.kill()
+    kill(arguments, fds)
     with step("cgroup.remove"):
-        cgroup.remove()
+        cgroups.Cgroup(arguments["cgroup_path"]).remove()
     return {}
 
 
@@ -32,6 +37,7 @@ def tidy(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
 
 
 JOBS: dict[str, Callable[[dict[str, Any], list[int]], dict[str, Any]]] = {
+    "container.kill": kill,
     "container.sweep": sweep,
     "cgroup.tidy": tidy,
 }

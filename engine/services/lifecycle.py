@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import signal as signals
+import sys
 import time
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from engine.domain.container import (
 )
 from engine.domain.errors import Conflict, EngineError, NotFound, NotModified, describe
 from engine.eventlog.log import Context
+from engine.kernel.cgroups import Cgroup
 from engine.kernel.steps import step
 from engine.runtime.supervisor import LaunchFailed
 from engine.services.container_config import parse_signal
@@ -246,10 +248,21 @@ class Lifecycle:
         intent = self._core.recorder.decide("container", container.id, RemoveContainer(volumes), context)[-1]
         self.finish_removal(container, volumes, caused_by(context, intent))
 
+    def sweep(self, container_id: str) -> None:
+        """Remove what a dead shim left of the container's cgroups. A failure is told, and tried again at the removal."""
+        path = f"{self._core.cgroup_parent}/{container_id}"
+        try:
+            self._core.runtime.run_job("container.sweep", {"cgroup_path": path})
+        except (OSError, EngineError) as error:
+            print(f"docket: cgroups of container {container_id}: {describe(error)}", file=sys.stderr, flush=True)
+
     def finish_removal(self, container: Container, volumes: bool, context: Context) -> None:
         """The effect and the outcome of an open removal; may be done again after a crash."""
         self._containers.drop_waiting(container.id)
+        cgroup_path = f"{self._core.cgroup_parent}/{container.id}"
         try:
+            if Cgroup(cgroup_path).exists():
+                self._core.runtime.run_job("container.sweep", {"cgroup_path": cgroup_path})
             self._delete_folder(self._core.store.container(container.id))
         except (OSError, EngineError) as error:
             failed = ContainerRemoveFailed(container.id, describe(error))

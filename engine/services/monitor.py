@@ -53,16 +53,17 @@ class Monitor:
     def lost(self, container_id: str, cause: str, reason: str) -> None:
         """Nobody holds the container any more: kill what is left of it, then say so."""
         with self._core.recorder.exclusive(f"container/{container_id}"):
-            self.sweep(container_id)
+            self.kill_the_rest(container_id)
             exited = ContainerExited(
                 container_id, UNKNOWN_EXIT_CODE, self._core.clock.now_us(), cause=cause, reason=reason
             )
+        self._lifecycle.sweep(container_id)
         self.exited(exited, self.context(container_id))
 
-    def sweep(self, container_id: str) -> None:
-        """Kill every process in the container's cgroups and remove them (idempotent)."""
+    def kill_the_rest(self, container_id: str) -> None:
+        """Kill every process in the container's cgroups: only then may the log call it exited. Raises EngineError."""
         path = f"{self._core.cgroup_parent}/{container_id}"
-        self._core.runtime.run_job("container.sweep", {"cgroup_path": path})
+        self._core.runtime.run_job("container.kill", {"cgroup_path": path})
 
     def _exec_exited(self, container_id: str, message: Mapping[str, Any]) -> None:
         exec_id = message["exec_id"]

@@ -170,6 +170,9 @@ class FakeRuntime:
             path.rmdir()
         return {}
 
+    def _job_container_kill(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return self._job_container_sweep(arguments)
+
     def _job_container_sweep(self, arguments: dict[str, Any]) -> dict[str, Any]:
         container = self.containers.get(arguments["cgroup_path"].rpartition("/")[2])
         if container is not None:
