@@ -116,7 +116,8 @@ def test_each_foreign_package_has_one_importer(path: Path) -> None:
 
 
 def test_tests_benchmarks_and_scripts_use_no_other_package() -> None:
-    local = {"engine", "tests", "benchmarks", *(path.name for path in (REPOSITORY / "tests").iterdir() if path.is_dir())}
+    rooms = {path.name for path in (REPOSITORY / "tests").iterdir() if path.is_dir()}
+    local = {"engine", "tests", "benchmarks", *rooms}
     wrong = []
     for path in python_files(REPOSITORY / "tests", REPOSITORY / "benchmarks", REPOSITORY / "scripts"):
         beside = {file.stem for file in path.parent.glob("*.py")} | {folder.name for folder in path.parent.iterdir()}

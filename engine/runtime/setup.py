@@ -68,7 +68,8 @@ def refuse_unknown(spec: Json) -> None:
         for field, value in (spec.get(section) or {} if section else spec).items():
             if field not in known and value:
                 name = f"{section}.{field}" if section else field
-                raise OSError(errno.EOPNOTSUPP, "this field of the specification is not supported by this version", name)
+                text = "this field of the specification is not supported by this version"
+                raise OSError(errno.EOPNOTSUPP, text, name)
 
 
 def new_namespaces(spec: Json) -> set[str]:

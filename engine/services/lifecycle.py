@@ -249,7 +249,7 @@ class Lifecycle:
         self.finish_removal(container, volumes, caused_by(context, intent))
 
     def sweep(self, container_id: str) -> None:
-        """Remove what a dead shim left of the container's cgroups. A failure is told, and tried again at the removal."""
+        """Remove what a dead shim left of the cgroups. A failure is told, and tried again at the removal."""
         path = f"{self._core.cgroup_parent}/{container_id}"
         try:
             self._core.runtime.run_job("container.sweep", {"cgroup_path": path})

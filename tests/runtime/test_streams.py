@@ -243,10 +243,11 @@ def test_exec_with_a_terminal(runtime: Runtime) -> None:
 def test_execs_run_side_by_side(runtime: Runtime) -> None:
     container = runtime.start("sleep", "100")
     results: list[str] = []
-    threads = [
-        threading.Thread(target=lambda n=n: results.append(runtime.exec(container, "sh", "-c", f"sleep 0.2; echo {n}").out))
-        for n in range(8)
-    ]
+
+    def execute(number: int) -> None:
+        results.append(runtime.exec(container, "sh", "-c", f"sleep 0.2; echo {number}").out)
+
+    threads = [threading.Thread(target=execute, args=(number,)) for number in range(8)]
     started = time.monotonic()
     for thread in threads:
         thread.start()
@@ -289,8 +290,8 @@ def test_log_format(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [entry["stream"] for entry in found] == ["stdout", "stderr", "stdout", "stdout"]
     for line in (tmp_path / "log").read_text().splitlines():
-        assert re.fullmatch(r'\{"log":".*","stream":"std(out|err)","time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"\}',
-                            line)  # fmt: skip
+        time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"
+        assert re.fullmatch(r'\{"log":".*","stream":"std(out|err)","time":"' + time + r'"\}', line)
 
 
 def test_log_of_partial_lines(tmp_path: Path) -> None:
