@@ -111,7 +111,7 @@ class Lifecycle:
                 intent = self._core.recorder.decide("container", container.id, command, context)
                 if intent:
                     context = caused_by(context, intent[-1])
-                    self._send(container.id, number)
+                    self._send_to_stop(container.id, number, context)
             self.finish_stop(container.id, waiter, ENDLESS_S if patience < 0 else patience, context)
 
     def finish_stop(self, container_id: str, waiter: Waiter, patience_s: float, context: Context) -> None:
@@ -119,7 +119,7 @@ class Lifecycle:
         if waiter.result(patience_s) is not None:
             return
         with self._core.recorder.exclusive(f"container/{container_id}"):
-            self._send(container_id, signals.SIGKILL)
+            self._send_to_stop(container_id, signals.SIGKILL, context)
         if waiter.result(KILL_PATIENCE_S) is None:
             reason = f"container {container_id} did not exit within {KILL_PATIENCE_S:.0f} s of SIGKILL"
             self._core.recorder.record("container", container_id, ContainerStopFailed(container_id, reason), context)
@@ -130,6 +130,15 @@ class Lifecycle:
         number = parse_signal(signal or config.get("StopSignal") or "SIGTERM")
         configured = config.get("StopTimeout")
         return number, timeout_s if timeout_s is not None else 10 if configured is None else configured
+
+    def _send_to_stop(self, container_id: str, signal: int, context: Context) -> None:
+        """A signal that can't be sent is the outcome of the stop."""
+        try:
+            self._send(container_id, signal)
+        except (OSError, EngineError) as error:
+            failed = ContainerStopFailed(container_id, describe(error))
+            self._core.recorder.record("container", container_id, failed, context)
+            raise
 
     def _send(self, container_id: str, signal: int) -> None:
         """Signal what may just be ending by itself: then the end is on its way to the log."""

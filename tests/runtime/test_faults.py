@@ -168,6 +168,7 @@ def test_kill_of_the_spawner(runtime: Runtime) -> None:
     """Containers don't notice, and the next launch has a new spawner."""
     container = runtime.start("sh", "-c", "while :; do echo x; sleep 0.02; done")
     for _ in range(3):
+        eventually(lambda: runtime.supervisor.spawner_pid is not None, what="the spawner is there again")
         pid = runtime.supervisor.spawner_pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)

@@ -54,6 +54,21 @@ def layer() -> Path:
 
 
 @dataclass
+def open_files(pid: str) -> set[str]:
+    """What a process's descriptors lead to; those that come and go meanwhile may be missing."""
+    found = set()
+    try:
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return found  # it has ended
+    for number in numbers:
+        try:
+            found.add(os.readlink(f"/proc/{pid}/fd/{number}"))
+        except OSError:
+            continue
+    return found
+
+
 class Container:
     """One launched container. ``messages`` is what the supervisor told about it, in order."""
 
@@ -90,12 +105,9 @@ class Container:
 
     def shim_pid(self) -> int:
         """The process that holds the lock."""
+        wanted = str(self.directory / "shim.lock")
         for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
-            except OSError:
-                continue
-            if int(pid) != os.getpid() and str(self.directory / "shim.lock") in links:
+            if int(pid) != os.getpid() and wanted in open_files(pid):
                 return int(pid)
         raise AssertionError("no shim")
 
