@@ -8,6 +8,7 @@ failpoints starts on the same data root, and everything must be consistent, sett
 from __future__ import annotations
 
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Iterator
 
@@ -29,7 +30,8 @@ RUN: Command = (
 )  # fmt: skip
 
 STORIES: dict[str, list[Command]] = {
-    "import": [("import", "{rootfs}", "other"), ("rmi", "other")],
+    "import": [("import", "{other}", "other"), ("rmi", "other")],
+    "failed": [("run", "--name", "web", "--network", "none", "base", "no-such-program")],
     "start": [RUN],
     "end": [RUN, ("kill", "web"), ("wait", "web"), ("rm", "-v", "web"), ("volume", "rm", "data")],
     "exec": [RUN, ("exec", "web", "true")],
@@ -56,7 +58,7 @@ CASES: dict[str, str] = {
     "cgroup.create": "start",
     "cgroup.limit": "start",
     "cgroup.join": "start",
-    "cgroup.kill": "end",
+    "cgroup.kill": "failed",
     "cgroup.remove": "end",
     "init.clone": "start",
     "rootfs.overlay": "start",
@@ -99,13 +101,22 @@ def play(engine: Engine, story: str, rootfs: Path) -> list[subprocess.CompletedP
     """Type the story's commands; each must end in time, and none may crash the client."""
     done = []
     for command in STORIES[story]:
-        arguments = [word.format(rootfs=rootfs) for word in command]
+        arguments = [word.format(other=other_tarball(engine)) for word in command]
         try:
             done.append(engine.docket(*arguments, check=False, timeout_s=30))
         except subprocess.TimeoutExpired as error:
             raise AssertionError(f"{arguments} hung; daemon: {engine.log()}") from error
         assert "Traceback" not in done[-1].stderr, done[-1].stderr
     return done
+
+
+def other_tarball(engine: Engine) -> Path:
+    """An image with a layer of its own: one that base has already is not unpacked again."""
+    path = engine.home / "other.tar"
+    if not path.exists():
+        with tarfile.open(path, "w") as archive:
+            archive.add(__file__, "other")
+    return path
 
 
 def start_armed(engine: Engine, failpoints: str) -> bool:
@@ -176,11 +187,27 @@ def test_the_step_fails(faulty_engine: Engine, rootfs: Path, step: str) -> None:
     assert_settled_and_clean(faulty_engine, rootfs)
 
 
-@pytest.mark.parametrize("step", CASES)
+INSIDE = ("rootfs.mask", "process.user", "process.capabilities", "process.seccomp", "exec.start")
+"""Steps of an init that has its new root: no file of the host's can hold it there."""
+
+
+@pytest.mark.parametrize("step", INSIDE)
+def test_the_daemon_is_killed_while_a_step_inside_is_slow(faulty_engine: Engine, rootfs: Path, step: str) -> None:
+    faulty_engine.start(failpoints=f"{step}=1*delay(1500)")
+    client = faulty_engine.spawn(*RUN)
+    eventually(lambda: any("start" in kinds for kinds in open_intents(faulty_engine.root).values()))
+    eventually(lambda: list((faulty_engine.root / "containers").glob("*/upper")), what="the launch is on its way")
+    end_daemon(faulty_engine)
+    client.communicate(timeout=30)
+    assert_settled_and_clean(faulty_engine, rootfs)
+
+
+@pytest.mark.parametrize("step", [step for step in CASES if step not in INSIDE])
 def test_the_daemon_is_killed_while_the_step_is_held(faulty_engine: Engine, rootfs: Path, step: str) -> None:
     held = faulty_engine.home / "held"
     held.unlink(missing_ok=True)
     client: subprocess.Popen[str] | None = None
+    said: tuple[str, ...] = ()
     failpoints = f"{step}=1*wait({held})"
     faulty_engine.launch(failpoints=failpoints)  # it may be held while it starts, so nobody waits for its answer
     try:
@@ -188,12 +215,12 @@ def test_the_daemon_is_killed_while_the_step_is_held(faulty_engine: Engine, root
         for command in STORIES[CASES[step]]:
             if held.exists():
                 break
-            client = faulty_engine.spawn(*(word.format(rootfs=rootfs) for word in command))
+            client = faulty_engine.spawn(*(word.format(other=other_tarball(faulty_engine)) for word in command))
             running = client
             eventually(lambda: held.exists() or running.poll() is not None, timeout_s=30)
             if not held.exists():
-                running.communicate()
-        assert held.exists(), f"the story {CASES[step]!r} never came to {step}"
+                said += running.communicate()
+        assert held.exists(), f"the story {CASES[step]!r} never came to {step}: {said}"
     finally:
         end_daemon(faulty_engine)
         held.unlink(missing_ok=True)
