@@ -26,7 +26,9 @@ def socket_name(container_id: str) -> str:
 class Connection:
     """One daemon, or what was one. Sending never blocks the shim."""
 
-    def __init__(self, loop: Loop, sock: socket.socket, handler: Handler, on_gone: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, loop: Loop, sock: socket.socket, handler: Handler, on_gone: Callable[[Connection], None]
+    ) -> None:
         self._loop = loop
         self.socket = sock
         self._handler = handler

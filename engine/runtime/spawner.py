@@ -122,7 +122,8 @@ def _work(
             "step": getattr(error, "step", ""),
         }}  # fmt: skip
     except Exception as error:
-        answer = {"error": {"class": "EngineError", "message": f"job {request['name']}: {type(error).__name__}: {error}"}}
+        text = f"job {request['name']}: {type(error).__name__}: {error}"
+        answer = {"error": {"class": "EngineError", "message": text}}
     messages.send(own, answer)
 
 
