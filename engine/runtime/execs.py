@@ -1,4 +1,4 @@
-"""The shim's execs: from the request to the record of their ends, beside the main loop, so that nothing waits."""
+"""The shim's execs, from the request to the record of the end; beside the main loop, so that nothing waits for them."""
 
 from __future__ import annotations
 

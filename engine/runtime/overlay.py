@@ -33,7 +33,7 @@ def mount_overlay(lower: Sequence[str], upper: str, work: str, target: str) -> N
 
 
 def takes_layers_one_by_one() -> bool:
-    """Whether ``lowerdir+`` is known: an old kernel takes any option, to complain later, a new one refuses ""."""
+    """Whether ``lowerdir+`` is known. An old kernel takes any option and complains later; a new one refuses ""."""
     context = mounts.fsopen("overlay")
     try:
         mounts.fsconfig_string(context, "lowerdir+", "")

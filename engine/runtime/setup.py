@@ -68,8 +68,7 @@ def refuse_unknown(spec: Json) -> None:
         for field, value in (spec.get(section) or {} if section else spec).items():
             if field not in known and value:
                 name = f"{section}.{field}" if section else field
-                text = "this field of the specification is not supported by this version"
-                raise OSError(errno.EOPNOTSUPP, text, name)
+                raise OSError(errno.EOPNOTSUPP, "not supported by this version of the engine", name)
 
 
 def new_namespaces(spec: Json) -> set[str]:

@@ -32,9 +32,7 @@ def test_mounts_are_dockers(runtime: Runtime) -> None:
 
 
 def test_cgroups_show_the_containers_own_part(runtime: Runtime) -> None:
-    out = runtime.shell(
-        "cat /proc/self/cgroup; ls /sys/fs/cgroup/* -d; cat /sys/fs/cgroup/pids/cgroup.procs 2>/dev/null"
-    )
+    out = runtime.shell("cat /proc/self/cgroup; ls /sys/fs/cgroup/* -d")
     assert all(line.endswith(":/") for line in out.splitlines() if ":" in line and line[0].isdigit())
     done = runtime.run("sh", "-c", "mkdir /sys/fs/cgroup/pids/x || mkdir /sys/fs/cgroup/x")
     assert done.code != 0 and "Read-only" in done.err
@@ -43,7 +41,7 @@ def test_cgroups_show_the_containers_own_part(runtime: Runtime) -> None:
 def test_devices(runtime: Runtime) -> None:
     out = runtime.shell(
         "cd /dev; for d in null zero full random urandom tty; do stat -c '%n %F %t:%T %a' $d; done;"
-        "for l in fd stdin stdout stderr ptmx core; do echo $l $(readlink $l); done; echo x > null; "
+        "for l in fd stdin stdout stderr ptmx core; do echo $l $(readlink $l); done; echo x > null;"
         "head -c 3 zero | wc -c;"
         "echo full > full || echo refused"
     )
@@ -118,9 +116,8 @@ def test_bind_mounts(runtime: Runtime, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("before\n")
     host = {"Binds": [f"{tmp_path}/folder:/mnt/folder", f"{tmp_path}/file:/mnt/file", f"{tmp_path}:/mnt/ro:ro"]}
-    done = runtime.run("sh", "-c", "echo a > /mnt/folder/new; cat /mnt/file; "
-                       "echo after > /mnt/file; echo x > /mnt/ro/y",
-                       host=host)  # fmt: skip
+    script = "echo a > /mnt/folder/new; cat /mnt/file; echo after > /mnt/file; echo x > /mnt/ro/y"
+    done = runtime.run("sh", "-c", script, host=host)
     assert done.out == "before\n" and done.code == 1 and "Read-only file system" in done.err
     assert (tmp_path / "folder" / "new").read_text() == "a\n" and (tmp_path / "file").read_text() == "after\n"
 
@@ -197,9 +194,9 @@ def test_propagation(runtime: Runtime, tmp_path: Path) -> None:
 
 
 def test_readonly_root(runtime: Runtime) -> None:
-    done = runtime.run("sh", "-c", "echo x > /file; echo y > /run/file && cat /run/file",
-                       host={"ReadonlyRootfs": True, "Tmpfs": {"/run": ""}},
-                       config={"WorkingDir": "/new/folder"})  # fmt: skip
+    script = "echo x > /file; echo y > /run/file && cat /run/file"
+    host = {"ReadonlyRootfs": True, "Tmpfs": {"/run": ""}}
+    done = runtime.run("sh", "-c", script, host=host, config={"WorkingDir": "/new/folder"})
     assert "/file: Read-only file system" in done.err.replace("can't create ", "") and done.out == "y\n"
 
 
@@ -267,7 +264,7 @@ def test_what_would_be_ignored_is_refused(runtime: Runtime, section: str, field:
     def add(spec: dict[str, Any]) -> None:
         (spec[section] if section else spec)[field] = value
 
-    with pytest.raises(LaunchFailed, match=f"{field}.*not supported"):
+    with pytest.raises(LaunchFailed, match=f"{field}: not supported"):
         runtime.start("true", change=add)
 
 
@@ -278,10 +275,8 @@ def test_namespaces_that_cannot_be_given(runtime: Runtime) -> None:
 
 
 def test_sysctls(runtime: Runtime) -> None:
-    out = runtime.shell("cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shmmni",
-                        host={"Sysctls": {
-                            "net.ipv4.ip_unprivileged_port_start": "81", "kernel.shmmni": "99",
-                        }})  # fmt: skip
+    host = {"Sysctls": {"net.ipv4.ip_unprivileged_port_start": "81", "kernel.shmmni": "99"}}
+    out = runtime.shell("cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shmmni", host=host)
     assert out.split() == ["81", "99"]
     with pytest.raises(LaunchFailed, match="sysctl net.ipv4.nosuch"):
         runtime.start("true", host={"Sysctls": {"net.ipv4.nosuch": "1"}})

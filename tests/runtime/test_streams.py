@@ -244,10 +244,10 @@ def test_execs_run_side_by_side(runtime: Runtime) -> None:
     container = runtime.start("sleep", "100")
     results: list[str] = []
 
-    def execute(number: int) -> None:
+    def run(number: int) -> None:
         results.append(runtime.exec(container, "sh", "-c", f"sleep 0.2; echo {number}").out)
 
-    threads = [threading.Thread(target=execute, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
     started = time.monotonic()
     for thread in threads:
         thread.start()
@@ -289,9 +289,9 @@ def test_log_format(tmp_path: Path) -> None:
         'plain "quoted" \\ \t\x01\n', "ünïcode \u2028\n", "bad \ufffd\ufffd utf-8\n", "\n",
     ]  # fmt: skip
     assert [entry["stream"] for entry in found] == ["stdout", "stderr", "stdout", "stdout"]
+    moment = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"
     for line in (tmp_path / "log").read_text().splitlines():
-        time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"
-        assert re.fullmatch(r'\{"log":".*","stream":"std(out|err)","time":"' + time + r'"\}', line)
+        assert re.fullmatch(r'\{"log":".*","stream":"std(out|err)","time":"' + moment + r'"\}', line)
 
 
 def test_log_of_partial_lines(tmp_path: Path) -> None:
