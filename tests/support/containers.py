@@ -53,7 +53,6 @@ def layer() -> Path:
     return folder
 
 
-@dataclass
 def open_files(pid: str) -> set[str]:
     """What a process's descriptors lead to; those that come and go meanwhile may be missing."""
     found = set()
@@ -69,6 +68,7 @@ def open_files(pid: str) -> set[str]:
     return found
 
 
+@dataclass
 class Container:
     """One launched container. ``messages`` is what the supervisor told about it, in order."""
 
