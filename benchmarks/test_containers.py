@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any, Callable
 
 import pytest
 from conftest import Peer, note
+from kept_alive import KeptAlive
 from support.connection import UnixConnection, ask
 from support.engine import Engine, base_config
 
@@ -32,14 +34,14 @@ def against(
     note(what, statistics.median(benchmark.stats.stats.data), statistics.median(theirs_s), wanted)
 
 
-def life(connection: UnixConnection) -> None:
+def life(connection: KeptAlive) -> None:
     """create, start, wait, remove on one kept-alive connection."""
-    created = ask(connection, "POST", "/containers/create", base_config("true"))
-    assert created.status == 201, created.body
-    container = created.json["Id"]
-    assert ask(connection, "POST", f"/containers/{container}/start").status == 204
-    assert ask(connection, "POST", f"/containers/{container}/wait").json["StatusCode"] == 0
-    assert ask(connection, "DELETE", f"/containers/{container}").status == 204
+    status, created = connection.ask("POST", "/containers/create", base_config("true"))
+    assert status == 201, created
+    container = json.loads(created)["Id"]
+    assert connection.ask("POST", f"/containers/{container}/start")[0] == 204
+    assert json.loads(connection.ask("POST", f"/containers/{container}/wait")[1])["StatusCode"] == 0
+    assert connection.ask("DELETE", f"/containers/{container}")[0] == 204
 
 
 def side_by_side(work: Callable[[], None]) -> float:
@@ -74,7 +76,7 @@ def test_run(benchmark: Any, engine: Engine, peer: Peer) -> None:
 
 
 def test_life_over_the_api(benchmark: Any, engine: Engine, peer: Peer) -> None:
-    connection = UnixConnection(engine.socket)
+    connection = KeptAlive(engine.socket)
     against(
         benchmark, "create+start+wait+remove over the API", lambda: life(connection),
         lambda: peer.docker("run", "--rm", "--net", "none", "docket-bench", "true"), 1 / 12,
@@ -124,7 +126,7 @@ def test_forty_runs(engine: Engine, peer: Peer) -> None:
 
     def over_the_api() -> None:
         if not hasattr(local, "connection"):
-            local.connection = UnixConnection(engine.socket)
+            local.connection = KeptAlive(engine.socket)
         life(local.connection)
 
     note(f"{LIVES} lives, {SIDE_BY_SIDE} at once, over the API", side_by_side(over_the_api), theirs, 1 / 15)
