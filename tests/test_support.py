@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.census import assert_nothing_left, take_census
+from support.census import TEMPORARY_PREFIX, assert_nothing_left, take_census
 from support.forked import ChildFailed, in_child
 from support.machine import PROBES, become_ordinary, cgroup_mounts, lack, mount, private_mounts
 from support.sources import REPOSITORY
@@ -40,7 +40,7 @@ def test_the_census_sees_a_descriptor_a_child_and_a_file() -> None:
     before = take_census()
     reader, writer = os.pipe()
     child = subprocess.Popen(["sleep", "60"])
-    file, name = tempfile.mkstemp(prefix="docket-")
+    file, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX)
     try:
         added = take_census().added_since(before)
         assert set(added) == {"descriptors", "processes", "temporary_files"}

@@ -119,8 +119,11 @@ class Execs:
                 self._record_end(execution)
             else:
                 self._drop(execution)
-        for exec_id in list(self._unseen):
-            self.seen(exec_id)
+
+    @property
+    def waits_to_be_seen(self) -> bool:
+        """Whether clients are still held back until a daemon has put the end of their exec on record."""
+        return bool(self._unseen)
 
     def _record_end(self, execution: _Exec) -> None:
         del self._by_pid[execution.pid]

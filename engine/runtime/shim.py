@@ -153,7 +153,10 @@ class Shim:
 
     def serve(self) -> None:
         """Until the container has ended and its clients have their output."""
-        while not self._ended or self._clients() and time.monotonic() < self._lingers_until:
+        while (
+            not self._ended or self._execs.waits_to_be_seen
+            or self._clients() and time.monotonic() < self._lingers_until
+        ):  # fmt: skip
             self._loop.turn()
 
     def _clients(self) -> int:
@@ -224,14 +227,14 @@ class Shim:
             connection.send({"reply": request["id"], **answer})
 
     def _perform(self, connection: Connection, request: Message, fds: list[int]) -> dict[str, Any] | None:
+        if request["op"] == "seen":
+            self._execs.seen(request["exec_id"])
+            return None
         if self._ended or self._pid < 0:
             raise ProcessLookupError(3, "the container has ended")
         match request["op"]:
             case "hello":
                 return {}
-            case "seen":
-                self._execs.seen(request["exec_id"])
-                return None
             case "signal":
                 with step("signal.send"):
                     signal.pidfd_send_signal(self._pid_fd, request["signal"])

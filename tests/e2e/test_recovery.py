@@ -19,12 +19,13 @@ pytestmark = [pytest.mark.kernel, pytest.mark.requires("root", "namespaces", "mo
 TICK = "i=0; while :; do echo tick $i; i=$((i+1)); sleep 0.02; done"
 
 
-def spawner_pid(engine: Engine) -> int:
-    """The engine's process that is neither daemon nor shim nor of a container."""
+def spawner_pids(engine: Engine) -> list[int]:
+    """The engine's processes that are neither daemon nor shim nor of a container: one for shims, one for workers."""
     known = {engine.daemon_pid(), *engine.shim_pids()}
     children = Path(f"/proc/{engine.daemon_pid()}/task/{engine.daemon_pid()}/children").read_text().split()
-    (pid,) = [int(child) for child in children if int(child) not in known and int(child) in processes_of(engine.home)]
-    return pid
+    found = [int(child) for child in children if int(child) not in known and int(child) in processes_of(engine.home)]
+    assert len(found) == 2
+    return found
 
 
 def assert_ps_is_true(engine: Engine) -> None:
@@ -86,7 +87,8 @@ def test_an_attached_client_survives_the_daemon(own_engine: Engine) -> None:
 
 def test_the_spawner_is_replaced(own_engine: Engine) -> None:
     own_engine.run("-d", "--name", "one", "base", "sleep", "100")
-    os.kill(spawner_pid(own_engine), signal.SIGKILL)
+    for pid in spawner_pids(own_engine):
+        os.kill(pid, signal.SIGKILL)
     assert own_engine.run("--rm", "base", "echo", "again") == "again\n"
     assert own_engine.inspect("one")["State"]["Status"] == "running"
 
@@ -115,7 +117,7 @@ def test_everything_dies_at_once(own_engine: Engine) -> None:
     for number in range(3):
         own_engine.run("-d", "--name", f"c{number}", "base", "sleep", "100")
     pids = [own_engine.inspect(f"c{number}")["State"]["Pid"] for number in range(3)]
-    victims = [spawner_pid(own_engine), *own_engine.shim_pids()]
+    victims = [*spawner_pids(own_engine), *own_engine.shim_pids()]
     own_engine.kill()
     for victim in victims:
         os.kill(victim, signal.SIGKILL)
@@ -132,7 +134,7 @@ def test_after_a_reboot_what_ran_is_exited(own_engine: Engine) -> None:
     """A reboot: every process gone, the run folder empty, and the daemon sees another boot id."""
     own_engine.run("-d", "--name", "web", "base", "sleep", "100")
     own_engine.run("-d", "--name", "gone", "--rm", "base", "sleep", "100")
-    victims = [spawner_pid(own_engine), *own_engine.shim_pids()]
+    victims = [*spawner_pids(own_engine), *own_engine.shim_pids()]
     inits = [own_engine.inspect(name)["State"]["Pid"] for name in ("web", "gone")]
     own_engine.kill()
     for victim in [*victims, *inits]:
@@ -204,7 +206,7 @@ def test_a_recycled_pid_is_not_adopted(own_engine: Engine) -> None:
     """Only the lock says that a shim lives: a stranger who got the recorded pid is neither adopted nor killed."""
     own_engine.run("-d", "--name", "web", "base", "sleep", "100")
     pid = own_engine.inspect("web")["State"]["Pid"]
-    victims = [spawner_pid(own_engine), *own_engine.shim_pids(), pid]
+    victims = [*spawner_pids(own_engine), *own_engine.shim_pids(), pid]
     own_engine.kill()
     for victim in victims:
         os.kill(victim, signal.SIGKILL)
