@@ -224,14 +224,22 @@ class Connection(Exchange):
             last = f"Content-Type: {answer.content_type}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
         else:
             first, last = "HTTP/1.1 200 OK\r\n", f"Content-Type: {answer.content_type}\r\n\r\n"
-        self._send((first + _SERVER + last).encode("latin-1"))
-        self._unwatch()
-        with self._lock:
-            self._handed_over = True
-        self._sock.setblocking(True)  # the mode belongs to the open file, which the duplicate shares
+        sent = False
+
+        def send_head() -> None:
+            nonlocal sent
+            sent = True
+            self._send((first + _SERVER + last).encode("latin-1"))
+            self._unwatch()
+            with self._lock:
+                self._handed_over = True
+            self._sock.setblocking(True)  # the mode belongs to the open file, which the duplicate shares
+
         try:
-            answer.take(os.dup(self._sock.fileno()), self._source.rest())
-        except Exception as error:  # the head is out: Docker, too, writes the error into the stream
+            answer.take(os.dup(self._sock.fileno()), self._source.rest(), send_head)
+        except Exception as error:  # Docker, too, writes the error into the stream
+            if not sent:
+                send_head()
             if not isinstance(error, EngineError):
                 _report(error)
             text = message_of(error).encode("utf-8", "replace") + b"\r\n"

@@ -145,11 +145,11 @@ class Stream:
 
 @dataclass(slots=True)
 class Hijack:
-    """The connection is handed over after the head. ``take`` gets the server's end of it (a socket descriptor of its
-    own, which it must see to be closed) and the bytes that were read ahead; an error it raises is written to the
-    client as Docker does, framed on standard error where the stream is ``framed``."""
+    """The connection is handed over. ``take`` gets the server's end of it (a socket descriptor of its own, which it
+    must see to be closed), the bytes that were read ahead, and the function that sends the answer's head. An error
+    that it raises is written to the client as Docker does, on standard error where the stream is ``framed``."""
 
-    take: Callable[[int, bytes], None]
+    take: Callable[[int, bytes, Callable[[], None]], None]
     framed: bool
     content_type: str
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack
-from typing import Any, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
 from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
@@ -203,8 +203,14 @@ class Containers:
 
         return json_log.read(view.log_path, choice, may_grow if follow else None)
 
-    def attach(self, reference: str, attachment: Attachment, *, logs: bool = False) -> None:
-        """Hand a client's socket to the container, now or when it starts. Raises Conflict while it is paused."""
+    def attach(
+        self, reference: str, attachment: Attachment, *, logs: bool = False, announce: Callable[[], None] = lambda: None
+    ) -> None:
+        """Hand a client's socket to the container, now or when it starts. Raises Conflict while it is paused.
+
+        ``announce`` tells the client that it is attached. No start comes between that and the attachment itself, so
+        that a client which starts the container next gets its first byte.
+        """
         if logs:
             raise NotSupported("attaching with earlier output is not supported by this version of docket yet")
         container = resolve_container(self._core.log, reference)
@@ -214,6 +220,7 @@ class Containers:
             state = self._core.log.get("container", container.id)
             if state is None:
                 raise NotFound(f"No such container: {reference}")
+            announce()
             if state.status in ALIVE:
                 self._core.runtime.attach(container.id, attachment)
             else:

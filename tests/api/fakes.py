@@ -231,7 +231,9 @@ class Containers:
         finally:
             self.log_ends.append("ended")
 
-    def attach(self, ref: str, attachment: Attachment, *, logs: bool = False) -> None:
+    def attach(self, ref: str, attachment: Attachment, *, logs: bool = False, announce: Any = None) -> None:
+        if announce is not None:
+            announce()
         if self.attach_error is not None:
             os.close(attachment.fd)
             raise self.attach_error

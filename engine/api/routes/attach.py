@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any
+from typing import Any, Callable
 
 from engine.api.detach_keys import parse_detach_keys
 from engine.api.exchange import Answer, Hijack, Request, frame, stream_type
@@ -23,8 +23,9 @@ def attach(services: Any, request: Request) -> Answer:
     stdin, stdout, stderr = request.flag("stdin"), request.flag("stdout"), request.flag("stderr")
     logs, stream = request.flag("logs"), request.flag("stream")
 
-    def take(fd: int, early: bytes) -> None:
+    def take(fd: int, early: bytes, send_head: Callable[[], None]) -> None:
         if not stream:
+            send_head()
             _replay(services, ref, fd, stdout=stdout, stderr=stderr, framed=not tty, wanted=logs)
             return
         attachment = request.attachment(
@@ -36,7 +37,7 @@ def attach(services: Any, request: Request) -> Answer:
             detach_keys=keys if tty else b"",
             early=early,
         )
-        services.containers.attach(ref, attachment, logs=logs)
+        services.containers.attach(ref, attachment, logs=logs, announce=send_head)
 
     return Hijack(take, not tty, stream_type(request, framed=not tty))
 

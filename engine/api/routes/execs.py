@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 from engine.api.detach_keys import parse_detach_keys
 from engine.api.exchange import OK, Answer, Hijack, Request, reply, stream_type
@@ -41,7 +41,8 @@ def start(services: Any, request: Request) -> Answer:
     framed = not body.get("Tty")
     keys = parse_detach_keys(str(config.get("DetachKeys") or "")) if config.get("Tty") else b""
 
-    def take(fd: int, early: bytes) -> None:
+    def take(fd: int, early: bytes, send_head: Callable[[], None]) -> None:
+        send_head()
         attachment = request.attachment(
             fd,
             stdin=bool(config.get("AttachStdin")),
