@@ -33,6 +33,7 @@ class Link:
         self._last_id = 0
         self._closed = False
         self.told_the_end = False
+        self.dropped = False
 
     def fileno(self) -> int:
         return self._socket.fileno()

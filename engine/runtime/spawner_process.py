@@ -28,7 +28,9 @@ class SpawnerProcess:
         self._lock = threading.Lock()
         self._copy = interpreter.sealed_copy()
         self._process: subprocess.Popen[bytes] | None = None
+        self._pid_fd = -1
         self._socket: socket.socket | None = None
+        self._number = 0
         self._started_at_s = 0.0
         self._closed = False
         with self._lock:
@@ -39,9 +41,13 @@ class SpawnerProcess:
         """The process, while there is one."""
         return self._process.pid if self._process else None
 
-    def fileno(self) -> int:
-        """Readable when the spawner is gone; -1 where there is none."""
-        return self._socket.fileno() if self._socket else -1
+    def watch(self, seen: int) -> tuple[int, int] | None:
+        """(number of this spawner, a pidfd that gets readable when it ends and belongs to the caller); None where the
+        caller has seen this one, or there is none."""
+        with self._lock:
+            if self._process is None or self._number == seen:
+                return None
+            return self._number, os.dup(self._pid_fd)
 
     def _start(self) -> None:
         own, spawners = messages.pair()
@@ -53,7 +59,9 @@ class SpawnerProcess:
             raise
         finally:
             spawners.close()
+        self._pid_fd = os.pidfd_open(self._process.pid)
         self._socket = own
+        self._number += 1
         self._started_at_s = time.monotonic()
 
     def fork(self, request: dict[str, Any], fds: Sequence[int] = ()) -> socket.socket:
@@ -95,10 +103,10 @@ class SpawnerProcess:
             assert self._socket is not None
             messages.send(self._socket, message, fds)
 
-    def died(self) -> None:
-        """Its end was seen: reap it and start another, unless it has hardly lived."""
+    def died(self, number: int) -> None:
+        """The end of a spawner was seen: reap it and start another, unless it has hardly lived."""
         with self._lock:
-            if self._closed or self._socket is None:
+            if self._closed or self._socket is None or self._number != number:
                 return
             lived_s = time.monotonic() - self._started_at_s
             self._bury()
@@ -109,6 +117,7 @@ class SpawnerProcess:
         assert self._socket is not None and self._process is not None
         self._socket.close()
         self._socket = None
+        os.close(self._pid_fd)
         try:
             self._process.wait(_FAREWELL_S)
         except subprocess.TimeoutExpired:

@@ -26,6 +26,7 @@ from engine.runtime.mailboxes import Mailboxes
 from engine.runtime.spawner_process import SpawnerProcess
 
 _ADOPTION_S = 15.0
+_FAREWELL_S = 10.0
 _SHIM_SETTINGS = ("container_id", "directory", "socket_folder", "cgroup_path", "stdio", "log")
 """What of the plan the shim itself needs; the rest is for its launcher."""
 LOCK_NAME = "shim.lock"
@@ -81,7 +82,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
-        self._spawner_fds: dict[int, SpawnerProcess] = {}
+        self._watched: dict[int, tuple[SpawnerProcess, int]] = {}
         self._thread = threading.Thread(target=self._read_all, name="docket-shims", daemon=True)
         self._thread.start()
 
@@ -242,13 +243,17 @@ class Supervisor:
             self._links[link.container_id] = link
             self._selector.register(link, selectors.EVENT_READ, link)
 
-    def _drop(self, link: Link) -> None:
+    def _drop(self, link: Link) -> bool:
+        """False where another thread was quicker."""
         with self._lock:
-            if link.fileno() >= 0:
-                self._selector.unregister(link)
+            if link.dropped:
+                return False
+            link.dropped = True
+            self._selector.unregister(link)  # before it is closed: its number may be another's at once
             if self._links.get(link.container_id) is link:
                 del self._links[link.container_id]
         link.close()
+        return True
 
     def _read_all(self) -> None:
         """The thread that reads from every shim, and sees the spawner's end."""
@@ -257,20 +262,23 @@ class Supervisor:
             for key, _ in self._selector.select():
                 if isinstance(key.data, Link):
                     self._read(key.data)
-                elif key.fd in self._spawner_fds:
+                elif key.fd in self._watched:
                     self._selector.unregister(key.fd)
-                    self._respawn(self._spawner_fds.pop(key.fd))
+                    os.close(key.fd)
+                    self._respawn(*self._watched.pop(key.fd))
 
     def _watch_spawners(self) -> None:
         for spawner in (self._spawner, self._workers):
-            fd = spawner.fileno()
-            if fd >= 0 and fd not in self._spawner_fds:
+            seen = max((number for one, number in self._watched.values() if one is spawner), default=0)
+            if (found := spawner.watch(seen)) is not None:
+                number, fd = found
+                self._watched[fd] = spawner, number
                 self._selector.register(fd, selectors.EVENT_READ, "spawner")
-                self._spawner_fds[fd] = spawner
 
-    def _respawn(self, spawner: SpawnerProcess) -> None:
+    @staticmethod
+    def _respawn(spawner: SpawnerProcess, number: int) -> None:
         try:
-            spawner.died()
+            spawner.died(number)
         except OSError as error:
             print(f"docket: the spawner can't be started: {error}", file=sys.stderr, flush=True)
 
@@ -280,21 +288,35 @@ class Supervisor:
         except OSError:
             news = None
         if news is None:
-            self._drop(link)
-            self._ended(link)
+            if self._drop(link):
+                self._ended(link)
         elif news:
             self._mailboxes.put(link.container_id, news)
 
     def _ended(self, link: Link) -> None:
-        """The shim is gone. Its last words may have reached the disk only."""
-        if link.told_the_end:
-            return
-        self._forget_socket(link.container_id)
-        last = [record for record in journal.read(link.directory) if record["type"] == "exited"]
-        self._mailboxes.put(link.container_id, last[0] if last else {"type": "lost"})
+        """The connection is gone, and most likely the shim. Its last words may have reached the disk only."""
+        if not link.told_the_end:
+            self._mailboxes.put(link.container_id, {"type": "lost", "directory": link.directory})
+
+    def _last_words(self, container_id: str, directory: str) -> dict[str, Any] | None:
+        """What became of a shim whose connection ended: its journal's last word, or that it is lost. None where it
+        lives, by its lock, and is connected again."""
+        deadline = time.monotonic() + _FAREWELL_S
+        while not _is_lock_free(directory):
+            if time.monotonic() > deadline or self._connect(container_id, directory) is not None:
+                return None
+            time.sleep(0.001)  # the kernel closes a dying process's descriptors one after the other
+        self._forget_socket(container_id)
+        last = [record for record in journal.read(directory) if record["type"] == "exited"]
+        return last[0] if last else {"type": "lost"}
 
     def _deliver(self, container_id: str, news: dict[str, Any]) -> None:
         """Clients of an exec see its end only when it is on record: then its exit code can be asked for."""
+        if news["type"] == "lost":
+            words = self._last_words(container_id, news["directory"])
+            if words is None:
+                return
+            news = words
         self._on_message(container_id, news)
         if news["type"] == "exec_exited":
             with self._lock:
@@ -318,6 +340,8 @@ class Supervisor:
             self._links.clear()
         for link in links:
             link.close()
+        for fd in self._watched:
+            os.close(fd)
         self._selector.close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)

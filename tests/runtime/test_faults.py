@@ -393,3 +393,51 @@ def test_no_process_of_the_engine_is_left(runtime: Runtime) -> None:
     runtime.supervisor.close()
     eventually(lambda: not processes_of(runtime.home))
     runtime.supervisor = runtime.connect()
+
+
+def test_a_connection_that_ends_is_no_lost_shim(runtime: Runtime) -> None:
+    """What counts is the lock: a shim that lives is connected to again."""
+    container = runtime.start("sleep", "1000")
+    link = runtime.supervisor._links[container.id]
+    link._socket.shutdown(socket.SHUT_RDWR)
+    eventually(lambda: runtime.supervisor._links.get(container.id) not in (None, link))
+    assert runtime.exec(container, "echo", "x").out == "x\n"
+    assert not container.of_type("lost")
+
+
+def test_kill_of_a_shim_while_its_launcher_works() -> None:
+    """The launcher dies with its shim, the init by the end of the handshake; the supervisor takes back the rest."""
+    with running_runtime("evidence.read=delay(5000)") as runtime:
+        plan = runtime.plan("sleep", "100")
+        failures: list[LaunchFailed] = []
+
+        def launch() -> None:
+            try:
+                runtime.launch(plan)
+            except LaunchFailed as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=launch)
+        thread.start()
+        container = runtime.containers[plan["container_id"]]
+        eventually(lambda: runtime.cgroup(container).exists() and runtime.cgroup(container).pids())
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            if _name(int(pid)) == "docket-shim" and _has_open(int(pid), container.directory / "shim.lock"):
+                os.kill(int(pid), signal.SIGKILL)
+        thread.join(10)
+        assert len(failures) == 1 and "shim ended during the launch" in str(failures[0])
+        nothing_of(runtime, plan)
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    try:
+        return str(path) in [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
+    except OSError:
+        return False
