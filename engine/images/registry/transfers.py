@@ -1,0 +1,77 @@
+"""What is said of content on its way: the documents that were resolved, the blobs that moved, and how far they are."""
+
+from __future__ import annotations
+
+from typing import Callable, NamedTuple
+
+from engine.images.manifests import Manifest, Platform
+
+
+class Document(NamedTuple):
+    """A manifest or an index with the bytes that came, which are the ones to keep and to push."""
+
+    media_type: str
+    digest: str
+    body: bytes
+
+
+class Resolved(NamedTuple):
+    """What a reference names. ``top`` is what the registry gave for it (its digest is the one that ``Digest:`` shows
+    and that repository digests are made of): an index or a list, or the manifest itself. ``document`` is the image's
+    manifest, ``manifest`` the same parsed, ``platform`` the one that was chosen (None: there was no choice), ``source``
+    the base URL of the endpoint that gave it."""
+
+    top: Document
+    document: Document
+    manifest: Manifest
+    platform: Platform | None
+    source: str
+
+    @property
+    def index(self) -> Document | None:
+        """The index or list, where there is one."""
+        return None if self.top.digest == self.document.digest else self.top
+
+
+class Progress(NamedTuple):
+    """How far a blob is. ``action`` is "downloading", "uploading" or "retrying"; ``note`` says why."""
+
+    action: str
+    done_bytes: int
+    total_bytes: int
+    note: str = ""
+
+
+Listener = Callable[[Progress], None]
+"""Called from the thread that moves the blob, at most ten times a second and at the end; must not block."""
+
+
+def ignore(_: Progress) -> None:
+    """The listener of those who don't ask."""
+
+
+class Fetched(NamedTuple):
+    """A blob in the store. ``received_bytes`` came over the network now (0: the store had it; less than the size: the
+    rest was left by an earlier attempt), ``source`` is the base URL of the endpoint that gave it ("": the store)."""
+
+    digest: str
+    size_bytes: int
+    received_bytes: int
+    source: str
+
+
+class Pushed(NamedTuple):
+    """A blob in a repository. ``how`` is "exists", "mounted" (``mounted_from`` another repository) or "uploaded"."""
+
+    digest: str
+    size_bytes: int
+    how: str
+    mounted_from: str = ""
+
+
+class SearchResult(NamedTuple):
+    name: str
+    description: str
+    stars: int
+    official: bool
+    automated: bool
