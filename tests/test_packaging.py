@@ -82,6 +82,7 @@ def test_the_wheel_holds_code_data_and_migrations(wheel: Path) -> None:
     for path in migrations:
         assert f"engine/{path.relative_to(REPOSITORY)}" in held
     assert not [name for name in held if name.startswith(("tests/", "benchmarks/", "migrations/"))]
+    assert [name for name in held if ".data/scripts/" in name and name.endswith("/docket")]
 
 
 @pytest.mark.deadline(240)
