@@ -11,7 +11,7 @@ from engine.domain.container import ALIVE, Container, ContainerCreated, CreateCo
 from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
 from engine.eventlog.log import Context, Document
 from engine.runtime.supervisor import Attachment
-from engine.services import container_config, json_log
+from engine.services import container_config, json_log, sharing
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
 from engine.services.images import resolve_image
@@ -45,6 +45,7 @@ class Containers:
         image = resolve_image(self._core.log, reference)
         image_config = parse_document(self._core.log.document(image.id)).get("config") or {}
         settings = container_config.normalize(body, image_config)
+        sharing.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
         anonymous: list[str] = []
         try:
@@ -242,7 +243,7 @@ class Containers:
         container = resolve_container(self._core.log, reference)
         if not container.alive:
             raise Conflict(f"container {container.id} is not running")
-        return processes(f"{self._core.cgroup_parent}/{container.id}", ps_args)
+        return processes(self._core.cgroup_path_of(container.id), ps_args)
 
     def resize(self, reference: str, rows: int, cols: int) -> None:
         """Raises Conflict where nothing runs."""

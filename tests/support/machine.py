@@ -140,7 +140,7 @@ def cgroup_mounts() -> dict[str, Path]:
         if kind == "cgroup2":
             found["v2"] = point
         elif kind == "cgroup":
-            found.update({name: point for name in options.split(",") if name in ("memory", "cpu", "pids", "devices")})
+            found.update({name: point for name in options.split(",") if name in ("memory", "cpu", "pids", "devices", "blkio")})
     return found
 
 
