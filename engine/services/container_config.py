@@ -13,6 +13,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any, Mapping
 
+from engine.domain import restart_policy
 from engine.domain.errors import InvalidArgument, NotSupported
 from engine.services import devices, limits, mount_points, oci_spec, security_options, sharing
 from engine.services.seccomp_filter import filter_for
@@ -195,10 +196,18 @@ def _check_log_config(host: dict[str, Any]) -> None:
 
 
 def _check_restart(host: dict[str, Any]) -> None:
-    policy = host.get("RestartPolicy") or {}
-    if (policy.get("Name") or "no") != "no":
-        raise NotSupported(f"restart policy {policy['Name']!r} is not supported by this version of docket yet")
-    host["RestartPolicy"] = {"Name": "no", "MaximumRetryCount": 0}
+    policy = _mapping(host, "RestartPolicy")
+    name, limit = policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0
+    if name not in restart_policy.POLICIES:
+        known = ", ".join(restart_policy.POLICIES)
+        raise InvalidArgument(f"invalid restart policy: unknown policy {name!r}; use one of {known}")
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+        raise InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
+    if limit and name != "on-failure":
+        raise InvalidArgument("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    if name != "no" and host.get("AutoRemove"):
+        raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
+    host["RestartPolicy"] = {"Name": name, "MaximumRetryCount": limit}
 
 
 def _check_isolation(host: dict[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -58,6 +58,8 @@ class Containers:
                 created_at_us=self._core.clock.now_us(), labels=settings.config["Labels"],
                 volumes=[*named, *anonymous], anonymous_volumes=anonymous,
                 auto_remove=bool(settings.host_config.get("AutoRemove")),
+                restart_policy=settings.host_config["RestartPolicy"]["Name"],
+                restart_limit=settings.host_config["RestartPolicy"]["MaximumRetryCount"],
             )  # fmt: skip
             self._append_created(created, document, context)
         except BaseException:

@@ -11,6 +11,7 @@ from engine.domain.errors import InvalidArgument, NotFound
 from engine.eventlog.log import EventLog
 from engine.services.ports import Clock, Randomness, Runtime, Store
 from engine.services.recorder import Recorder
+from engine.services.timers import Timers
 from engine.services.views import parse_document
 
 
@@ -24,6 +25,7 @@ class Core:
     store: Store
     clock: Clock
     randomness: Randomness
+    timers: Timers
     run_dir: Path
     cgroup_parent: str
 

@@ -63,12 +63,17 @@ class Lifecycle:
 
     # --- start ---
 
-    def start(self, reference: str, context: Context) -> None:
-        """Raises NotModified where it runs already, LaunchFailed (with the client's exit status), Conflict."""
+    def start(self, reference: str, context: Context, *, scheduled: bool = False) -> None:
+        """Raises NotModified where it runs already, LaunchFailed (with the client's exit status), Conflict.
+
+        ``scheduled``: by the restart policy; nothing happens where the container does not wait for that any more.
+        """
         container = resolve_container(self._core.log, reference)
         with self._core.recorder.exclusive(f"container/{container.id}"):
-            intent = self._core.recorder.decide("container", container.id, StartContainer(), context)[-1]
-            outcome = caused_by(context, intent)
+            intents = self._core.recorder.decide("container", container.id, StartContainer(scheduled), context)
+            if not intents:
+                return
+            outcome = caused_by(context, intents[-1])
             try:
                 self._launch(container, outcome)
                 return
@@ -245,6 +250,9 @@ class Lifecycle:
                     if container.auto_remove:
                         return  # the engine was quicker
                     raise NotFound(f"No such container: {reference}")
+                if force and current.status is Status.RESTARTING:
+                    self._core.recorder.decide("container", container.id, StopContainer(signals.SIGKILL, 0), context)
+                    continue
                 if not (force and current.alive):
                     self._remove(current, volumes, context)
                     return

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from engine.domain.errors import InvalidArgument
-from engine.services import devices, limits
+from engine.services import devices, limits, security_options
 from engine.services.devices import DEVICES as DEVICES
 from engine.services.mount_points import MountPoint
 from engine.services.security_options import SecurityOptions
@@ -166,12 +166,13 @@ def build(
     volume_folder: Mapping[str, Path],
     files: Mapping[str, Path],
     *,
-    options: SecurityOptions = SecurityOptions(),
+    options: SecurityOptions | None = None,
     namespaces: Sequence[Mapping[str, Any]] = PRIVATE_NAMESPACES,
 ) -> dict[str, Any]:
     """The specification. ``volume_folder`` by destination; ``files`` are /etc/hosts and the like, by destination;
     ``namespaces`` are all but the network's."""
     hostname = config["Hostname"] or container_id[:12]
+    options = options or security_options.parse(host)
     caps = capabilities(host)
     user_destinations = {mount.destination for mount in mounts}
     system = [mount for mount in _system_mounts(host, options) if mount["destination"] not in user_destinations]

@@ -78,7 +78,8 @@ def test_a_profile_of_the_users_own(engine: Engine, tmp_path: Path) -> None:
     digests = [evidence(engine, name)["seccomp_profile"] for name in ("own", "default")]
     assert digests[0] != digests[1] and all(digest.startswith("sha256:") for digest in digests)
     # it also holds in a privileged container, whose default is none
-    done = engine.docket("run", "--rm", "--privileged", "--network", "none", *option, "base", "mkdir", "/x", check=False)
+    flags = ("--rm", "--privileged", "--network", "none", *option)
+    done = engine.docket("run", *flags, "base", "mkdir", "/x", check=False)
     assert "Connection refused" in done.stderr
 
 

@@ -30,7 +30,8 @@ def test_the_hosts_namespace_and_no_other(engine: Engine, flag: str, kind: str) 
     for each in FILES:
         assert (namespace(pid, each) == namespace("self", each)) == (each == kind), each
     assert evidence(engine, "hosts")["namespaces"][kind] == os.stat(f"/proc/self/ns/{FILES[kind]}").st_ino
-    assert engine.docket("exec", "hosts", "readlink", f"/proc/self/ns/{FILES[kind]}").stdout.strip() == namespace(pid, kind)
+    shown = engine.docket("exec", "hosts", "readlink", f"/proc/self/ns/{FILES[kind]}").stdout
+    assert shown.strip() == namespace(pid, kind)
 
 
 def test_the_hosts_processes_are_seen_and_left_alone(engine: Engine) -> None:

@@ -45,6 +45,21 @@ class SeededRandomness:
         return self._dice.randrange(limit)
 
 
+class FakeTimers:
+    """What was to happen later happens when the dice say so."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self._dice = dice
+        self._calls: list[Callable[[], None]] = []
+
+    def later(self, delay_s: float, name: str, call: Callable[[], None]) -> None:
+        self._calls.append(call)
+
+    def fire(self) -> None:
+        if self._calls:
+            self._calls.pop(self._dice.randrange(len(self._calls)))()
+
+
 class FakeContainer:
     """What a shim holds: the liveness lock, the journal, whether the process runs."""
 

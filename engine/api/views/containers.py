@@ -18,6 +18,8 @@ def status_words(state: Container, now_us: int) -> str:
         return f"{up} (Paused)" if status == "paused" else up
     if status == "exited":
         return f"Exited ({state.exit_code}) {human_duration(max(0, now_us - state.finished_at_us))} ago"
+    if status == "restarting":
+        return f"Restarting ({state.exit_code}) {human_duration(max(0, now_us - state.finished_at_us))} ago"
     return {"created": "Created", "removing": "Removal In Progress", "dead": "Dead"}[status]
 
 
@@ -67,9 +69,9 @@ def _state(state: Container) -> dict[str, Any]:
     status = state.public_status
     return {
         "Status": status,
-        "Running": state.alive,
+        "Running": state.up,
         "Paused": status == "paused",
-        "Restarting": False,
+        "Restarting": status == "restarting",
         "OOMKilled": state.oom_killed,
         "Dead": status == "dead",
         "Pid": state.pid,
@@ -113,7 +115,7 @@ def inspect(view: Any, *, size: tuple[int, int] | None = None) -> dict[str, Any]
         "HostsPath": _path_of(view, "hosts"),
         "LogPath": str(view.log_path) if view.log_path.exists() else "",
         "Name": "/" + state.name,
-        "RestartCount": 0,
+        "RestartCount": state.restart_count,
         "Driver": STORAGE_DRIVER,
         "Platform": "linux",
         "MountLabel": "",
