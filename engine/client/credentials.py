@@ -171,7 +171,7 @@ class _Locked:
         os.close(self._fd)
 
     def replace(self, text: str) -> None:
-        """Under another name first, synced, then renamed; the owner stays who it was (``sudo`` with the HOME of a user)."""
+        """Under another name first, synced, then renamed; the owner stays who it was (``sudo`` with another's HOME)."""
         temporary = f"{self._path}.{os.getpid()}.tmp"
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
