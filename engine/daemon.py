@@ -29,6 +29,7 @@ from engine.services.containers import Containers
 from engine.services.core import Core
 from engine.services.events import Events
 from engine.services.execs import Execs
+from engine.services.health import HealthChecks
 from engine.services.images import Images
 from engine.services.layers import Layers
 from engine.services.lifecycle import Lifecycle
@@ -66,6 +67,7 @@ class Engine:
     services: Services
     monitor: Monitor
     restarts: Restarts
+    health: HealthChecks
     content: ContentStore
     layers: Layers
 
@@ -78,12 +80,14 @@ def compose(
     content = ContentStore(store.root / "content")
     layers = Layers(core, content)
     volumes = Volumes(core)
-    containers = Containers(core, volumes)
-    lifecycle = Lifecycle(core, containers, volumes)
+    health = HealthChecks(core)
+    containers = Containers(core, volumes, health)
+    lifecycle = Lifecycle(core, containers, volumes, health)
+    health.act = lifecycle.act_on_failing_health
     images = Images(core, content, layers)
     services = Services(containers, lifecycle, Execs(core), images, volumes, Audit(core), Events(core), System(core))
     restarts = Restarts(core, lifecycle)
-    return Engine(core, services, Monitor(core, lifecycle, restarts), restarts, content, layers)
+    return Engine(core, services, Monitor(core, lifecycle, restarts), restarts, health, content, layers)
 
 
 def recover(engine: Engine, rebooted: bool) -> None:
@@ -92,6 +96,9 @@ def recover(engine: Engine, rebooted: bool) -> None:
     context = Context({"door": "recovery"}, f"recovery-{core.randomness.hex(16)}", "start")
     StoreRecovery(core, engine.content, engine.layers, services.images, services.volumes, context).run()
     ContainerRecovery(core, services.lifecycle, engine.monitor, context, rebooted).run()
+    for container in core.log.all("container"):
+        if container.health_check and container.alive:
+            engine.health.watch(container.id)
     engine.restarts.resume(context)
 
 

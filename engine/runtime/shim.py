@@ -255,6 +255,12 @@ class Shim:
                 plan = {"oomScoreAdj": self._oom_score, **request["plan"]}
                 self._execs.start(connection, request["id"], plan, request["client"], fds)
                 return None
+            case "probe":
+                if self._cgroup.is_frozen():
+                    raise OSError(16, "the container is paused")
+                plan = {"oomScoreAdj": self._oom_score, **request["plan"]}
+                self._execs.probe(connection, request["id"], plan, request["timeout_s"])
+                return None
             case other:
                 raise OSError(22, f"the shim knows no request {other!r}")
         return {}

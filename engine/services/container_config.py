@@ -15,7 +15,7 @@ from typing import Any, Mapping
 
 from engine.domain import restart_policy
 from engine.domain.errors import InvalidArgument, NotSupported
-from engine.services import devices, limits, mount_points, oci_spec, security_options, sharing
+from engine.services import devices, health_config, limits, mount_points, oci_spec, security_options, sharing
 from engine.services.seccomp_filter import filter_for
 
 NEVER_ASKS = (None, "", 0, False, [], {})
@@ -71,7 +71,7 @@ def normalize(body: Mapping[str, Any], image_config: Mapping[str, Any]) -> Setti
     host = dict(_mapping(body, "HostConfig"))
     warnings: list[str] = []
     config = _merge_image({**_CONFIG_DEFAULTS, **_known_config(body)}, image_config)
-    _check_config(config, image_config, warnings)
+    _check_config(config)
     _refuse_unsupported(host)
     _check_networking(body, host, warnings)
     _check_log_config(host)
@@ -106,9 +106,8 @@ def _known_config(body: Mapping[str, Any]) -> dict[str, Any]:
         value = known.get(key)
         if value is not None and not (isinstance(value, list) and all(isinstance(word, str) for word in value)):
             raise InvalidArgument(f"{key} must be a list of strings")
-    health = body.get("Healthcheck")
-    if health and health.get("Test") not in (None, [], ["NONE"]):
-        raise NotSupported("health checks are not supported by this version of docket yet")
+    if health := health_config.check(body.get("Healthcheck")):
+        known["Healthcheck"] = health
     if body.get("MacAddress"):
         raise NotSupported("--mac-address is not supported by this version of docket yet")
     return known
@@ -133,6 +132,8 @@ def _merge_image(config: dict[str, Any], image: Mapping[str, Any]) -> dict[str, 
     for key in ("StopSignal", "Shell"):
         if key not in config and image.get(key):
             config[key] = image[key]
+    if health := health_config.merge(config.get("Healthcheck"), image.get("Healthcheck")):
+        config["Healthcheck"] = health
     for key in ("Volumes", "ExposedPorts"):
         merged = {**(image.get(key) or {}), **(config.get(key) or {})}
         if merged:
@@ -140,7 +141,7 @@ def _merge_image(config: dict[str, Any], image: Mapping[str, Any]) -> dict[str, 
     return config
 
 
-def _check_config(config: dict[str, Any], image: Mapping[str, Any], warnings: list[str]) -> None:
+def _check_config(config: dict[str, Any]) -> None:
     if not [*(config["Entrypoint"] or []), *(config["Cmd"] or [])]:
         raise InvalidArgument("no command specified")
     if config["Hostname"] and (len(config["Hostname"]) > 63 or not _HOST_NAME.fullmatch(config["Hostname"])):
@@ -154,8 +155,6 @@ def _check_config(config: dict[str, Any], image: Mapping[str, Any], warnings: li
             raise InvalidArgument(f"invalid environment variable: {entry!r}")
     if config.get("StopSignal"):
         parse_signal(config["StopSignal"])
-    if image.get("Healthcheck", {}).get("Test", ["NONE"])[:1] != ["NONE"]:
-        warnings.append("the image's HEALTHCHECK is not run by this version of docket yet")
 
 
 def _refuse_unsupported(host: Mapping[str, Any]) -> None:

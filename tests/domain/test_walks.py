@@ -69,7 +69,7 @@ class Walk:
 
 REPORTS = (
     container.ContainerExited, container.ContainerOomKilled, container.ContainerRestartScheduled,
-    NOUNS["exec"].module.ExecExited,
+    container.ContainerHealthChanged, NOUNS["exec"].module.ExecExited,
 )  # fmt: skip
 
 

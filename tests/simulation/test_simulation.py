@@ -93,6 +93,7 @@ def _create(world: World) -> None:
     remove = policy == "no" and world.dice.random() < 0.5
     body = {
         "Image": world.dice.choice(("base", "other")),
+        "Healthcheck": world.dice.choice((None, {"Test": ["CMD", "true"], "Retries": 1, "OnFailure": "restart"})),
         "HostConfig": {
             "Binds": binds, "AutoRemove": remove, "NetworkMode": "none", "RestartPolicy": {"Name": policy},
         },
