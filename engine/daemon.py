@@ -29,13 +29,16 @@ from engine.services.containers import Containers
 from engine.services.core import Core
 from engine.services.events import Events
 from engine.services.execs import Execs
+from engine.services.health import HealthChecks
 from engine.services.images import Images
 from engine.services.layers import Layers
 from engine.services.lifecycle import Lifecycle
 from engine.services.monitor import Monitor
 from engine.services.ports import Clock, Randomness, Runtime, Store, SystemClock, SystemRandomness, boot_id
 from engine.services.recorder import Recorder
+from engine.services.restarts import Restarts
 from engine.services.system import System
+from engine.services.timers import SystemTimers, Timers
 from engine.services.volumes import Volumes
 
 DEFAULT_ROOT = "/var/lib/docket"
@@ -63,23 +66,28 @@ class Engine:
     core: Core
     services: Services
     monitor: Monitor
+    restarts: Restarts
+    health: HealthChecks
     content: ContentStore
     layers: Layers
 
 
 def compose(
-    log: EventLog, runtime: Runtime, store: Store, run_dir: Path, clock: Clock, randomness: Randomness
+    log: EventLog, runtime: Runtime, store: Store, run_dir: Path, clock: Clock, randomness: Randomness, timers: Timers
 ) -> Engine:
-    """Put the services together on a log, a runtime, a store, a clock and a source of randomness."""
-    core = Core(log, Recorder(log), runtime, store, clock, randomness, run_dir, cgroup_parent(store.root))
+    """Put the services together on what they need from outside."""
+    core = Core(log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root))
     content = ContentStore(store.root / "content")
     layers = Layers(core, content)
     volumes = Volumes(core)
-    containers = Containers(core, volumes)
-    lifecycle = Lifecycle(core, containers, volumes)
+    health = HealthChecks(core)
+    containers = Containers(core, volumes, health)
+    lifecycle = Lifecycle(core, containers, volumes, health)
+    health.act = lifecycle.act_on_failing_health
     images = Images(core, content, layers)
     services = Services(containers, lifecycle, Execs(core), images, volumes, Audit(core), Events(core), System(core))
-    return Engine(core, services, Monitor(core, lifecycle), content, layers)
+    restarts = Restarts(core, lifecycle)
+    return Engine(core, services, Monitor(core, lifecycle, restarts), restarts, health, content, layers)
 
 
 def recover(engine: Engine, rebooted: bool) -> None:
@@ -88,6 +96,10 @@ def recover(engine: Engine, rebooted: bool) -> None:
     context = Context({"door": "recovery"}, f"recovery-{core.randomness.hex(16)}", "start")
     StoreRecovery(core, engine.content, engine.layers, services.images, services.volumes, context).run()
     ContainerRecovery(core, services.lifecycle, engine.monitor, context, rebooted).run()
+    for container in core.log.all("container"):
+        if container.health_check and container.alive:
+            engine.health.watch(container.id)
+    engine.restarts.resume(context)
 
 
 def cgroup_parent(root: Path) -> str:
@@ -160,7 +172,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
     store.make()
     run_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     lock = lock_root(root)
-    boot, clock = boot_id(), SystemClock()
+    boot, clock, timers = boot_id(), SystemClock(), SystemTimers()
     forget_volatile(run_dir, boot)
     log = EventLog(root / "docket.db", clock=clock.now_us, boot_id=boot)
     rebooted = any(recorded.boot_id != boot for recorded in log.events(after=max(log.head().seq - 1, 0)))
@@ -173,7 +185,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
 
     supervisor = Supervisor(run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message)
     try:
-        engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness()))
+        engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness(), timers))
         composed.set()
         recover(engine[0], rebooted)
         server = Server(
@@ -187,6 +199,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
         server.stop()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
     finally:
+        timers.close()
         supervisor.close()
         log.close()
         os.close(lock)

@@ -139,6 +139,8 @@ def _container_actions(
             yield "kill", {"signal": str(signal)}
         case containers.ContainerOomKilled():
             yield "oom", {}
+        case containers.ContainerHealthChanged(health=health):
+            yield f"health_status: {health}", {}
         case containers.ContainerPaused():
             yield "pause", {}
         case containers.ContainerUnpaused():

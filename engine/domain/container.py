@@ -1,4 +1,4 @@
-"""A container's life: created, starting, running, paused, stopping, exited, removing, removed, dead.
+"""A container's life: created, starting, running, paused, stopping, exited, restarting, removing, removed, dead.
 
 Clients see the seven statuses that Docker knows (``PUBLIC_STATUS``); the others are moments between an intent and
 its outcome, which the log must be able to tell apart.
@@ -14,6 +14,7 @@ from engine.domain.container_events import (
     EVENTS,
     ContainerCreated,
     ContainerExited,
+    ContainerHealthChanged,
     ContainerKillFailed,
     ContainerKilled,
     ContainerKilling,
@@ -25,6 +26,8 @@ from engine.domain.container_events import (
     ContainerRemoved,
     ContainerRemoving,
     ContainerRenamed,
+    ContainerRestartCancelled,
+    ContainerRestartScheduled,
     ContainerStartFailed,
     ContainerStarted,
     ContainerStarting,
@@ -35,6 +38,7 @@ from engine.domain.container_events import (
     ContainerUnpausing,
 )
 from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotModified
+from engine.domain.health import STARTING
 from engine.domain.machine import PREVIOUS, Event, Table, next_intents, next_status
 
 
@@ -45,6 +49,7 @@ class Status(StrEnum):
     PAUSED = "paused"
     STOPPING = "stopping"
     EXITED = "exited"
+    RESTARTING = "restarting"
     REMOVING = "removing"
     REMOVED = "removed"
     DEAD = "dead"
@@ -53,27 +58,38 @@ class Status(StrEnum):
 ALIVE = frozenset({Status.RUNNING, Status.PAUSED, Status.STOPPING})
 """Statuses in which a process of the container exists."""
 
+ENDED = (Status.EXITED, Status.RESTARTING)
+"""Statuses of a container that ran."""
+
+SETTLED_US = 10_000_000
+"""Who has run for so long is not failing in a loop: its restarts begin with the shortest delay again."""
+
+ENDING_SIGNALS = frozenset({2, 3, 9, 15})
+"""SIGINT, SIGQUIT, SIGKILL, SIGTERM: who sends one wants the container down, and its restart policy keeps out of it."""
+
 
 S = Status
 TRANSITIONS: Table = {
     (None, ContainerCreated): S.CREATED,
-    **{(status, ContainerStarting): S.STARTING for status in (S.CREATED, S.EXITED)},
+    **{(status, ContainerStarting): S.STARTING for status in (S.CREATED, S.EXITED, S.RESTARTING)},
     (S.STARTING, ContainerStarted): S.RUNNING,
     (S.STARTING, ContainerStartFailed): PREVIOUS,
     **{(status, ContainerExited): S.EXITED for status in ALIVE},
-    **{(status, ContainerOomKilled): status for status in ALIVE},
+    (S.EXITED, ContainerRestartScheduled): S.RESTARTING,
+    (S.RESTARTING, ContainerRestartCancelled): S.EXITED,
+    **{(status, event): status for status in ALIVE for event in (ContainerOomKilled, ContainerHealthChanged)},
     **{(status, ContainerStopping): S.STOPPING for status in (S.RUNNING, S.PAUSED)},
     (S.STOPPING, ContainerStopFailed): S.RUNNING,
     **{(status, ContainerKilling): status for status in ALIVE},
     # an outcome may arrive after the end that it brought about
-    **{(status, event): status for status in (*ALIVE, S.EXITED) for event in (ContainerKilled, ContainerKillFailed)},
+    **{(status, event): status for status in (*ALIVE, *ENDED) for event in (ContainerKilled, ContainerKillFailed)},
     (S.RUNNING, ContainerPausing): S.RUNNING,
     (S.RUNNING, ContainerPaused): S.PAUSED,
-    **{(status, ContainerPauseFailed): status for status in (S.RUNNING, S.STOPPING, S.EXITED)},
+    **{(status, ContainerPauseFailed): status for status in (S.RUNNING, S.STOPPING, *ENDED)},
     (S.PAUSED, ContainerUnpausing): S.PAUSED,
     (S.PAUSED, ContainerUnpaused): S.RUNNING,
-    **{(status, ContainerUnpauseFailed): status for status in (S.PAUSED, S.STOPPING, S.EXITED)},
-    **{(status, ContainerRenamed): status for status in (S.CREATED, S.RUNNING, S.PAUSED, S.EXITED)},
+    **{(status, ContainerUnpauseFailed): status for status in (S.PAUSED, S.STOPPING, *ENDED)},
+    **{(status, ContainerRenamed): status for status in (S.CREATED, S.RUNNING, S.PAUSED, *ENDED)},
     **{(status, ContainerRemoving): S.REMOVING for status in (S.CREATED, S.EXITED, S.DEAD)},
     (S.REMOVING, ContainerRemoved): S.REMOVED,
     (S.REMOVING, ContainerRemoveFailed): S.DEAD,
@@ -86,11 +102,12 @@ PUBLIC_STATUS: Mapping[Status, str] = {
     S.PAUSED: "paused",
     S.STOPPING: "running",
     S.EXITED: "exited",
+    S.RESTARTING: "restarting",
     S.REMOVING: "removing",
     S.REMOVED: "removed",
     S.DEAD: "dead",
 }
-"""What Docker's clients are told. A restart's ``starting`` is shown as ``exited`` (see Container.public_status)."""
+"""What Docker's clients are told. A start that is not the first is shown otherwise: see Container.public_status."""
 
 
 # --- state -------------------------------------------------------------------------------------------------------
@@ -112,18 +129,27 @@ class Container:
     volumes: list[str]
     anonymous_volumes: list[str]
     auto_remove: bool
+    restart_policy: str = "no"
+    restart_limit: int = 0
+    health_check: bool = False
     intents: tuple[str, ...] = ()
     resting: Status | None = None
     pid: int = 0
     started_at_us: int = 0
     finished_at_us: int = 0
     exit_code: int = 0
+    exit_cause: str = ""
     oom_killed: bool = False
     error: str = ""
     stop_signal: int = 0
     stop_timeout_s: int = 0
     stopped_by_user: bool = False
     restarting: bool = False
+    restart_count: int = 0
+    restart_delay_us: int = 0
+    restart_due_at_us: int = 0
+    health: str = ""
+    failing_streak: int = 0
     remove_volumes: bool = False
 
     @property
@@ -131,9 +157,14 @@ class Container:
         return self.status in ALIVE
 
     @property
+    def up(self) -> bool:
+        """Alive, or down only until its restart policy starts it again."""
+        return self.alive or self.status is Status.RESTARTING
+
+    @property
     def public_status(self) -> str:
         if self.status is Status.STARTING and self.started_at_us:
-            return "exited"
+            return "restarting" if self.restart_count else "exited"
         return PUBLIC_STATUS[self.status]
 
 
@@ -151,6 +182,9 @@ def _created(event: ContainerCreated) -> Container:
         volumes=event.volumes,
         anonymous_volumes=event.anonymous_volumes,
         auto_remove=event.auto_remove,
+        restart_policy=event.restart_policy,
+        restart_limit=event.restart_limit,
+        health_check=event.health_check,
     )
 
 
@@ -158,19 +192,33 @@ def _facts(state: Container, event: Event) -> dict[str, Any]:
     """The fields that an event changes beside status and intents."""
     match event:
         case ContainerStarting():
-            return {"resting": state.status}
+            if state.status is Status.RESTARTING:
+                return {"resting": Status.EXITED}
+            return {"resting": state.status, "restart_count": 0, "restart_delay_us": 0}
         case ContainerStarted(pid=pid, started_at_us=started):
             return {
                 "pid": pid, "started_at_us": started, "finished_at_us": 0, "exit_code": 0, "oom_killed": False,
                 "error": "", "stopped_by_user": False, "restarting": False, "resting": None,
+                "health": STARTING if state.health_check else "", "failing_streak": 0,
             }  # fmt: skip
         case ContainerStartFailed(reason=reason, exit_code=exit_code):
             return {"error": reason, "exit_code": exit_code, "restarting": False, "resting": None}
         case ContainerExited():
+            settled = event.finished_at_us - state.started_at_us >= SETTLED_US
             return {
                 "pid": 0, "exit_code": event.exit_code, "finished_at_us": event.finished_at_us,
+                "exit_cause": event.cause, "restart_delay_us": 0 if settled else state.restart_delay_us,
                 "oom_killed": state.oom_killed or event.oom_killed, "error": event.reason,
             }  # fmt: skip
+        case ContainerHealthChanged(health=health, failing_streak=streak):
+            return {"health": health, "failing_streak": streak}
+        case ContainerRestartScheduled():
+            return {
+                "restart_count": state.restart_count + 1, "restart_delay_us": event.delay_us,
+                "restart_due_at_us": event.due_at_us,
+            }  # fmt: skip
+        case ContainerRestartCancelled():
+            return {"stopped_by_user": True}
         case ContainerOomKilled():
             return {"oom_killed": True}
         case ContainerStopping():
@@ -180,6 +228,8 @@ def _facts(state: Container, event: Event) -> dict[str, Any]:
             }  # fmt: skip
         case ContainerStopFailed():
             return {"stopped_by_user": False, "restarting": False}
+        case ContainerKilling(signal=number) if number in ENDING_SIGNALS:
+            return {"stopped_by_user": True}
         case ContainerRenamed(name=name):
             return {"name": name}
         case ContainerRemoving(remove_volumes=remove_volumes):
@@ -211,7 +261,9 @@ class CreateContainer:
 
 @dataclass(frozen=True, slots=True)
 class StartContainer:
-    pass
+    """``scheduled``: by the restart policy, which somebody may have been quicker than."""
+
+    scheduled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +305,8 @@ Command = (
 
 
 def _decide_start(state: Container, command: StartContainer) -> list[Event]:
+    if command.scheduled and state.status is not Status.RESTARTING:
+        return []
     if state.status is Status.PAUSED:
         raise Conflict("cannot start a paused container, try unpause instead")
     if state.status in (Status.RUNNING, Status.STARTING):
@@ -269,6 +323,8 @@ def _decide_stop(state: Container, command: StopContainer) -> list[Event]:
         return []  # the same stop is under way: the caller waits for it
     if state.status is Status.STARTING:
         raise Conflict(f"container {state.id} is starting: wait until it runs")
+    if state.status is Status.RESTARTING:
+        return [ContainerRestartCancelled(state.id)]
     if not state.alive:
         raise NotModified(f"container {state.id} is already stopped")
     return [ContainerStopping(state.id, command.signal, command.timeout_s, command.restarting)]
@@ -315,9 +371,10 @@ def _decide_remove(state: Container, command: RemoveContainer) -> list[Event]:
         raise Conflict(f"removal of container {state.id} is already in progress")
     if state.status is Status.PAUSED:
         raise Conflict(f'cannot remove container "{state.name}": container is paused and must be unpaused first')
-    if state.alive or state.status is Status.STARTING:
+    if state.alive or state.status in (Status.STARTING, Status.RESTARTING):
+        doing = "restarting" if state.status is Status.RESTARTING else "running"
         raise Conflict(
-            f'cannot remove container "{state.name}": container is running: '
+            f'cannot remove container "{state.name}": container is {doing}: '
             "stop the container before removing or force remove"
         )
     return [ContainerRemoving(state.id, command.remove_volumes)]

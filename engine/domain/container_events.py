@@ -11,7 +11,8 @@ from engine.domain.machine import Event
 @dataclass(frozen=True, slots=True)
 class ContainerCreated(Event):
     """Name, image and configuration are fixed. ``config_digest`` names the stored document with the whole
-    configuration (Docker's Config and HostConfig); ``volumes`` are the named and anonymous volumes it mounts."""
+    configuration (Docker's Config and HostConfig); ``volumes`` are the named and anonymous volumes it mounts.
+    ``restart_limit`` is how often ``on-failure`` may restart it in a row (0: without end)."""
 
     TYPE: ClassVar[str] = "container.created"
     container_id: str
@@ -25,6 +26,9 @@ class ContainerCreated(Event):
     volumes: list[str] = field(default_factory=list)
     anonymous_volumes: list[str] = field(default_factory=list)
     auto_remove: bool = False
+    restart_policy: str = "no"
+    restart_limit: int = 0
+    health_check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,43 @@ class ContainerExited(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerRestartScheduled(Event):
+    """The restart policy starts it again at ``due_at_us``, ``delay_us`` after this was decided."""
+
+    TYPE: ClassVar[str] = "container.restart_scheduled"
+    container_id: str
+    delay_us: int
+    due_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRestartCancelled(Event):
+    """Somebody stopped it while it waited for its restart: it stays down."""
+
+    TYPE: ClassVar[str] = "container.restart_cancelled"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerOomKilled(Event):
     """The kernel killed processes of the container for memory; ``kills`` is the count since its start."""
 
     TYPE: ClassVar[str] = "container.oom_killed"
     container_id: str
     kills: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerHealthChanged(Event):
+    """Its health became another, by the probe that ended at ``checked_at_us`` and said ``output``."""
+
+    TYPE: ClassVar[str] = "container.health_changed"
+    container_id: str
+    health: str
+    failing_streak: int
+    exit_code: int
+    output: str
+    checked_at_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +249,8 @@ class ContainerRemoveFailed(Event):
 
 
 EVENTS: tuple[type[Event], ...] = (
-    ContainerCreated, ContainerStarting, ContainerStarted, ContainerStartFailed, ContainerExited, ContainerOomKilled,
+    ContainerCreated, ContainerStarting, ContainerStarted, ContainerStartFailed, ContainerExited,
+    ContainerRestartScheduled, ContainerRestartCancelled, ContainerOomKilled, ContainerHealthChanged,
     ContainerStopping, ContainerStopFailed, ContainerKilling, ContainerKilled, ContainerKillFailed,
     ContainerPausing, ContainerPaused, ContainerPauseFailed, ContainerUnpausing, ContainerUnpaused,
     ContainerUnpauseFailed, ContainerRenamed, ContainerRemoving, ContainerRemoved, ContainerRemoveFailed,

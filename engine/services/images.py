@@ -185,7 +185,7 @@ class Images:
         self, image: Image, users: Sequence[str], force: bool, context: Context
     ) -> list[dict[str, str]]:
         """Only the names go; the image itself stays for the containers made from it."""
-        alive = [user for user in users if (state := self._core.log.get("container", user)) and state.alive]
+        alive = [user for user in users if (state := self._core.log.get("container", user)) and state.up]
         if alive:
             raise Conflict(
                 f"conflict: unable to delete {image.id[7:19]} (cannot be forced) - image is being used by running "

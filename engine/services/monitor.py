@@ -11,6 +11,8 @@ from engine.domain.machine import Event
 from engine.eventlog.log import Context
 from engine.services.core import Core
 from engine.services.lifecycle import Lifecycle
+from engine.services.recorder import caused_by
+from engine.services.restarts import Restarts
 
 UNKNOWN_EXIT_CODE = 255
 """For an end that nobody saw, as Docker has it."""
@@ -19,9 +21,10 @@ UNKNOWN_EXIT_CODE = 255
 class Monitor:
     """Takes in facts. Each may come twice, or after recovery has settled it: then it changes nothing."""
 
-    def __init__(self, core: Core, lifecycle: Lifecycle) -> None:
+    def __init__(self, core: Core, lifecycle: Lifecycle, restarts: Restarts) -> None:
         self._core = core
         self._lifecycle = lifecycle
+        self._restarts = restarts
 
     def handle(self, container_id: str, message: Mapping[str, Any]) -> None:
         """The runtime's ``on_message``: in order for a container, side by side for several."""
@@ -41,14 +44,18 @@ class Monitor:
                 self.lost(container_id, "shim lost", "the container's shim died: what was left was killed")
 
     def exited(self, event: ContainerExited, context: Context) -> None:
-        """Record the end, close what it ends with it, and remove the container where that was asked for."""
+        """Record the end, close what it ends with it; remove or restart the container where that was asked for."""
         container_id = event.container_id
         with self._core.recorder.exclusive(f"container/{container_id}"):
             recorded = self._core.recorder.record("container", container_id, event, context)
             self.end_execs(container_id, event.cause if event.cause != "exit" else "container exited", context)
         state = self._core.log.get("container", container_id)
-        if recorded is not None and state is not None and state.auto_remove and not state.restarting:
+        if recorded is None or state is None or state.restarting:
+            return
+        if state.auto_remove:
             self._auto_remove(container_id, recorded.seq, context.correlation)
+        elif state.restart_policy != "no":
+            self._restarts.ended(container_id, caused_by(context, recorded))
 
     def lost(self, container_id: str, cause: str, reason: str) -> None:
         """Nobody holds the container any more: kill what is left of it, then say so."""
@@ -62,7 +69,7 @@ class Monitor:
 
     def kill_the_rest(self, container_id: str) -> None:
         """Kill every process in the container's cgroups: only then may the log call it exited. Raises EngineError."""
-        path = f"{self._core.cgroup_parent}/{container_id}"
+        path = self._core.cgroup_path_of(container_id)
         self._core.runtime.run_job("container.kill", {"cgroup_path": path})
 
     def _exec_exited(self, container_id: str, message: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ class Waiter:
 
     @staticmethod
     def _may_run(status: str) -> bool:
-        return status in ("starting", "running", "paused", "stopping")
+        return status in ("starting", "running", "paused", "stopping", "restarting")
 
     def result(self, timeout_s: float | None = None) -> dict[str, Any] | None:
         """Docker's answer once the condition is met, None when the time is up first."""
@@ -50,6 +50,8 @@ class Waiter:
         if event_type in ("container.exited", "container.start_failed"):
             self._exit_code, self._error = data["exit_code"], data.get("reason", "")
             self._met = self._met or self._condition != "removed"
+        elif event_type == "container.restart_cancelled":
+            self._met = self._met or self._condition == "not-running"
         elif event_type == "container.removed":
             self._met = True
 

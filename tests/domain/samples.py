@@ -80,6 +80,7 @@ COMMANDS: dict[str, list[Any]] = {
             )
         ),
         container.StartContainer(),
+        container.StartContainer(scheduled=True),
         container.StopContainer(signal=15, timeout_s=10),
         container.KillContainer(signal=9),
         container.KillContainer(signal=0),

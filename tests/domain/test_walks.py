@@ -67,7 +67,10 @@ class Walk:
                 self.noun.evolve(self.state, event)
 
 
-REPORTS = (container.ContainerExited, container.ContainerOomKilled, NOUNS["exec"].module.ExecExited)
+REPORTS = (
+    container.ContainerExited, container.ContainerOomKilled, container.ContainerRestartScheduled,
+    container.ContainerHealthChanged, NOUNS["exec"].module.ExecExited,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("noun", "seed"), NOUNS_AND_SEEDS)

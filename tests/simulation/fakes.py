@@ -45,6 +45,21 @@ class SeededRandomness:
         return self._dice.randrange(limit)
 
 
+class FakeTimers:
+    """What was to happen later happens when the dice say so."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self._dice = dice
+        self._calls: list[Callable[[], None]] = []
+
+    def later(self, delay_s: float, name: str, call: Callable[[], None]) -> None:
+        self._calls.append(call)
+
+    def fire(self) -> None:
+        if self._calls:
+            self._calls.pop(self._dice.randrange(len(self._calls)))()
+
+
 class FakeContainer:
     """What a shim holds: the liveness lock, the journal, whether the process runs."""
 
@@ -143,6 +158,14 @@ class FakeRuntime:
         container.journal.append({"type": "exec_started", "exec_id": plan["exec_id"], **facts})
         self._perhaps_crash()
         return facts
+
+    def probe(self, container_id: str, plan: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        self._living(container_id)
+        now_us = self.clock.now_us()
+        return {
+            "exit_code": self.dice.choice((0, 0, 1)), "output": "said", "timed_out": self.dice.random() < 0.1,
+            "started_at_us": now_us, "finished_at_us": now_us,
+        }  # fmt: skip
 
     def run_job(self, name: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
         self._perhaps_crash()

@@ -10,10 +10,11 @@ from typing import Any, Callable
 import pytest
 
 from engine.daemon import Engine, compose, recover
+from engine.domain import restart_policy
 from engine.domain.errors import EngineError
 from engine.eventlog.log import Context, EventLog
 from engine.services.ports import Store
-from simulation.fakes import Crash, FakeRuntime, SeededClock, SeededRandomness
+from simulation.fakes import Crash, FakeRuntime, FakeTimers, SeededClock, SeededRandomness
 
 CONTEXT = Context({"door": "simulation", "uid": 0}, "request", "request:simulation")
 
@@ -33,9 +34,11 @@ class World:
 
     def _start(self, rebooted: bool) -> Engine:
         log = EventLog(self.store.root / "docket.db", clock=self.clock.now_us, boot_id=f"boot-{self.boot}")
+        self.timers = FakeTimers(self.dice)
         engine = compose(
-            log, self.runtime, self.store, self.store.root / "run", self.clock, SeededRandomness(self.dice)
-        )
+            log, self.runtime, self.store, self.store.root / "run", self.clock, SeededRandomness(self.dice),
+            self.timers,
+        )  # fmt: skip
         self.runtime.on_message = engine.monitor.handle
         self.runtime.on_crash = log.close  # wakes whoever waits
         self.runtime.connected = True
@@ -86,10 +89,15 @@ def _import(world: World) -> None:
 def _create(world: World) -> None:
     name = world.dice.choice((None, "web", "db", "job"))
     binds = world.dice.choice(([], ["data:/data"], ["/scratch"]))
+    policy = world.dice.choice(("no", "no", "always", "unless-stopped", "on-failure"))
+    remove = policy == "no" and world.dice.random() < 0.5
     body = {
         "Image": world.dice.choice(("base", "other")),
-        "HostConfig": {"Binds": binds, "AutoRemove": world.dice.random() < 0.3, "NetworkMode": "none"},
-    }
+        "Healthcheck": world.dice.choice((None, {"Test": ["CMD", "true"], "Retries": 1, "OnFailure": "restart"})),
+        "HostConfig": {
+            "Binds": binds, "AutoRemove": remove, "NetworkMode": "none", "RestartPolicy": {"Name": policy},
+        },
+    }  # fmt: skip
     world.engine.services.containers.create(body, name, CONTEXT)
 
 
@@ -118,6 +126,8 @@ def _accident(world: World) -> None:
 
 ACTIONS: list[Callable[[World], Any]] = [
     _import, _create, _create, _exec, _accident, _accident,
+    lambda world: world.timers.fire(),
+    lambda world: world.timers.fire(),
     lambda world: world.engine.services.lifecycle.start(world.container(), CONTEXT),
     lambda world: world.engine.services.lifecycle.start(world.container(), CONTEXT),
     lambda world: world.engine.services.lifecycle.start(world.container(), CONTEXT),
@@ -150,6 +160,8 @@ def check(world: World) -> None:
             assert state.intents == (), f"{noun} {state.id} has open intents {state.intents}"
     alive = {key for key, container in world.runtime.containers.items() if container.alive}
     assert {container.id for container in log.all("container") if container.alive} == alive
+    forgotten = [container.id for container in log.all("container") if restart_policy.restarts_after_end(container)]
+    assert not forgotten, "their policy wants them to run, and nothing is going to start them"
     known = {container.id for container in log.all("container")}
     assert {path.name for path in store.containers.iterdir()} <= known
     stored = {store.layer(layer.id).name for layer in log.all("layer") if layer.status == "stored"}

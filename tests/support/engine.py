@@ -201,6 +201,10 @@ class Engine:
         """What ``docket inspect`` says about one object."""
         return json.loads(self.docket("inspect", name).stdout)[0]
 
+    def system_cgroup(self) -> str:
+        """Where the engine keeps its containers' cgroups, from the root of each controller."""
+        return self.api("GET", "/info").json["Docket"]["CgroupParent"]
+
     def trail(self, name: str) -> list[dict[str, Any]]:
         """The audit trail of one object, as the API gives it."""
         answer = self.api("GET", f"/docket/audit/trail?id={name}")

@@ -145,6 +145,9 @@ def _overlay() -> str | None:
     return None
 
 
+_V1_CONTROLLERS = ("memory", "cpu", "pids", "devices", "blkio")
+
+
 def cgroup_mounts() -> dict[str, Path]:
     """Controller (or "v2") -> mount point, as this process sees them."""
     found = {}
@@ -154,7 +157,7 @@ def cgroup_mounts() -> dict[str, Path]:
         if kind == "cgroup2":
             found["v2"] = point
         elif kind == "cgroup":
-            found.update({name: point for name in options.split(",") if name in ("memory", "cpu", "pids", "devices")})
+            found.update({name: point for name in options.split(",") if name in _V1_CONTROLLERS})
     return found
 
 

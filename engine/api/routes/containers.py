@@ -31,7 +31,7 @@ def list_containers(services: Any, request: Request) -> Answer:
     found = [
         view
         for view in services.containers.list(as_of=as_of)
-        if (everything or view.state.alive) and chosen.allows(view)
+        if (everything or view.state.up) and chosen.allows(view)
     ]
     found.sort(key=lambda view: (view.state.created_at_us, view.state.id), reverse=True)
     if limit > 0:
