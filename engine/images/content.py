@@ -100,6 +100,11 @@ class ContentStore:
         with step("content.remove"):
             self.path(digest).unlink(missing_ok=True)
 
+    def digests(self) -> list[str]:
+        """Of all whole blobs, in no order."""
+        names = os.listdir(self._blobs) if self._blobs.is_dir() else []
+        return [digest for name in names if _DIGEST.fullmatch(digest := f"sha256:{name}")]
+
     def sweep(self) -> int:
         """Remove what interrupted writers left; only while nobody writes. Answers with the number of files."""
         leftovers = list(self._ingest.iterdir()) if self._ingest.is_dir() else []
