@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from engine.images import checks
 from engine.images import jobs as image_jobs
-from engine.runtime import sweep
+from engine.runtime import network, sweep
 from engine.runtime.spawner import main
 
-JOBS = {**image_jobs.JOBS, **checks.JOBS, **sweep.JOBS}
+JOBS = {**image_jobs.JOBS, **checks.JOBS, **sweep.JOBS, **network.JOBS}
 
 if __name__ == "__main__":
     main(JOBS)

@@ -1,4 +1,4 @@
-"""nf_tables over nfnetlink: tables, chains, rules, maps; a batch is one transaction, which the kernel takes whole or not.
+"""nf_tables over nfnetlink: tables, chains, rules, maps. A batch is one transaction: the kernel takes it whole or not.
 
 Nothing here knows what the rules are for. Registers are 32 bits wide (``REGISTERS``), values lie in them as in the
 packet, and numbers that come from the kernel itself (states, kinds of address) in the host's order.
@@ -222,7 +222,7 @@ class Batch:
             self._add(_NEWSETELEM, NLM_F_CREATE, family, payload, f"elements of map {name} in table {table}")
 
     def commit(self) -> None:
-        """All of it at once, or an OSError that names what the kernel refused, and nothing. An empty one does nothing."""
+        """All of it at once, or an OSError that names what the kernel refused, and nothing of it."""
         if not self._requests:
             return
         with NetlinkSocket(NETLINK_NETFILTER) as netlink:

@@ -13,7 +13,7 @@ from engine.kernel.namespaces import (
     CLONE_NEWCGROUP, CLONE_NEWPID, CLONE_PARENT, FLAGS, clone_near_cgroup, open_existing, setns,
 )  # fmt: skip
 from engine.kernel.steps import step
-from engine.runtime import evidence, init, messages
+from engine.runtime import evidence, init, messages, network
 from engine.runtime.setup import Json, joined_namespaces, new_namespaces
 
 
@@ -59,11 +59,14 @@ class Launch:
         try:
             self._clone(own, childs)
             childs.close()
+            interfaces = self._attach_interfaces()
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
             if found["seccomp_mode"] == SECCOMP_MODE_FILTER:
                 found["seccomp_profile"] = (self._plan.get("seccomp") or {}).get("digest", "")
+            if interfaces:
+                found["interfaces"] = interfaces
             self._stop_if_daemon_is_gone()
             _tell(own, {"type": "go"})
             started_at_us = time.time_ns() // 1000
@@ -90,6 +93,13 @@ class Launch:
         if self.pid == 0:
             own.close()
             init.run(self._plan, self._cgroup, born_in_it, childs, self._stdio)
+
+    def _attach_interfaces(self) -> list[Json]:
+        """While the init sets itself up: its network namespace is there already."""
+        if not (wanted := self._plan.get("interfaces")):
+            return []
+        with open(f"/proc/{self.pid}/ns/net", "rb") as namespace:
+            return network.attach(wanted, namespace.fileno())
 
     def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:
         poll = select.poll()
