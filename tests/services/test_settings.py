@@ -65,7 +65,7 @@ def test_the_default_network_is_none_and_says_so_once() -> None:
         {"PidMode": "host"}, {"IpcMode": "host"}, {"UTSMode": "host"}, {"UsernsMode": "remap"}, {"Init": True},
         {"Devices": [{"PathOnHost": "/dev/null"}]}, {"Links": ["a:b"]},
         {"VolumesFrom": ["a"]}, {"StorageOpt": {"size": "1G"}}, {"Runtime": "runc"}, {"CgroupParent": "x"},
-        {"LogConfig": {"Type": "syslog"}}, {"LogConfig": {"Type": "json-file", "Config": {"max-size": "1m"}}},
+        {"LogConfig": {"Type": "syslog"}},
         {"SecurityOpt": ["seccomp=unconfined"]}, {"NetworkMode": "mynet"}, {"NetworkMode": "container:x"},
         {"OomKillDisable": True}, {"ExtraHosts": ["gw:host-gateway"]}, {"MemorySwappiness": 50},
     ],
