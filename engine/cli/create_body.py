@@ -70,6 +70,7 @@ def _healthcheck(options: Options) -> dict[str, Any] | None:
         "StartPeriod": options.health_start_period,
         "StartInterval": options.health_start_interval,
         "Retries": options.health_retries,
+        "OnFailure": options.health_on_failure,
     })  # fmt: skip
     if options.no_healthcheck:
         if settings:

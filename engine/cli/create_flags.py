@@ -121,6 +121,7 @@ _NETWORK = (
 _WATCHING = (
     text("--health-cmd", "Command to run to check health"),
     _duration("--health-interval", "Time between running the check (ms|s|m|h)"),
+    text("--health-on-failure", "What to do when it becomes unhealthy (none|restart|stop|kill)"),
     integer("--health-retries", "Consecutive failures needed to report unhealthy"),
     _duration("--health-start-interval", "Time between running the check during the start period (ms|s|m|h)"),
     _duration("--health-start-period", "Time to initialize before failures count (ms|s|m|h)"),

@@ -14,6 +14,7 @@ from engine.domain.container_events import (
     EVENTS,
     ContainerCreated,
     ContainerExited,
+    ContainerHealthChanged,
     ContainerKillFailed,
     ContainerKilled,
     ContainerKilling,
@@ -37,6 +38,7 @@ from engine.domain.container_events import (
     ContainerUnpausing,
 )
 from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotModified
+from engine.domain.health import STARTING
 from engine.domain.machine import PREVIOUS, Event, Table, next_intents, next_status
 
 
@@ -75,7 +77,7 @@ TRANSITIONS: Table = {
     **{(status, ContainerExited): S.EXITED for status in ALIVE},
     (S.EXITED, ContainerRestartScheduled): S.RESTARTING,
     (S.RESTARTING, ContainerRestartCancelled): S.EXITED,
-    **{(status, ContainerOomKilled): status for status in ALIVE},
+    **{(status, event): status for status in ALIVE for event in (ContainerOomKilled, ContainerHealthChanged)},
     **{(status, ContainerStopping): S.STOPPING for status in (S.RUNNING, S.PAUSED)},
     (S.STOPPING, ContainerStopFailed): S.RUNNING,
     **{(status, ContainerKilling): status for status in ALIVE},
@@ -129,6 +131,7 @@ class Container:
     auto_remove: bool
     restart_policy: str = "no"
     restart_limit: int = 0
+    health_check: bool = False
     intents: tuple[str, ...] = ()
     resting: Status | None = None
     pid: int = 0
@@ -145,6 +148,8 @@ class Container:
     restart_count: int = 0
     restart_delay_us: int = 0
     restart_due_at_us: int = 0
+    health: str = ""
+    failing_streak: int = 0
     remove_volumes: bool = False
 
     @property
@@ -179,6 +184,7 @@ def _created(event: ContainerCreated) -> Container:
         auto_remove=event.auto_remove,
         restart_policy=event.restart_policy,
         restart_limit=event.restart_limit,
+        health_check=event.health_check,
     )
 
 
@@ -193,6 +199,7 @@ def _facts(state: Container, event: Event) -> dict[str, Any]:
             return {
                 "pid": pid, "started_at_us": started, "finished_at_us": 0, "exit_code": 0, "oom_killed": False,
                 "error": "", "stopped_by_user": False, "restarting": False, "resting": None,
+                "health": STARTING if state.health_check else "", "failing_streak": 0,
             }  # fmt: skip
         case ContainerStartFailed(reason=reason, exit_code=exit_code):
             return {"error": reason, "exit_code": exit_code, "restarting": False, "resting": None}
@@ -203,6 +210,8 @@ def _facts(state: Container, event: Event) -> dict[str, Any]:
                 "exit_cause": event.cause, "restart_delay_us": 0 if settled else state.restart_delay_us,
                 "oom_killed": state.oom_killed or event.oom_killed, "error": event.reason,
             }  # fmt: skip
+        case ContainerHealthChanged(health=health, failing_streak=streak):
+            return {"health": health, "failing_streak": streak}
         case ContainerRestartScheduled():
             return {
                 "restart_count": state.restart_count + 1, "restart_delay_us": event.delay_us,

@@ -28,6 +28,7 @@ class ContainerCreated(Event):
     auto_remove: bool = False
     restart_policy: str = "no"
     restart_limit: int = 0
+    health_check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,19 @@ class ContainerOomKilled(Event):
     TYPE: ClassVar[str] = "container.oom_killed"
     container_id: str
     kills: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerHealthChanged(Event):
+    """Its health became another, by the probe that ended at ``checked_at_us`` and said ``output``."""
+
+    TYPE: ClassVar[str] = "container.health_changed"
+    container_id: str
+    health: str
+    failing_streak: int
+    exit_code: int
+    output: str
+    checked_at_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +250,7 @@ class ContainerRemoveFailed(Event):
 
 EVENTS: tuple[type[Event], ...] = (
     ContainerCreated, ContainerStarting, ContainerStarted, ContainerStartFailed, ContainerExited,
-    ContainerRestartScheduled, ContainerRestartCancelled, ContainerOomKilled,
+    ContainerRestartScheduled, ContainerRestartCancelled, ContainerOomKilled, ContainerHealthChanged,
     ContainerStopping, ContainerStopFailed, ContainerKilling, ContainerKilled, ContainerKillFailed,
     ContainerPausing, ContainerPaused, ContainerPauseFailed, ContainerUnpausing, ContainerUnpaused,
     ContainerUnpauseFailed, ContainerRenamed, ContainerRemoving, ContainerRemoved, ContainerRemoveFailed,

@@ -108,6 +108,11 @@ class ContentStore:
         with step("content.remove"):
             self.path(digest).unlink(missing_ok=True)
 
+    def digests(self) -> list[str]:
+        """Of all whole blobs, in no order."""
+        names = os.listdir(self._blobs) if self._blobs.is_dir() else []
+        return [digest for name in names if _DIGEST.fullmatch(digest := f"sha256:{name}")]
+
     def partial(self, digest: str) -> PartialWriter:
         """The writer of a blob that comes in parts: it goes on where the last one ended. Raises Conflict where somebody
         writes it now."""

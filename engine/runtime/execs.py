@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.runtime import exec_process, messages
+from engine.runtime.capture import Capture
 from engine.runtime.exec_process import Target
 from engine.runtime.control import Connection, Control
 from engine.runtime.journal import Journal
@@ -20,11 +23,27 @@ SEEN_S = 1.0
 """How long the clients of an ended exec wait for a daemon to put its end on record."""
 
 
+PROBE_OUTPUT_BYTES = 4096
+"""How much of what a probe says is kept, as Docker has it."""
+
+
+class _Probe(NamedTuple):
+    """A command whose end is the answer to its request, and nothing else: it is in no journal."""
+
+    connection: Connection
+    request_id: int
+    output: Capture
+
+
 class _Exec:
     """One exec. ``running`` once its command was executed."""
 
-    def __init__(self, exec_id: str, pid: int, handshake: socket.socket, stdio: Stdio) -> None:
+    def __init__(
+        self, exec_id: str, pid: int, handshake: socket.socket, stdio: Stdio, probe: _Probe | None = None
+    ) -> None:
         self.id = exec_id
+        self.probe = probe
+        self.timed_out = False
         self.pid = pid
         self.handshake = handshake
         self.stdio = stdio
@@ -64,8 +83,31 @@ class Execs:
             stdio.abandon()
             raise
         execution = _Exec(plan["exec_id"], pid, handshake, stdio)
-        self._by_pid[pid] = execution
-        self._loop.watch(handshake.fileno(), IN, lambda events: self._answered(execution, connection, request_id))
+        self._await_handshake(execution, connection, request_id)
+
+    def probe(self, connection: Connection, request_id: int, plan: Json, timeout_s: float) -> None:
+        """Run a command to its end, or kill it after ``timeout_s``; the answer says how that went."""
+        output = Capture(PROBE_OUTPUT_BYTES)
+        stdio = Stdio(self._loop, self._directory, tty=False, open_stdin=False, stdin_once=True, log=output)
+        try:
+            pid, handshake = exec_process.start(plan, self._target, stdio.for_child)
+        except OSError:
+            stdio.abandon()
+            raise
+        execution = _Exec(plan["exec_id"], pid, handshake, stdio, _Probe(connection, request_id, output))
+        self._await_handshake(execution, connection, request_id)
+        self._loop.later(timeout_s, lambda: self._time_is_up(execution))
+
+    def _time_is_up(self, execution: _Exec) -> None:
+        if self._by_pid.get(execution.pid) is execution:
+            execution.timed_out = True
+            os.kill(execution.pid, signal.SIGKILL)  # our child, and not reaped yet: the number is its own
+
+    def _await_handshake(self, execution: _Exec, connection: Connection, request_id: int) -> None:
+        self._by_pid[execution.pid] = execution
+        self._loop.watch(
+            execution.handshake.fileno(), IN, lambda events: self._answered(execution, connection, request_id)
+        )
 
     def _answered(self, execution: _Exec, connection: Connection, request_id: int) -> None:
         """The child's next word: ready, a failure, or the end of file by which execve(2) closes its end."""
@@ -86,6 +128,10 @@ class Execs:
     def _started(self, execution: _Exec, connection: Connection, request_id: int) -> None:
         self._close_handshake(execution)
         execution.running = True
+        if execution.probe is not None:
+            if execution.exit_code is not None:
+                self._record_end(execution)
+            return
         facts = {"pid": execution.pid, "started_at_us": execution.started_at_us}
         self._journal.append({"type": "exec_started", "exec_id": execution.id, **facts}, durable=False)
         connection.send({"reply": request_id, **facts})
@@ -127,6 +173,9 @@ class Execs:
 
     def _record_end(self, execution: _Exec) -> None:
         del self._by_pid[execution.pid]
+        if execution.probe is not None:
+            self._answer_probe(execution, execution.probe)
+            return
         record: dict[str, Any] = {
             "type": "exec_exited", "exec_id": execution.id, "exit_code": execution.exit_code,
             "finished_at_us": time.time_ns() // 1000,
@@ -140,6 +189,15 @@ class Execs:
             self._loop.later(SEEN_S, lambda: self.seen(execution.id))
         else:
             self.seen(execution.id)
+
+    @staticmethod
+    def _answer_probe(execution: _Exec, probe: _Probe) -> None:
+        execution.stdio.finish()
+        probe.connection.send({
+            "reply": probe.request_id, "exit_code": execution.exit_code, "output": probe.output.text,
+            "timed_out": execution.timed_out, "started_at_us": execution.started_at_us,
+            "finished_at_us": time.time_ns() // 1000,
+        })  # fmt: skip
 
     def seen(self, exec_id: str) -> None:
         """The end is on record: now its clients may see the end of the stream, and ask for the exit code."""

@@ -9,7 +9,7 @@ from typing import Any, Sequence
 from engine.domain.errors import NotFound, Unavailable
 from engine.runtime import messages
 
-_ANSWER_S = 30.0
+ANSWER_S = 30.0
 """A shim answers in milliseconds; freezing a busy container may take seconds."""
 
 
@@ -38,7 +38,7 @@ class Link:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+    def ask(self, request: dict[str, Any], fds: Sequence[int] = (), wait_s: float = ANSWER_S) -> dict[str, Any]:
         """The shim's answer. Raises NotFound where it is gone, Unavailable where it doesn't answer."""
         answer = _Answer()
         with self._lock:
@@ -52,7 +52,7 @@ class Link:
             except OSError as error:
                 del self._answers[number]
                 raise gone(self.container_id) from error
-        if not answer.ready.wait(_ANSWER_S):
+        if not answer.ready.wait(wait_s):
             with self._lock:
                 self._answers.pop(number, None)
             raise Unavailable(f"the shim of container {self.container_id} does not answer")

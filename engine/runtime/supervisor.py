@@ -21,7 +21,7 @@ from engine.domain import errors
 from engine.domain.errors import EngineError, Unavailable
 from engine.runtime import journal, messages
 from engine.runtime.control import socket_name
-from engine.runtime.link import Link, gone
+from engine.runtime.link import ANSWER_S, Link, gone
 from engine.runtime.mailboxes import Mailboxes
 from engine.runtime.spawner_process import SpawnerProcess
 
@@ -211,6 +211,15 @@ class Supervisor:
         if "error" in answer:
             raise _launch_failed(answer["error"])
         return {"pid": answer["pid"], "started_at_us": answer["started_at_us"]}
+
+    def probe(self, container_id: str, plan: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        """Run a command in the container and wait for its end, or kill it after ``timeout_s``: {"exit_code", "output"
+        (its first 4096 bytes), "timed_out", "started_at_us", "finished_at_us"}. Raises LaunchFailed, NotFound."""
+        request = {"op": "probe", "plan": plan, "timeout_s": timeout_s}
+        answer = self._link(container_id).ask(request, wait_s=timeout_s + ANSWER_S)
+        if "error" in answer:
+            raise _launch_failed(answer["error"])
+        return answer
 
     def _ask(self, container_id: str, request: dict[str, Any], fds: Sequence[int] = ()) -> None:
         answer = self._link(container_id).ask(request, fds)

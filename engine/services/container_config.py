@@ -15,7 +15,8 @@ from typing import Any, Mapping
 
 from engine.domain import restart_policy
 from engine.domain.errors import InvalidArgument, NotSupported
-from engine.services import limits, mount_points
+from engine.services import devices, health_config, limits, mount_points, oci_spec, security_options, sharing
+from engine.services.seccomp_filter import filter_for
 
 NEVER_ASKS = (None, "", 0, False, [], {})
 """Values by which a client says nothing."""
@@ -27,25 +28,11 @@ UNSUPPORTED_HOST_CONFIG: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     "Links": ("--link", ()),
     "VolumesFrom": ("--volumes-from", ()),
     "VolumeDriver": ("--volume-driver", ("local",)),
-    "Privileged": ("--privileged", ()),
-    "PidMode": ("--pid", ("private",)),
-    "IpcMode": ("--ipc", ("private", "shareable")),
-    "UTSMode": ("--uts", ("private",)),
     "UsernsMode": ("--userns", ("host",)),
-    "CgroupnsMode": ("--cgroupns", ("private",)),
-    "CgroupParent": ("--cgroup-parent", ()),
     "Cgroup": ("--cgroup", ()),
-    "Devices": ("--device", ()),
-    "DeviceCgroupRules": ("--device-cgroup-rule", ()),
     "DeviceRequests": ("--gpus", ()),
-    "Init": ("--init", ()),
-    "StorageOpt": ("--storage-opt", ()),
     "Isolation": ("--isolation", ("default",)),
     "Runtime": ("--runtime", ("docket",)),
-    "OomKillDisable": ("--oom-kill-disable", ()),
-    "MemorySwappiness": ("--memory-swappiness", (-1,)),
-    "CpuRealtimePeriod": ("--cpu-rt-period", ()),
-    "CpuRealtimeRuntime": ("--cpu-rt-runtime", ()),
     "CpuCount": ("--cpu-count", ()),
     "CpuPercent": ("--cpu-percent", ()),
     "IOMaximumIOps": ("--io-maxiops", ()),
@@ -84,12 +71,12 @@ def normalize(body: Mapping[str, Any], image_config: Mapping[str, Any]) -> Setti
     host = dict(_mapping(body, "HostConfig"))
     warnings: list[str] = []
     config = _merge_image({**_CONFIG_DEFAULTS, **_known_config(body)}, image_config)
-    _check_config(config, image_config, warnings)
+    _check_config(config)
     _refuse_unsupported(host)
     _check_networking(body, host, warnings)
     _check_log_config(host)
     _check_restart(host)
-    _check_security(host)
+    warnings += _check_isolation(host, config)
     warnings += limits.check(host)
     mounts = mount_points.parse(host, config)
     mount_points.check_sources(mounts)
@@ -119,9 +106,8 @@ def _known_config(body: Mapping[str, Any]) -> dict[str, Any]:
         value = known.get(key)
         if value is not None and not (isinstance(value, list) and all(isinstance(word, str) for word in value)):
             raise InvalidArgument(f"{key} must be a list of strings")
-    health = body.get("Healthcheck")
-    if health and health.get("Test") not in (None, [], ["NONE"]):
-        raise NotSupported("health checks are not supported by this version of docket yet")
+    if health := health_config.check(body.get("Healthcheck")):
+        known["Healthcheck"] = health
     if body.get("MacAddress"):
         raise NotSupported("--mac-address is not supported by this version of docket yet")
     return known
@@ -146,6 +132,8 @@ def _merge_image(config: dict[str, Any], image: Mapping[str, Any]) -> dict[str, 
     for key in ("StopSignal", "Shell"):
         if key not in config and image.get(key):
             config[key] = image[key]
+    if health := health_config.merge(config.get("Healthcheck"), image.get("Healthcheck")):
+        config["Healthcheck"] = health
     for key in ("Volumes", "ExposedPorts"):
         merged = {**(image.get(key) or {}), **(config.get(key) or {})}
         if merged:
@@ -153,7 +141,7 @@ def _merge_image(config: dict[str, Any], image: Mapping[str, Any]) -> dict[str, 
     return config
 
 
-def _check_config(config: dict[str, Any], image: Mapping[str, Any], warnings: list[str]) -> None:
+def _check_config(config: dict[str, Any]) -> None:
     if not [*(config["Entrypoint"] or []), *(config["Cmd"] or [])]:
         raise InvalidArgument("no command specified")
     if config["Hostname"] and (len(config["Hostname"]) > 63 or not _HOST_NAME.fullmatch(config["Hostname"])):
@@ -167,8 +155,6 @@ def _check_config(config: dict[str, Any], image: Mapping[str, Any], warnings: li
             raise InvalidArgument(f"invalid environment variable: {entry!r}")
     if config.get("StopSignal"):
         parse_signal(config["StopSignal"])
-    if image.get("Healthcheck", {}).get("Test", ["NONE"])[:1] != ["NONE"]:
-        warnings.append("the image's HEALTHCHECK is not run by this version of docket yet")
 
 
 def _refuse_unsupported(host: Mapping[str, Any]) -> None:
@@ -223,13 +209,18 @@ def _check_restart(host: dict[str, Any]) -> None:
     host["RestartPolicy"] = {"Name": name, "MaximumRetryCount": limit}
 
 
-def _check_security(host: dict[str, Any]) -> None:
-    for option in host.get("SecurityOpt") or []:
-        if option not in ("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"):
-            raise NotSupported(f"security option {option!r} is not supported by this version of docket yet")
-    for ulimit in host.get("Ulimits") or []:
-        if ulimit.get("Soft", 0) > ulimit.get("Hard", 0) >= 0:
-            raise InvalidArgument(f"ulimit soft limit must be less than or equal to hard limit: {ulimit}")
+def _check_isolation(host: dict[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Everything about powers and namespaces, and warnings. Raises InvalidArgument or NotSupported."""
+    sharing.check(host, config)
+    devices.check(host)
+    capabilities = oci_spec.capabilities(host)
+    oci_spec.sysctls(host)
+    options = security_options.parse(host)
+    filter_for(options, capabilities, privileged=bool(host.get("Privileged")))
+    parent = host.get("CgroupParent") or ""
+    if "\0" in parent or any(part in ("", ".", "..") for part in parent.strip("/").split("/") if parent):
+        raise InvalidArgument(f"invalid cgroup parent: {parent!r}")
+    return options.warnings
 
 
 def parse_signal(text: str) -> int:

@@ -39,6 +39,7 @@ from engine.runtime.supervisor import LaunchFailed
 from engine.services.container_config import parse_signal
 from engine.services.containers import Containers
 from engine.services.core import Core, resolve_container
+from engine.services.health import HealthChecks
 from engine.services.launch_plan import build_plan
 from engine.services.recorder import caused_by
 from engine.services.selection import Filters, Selection
@@ -56,8 +57,9 @@ ENDLESS_S = 10 * 365 * 86_400.0
 class Lifecycle:
     """Start, stop, kill, pause, restart, remove."""
 
-    def __init__(self, core: Core, containers: Containers, volumes: Volumes) -> None:
+    def __init__(self, core: Core, containers: Containers, volumes: Volumes, health: HealthChecks) -> None:
         self._core = core
+        self._health = health
         self._containers = containers
         self._volumes = volumes
 
@@ -101,6 +103,8 @@ class Lifecycle:
             container.id, launched["pid"], launched["started_at_us"], launched["evidence"], launched["warnings"]
         )
         self._core.recorder.record("container", container.id, started, context)
+        if container.health_check:
+            self._health.watch(container.id)
 
     # --- stop and kill ---
 
@@ -191,6 +195,16 @@ class Lifecycle:
             pass  # it was not running: a restart starts it all the same
         self.start(container.id, context)
 
+    def act_on_failing_health(self, action: str, reference: str, context: Context) -> None:
+        """Do what a health check asks for: restart, stop or kill."""
+        match action:
+            case "restart":
+                self.restart(reference, None, None, context)
+            case "stop":
+                self.stop(reference, None, None, context)
+            case "kill":
+                self.kill(reference, "SIGKILL", context)
+
     # --- pause ---
 
     def pause(self, reference: str, context: Context) -> None:
@@ -267,7 +281,7 @@ class Lifecycle:
 
     def sweep(self, container_id: str) -> None:
         """Remove what a dead shim left of the cgroups. A failure is told, and tried again at the removal."""
-        path = f"{self._core.cgroup_parent}/{container_id}"
+        path = self._core.cgroup_path_of(container_id)
         try:
             self._core.runtime.run_job("container.sweep", {"cgroup_path": path})
         except (OSError, EngineError) as error:
@@ -276,7 +290,7 @@ class Lifecycle:
     def finish_removal(self, container: Container, volumes: bool, context: Context) -> None:
         """The effect and the outcome of an open removal; may be done again after a crash."""
         self._containers.drop_waiting(container.id)
-        cgroup_path = f"{self._core.cgroup_parent}/{container.id}"
+        cgroup_path = self._core.cgroup_path_of(container.id)
         try:
             if Cgroup(cgroup_path).exists():
                 self._core.runtime.run_job("container.sweep", {"cgroup_path": cgroup_path})
@@ -286,6 +300,7 @@ class Lifecycle:
             self._core.recorder.record("container", container.id, failed, context)
             raise
         self._core.recorder.record("container", container.id, ContainerRemoved(container.id), context)
+        self._health.forget(container.id)
         for volume in container.anonymous_volumes if volumes else ():
             try:
                 self._volumes.remove(volume, force=True, context=context)

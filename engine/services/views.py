@@ -28,6 +28,7 @@ class ContainerView:
     layer_bytes: Callable[[], int]
     read_evidence: Callable[[], dict[str, Any] | None]
     read_image_config: Callable[[], dict[str, Any] | None]
+    read_health: Callable[[], tuple[int, tuple[Any, ...]]]
 
     @property
     def log_path(self) -> Path:
@@ -42,6 +43,11 @@ class ContainerView:
     def image_config(self) -> dict[str, Any] | None:
         """The image's configuration, also where the image has been removed since."""
         return self.read_image_config()
+
+    @property
+    def health_results(self) -> tuple[int, tuple[Any, ...]]:
+        """The streak of failing probes, and the last results (engine.services.health.Result), oldest first."""
+        return self.read_health()
 
     def size(self) -> tuple[int, int]:
         """Bytes in the regular files of the writable layer, and of the whole root."""

@@ -159,6 +159,14 @@ class FakeRuntime:
         self._perhaps_crash()
         return facts
 
+    def probe(self, container_id: str, plan: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        self._living(container_id)
+        now_us = self.clock.now_us()
+        return {
+            "exit_code": self.dice.choice((0, 0, 1)), "output": "said", "timed_out": self.dice.random() < 0.1,
+            "started_at_us": now_us, "finished_at_us": now_us,
+        }  # fmt: skip
+
     def run_job(self, name: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
         self._perhaps_crash()
         result = getattr(self, "_job_" + name.replace(".", "_"))(arguments)

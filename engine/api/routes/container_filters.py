@@ -42,7 +42,7 @@ class ContainerFilter:
         state, filters = view.state, self._filters
         return (
             filters.allows("status", state.public_status)
-            and filters.allows("health", "none")
+            and filters.allows("health", views.health_of(state))
             and not self._is_task
             and filters.allows_labels(state.labels)
             and filters.allows_name(state.name, "/" + state.name)

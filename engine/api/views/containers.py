@@ -15,7 +15,9 @@ def status_words(state: Container, now_us: int) -> str:
     status = state.public_status
     if status in ("running", "paused"):
         up = f"Up {human_duration(max(0, now_us - state.started_at_us))}"
-        return f"{up} (Paused)" if status == "paused" else up
+        if status == "paused":
+            return f"{up} (Paused)"
+        return f"{up} ({_HEALTH_WORDS.get(state.health, state.health)})" if state.health else up
     if status == "exited":
         return f"Exited ({state.exit_code}) {human_duration(max(0, now_us - state.finished_at_us))} ago"
     if status == "restarting":
@@ -65,7 +67,34 @@ def summary(view: Any, now_us: int, *, size: tuple[int, int] | None = None) -> d
     }
 
 
-def _state(state: Container) -> dict[str, Any]:
+_HEALTH_WORDS = {"starting": "health: starting"}
+
+
+def health_of(state: Container) -> str:
+    """``none`` without a health check; what does not run is not healthy."""
+    if not state.health_check:
+        return "none"
+    return state.health if state.alive else "unhealthy"
+
+
+def _health(view: Any) -> dict[str, Any]:
+    """Docker's State.Health, where there is a health check and the container has run."""
+    state: Container = view.state
+    if not state.health_check or not state.started_at_us:
+        return {}
+    streak, results = view.health_results
+    log = [
+        {
+            "Start": rfc3339nano(result.started_at_us), "End": rfc3339nano(result.finished_at_us),
+            "ExitCode": result.exit_code, "Output": result.output,
+        }
+        for result in results
+    ]  # fmt: skip
+    return {"Health": {"Status": health_of(state), "FailingStreak": streak or state.failing_streak, "Log": log}}
+
+
+def _state(view: Any) -> dict[str, Any]:
+    state: Container = view.state
     status = state.public_status
     return {
         "Status": status,
@@ -79,6 +108,7 @@ def _state(state: Container) -> dict[str, Any]:
         "Error": state.error,
         "StartedAt": rfc3339nano(state.started_at_us),
         "FinishedAt": rfc3339nano(state.finished_at_us),
+        **_health(view),
     }
 
 
@@ -108,7 +138,7 @@ def inspect(view: Any, *, size: tuple[int, int] | None = None) -> dict[str, Any]
         "Created": rfc3339nano(state.created_at_us),
         "Path": state.command[0] if state.command else "",
         "Args": state.command[1:],
-        "State": _state(state),
+        "State": _state(view),
         "Image": state.image_id,
         "ResolvConfPath": _path_of(view, "resolv.conf"),
         "HostnamePath": _path_of(view, "hostname"),
