@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import signal
 
@@ -17,6 +18,7 @@ CLONE_NEWNET = 0x4000_0000
 CLONE_NEWNS = 0x0002_0000
 CLONE_NEWPID = 0x2000_0000
 CLONE_NEWUTS = 0x0400_0000
+NS_GET_NSTYPE = 0xB703
 
 FLAGS = {
     "mount": CLONE_NEWNS,
@@ -88,6 +90,23 @@ def _cloned(result: int) -> int:
 def setns(fd: int, flags: int) -> None:
     """setns(2): a namespace's descriptor, or a pidfd (Linux 5.8), which takes several namespaces at once."""
     check(LIBC.setns(fd, flags), f"descriptor {fd}")
+
+
+def open_existing(kind: str, path: str, inode: int | None = None) -> int:
+    """A descriptor of the namespace of ``kind`` at ``path``; with ``inode`` of no other than that one.
+
+    EINVAL where it is none of that kind, ESRCH where another one is found: the process that it was named by is gone.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if (found := fcntl.ioctl(fd, NS_GET_NSTYPE)) != FLAGS[kind]:
+            raise OSError(errno.EINVAL, f"not a {kind} namespace but one of type {found:#x}", path)
+        if inode is not None and os.fstat(fd).st_ino != inode:
+            raise OSError(errno.ESRCH, f"not the {kind} namespace that was meant", path)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def unshare(flags: int) -> None:

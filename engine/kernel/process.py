@@ -55,6 +55,19 @@ def set_name(name: str) -> None:
     _prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()), "PR_SET_NAME")
 
 
+def set_command_line(text: str) -> None:
+    """What /proc/PID/cmdline shows, as far as it fits over what is there. Without /proc it stays (proc_pid_stat(5))."""
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return
+    start, end = int(fields[45]), int(fields[46])
+    if start < end:
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, os.fsencode(text)[: end - start - 1], min(len(os.fsencode(text)), end - start - 1))
+
+
 def close_all_but(kept: Iterable[int]) -> None:
     """close_range(2) on everything between the descriptors that are kept."""
     first = 0

@@ -221,17 +221,23 @@ def wants_listener(seccomp: dict) -> bool:
     return any(entry.get("action") == "SCMP_ACT_NOTIFY" for entry in seccomp.get("syscalls") or ())
 
 
+def check_flags(flags: Iterable[str]) -> int:
+    """The bits of seccomp(2). ValueError for a flag that is not known."""
+    bits = 0
+    for flag in flags:
+        if flag not in _FLAGS:
+            raise ValueError(f'unknown seccomp flag "{flag}"')
+        bits |= _FLAGS[flag]
+    return bits
+
+
 def install(program: bytes, flags: Iterable[str] = (), *, listener: bool = False) -> int | None:
     """Load the filter into the caller; with ``listener`` the descriptor on which its notifications come.
 
     EACCES without CAP_SYS_ADMIN, unless no_new_privs is set: load before dropping capabilities where it isn't, and as
     late as possible where it is. What comes afterwards must pass the filter, execve(2) included.
     """
-    bits = _NEW_LISTENER if listener else 0
-    for flag in flags:
-        if flag not in _FLAGS:
-            raise ValueError(f'unknown seccomp flag "{flag}"')
-        bits |= _FLAGS[flag]
+    bits = check_flags(flags) | (_NEW_LISTENER if listener else 0)
     if listener and bits & _TSYNC:
         bits |= _TSYNC_ESRCH  # with a listener the return value is its descriptor and no longer a thread
     code = ctypes.create_string_buffer(program, len(program))

@@ -43,6 +43,7 @@ STEPS: dict[str, str] = {
     "cgroup.kill": "kill what is left in the container's cgroups",
     "cgroup.remove": "remove the container's cgroups",
     "init.clone": "clone the first process into its namespaces",
+    "namespace.join": "join a namespace that is there already",
     "rootfs.overlay": "mount the overlay of image layers and writable layer",
     "rootfs.mounts": "mount what the specification lists (proc, sys, dev, volumes)",
     "rootfs.devices": "make the device nodes",

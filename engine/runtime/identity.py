@@ -7,7 +7,7 @@ import resource
 import socket
 
 from engine.kernel import links
-from engine.kernel.namespaces import CLONE_NEWCGROUP, unshare
+from engine.kernel.namespaces import CLONE_NEWCGROUP, FLAGS, open_existing, setns, unshare
 from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
 from engine.kernel.process import join_new_session_keyring, setdomainname
 from engine.runtime.setup import Json, Operation, Setup
@@ -20,6 +20,26 @@ class OwnCgroupNamespace(Operation):
 
     def execute(self, setup: Setup) -> None:
         unshare(CLONE_NEWCGROUP)
+
+
+class JoinNamespace(Operation):
+    """An existing namespace instead of one of its own. (A pid namespace is joined by clone(2): see ``launch``.)"""
+
+    step = "namespace.join"
+
+    def __init__(self, kind: str, entry: Json) -> None:
+        self._kind = kind
+        self._entry = entry
+
+    def describe(self, setup: Setup) -> str:
+        return f"join the {self._kind} namespace {self._entry['path']}"
+
+    def execute(self, setup: Setup) -> None:
+        fd = open_existing(self._kind, self._entry["path"], self._entry.get("inode"))
+        try:
+            setns(fd, FLAGS[self._kind])
+        finally:
+            os.close(fd)
 
 
 class OomScore(Operation):

@@ -9,7 +9,7 @@ from typing import Callable, NoReturn, Sequence
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.process import close_all_but, set_dumpable
 from engine.kernel.steps import step
-from engine.runtime import command, credentials, devices, identity, messages, rootfs, setup as setups
+from engine.runtime import command, credentials, devices, identity, messages, reaper, rootfs, setup as setups
 from engine.runtime.setup import Json, Operation, Setup
 
 
@@ -20,8 +20,10 @@ def operations(setup: Setup) -> list[Operation]:
     own_cgroup_namespace = [identity.OwnCgroupNamespace()] if "cgroup" in setup.new_namespaces else []
     has_own_dev = any(entry["destination"] == "/dev" and entry.get("type") != "bind" for entry in setup.mounts)
     nodes: list[Operation] = [devices.DeviceNode(device) for device in linux.get("devices") or []]
+    joins = [identity.JoinNamespace(kind, one) for kind, one in setup.joined_namespaces.items() if kind != "pid"]
     return [
         *own_cgroup_namespace,
+        *joins,
         identity.OomScore(),
         identity.Keyring(),
         rootfs.OpenBindSources(),
@@ -111,6 +113,8 @@ def converse(handshake: socket.socket, setup: Setup, plan_operations: Callable[[
             if fd >= 0:
                 os.close(fd)
         with step("exec.start"):
+            if setup.plan.get("init"):
+                reaper.fork_command(handshake)
             environment = command.environment_of(setup.process["env"], setup.user.home)
             command.execute(setup.command, setup.process["args"], environment)
     except Exception as error:

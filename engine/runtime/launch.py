@@ -9,10 +9,12 @@ import time
 from typing import Any, NamedTuple, Sequence
 
 from engine.kernel.cgroups import Cgroup
-from engine.kernel.namespaces import CLONE_NEWCGROUP, CLONE_PARENT, FLAGS, clone_near_cgroup
+from engine.kernel.namespaces import (
+    CLONE_NEWCGROUP, CLONE_NEWPID, CLONE_PARENT, FLAGS, clone_near_cgroup, open_existing, setns,
+)  # fmt: skip
 from engine.kernel.steps import step
 from engine.runtime import evidence, init, messages
-from engine.runtime.setup import Json, new_namespaces
+from engine.runtime.setup import Json, joined_namespaces, new_namespaces
 
 
 SECCOMP_MODE_FILTER = 2
@@ -78,6 +80,11 @@ class Launch:
         for kind in kinds:
             flags |= FLAGS[kind]
         flags &= ~CLONE_NEWCGROUP  # made by the child, when it is in its cgroups
+        if (pids := joined_namespaces(self._plan["spec"]).get("pid")) is not None:
+            with step("namespace.join"):  # of our children: we are a short-lived process that has no other ones
+                fd = open_existing("pid", pids["path"], pids.get("inode"))
+                setns(fd, CLONE_NEWPID)
+                os.close(fd)
         with step("init.clone"):
             self.pid, born_in_it = clone_in(self._cgroup, flags | CLONE_PARENT)
         if self.pid == 0:

@@ -27,7 +27,7 @@ from engine.kernel.steps import step
 from engine.runtime import messages
 from engine.runtime.journal import Journal
 from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed
-from engine.runtime.setup import Json, failure, new_namespaces, refuse_unknown
+from engine.runtime.setup import Json, failure, joined_namespaces, new_namespaces, refuse_unknown
 
 
 def run(
@@ -60,9 +60,10 @@ def _launch(
         }  # fmt: skip
         journal.append(started)
         messages.send(daemon, started)  # before the shim knows: it may have the end to tell at once
+        own = new_namespaces(plan["spec"])
         report = {
-            "type": "launched", "pid": launched.pid, "kinds": sorted(new_namespaces(plan["spec"])),
-            "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
+            "type": "launched", "pid": launched.pid, "kinds": sorted(own | joined_namespaces(plan["spec"]).keys()),
+            "own_pids": "pid" in own, "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
         }  # fmt: skip
         fds = [launched.terminal_fd] if launched.terminal_fd >= 0 else []
     except SetupFailed as error:

@@ -10,13 +10,15 @@ import errno
 import os
 import stat
 
-from engine.kernel import cgroups, mounts
+from engine.kernel import cgroups, mounts, namespaces
 from engine.kernel.mounts import AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE
+from engine.kernel.paths import RESOLVE_NO_SYMLINKS, openat2
 from engine.runtime import mount_options, overlay, targets
 from engine.runtime.mount_options import Options
 from engine.runtime.setup import Json, Operation, Setup
 
 _NO_LINKS = ("/proc", "/sys")
+_SHARED_MEMORY = "/dev/shm"
 
 
 class OpenBindSources(Operation):
@@ -33,10 +35,33 @@ class OpenBindSources(Operation):
             if options.data:
                 word = options.data[0][0]
                 raise OSError(errno.EINVAL, f"option {word} can't be given to a bind mount", entry["destination"])
-            recursive = AT_RECURSIVE if options.recursive_bind else 0
-            clone = mounts.open_tree(-1, _absolute(entry["source"]), OPEN_TREE_CLONE | recursive)
+            shared = setup.plan.get("shared_memory") if entry["destination"] == _SHARED_MEMORY else None
+            if shared:
+                clone = _clone_in(shared, entry["source"])
+            else:
+                recursive = AT_RECURSIVE if options.recursive_bind else 0
+                clone = mounts.open_tree(-1, _absolute(entry["source"]), OPEN_TREE_CLONE | recursive)
             _change(clone, options, entry["destination"])
             setup.sources[index] = clone
+
+
+def _clone_in(namespace: Json, path: str) -> int:
+    """Clone a mount of another mount namespace: only who is in it may. No link of the container's there is followed."""
+    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    other = namespaces.open_existing("mount", namespace["path"], namespace["inode"])
+    try:
+        namespaces.setns(other, namespaces.CLONE_NEWNS)
+        try:
+            target = openat2(-1, path, os.O_PATH | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS)
+            try:
+                return mounts.open_tree(target, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
+            finally:
+                os.close(target)
+        finally:
+            namespaces.setns(own, namespaces.CLONE_NEWNS)
+    finally:
+        os.close(other)
+        os.close(own)
 
 
 def _absolute(path: str) -> str:

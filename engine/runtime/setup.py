@@ -48,6 +48,10 @@ class Setup:
     def new_namespaces(self) -> set[str]:
         return new_namespaces(self.spec)
 
+    @property
+    def joined_namespaces(self) -> dict[str, Json]:
+        return joined_namespaces(self.spec)
+
 
 _KNOWN = {
     "": {"ociVersion", "process", "root", "hostname", "domainname", "mounts", "linux", "annotations"},
@@ -73,14 +77,23 @@ def refuse_unknown(spec: Json) -> None:
 
 def new_namespaces(spec: Json) -> set[str]:
     """The kinds that the process gets of its own. Raises OSError for what can't be given."""
-    kinds = set()
-    for entry in (spec.get("linux") or {}).get("namespaces") or []:
+    return {entry["type"] for entry in _namespaces(spec) if not entry.get("path")}
+
+
+def joined_namespaces(spec: Json) -> dict[str, Json]:
+    """Kind -> the entry of an existing namespace that the process joins. Raises OSError for what can't be joined."""
+    found = {entry["type"]: entry for entry in _namespaces(spec) if entry.get("path")}
+    if "mount" in found:
+        raise OSError(errno.EOPNOTSUPP, "an existing mount namespace can't be joined by this version")
+    return found
+
+
+def _namespaces(spec: Json) -> list[Json]:
+    entries = (spec.get("linux") or {}).get("namespaces") or []
+    for entry in entries:
         if entry["type"] not in FLAGS:
             raise OSError(errno.EOPNOTSUPP, f"a namespace of type {entry['type']} can't be made by this version")
-        if entry.get("path"):
-            raise OSError(errno.EOPNOTSUPP, f"an existing {entry['type']} namespace can't be joined by this version")
-        kinds.add(entry["type"])
-    return kinds
+    return entries
 
 
 class Operation:

@@ -115,7 +115,7 @@ class Shim:
         self._stdio.open(terminal[0] if terminal else -1)
         self._watch_oom()
         self._loop.watch(self._signals, IN, self._children_ended)
-        self._has_own_pids = "pid" in report["kinds"]
+        self._has_own_pids = report["own_pids"]
         target = Target(self._cgroup, self._pid, self._pid_fd, set(report["kinds"]))
         self._execs = Execs(self._loop, self._directory, self._journal, self._control, target)
         self._control.serve_first()

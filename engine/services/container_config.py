@@ -15,7 +15,10 @@ from typing import Any, Mapping
 
 from engine.domain import restart_policy
 from engine.domain.errors import InvalidArgument, NotSupported
-from engine.services import health_config, limits, log_config, mount_points
+from engine.services import (
+    devices, health_config, limits, log_config, mount_points, oci_spec, security_options, sharing,
+)  # fmt: skip
+from engine.services.seccomp_filter import filter_for
 
 NEVER_ASKS = (None, "", 0, False, [], {})
 """Values by which a client says nothing."""
@@ -27,25 +30,11 @@ UNSUPPORTED_HOST_CONFIG: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     "Links": ("--link", ()),
     "VolumesFrom": ("--volumes-from", ()),
     "VolumeDriver": ("--volume-driver", ("local",)),
-    "Privileged": ("--privileged", ()),
-    "PidMode": ("--pid", ("private",)),
-    "IpcMode": ("--ipc", ("private", "shareable")),
-    "UTSMode": ("--uts", ("private",)),
     "UsernsMode": ("--userns", ("host",)),
-    "CgroupnsMode": ("--cgroupns", ("private",)),
-    "CgroupParent": ("--cgroup-parent", ()),
     "Cgroup": ("--cgroup", ()),
-    "Devices": ("--device", ()),
-    "DeviceCgroupRules": ("--device-cgroup-rule", ()),
     "DeviceRequests": ("--gpus", ()),
-    "Init": ("--init", ()),
-    "StorageOpt": ("--storage-opt", ()),
     "Isolation": ("--isolation", ("default",)),
     "Runtime": ("--runtime", ("docket",)),
-    "OomKillDisable": ("--oom-kill-disable", ()),
-    "MemorySwappiness": ("--memory-swappiness", (-1,)),
-    "CpuRealtimePeriod": ("--cpu-rt-period", ()),
-    "CpuRealtimeRuntime": ("--cpu-rt-runtime", ()),
     "CpuCount": ("--cpu-count", ()),
     "CpuPercent": ("--cpu-percent", ()),
     "IOMaximumIOps": ("--io-maxiops", ()),
@@ -88,7 +77,7 @@ def normalize(body: Mapping[str, Any], image_config: Mapping[str, Any]) -> Setti
     _check_networking(body, host, warnings)
     log_config.check(host)
     _check_restart(host)
-    _check_security(host)
+    warnings += _check_isolation(host, config)
     warnings += limits.check(host)
     mounts = mount_points.parse(host, config)
     mount_points.check_sources(mounts)
@@ -211,13 +200,18 @@ def _check_restart(host: dict[str, Any]) -> None:
     host["RestartPolicy"] = {"Name": name, "MaximumRetryCount": limit}
 
 
-def _check_security(host: dict[str, Any]) -> None:
-    for option in host.get("SecurityOpt") or []:
-        if option not in ("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"):
-            raise NotSupported(f"security option {option!r} is not supported by this version of docket yet")
-    for ulimit in host.get("Ulimits") or []:
-        if ulimit.get("Soft", 0) > ulimit.get("Hard", 0) >= 0:
-            raise InvalidArgument(f"ulimit soft limit must be less than or equal to hard limit: {ulimit}")
+def _check_isolation(host: dict[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Everything about powers and namespaces, and warnings. Raises InvalidArgument or NotSupported."""
+    sharing.check(host, config)
+    devices.check(host)
+    capabilities = oci_spec.capabilities(host)
+    oci_spec.sysctls(host)
+    options = security_options.parse(host)
+    filter_for(options, capabilities, privileged=bool(host.get("Privileged")))
+    parent = host.get("CgroupParent") or ""
+    if "\0" in parent or any(part in ("", ".", "..") for part in parent.strip("/").split("/") if parent):
+        raise InvalidArgument(f"invalid cgroup parent: {parent!r}")
+    return options.warnings
 
 
 def parse_signal(text: str) -> int:

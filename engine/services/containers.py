@@ -11,11 +11,11 @@ from engine.domain.container import ALIVE, Container, ContainerCreated, CreateCo
 from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
 from engine.eventlog.log import Context, Document
 from engine.runtime.supervisor import Attachment
-from engine.services import container_config, health_config, json_log
+from engine.services import container_config, health_config, json_log, sharing
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
 from engine.services.health import HealthChecks
-from engine.services.images import resolve_image
+from engine.services.image_names import resolve_image
 from engine.services.launch_plan import volume_folders
 from engine.services.mount_points import MountPoint
 from engine.services.mount_points import parse as parse_mounts
@@ -47,6 +47,7 @@ class Containers:
         image = resolve_image(self._core.log, reference)
         image_config = parse_document(self._core.log.document(image.id)).get("config") or {}
         settings = container_config.normalize(body, image_config)
+        sharing.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
         anonymous: list[str] = []
         try:
@@ -99,7 +100,8 @@ class Containers:
         with ExitStack() as held:
             for stream in streams:
                 held.enter_context(self._core.recorder.exclusive(stream))
-            if self._core.log.get("image", created.image_id) is None:
+            image = self._core.log.get("image", created.image_id)
+            if image is None or image.status != "present":
                 raise NotFound(f"No such image: {created.image}")
             for volume in created.volumes:
                 if self._core.log.get("volume", volume) is None:
@@ -249,7 +251,7 @@ class Containers:
         container = resolve_container(self._core.log, reference)
         if not container.alive:
             raise Conflict(f"container {container.id} is not running")
-        return processes(f"{self._core.cgroup_parent}/{container.id}", ps_args)
+        return processes(self._core.cgroup_path_of(container.id), ps_args)
 
     def resize(self, reference: str, rows: int, cols: int) -> None:
         """Raises Conflict where nothing runs."""

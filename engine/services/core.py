@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Mapping
 
 from engine.domain.container import Container
 from engine.domain.errors import InvalidArgument, NotFound
@@ -11,6 +12,7 @@ from engine.eventlog.log import EventLog
 from engine.services.ports import Clock, Randomness, Runtime, Store
 from engine.services.recorder import Recorder
 from engine.services.timers import Timers
+from engine.services.views import parse_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,18 @@ class Core:
     timers: Timers
     run_dir: Path
     cgroup_parent: str
+
+    def cgroup_path(self, container_id: str, host: Mapping[str, Any]) -> str:
+        """Where a container's cgroups are: below the engine's own, or below ``--cgroup-parent``, which counts from the
+        root of each controller."""
+        return f"{(host.get('CgroupParent') or '').strip('/') or self.cgroup_parent}/{container_id}"
+
+    def cgroup_path_of(self, container_id: str) -> str:
+        """The same, for a container on record."""
+        container = self.log.get("container", container_id)
+        if container is None:
+            return self.cgroup_path(container_id, {})
+        return self.cgroup_path(container_id, parse_document(self.log.document(container.config_digest))["HostConfig"])
 
 
 def resolve_container(log: EventLog, reference: str, as_of: int | None = None) -> Container:

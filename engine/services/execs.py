@@ -7,18 +7,18 @@ import os
 from typing import Any, Mapping
 
 from engine.domain.container import Container
-from engine.domain.errors import EngineError, InvalidArgument, NotFound, NotSupported, describe
+from engine.domain.errors import EngineError, InvalidArgument, NotFound, describe
 from engine.domain.exec import CreateExec, Exec, ExecCreated, ExecStarted, ExecStartFailed, StartExec
 from engine.eventlog.log import Context, Document
 from engine.runtime.supervisor import Attachment, LaunchFailed
 from engine.services.core import Core, resolve_container
-from engine.services.launch_plan import build_exec_plan
+from engine.services.launch_plan import build_exec_plan, hostname_of
 from engine.services.recorder import caused_by
 from engine.services.views import ExecView, parse_document
 
 _DEFAULTS: Mapping[str, Any] = {
     "AttachStdin": False, "AttachStdout": False, "AttachStderr": False, "Tty": False, "Env": [], "Cmd": [],
-    "User": "", "WorkingDir": "", "DetachKeys": "",
+    "User": "", "WorkingDir": "", "DetachKeys": "", "Privileged": False,
 }  # fmt: skip
 
 
@@ -31,8 +31,6 @@ class Execs:
     def create(self, reference: str, body: Mapping[str, Any], context: Context) -> str:
         """Answer with the exec's id. Raises Conflict where the container doesn't run."""
         container = resolve_container(self._core.log, reference)
-        if body.get("Privileged"):
-            raise NotSupported("exec --privileged is not supported by this version of docket yet")
         chosen = {key: body.get(key) or default for key, default in _DEFAULTS.items()}
         if not chosen["Cmd"]:
             raise InvalidArgument("No exec command specified")
@@ -43,7 +41,7 @@ class Execs:
         exec_id = self._core.randomness.hex(64)
         created = ExecCreated(
             exec_id, container.id, document.digest, list(chosen["Cmd"]), self._core.clock.now_us(),
-            tty=chosen["Tty"], user=chosen["User"],
+            privileged=chosen["Privileged"], tty=chosen["Tty"], user=chosen["User"],
         )  # fmt: skip
         self._core.recorder.decide("exec", exec_id, CreateExec(created, container.public_status), context, [document])
         return exec_id
@@ -66,7 +64,7 @@ class Execs:
         settings = parse_document(self._core.log.document(container.config_digest))
         body = parse_document(self._core.log.document(state.config_digest))
         config, host = settings["Config"], settings["HostConfig"]
-        return build_exec_plan(state.id, body, config, host, config["Hostname"] or container.id[:12])
+        return build_exec_plan(state.id, body, config, host, hostname_of(container.id, config, host))
 
     def _launch(
         self, exec_id: str, container_id: str, plan: dict[str, Any], attachment: Attachment | None, outcome: Context

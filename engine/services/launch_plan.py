@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Mapping
 
 from engine.domain.container import Container
 from engine.domain.errors import EngineError
-from engine.services import log_config, mount_points, oci_spec
+from engine.services import log_config, mount_points, oci_spec, security_options, sharing
 from engine.services.container_files import write_container_files
 from engine.services.core import Core
-from engine.services.seccomp_filter import default_filter
+from engine.services.seccomp_filter import filter_for
 from engine.services.views import parse_document
 
 
@@ -22,13 +23,20 @@ def build_plan(core: Core, container: Container) -> dict[str, Any]:
     mounts = mount_points.parse(host, config)
     volumes = volume_folders(core, container, mounts)
     _make_bind_sources(mounts)
-    hostname = config["Hostname"] or container.id[:12]
-    files = write_container_files(folder, hostname, config, host)
+    config = {**config, "Hostname": hostname_of(container.id, config, host)}
+    files = write_container_files(folder, config["Hostname"], config, host)
+    options = security_options.parse(host)
+    capabilities, privileged = oci_spec.capabilities(host), bool(host.get("Privileged"))
     return {
         "container_id": container.id,
         "directory": str(folder),
-        "spec": oci_spec.build(container.id, config, host, mounts, volumes, files),
-        "seccomp": default_filter(oci_spec.capabilities(host)),
+        "spec": oci_spec.build(
+            container.id, config, host, mounts, volumes, files, options=options,
+            namespaces=sharing.namespaces(core, host),
+        ),
+        "seccomp": filter_for(options, capabilities, privileged=privileged),
+        "shared_memory": sharing.shared_memory(core, host),
+        "init": bool(host.get("Init")),
         "overlay": {
             "lower": _lower_folders(core, container),
             "upper": str(folder / "upper"),
@@ -37,10 +45,15 @@ def build_plan(core: Core, container: Container) -> dict[str, Any]:
         "user": config["User"],
         "groups": list(host.get("GroupAdd") or []),
         "create_workdir": True,
-        "cgroup_path": f"{core.cgroup_parent}/{container.id}",
+        "cgroup_path": core.cgroup_path(container.id, host),
         "stdio": {"tty": config["Tty"], "open_stdin": config["OpenStdin"], "stdin_once": config["StdinOnce"]},
         "log": log_config.settings(host, config, folder / f"{container.id}-json.log"),
     }
+
+
+def hostname_of(container_id: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> str:
+    """The host name inside: the host's own in its UTS namespace."""
+    return config["Hostname"] or (os.uname().nodename if host.get("UTSMode") == "host" else container_id[:12])
 
 
 def volume_folders(
@@ -78,6 +91,7 @@ def build_exec_plan(
     """The plan of one more process. ``body`` is the document kept by the exec's creation."""
     environment = oci_spec.environment({**config, "Tty": body["Tty"]}, hostname)
     given = {entry.partition("=")[0] for entry in body["Env"]}
+    options, capabilities = security_options.parse(host), oci_spec.capabilities(host)
     return {
         "exec_id": exec_id,
         "args": body["Cmd"],
@@ -87,12 +101,9 @@ def build_exec_plan(
         "groups": list(host.get("GroupAdd") or []),
         "tty": body["Tty"],
         "open_stdin": body["AttachStdin"],
-        "privileged": False,
-        "capabilities": oci_spec.capabilities(host),
-        "seccomp": default_filter(oci_spec.capabilities(host)),
-        "no_new_privileges": any(option.startswith("no-new-privileges") for option in host.get("SecurityOpt") or []),
-        "rlimits": [
-            {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": limit["Soft"], "hard": limit["Hard"]}
-            for limit in host.get("Ulimits") or []
-        ],
+        "privileged": body.get("Privileged", False),
+        "capabilities": capabilities,
+        "seccomp": filter_for(options, capabilities, privileged=bool(host.get("Privileged"))),
+        "no_new_privileges": options.no_new_privileges,
+        "rlimits": oci_spec.rlimits(host),
     }

@@ -281,7 +281,7 @@ class Lifecycle:
 
     def sweep(self, container_id: str) -> None:
         """Remove what a dead shim left of the cgroups. A failure is told, and tried again at the removal."""
-        path = f"{self._core.cgroup_parent}/{container_id}"
+        path = self._core.cgroup_path_of(container_id)
         try:
             self._core.runtime.run_job("container.sweep", {"cgroup_path": path})
         except (OSError, EngineError) as error:
@@ -290,7 +290,7 @@ class Lifecycle:
     def finish_removal(self, container: Container, volumes: bool, context: Context) -> None:
         """The effect and the outcome of an open removal; may be done again after a crash."""
         self._containers.drop_waiting(container.id)
-        cgroup_path = f"{self._core.cgroup_parent}/{container.id}"
+        cgroup_path = self._core.cgroup_path_of(container.id)
         try:
             if Cgroup(cgroup_path).exists():
                 self._core.runtime.run_job("container.sweep", {"cgroup_path": cgroup_path})

@@ -10,6 +10,7 @@ from engine.domain.errors import InvalidArgument
 
 MINIMUM_MEMORY_BYTES = 6 * 1024 * 1024
 CPU_PERIOD_US = 100_000
+CPU_RT_PERIOD_US = 1_000_000
 
 RLIMITS = frozenset(
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
@@ -41,7 +42,22 @@ def check(host: dict[str, Any]) -> list[str]:
     for ulimit in host.get("Ulimits") or []:
         if ulimit.get("Name") not in RLIMITS:
             raise InvalidArgument(f"invalid ulimit type: {ulimit.get('Name')}")
+        if ulimit.get("Soft", 0) > ulimit.get("Hard", 0) >= 0:
+            raise InvalidArgument(f"ulimit soft limit must be less than or equal to hard limit: {ulimit}")
+    if host.get("StorageOpt"):
+        raise InvalidArgument(_no_storage_limit(host["StorageOpt"]))
     return warnings
+
+
+def _no_storage_limit(options: Any) -> str:
+    unknown = sorted(set(options) - {"size"}) if isinstance(options, dict) else ["it must be an object"]
+    if unknown:
+        return f"unknown storage option: {unknown[0]}"
+    return (
+        "--storage-opt size is not possible here: the size of a writable layer can be limited on an xfs file system "
+        "with project quotas alone, which this engine doesn't use; limit what is written by --read-only and "
+        "--tmpfs PATH:size=..."
+    )
 
 
 def _check_memory(host: dict[str, Any]) -> list[str]:
@@ -61,9 +77,18 @@ def _check_memory(host: dict[str, Any]) -> list[str]:
         raise InvalidArgument("Minimum memory limit can not be less than memory reservation limit, see usage")
     if memory and not swap:
         host["MemorySwap"] = 2 * memory  # Docker's default: as much swap as memory
+    warnings = []
     if host.get("KernelMemory"):
-        return ["kernel memory limits are obsolete and ignored"]
-    return []
+        warnings.append("kernel memory limits are obsolete and ignored")
+    swappiness = host.get("MemorySwappiness")
+    if swappiness is not None and swappiness != -1 and not 0 <= _integer(host, "MemorySwappiness") <= 100:
+        raise InvalidArgument(f"Invalid value: {swappiness}, valid memory swappiness range is 0-100")
+    if host.get("OomKillDisable") and not memory:
+        warnings.append(
+            "OOM killer is disabled for the container, but no memory limit is set, this can result in the system "
+            "running out of resources."
+        )
+    return warnings
 
 
 def _check_cpu(host: Mapping[str, Any]) -> None:
@@ -80,6 +105,8 @@ def _check_cpu(host: Mapping[str, Any]) -> None:
         raise InvalidArgument("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
     if quota and quota != -1 and quota < 1000:
         raise InvalidArgument("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+    if _integer(host, "CpuRealtimeRuntime") > (_integer(host, "CpuRealtimePeriod") or CPU_RT_PERIOD_US):
+        raise InvalidArgument("cpu real-time runtime cannot be higher than cpu real-time period")
     shares = _integer(host, "CpuShares")
     if shares < 0:
         raise InvalidArgument(f"invalid CPU shares ({shares}): value must be a positive integer")
@@ -144,14 +171,19 @@ def resources(host: Mapping[str, Any]) -> dict[str, Any]:
     """The OCI runtime specification's ``linux.resources`` (memory in bytes, cpu times in microseconds)."""
     memory = {
         key: host[field]
-        for field, key in (("Memory", "limit"), ("MemorySwap", "swap"), ("MemoryReservation", "reservation"))
+        for field, key in (
+            ("Memory", "limit"), ("MemorySwap", "swap"), ("MemoryReservation", "reservation"),
+            ("OomKillDisable", "disableOOMKiller"),
+        )
         if host.get(field)
-    }
+    }  # fmt: skip
+    if host.get("MemorySwappiness") not in (None, -1):
+        memory["swappiness"] = host["MemorySwappiness"]
     cpu = {
         key: host[field]
         for field, key in (
             ("CpuShares", "shares"), ("CpuQuota", "quota"), ("CpuPeriod", "period"), ("CpusetCpus", "cpus"),
-            ("CpusetMems", "mems"),
+            ("CpusetMems", "mems"), ("CpuRealtimePeriod", "realtimePeriod"), ("CpuRealtimeRuntime", "realtimeRuntime"),
         )
         if host.get(field)
     }  # fmt: skip

@@ -69,7 +69,7 @@ class Monitor:
 
     def kill_the_rest(self, container_id: str) -> None:
         """Kill every process in the container's cgroups: only then may the log call it exited. Raises EngineError."""
-        path = f"{self._core.cgroup_parent}/{container_id}"
+        path = self._core.cgroup_path_of(container_id)
         self._core.runtime.run_job("container.kill", {"cgroup_path": path})
 
     def _exec_exited(self, container_id: str, message: Mapping[str, Any]) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from engine.domain.errors import InvalidArgument
-from engine.services import limits
+from engine.services import devices, limits, security_options
+from engine.services.devices import DEVICES as DEVICES
 from engine.services.mount_points import MountPoint
+from engine.services.security_options import SecurityOptions
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -37,24 +39,16 @@ MASKED_PATHS = [
 ]  # fmt: skip
 READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
-DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
-_DEVICE_RULES = [
-    {"allow": False, "access": "rwm"},
-    {"allow": True, "type": "c", "access": "m"},  # nodes may be made, which gives no access to the device
-    {"allow": True, "type": "b", "access": "m"},
-    *({"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"} for _, major, minor in DEVICES),
-    {"allow": True, "type": "c", "major": 5, "minor": 1, "access": "rwm"},  # console
-    {"allow": True, "type": "c", "major": 5, "minor": 2, "access": "rwm"},  # ptmx
-    {"allow": True, "type": "c", "major": 136, "access": "rwm"},  # pts
-]
-
 _SAFE_SYSCTLS = re.compile(r"kernel\.(shm\w+|msg\w+|sem)|fs\.mqueue\.\w+|net\.[\w./-]+")
 
 
 def capabilities(host: Mapping[str, Any]) -> list[str]:
-    """Docker's default set with --cap-add and --cap-drop applied (ALL first). Raises InvalidArgument."""
+    """Docker's default set with --cap-add and --cap-drop applied (ALL first); with --privileged all of them. Raises
+    InvalidArgument."""
     added = [_capability(name) for name in host.get("CapAdd") or []]
     dropped = [_capability(name) for name in host.get("CapDrop") or []]
+    if host.get("Privileged"):
+        return list(ALL_CAPABILITIES)
     if "ALL" in added:
         chosen = [name for name in ALL_CAPABILITIES if name not in dropped]
     else:
@@ -82,6 +76,8 @@ def sysctls(host: Mapping[str, Any]) -> dict[str, str]:
             raise InvalidArgument(f"sysctl {name!r} is not in a namespace of the container: it can't be set")
         if name.startswith("net.") and host.get("NetworkMode") == "host":
             raise InvalidArgument(f"sysctl {name!r} not allowed in host network namespace")
+        if not name.startswith("net.") and host.get("IpcMode") == "host":
+            raise InvalidArgument(f"sysctl {name!r} not allowed in host ipc namespace")
     return chosen
 
 
@@ -98,20 +94,32 @@ def environment(config: Mapping[str, Any], hostname: str) -> list[str]:
     return [f"{name}={value}" for name, value in merged.items()]
 
 
-def _system_mounts(host: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _system_mounts(host: Mapping[str, Any], options: SecurityOptions) -> list[dict[str, Any]]:
     quiet = ["nosuid", "noexec", "nodev"]
+    sysfs = "rw" if host.get("Privileged") else "ro"
+    cgroup = "rw" if host.get("Privileged") or options.writable_cgroups else "ro"
     return [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": quiet},
         {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
          "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
         {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
          "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
-        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*quiet, "ro"]},
-        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": [*quiet, "ro"]},
+        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*quiet, sysfs]},
+        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": [*quiet, cgroup]},
         {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": quiet},
-        {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
-         "options": [*quiet, "mode=1777", f"size={host['ShmSize']}"]},
+        *_shared_memory_mount(host, quiet),
     ]  # fmt: skip
+
+
+def _shared_memory_mount(host: Mapping[str, Any], quiet: list[str]) -> list[dict[str, Any]]:
+    """/dev/shm belongs to the IPC namespace: its own, that of the host or of another container, or none."""
+    mode = host.get("IpcMode") or ""
+    if mode == "none":
+        return []
+    if mode == "host" or mode.startswith("container:"):  # the init finds another container's by its mount namespace
+        return [{"destination": "/dev/shm", "type": "bind", "source": "/dev/shm", "options": ["bind", *quiet]}]
+    options = [*quiet, "mode=1777", f"size={host['ShmSize']}"]
+    return [{"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": options}]
 
 
 def _user_mount(mount: MountPoint, volume_folder: Mapping[str, Path]) -> dict[str, Any]:
@@ -129,6 +137,27 @@ def _user_mount(mount: MountPoint, volume_folder: Mapping[str, Path]) -> dict[st
     }
 
 
+def _path_lists(host: Mapping[str, Any], options: SecurityOptions) -> dict[str, list[str]]:
+    if host.get("Privileged") or options.unmasked:
+        return {"maskedPaths": [], "readonlyPaths": []}
+    masked, read_only = host.get("MaskedPaths"), host.get("ReadonlyPaths")
+    return {
+        "maskedPaths": MASKED_PATHS if masked is None else masked,
+        "readonlyPaths": READONLY_PATHS if read_only is None else read_only,
+    }
+
+
+def rlimits(host: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """``process.rlimits``."""
+    return [
+        {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": limit["Soft"], "hard": limit["Hard"]}
+        for limit in host.get("Ulimits") or []
+    ]
+
+
+PRIVATE_NAMESPACES = tuple({"type": kind} for kind in ("mount", "pid", "uts", "ipc", "cgroup"))
+
+
 def build(
     container_id: str,
     config: Mapping[str, Any],
@@ -136,20 +165,23 @@ def build(
     mounts: Sequence[MountPoint],
     volume_folder: Mapping[str, Path],
     files: Mapping[str, Path],
+    *,
+    options: SecurityOptions | None = None,
+    namespaces: Sequence[Mapping[str, Any]] = PRIVATE_NAMESPACES,
 ) -> dict[str, Any]:
-    """The specification. ``volume_folder`` by destination; ``files`` are /etc/hosts and the like, by destination."""
+    """The specification. ``volume_folder`` by destination; ``files`` are /etc/hosts and the like, by destination;
+    ``namespaces`` are all but the network's."""
     hostname = config["Hostname"] or container_id[:12]
+    options = options or security_options.parse(host)
     caps = capabilities(host)
     user_destinations = {mount.destination for mount in mounts}
-    system = [mount for mount in _system_mounts(host) if mount["destination"] not in user_destinations]
+    system = [mount for mount in _system_mounts(host, options) if mount["destination"] not in user_destinations]
     generated = [
         {"destination": destination, "type": "bind", "source": str(source), "options": ["rbind", "rprivate", "rw"]}
         for destination, source in files.items()
         if destination not in user_destinations
     ]
-    namespaces = [{"type": kind} for kind in ("mount", "pid", "uts", "ipc", "cgroup")]
-    if host["NetworkMode"] != "host":
-        namespaces.append({"type": "network"})
+    nodes, device_rules = devices.of_container(host)
     return {
         "ociVersion": "1.2.0",
         "process": {
@@ -159,11 +191,8 @@ def build(
             "env": environment(config, hostname),
             "cwd": config["WorkingDir"] or "/",
             "capabilities": {kind: caps for kind in ("bounding", "effective", "permitted")},
-            "rlimits": [
-                {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": limit["Soft"], "hard": limit["Hard"]}
-                for limit in host.get("Ulimits") or []
-            ],
-            "noNewPrivileges": any(option.startswith("no-new-privileges") for option in host.get("SecurityOpt") or []),
+            "rlimits": rlimits(host),
+            "noNewPrivileges": options.no_new_privileges,
             "oomScoreAdj": host.get("OomScoreAdj") or 0,
         },
         "root": {"path": "rootfs", "readonly": bool(host.get("ReadonlyRootfs"))},
@@ -171,15 +200,11 @@ def build(
         **({"domainname": config["Domainname"]} if config["Domainname"] else {}),
         "mounts": [*system, *generated, *(_user_mount(mount, volume_folder) for mount in mounts)],
         "linux": {
-            "namespaces": namespaces,
-            "resources": {**limits.resources(host), "devices": _DEVICE_RULES},
+            "namespaces": [*namespaces, *([] if host["NetworkMode"] == "host" else [{"type": "network"}])],
+            "resources": {**limits.resources(host), "devices": device_rules},
             "sysctl": sysctls(host),
-            "devices": [
-                {"path": f"/dev/{name}", "type": "c", "major": major, "minor": minor, "fileMode": 0o666}
-                for name, major, minor in DEVICES
-            ],
-            "maskedPaths": host.get("MaskedPaths") if host.get("MaskedPaths") is not None else MASKED_PATHS,
-            "readonlyPaths": host.get("ReadonlyPaths") if host.get("ReadonlyPaths") is not None else READONLY_PATHS,
+            "devices": nodes,
+            **_path_lists(host, options),
             "rootfsPropagation": "rprivate",
         },
         "annotations": host.get("Annotations") or {},

@@ -77,10 +77,9 @@ def test_a_client_that_hangs_up_does_not_stop_the_container(engine: Engine) -> N
 
 def test_logs_are_bounded_and_followed_across_rotations(engine: Engine) -> None:
     command = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done"
-    engine.docket("create", "--network", "none", "--name", "much", "--log-opt", "max-size=4k", "--log-opt",
-                  "max-file=100", "base", "sh", "-c", command)  # fmt: skip
+    engine.run("-d", "--name", "much", "--log-opt", "max-size=4k", "--log-opt", "max-file=100",
+               "base", "sh", "-c", f"sleep 0.3; {command}")  # fmt: skip
     follower = engine.spawn("logs", "-f", "much")
-    engine.docket("start", "much")
     engine.docket("wait", "much")
     assert follower.communicate(timeout=30)[0] == engine.docket("logs", "much").stdout
     assert engine.docket("logs", "--tail", "200", "much").stdout.splitlines()[0] == "line 2800"

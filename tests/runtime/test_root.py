@@ -269,7 +269,7 @@ def test_what_would_be_ignored_is_refused(runtime: Runtime, section: str, field:
 
 
 def test_namespaces_that_cannot_be_given(runtime: Runtime) -> None:
-    for entry in ({"type": "time"}, {"type": "user"}, {"type": "network", "path": "/proc/1/ns/net"}):
+    for entry in ({"type": "time"}, {"type": "user"}, {"type": "mount", "path": "/proc/self/ns/mnt"}):
         with pytest.raises(LaunchFailed, match="can't be"):
             runtime.start("true", change=lambda spec, entry=entry: spec["linux"]["namespaces"].append(entry))
 
@@ -288,3 +288,25 @@ def test_steps_of_an_init_are_registered(runtime: Runtime) -> None:
 
     for operation in init.operations(Setup(runtime.plan("true"))):
         assert operation.step in STEPS
+
+
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ({"type": "uts", "path": "/proc/self/ns/net"}, "not a uts namespace"),
+        ({"type": "ipc", "path": "/proc/self/ns/ipc", "inode": 1}, "not the ipc namespace that was meant"),
+        ({"type": "ipc", "path": "/nowhere"}, "no such file"),
+    ],
+)
+def test_a_namespace_is_joined_only_if_it_is_the_one_that_was_meant(
+    runtime: Runtime, entry: dict[str, Any], message: str
+) -> None:
+    """A pid that has become another process's leads to another namespace: its number tells."""
+
+    def join(spec: dict[str, Any]) -> None:
+        spec["linux"]["namespaces"] = [
+            one for one in spec["linux"]["namespaces"] if one["type"] != entry["type"]
+        ] + [entry]  # fmt: skip
+
+    with pytest.raises(LaunchFailed, match=message):
+        runtime.start("true", change=join)

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator
 
-from support.census import TEMPORARY_PREFIX, assert_nothing_left, assert_parent_is_gone, processes_of, take_census
+from support.census import assert_nothing_left, assert_parent_is_gone, processes_of, take_census
 from support.connection import Answer, UnixConnection, ask
-from support.machine import MS_BIND, data_folder, mount, private_mounts
+from support.machine import MS_BIND, OWN_PREFIX, data_folder, mount, private_mounts
 from support.sources import REPOSITORY
 from support.waiting import eventually
 
@@ -201,6 +201,10 @@ class Engine:
         """What ``docket inspect`` says about one object."""
         return json.loads(self.docket("inspect", name).stdout)[0]
 
+    def system_cgroup(self) -> str:
+        """Where the engine keeps its containers' cgroups, from the root of each controller."""
+        return self.api("GET", "/info").json["Docket"]["CgroupParent"]
+
     def trail(self, name: str) -> list[dict[str, Any]]:
         """The audit trail of one object, as the API gives it."""
         answer = self.api("GET", f"/docket/audit/trail?id={name}")
@@ -234,7 +238,7 @@ def running_engine(rootfs: Path | None, *, start: bool = True) -> Iterator[Engin
     folder = data_folder()
     assert folder is not None
     before = take_census()
-    home = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=folder))  # short: a socket's path has 108 bytes
+    home = Path(tempfile.mkdtemp(prefix=OWN_PREFIX, dir=folder))  # short: a socket's path has 108 bytes
     engine = Engine(home)
     try:
         if start:

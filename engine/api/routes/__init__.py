@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from engine.api.router import Route
-from engine.api.routes import absent, attach, audit, containers, execs, images, networks, system, volumes
+from engine.api.routes import absent, attach, audit, containers, execs, images, networks, registries, system, volumes
 
 ROUTES: tuple[Route, ...] = (
     *system.ROUTES,
     *containers.ROUTES,
     *attach.ROUTES,
     *execs.ROUTES,
+    *registries.ROUTES,
     *images.ROUTES,
     *volumes.ROUTES,
     *networks.ROUTES,
