@@ -37,7 +37,9 @@ from engine.services.monitor import Monitor
 from engine.services.ports import Clock, Randomness, Runtime, Store, SystemClock, SystemRandomness, boot_id
 from engine.services.recorder import Recorder
 from engine.services.restarts import Restarts
+from engine.services.statistics import Statistics
 from engine.services.system import System
+from engine.services.updates import Updates
 from engine.services.timers import SystemTimers, Timers
 from engine.services.volumes import Volumes
 
@@ -57,6 +59,8 @@ class Services:
     audit: Audit
     events: Events
     system: System
+    statistics: Statistics
+    updates: Updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,10 @@ def compose(
     lifecycle = Lifecycle(core, containers, volumes, health)
     health.act = lifecycle.act_on_failing_health
     images = Images(core, content, layers)
-    services = Services(containers, lifecycle, Execs(core), images, volumes, Audit(core), Events(core), System(core))
+    services = Services(
+        containers, lifecycle, Execs(core), images, volumes, Audit(core), Events(core), System(core), Statistics(core),
+        Updates(core),
+    )  # fmt: skip
     restarts = Restarts(core, lifecycle)
     return Engine(core, services, Monitor(core, lifecycle, restarts), restarts, health, content, layers)
 

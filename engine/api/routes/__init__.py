@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from engine.api.router import Route
-from engine.api.routes import absent, attach, audit, containers, execs, images, networks, system, volumes
+from engine.api.routes import absent, attach, audit, containers, execs, images, networks, statistics, system, volumes
 
 ROUTES: tuple[Route, ...] = (
     *system.ROUTES,
     *containers.ROUTES,
     *attach.ROUTES,
+    *statistics.ROUTES,
     *execs.ROUTES,
     *images.ROUTES,
     *volumes.ROUTES,
