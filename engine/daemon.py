@@ -21,22 +21,33 @@ from engine.api.server import Server, listen
 from engine.domain.errors import Conflict, EngineError, describe
 from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
+from engine.images.registry.client import Registries as RegistryClient
+from engine.images.registry.downloads import Downloads
 from engine.recovery.containers import ContainerRecovery
 from engine.recovery.store import StoreRecovery, forget_volatile
 from engine.runtime.supervisor import Attachment, Supervisor
+from engine.services import settings as engine_settings
+from engine.services.archives import Archives
 from engine.services.audit import Audit
+from engine.services.blobs import Blobs
 from engine.services.containers import Containers
 from engine.services.core import Core
 from engine.services.events import Events
 from engine.services.execs import Execs
+from engine.services.fsck import Fsck
 from engine.services.health import HealthChecks
+from engine.services.image_removal import ImageRemoval
 from engine.services.images import Images
 from engine.services.layers import Layers
 from engine.services.lifecycle import Lifecycle
 from engine.services.monitor import Monitor
 from engine.services.ports import Clock, Randomness, Runtime, Store, SystemClock, SystemRandomness, boot_id
+from engine.services.pulls import Pulls
+from engine.services.pushes import Pushes
 from engine.services.recorder import Recorder
+from engine.services.registries import Registries
 from engine.services.restarts import Restarts
+from engine.services.settings import Settings
 from engine.services.statistics import Statistics
 from engine.services.system import System
 from engine.services.updates import Updates
@@ -55,6 +66,12 @@ class Services:
     lifecycle: Lifecycle
     execs: Execs
     images: Images
+    image_removal: ImageRemoval
+    archives: Archives
+    pulls: Pulls
+    pushes: Pushes
+    registries: Registries
+    fsck: Fsck
     volumes: Volumes
     audit: Audit
     events: Events
@@ -73,35 +90,58 @@ class Engine:
     restarts: Restarts
     health: HealthChecks
     content: ContentStore
+    blobs: Blobs
     layers: Layers
+    downloads: Downloads
 
 
 def compose(
-    log: EventLog, runtime: Runtime, store: Store, run_dir: Path, clock: Clock, randomness: Randomness, timers: Timers
-) -> Engine:
-    """Put the services together on what they need from outside."""
+    log: EventLog, runtime: Runtime, store: Store, run_dir: Path, clock: Clock, randomness: Randomness, timers: Timers,
+    settings: Settings = Settings(), client: RegistryClient | None = None, downloads: Downloads | None = None,
+) -> Engine:  # fmt: skip
+    """Put the services together on what they need from outside; registries are spoken with as the settings say, where
+    nobody brings a client."""
     core = Core(log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root))
     content = ContentStore(store.root / "content")
-    layers = Layers(core, content)
-    volumes = Volumes(core)
+    limits = settings.archive_limits
+    layers, blobs, volumes = Layers(core, content, limits), Blobs(core, content), Volumes(core)
     health = HealthChecks(core)
     containers = Containers(core, volumes, health)
     lifecycle = Lifecycle(core, containers, volumes, health)
     health.act = lifecycle.act_on_failing_health
-    images = Images(core, content, layers)
+    images = Images(core, layers)
+    client = client or RegistryClient(settings.registries)
+    downloads = downloads or Downloads(content, settings.registries.downloads)
     services = Services(
-        containers, lifecycle, Execs(core), images, volumes, Audit(core), Events(core), System(core), Statistics(core),
-        Updates(core),
-    )  # fmt: skip
+        containers=containers,
+        lifecycle=lifecycle,
+        execs=Execs(core),
+        images=images,
+        image_removal=ImageRemoval(core, layers, images, blobs),
+        archives=Archives(core, content, layers, images, blobs, limits),
+        pulls=Pulls(core, content, layers, images, blobs, client, downloads),
+        pushes=Pushes(core, content, images, blobs, client, limits),
+        registries=Registries(client),
+        fsck=Fsck(core, content, layers, blobs, limits),
+        volumes=volumes,
+        audit=Audit(core),
+        events=Events(core),
+        system=System(core),
+        statistics=Statistics(core),
+        updates=Updates(core),
+    )
     restarts = Restarts(core, lifecycle)
-    return Engine(core, services, Monitor(core, lifecycle, restarts), restarts, health, content, layers)
+    monitor = Monitor(core, lifecycle, restarts)
+    return Engine(core, services, monitor, restarts, health, content, blobs, layers, downloads)
 
 
 def recover(engine: Engine, rebooted: bool) -> None:
     """Settle what an earlier life of the engine left open."""
     core, services = engine.core, engine.services
     context = Context({"door": "recovery"}, f"recovery-{core.randomness.hex(16)}", "start")
-    StoreRecovery(core, engine.content, engine.layers, services.images, services.volumes, context).run()
+    StoreRecovery(
+        core, engine.content, engine.blobs, engine.layers, services.image_removal, services.volumes, context
+    ).run()
     ContainerRecovery(core, services.lifecycle, engine.monitor, context, rebooted).run()
     for container in core.log.all("container"):
         if container.health_check and container.alive:
@@ -140,6 +180,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--run-dir", default=os.environ.get("DOCKET_RUN") or DEFAULT_RUN_DIR, help="what a reboot should forget"
     )
     parser.add_argument("--host", default=os.environ.get("DOCKET_HOST"), help="where to listen (unix://PATH)")
+    parser.add_argument(
+        "--config-file", default=os.environ.get("DOCKET_CONFIG"),
+        help=f"settings: registries, limits (default {engine_settings.DEFAULT_FILE}, which need not exist)",
+    )  # fmt: skip
     return parser.parse_args(argv)
 
 
@@ -172,7 +216,7 @@ class StopSignal:
         self._writer.close()
 
 
-def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
+def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Settings()) -> None:
     """Run until SIGTERM or SIGINT. Containers go on without the daemon."""
     store = Store(root)
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +236,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
 
     supervisor = Supervisor(run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message)
     try:
-        engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness(), timers))
+        engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness(), timers, settings))
         composed.set()
         recover(engine[0], rebooted)
         server = Server(
@@ -206,6 +250,8 @@ def serve(root: Path, run_dir: Path, socket_path: Path) -> None:
         server.stop()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
     finally:
+        for one in engine:
+            one.downloads.close()
         timers.close()
         supervisor.close()
         log.close()
@@ -219,7 +265,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if os.geteuid() != 0:
             raise EngineError("the daemon needs root: run it with sudo")
-        serve(Path(arguments.root).absolute(), run_dir, _socket_path(arguments.host, run_dir))
+        settings = engine_settings.read(
+            Path(arguments.config_file or engine_settings.DEFAULT_FILE), must_exist=bool(arguments.config_file)
+        )
+        serve(Path(arguments.root).absolute(), run_dir, _socket_path(arguments.host, run_dir), settings)
     except (EngineError, OSError) as error:
         print(f"docket: {describe(error)}", file=sys.stderr)
         return 1

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.machine import join_outside_network
 from support.sources import ENGINE, REPOSITORY
 
 DATA_SUFFIXES = {".json", ".txt", ".mako", ".ini"}
@@ -63,7 +64,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target.write_bytes((REPOSITORY / name).read_bytes())
     built = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, folder / "source"],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, preexec_fn=join_outside_network,
     )  # fmt: skip
     if built.returncode != 0 and "No matching distribution found for setuptools" in built.stderr:
         pytest.skip("PyPI is not in reach: setuptools is needed to build a wheel")
@@ -81,6 +82,7 @@ def test_the_wheel_holds_code_data_and_migrations(wheel: Path) -> None:
     for path in migrations:
         assert f"engine/{path.relative_to(REPOSITORY)}" in held
     assert not [name for name in held if name.startswith(("tests/", "benchmarks/", "migrations/"))]
+    assert [name for name in held if ".data/scripts/" in name and name.endswith("/docket")]
 
 
 @pytest.mark.deadline(240)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from support.census import TEMPORARY_PREFIX, assert_nothing_left, take_census
+from support.census import assert_nothing_left, take_census
 from support.forked import ChildFailed, in_child
-from support.machine import PROBES, become_ordinary, cgroup_mounts, lack, mount, private_mounts
+from support.machine import OWN_PREFIX, PROBES, become_ordinary, cgroup_mounts, lack, mount, private_mounts
 from support.sources import REPOSITORY
 from support.waiting import eventually
 
@@ -40,7 +40,7 @@ def test_the_census_sees_a_descriptor_a_child_and_a_file() -> None:
     before = take_census()
     reader, writer = os.pipe()
     child = subprocess.Popen(["sleep", "60"])
-    file, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX)
+    file, name = tempfile.mkstemp(prefix=OWN_PREFIX)
     try:
         added = take_census().added_since(before)
         assert set(added) == {"descriptors", "processes", "temporary_files"}
@@ -70,7 +70,7 @@ def test_the_census_sees_a_mount(tmp_path: Path) -> None:
 @pytest.mark.requires("root", "cgroups")
 def test_the_census_sees_a_cgroup() -> None:
     before = take_census()
-    folder = next(iter(cgroup_mounts().values())) / f"docket-test-{os.getpid()}"
+    folder = next(iter(cgroup_mounts().values())) / f"{OWN_PREFIX}census"
     folder.mkdir()
     try:
         assert take_census().added_since(before) == {"cgroups": [str(folder)]}
@@ -111,15 +111,15 @@ def test_skips(): pass
     ("reason", "strict", "code"),
     [("laziness", "1", 1), ("laziness", "", 0), ("CAP_SYS_RESOURCE is missing: x", "1", 0)],
 )
-def test_skips_are_honest(reason: str, strict: str, code: int) -> None:
+def test_skips_are_honest(tmp_path: Path, reason: str, strict: str, code: int) -> None:
     """A run with a skip that the list doesn't allow fails, where the machine has no excuse."""
-    with tempfile.TemporaryDirectory(dir=REPOSITORY / "tests", prefix="skips-") as folder:
-        Path(folder, "test_skipping.py").write_text(SKIPPING.format(reason=reason))
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", folder],
-            cwd=REPOSITORY, env={**os.environ, "DOCKET_TEST_STRICT_SKIPS": strict}, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
+    Path(tmp_path, "test_skipping.py").write_text(SKIPPING.format(reason=reason))
+    path = f"{REPOSITORY}:{REPOSITORY / 'tests'}"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-c", "setup.cfg", "-p", "no:cacheprovider", "-p", "conftest", tmp_path],
+        cwd=REPOSITORY, env={**os.environ, "DOCKET_TEST_STRICT_SKIPS": strict, "PYTHONPATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == code, done.stdout
     assert f"1 skipped: {reason}" in done.stdout
     assert done.stdout.splitlines()[-1].strip("= ").startswith("1 passed, 1 skipped in")

@@ -152,15 +152,27 @@ def _container_actions(
 
 
 def _image(record: Any, image_id: str, event: Event) -> Iterator[dict[str, Any]]:
+    """A pull is told by the name that it gave, as Docker tells it."""
     match event:
         case images.ImageCreated(origin=origin):
             yield _event(record, "image", origin, image_id, {"name": image_id})
+        case images.ImageTagged(reference=reference, source=source) if source:
+            yield _named(record, "pull", reference)
         case images.ImageTagged(reference=reference):
             yield _event(record, "image", "tag", image_id, {"name": familiar(reference)})
+        case images.ImagePushed(reference=reference):
+            yield _named(record, "push", reference)
+        case images.ImageSaved():
+            yield _event(record, "image", "save", image_id, {"name": image_id})
         case images.ImageUntagged(moved_to=""):
             yield _event(record, "image", "untag", image_id, {"name": image_id})
         case images.ImageRemoved():
             yield _event(record, "image", "delete", image_id, {"name": image_id})
+
+
+def _named(record: Any, action: str, reference: str) -> dict[str, Any]:
+    name = familiar(reference)
+    return _event(record, "image", action, name, {"name": _without_tag(name.partition("@")[0])})
 
 
 def _volume(record: Any, name: str, event: Event) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Images out of archives: ``docket import`` (a root file system) and ``docket load`` (what ``docker save`` wrote)."""
+"""Archives: ``docket import`` (a root file system), ``docket load`` and ``docket save`` (images)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from engine.cli.command import Command
 from engine.cli.flags import Options, listed, switch, text
-from engine.cli.output import CommandError
+from engine.cli.output import STDOUT, CommandError, write_all
 from engine.cli.progress import show_progress
 from engine.cli.references import new_tag, split_tag
 from engine.cli.session import Session
@@ -51,6 +51,48 @@ def load_images(session: Session, options: Options, arguments: list[str]) -> int
         show_progress(response, quiet=options.quiet)
         response.close()
     return 0
+
+
+def save_images(session: Session, options: Options, arguments: list[str]) -> int:
+    """A file is written beside its name, and takes it when it is whole."""
+    if not options.output and os.isatty(STDOUT):
+        raise CommandError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+    response = session.client.stream("GET", "/images/get", query=[("names", name) for name in arguments])
+    with _Target(options.output) as fd:
+        while piece := response.read_some():
+            write_all(fd, piece)
+    response.close()
+    return 0
+
+
+class _Target:
+    """A file to be written whole or not at all; standard output where no path is given."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._temporary = f"{path}.{os.getpid()}.tmp"
+        self._fd = STDOUT
+
+    def __enter__(self) -> int:
+        if self._path:
+            if os.path.exists(self._path) and not os.path.isfile(self._path):
+                self._temporary = self._path  # a pipe or a device
+            try:
+                self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise CommandError(f"open {self._path}: {(error.strerror or '').lower()}") from error
+        return self._fd
+
+    def __exit__(self, kind: object, *exception: object) -> None:
+        if self._fd == STDOUT:
+            return
+        os.close(self._fd)
+        if self._temporary == self._path:
+            return
+        if kind is None:
+            os.rename(self._temporary, self._path)
+        else:
+            os.unlink(self._temporary)
 
 
 class _Source:
@@ -104,4 +146,11 @@ LOAD = Command(
     switch("-q, --quiet", "Suppress the load output"),
     most=0,
     examples="docket load -i saved.tar\nxz -dc saved.tar.xz | docket load",
+)
+SAVE = Command(
+    save_images,
+    "[OPTIONS] IMAGE [IMAGE...]",
+    text("-o, --output", "Write to a file, instead of STDOUT"),
+    least=1,
+    examples="docket save -o saved.tar base:1 web\ndocket save base | xz > base.tar.xz",
 )

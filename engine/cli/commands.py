@@ -41,7 +41,10 @@ _IMAGE: dict[str, Place] = {
     "load": ("archives", "LOAD", "Load an image from a tar archive or STDIN"),
     "ls": ("images", "LIST", "List images"),
     "prune": ("prune", "IMAGE_PRUNE", "Remove unused images"),
+    "pull": ("pull", "PULL", "Download an image from a registry"),
+    "push": ("push", "PUSH", "Upload an image to a registry"),
     "rm": ("images", "REMOVE", "Remove one or more images"),
+    "save": ("archives", "SAVE", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
     "tag": ("images", "TAG", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
 }
 _VOLUME: dict[str, Place] = {
@@ -53,6 +56,7 @@ _VOLUME: dict[str, Place] = {
 }
 _SYSTEM: dict[str, Place] = {
     "df": ("disk_usage", "DISK_USAGE", "Show how much disk the engine uses"),
+    "fsck": ("fsck", "FSCK", "Compare the store of images with the event log, layer by layer"),
     "events": ("events", "EVENTS", "Get real time events from the server"),
     "info": ("info", "INFO", "Display system-wide information"),
     "prune": ("prune", "SYSTEM_PRUNE", "Remove unused data"),
@@ -71,18 +75,23 @@ GROUPS: Mapping[str, tuple[str, dict[str, Place]]] = {
     "volume": ("Manage volumes", _VOLUME),
 }
 
+_PLAIN_IMAGE = ("history", "import", "load", "pull", "push", "save", "tag")
+
 COMMANDS: Mapping[str, Place] = {
     **{name: place for name, place in _CONTAINER.items() if name not in ("inspect", "ls", "prune")},
-    **{name: place for name, place in _IMAGE.items() if name in ("history", "import", "load", "tag")},
+    **{name: place for name, place in _IMAGE.items() if name in _PLAIN_IMAGE},
     **{name: place for name, place in _SYSTEM.items() if name in ("events", "info")},
     "daemon": ("daemon", "DAEMON", "Run the engine in the foreground, as a service manager wants it"),
     "images": _IMAGE["ls"],
     "inspect": ("inspect", "INSPECT", "Return low-level information on Docker objects"),
+    "login": ("login", "LOGIN", "Authenticate to a registry"),
+    "logout": ("login", "LOGOUT", "Log out from a registry"),
     "ps": _CONTAINER["ls"],
     "rmi": _IMAGE["rm"],
+    "search": ("search", "SEARCH", "Search a registry for images"),
     "version": ("version", "VERSION", "Show the version information of client and engine"),
 }
-COMMON = ("run", "exec", "ps", "images", "version", "info")
+COMMON = ("run", "exec", "ps", "pull", "push", "images", "login", "logout", "search", "version", "info")
 
 _OTHER_NAMES = {
     ("container", "list"): "ls",

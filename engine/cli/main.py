@@ -36,7 +36,7 @@ class Terminated(BaseException):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit status. The console entry point."""
+    """Run one command; the exit status. What scripts/docket calls."""
     words = sys.argv[1:] if argv is None else argv
     for number in (SIGHUP, SIGQUIT, SIGTERM):
         if getsignal(number) == SIG_DFL:  # nohup's SIG_IGN stays

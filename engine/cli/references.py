@@ -29,3 +29,18 @@ def familiar(reference: str) -> str:
     """As Docker shows it: the default registry left out, the default tag spelled out."""
     short = reference.removeprefix("docker.io/").removeprefix("library/")
     return short if "@" in short or split_tag(short)[1] else f"{short}:latest"
+
+
+def named(reference: str, *, every_tag: bool = False) -> str:
+    """The whole name, as Docker prints it after a pull: registry and tag spelled out (no tag for all of them)."""
+    name, tag = split_tag(reference)
+    digest = ""
+    if "@" in name:
+        name, _, digest = name.partition("@")
+        name = split_tag(name)[0]
+    first, slash, _ = name.partition("/")
+    if not slash or not ("." in first or ":" in first or first == "localhost" or first.lower() != first):
+        name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
+    if every_tag:
+        return name
+    return f"{name}@{digest}" if digest else f"{name}:{tag or 'latest'}"

@@ -13,9 +13,9 @@ from engine.cli.command import Command
 from engine.cli.create_body import create_body
 from engine.cli.create_flags import CREATE_FLAGS
 from engine.cli.flags import Options, switch
-from engine.cli.output import CommandError, err, out
-from engine.cli.progress import show_progress
-from engine.cli.references import familiar, split_tag
+from engine.cli.output import STDERR, CommandError, err, out
+from engine.cli.pull import pull_image
+from engine.cli.references import familiar
 from engine.cli.session import Session
 from engine.client import jsontext
 from engine.client.api import path_of
@@ -80,7 +80,7 @@ def _create(client: Client, options: Options, arguments: list[str]) -> dict[str,
         raise CommandError(f"docket: {error}", FAILURE) from error
     with _IdFile(options.cidfile) as id_file:
         if options.pull == "always":
-            _pull(client, image, options)
+            pull_image(client, image, platform=options.platform, fd=STDERR, quiet=options.quiet)
         created = _post_create(client, options, image, body)
         id_file.write(created["Id"])
     for warning in created.get("Warnings") or ():
@@ -96,19 +96,8 @@ def _post_create(client: Client, options: Options, image: str, body: dict[str, A
         if error.status != _NOT_FOUND or options.pull != "missing" or "no such image" not in str(error).lower():
             raise
     err(f"Unable to find image '{familiar(image)}' locally")
-    _pull(client, image, options)
+    pull_image(client, image, platform=options.platform, fd=STDERR, quiet=options.quiet)
     return client.call("POST", "/containers/create", body, query=query)
-
-
-def _pull(client: Client, image: str, options: Options) -> None:
-    """Ask the engine to get the image; its progress goes to standard error."""
-    name, tag = split_tag(image)
-    if not tag and "@" not in image:
-        tag = "latest"
-    query = {"fromImage": name, "tag": tag or None, "platform": options.platform or None}
-    response = client.stream("POST", "/images/create", query=query)
-    show_progress(response, err, quiet=options.quiet)
-    response.close()
 
 
 class _IdFile:

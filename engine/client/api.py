@@ -123,16 +123,17 @@ class Client:
         *,
         query: Query | None = None,
         upload: Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
         """A request whose answer is read as it arrives, on a connection of its own; ``upload`` is sent chunked.
 
         The caller closes the response."""
         if upload is None:
-            return self._exchange(method, path, query, body, own_connection=True)
+            return self._exchange(method, path, query, body, own_connection=True, extra=headers)
         self.negotiate()  # an upload can't be sent twice
         connection = Connection(self.address)
-        headers = {**self._headers, "Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
-        connection.send_head(method, self._target(path, query), headers)
+        sent = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
+        connection.send_head(method, self._target(path, query), {**self._headers, **(headers or {}), **sent})
         connection.send_chunks(upload)
         return self._checked(connection.read_response())
 

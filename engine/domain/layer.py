@@ -1,4 +1,4 @@
-"""A layer's life: unpacking, stored, removing, removed. Its id is its chain ID (OCI image specification).
+"""A layer's life: fetched, unpacking, stored, removing, removed. Its id is its chain ID (OCI image specification).
 
 After a failure or a removal the same content may come again, so both lead back to unpacking.
 """
@@ -14,11 +14,26 @@ from engine.domain.machine import Event, Table, next_intents, next_status
 
 
 class Status(StrEnum):
+    FETCHED = "fetched"
     UNPACKING = "unpacking"
     STORED = "stored"
     FAILED = "failed"
     REMOVING = "removing"
     REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFetched(Event):
+    """A registry gave the layer's blob. ``received_bytes`` came over the network for it (less than its size where an
+    earlier attempt had left something), ``source`` is the address that gave it, ``reference`` for whose sake."""
+
+    TYPE: ClassVar[str] = "layer.fetched"
+    chain_id: str
+    blob_digest: str
+    size_bytes: int
+    received_bytes: int
+    source: str
+    reference: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,15 @@ class LayerUnpackFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LayerDamaged(Event):
+    """A look at the store found something else than what was stored."""
+
+    TYPE: ClassVar[str] = "layer.damaged"
+    chain_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LayerRemoving(Event):
     """Intent: the tree is about to go; no image refers to it any more."""
 
@@ -79,14 +103,20 @@ class LayerRemoveFailed(Event):
 
 
 EVENTS: tuple[type[Event], ...] = (
-    LayerUnpacking, LayerStored, LayerUnpackFailed, LayerRemoving, LayerRemoved, LayerRemoveFailed,
+    LayerFetched, LayerUnpacking, LayerStored, LayerUnpackFailed, LayerDamaged, LayerRemoving, LayerRemoved,
+    LayerRemoveFailed,
 )  # fmt: skip
 
 TRANSITIONS: Table = {
-    **{(status, LayerUnpacking): Status.UNPACKING for status in (None, Status.FAILED, Status.REMOVED)},
+    **{(status, LayerFetched): Status.FETCHED for status in (None, Status.FAILED, Status.REMOVED)},
+    **{
+        (status, LayerUnpacking): Status.UNPACKING
+        for status in (None, Status.FETCHED, Status.FAILED, Status.REMOVED)
+    },
+    (Status.STORED, LayerDamaged): Status.FAILED,
     (Status.UNPACKING, LayerStored): Status.STORED,
     (Status.UNPACKING, LayerUnpackFailed): Status.FAILED,
-    **{(status, LayerRemoving): Status.REMOVING for status in (Status.STORED, Status.FAILED)},
+    **{(status, LayerRemoving): Status.REMOVING for status in (Status.FETCHED, Status.STORED, Status.FAILED)},
     (Status.REMOVING, LayerRemoved): Status.REMOVED,
     (Status.REMOVING, LayerRemoveFailed): Status.FAILED,
 }
@@ -112,6 +142,8 @@ def evolve(state: Layer | None, event: Event) -> Layer:
     """Fold one event. Raises InvalidTransition."""
     status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
     intents = next_intents(state.intents if state else (), event)
+    if isinstance(event, LayerFetched):
+        return Layer(event.chain_id, status, "", "", event.reference, event.blob_digest, intents=intents)
     if isinstance(event, LayerUnpacking):
         return Layer(
             event.chain_id, status, event.diff_id, event.parent, event.source, event.blob_digest, intents=intents
@@ -121,18 +153,21 @@ def evolve(state: Layer | None, event: Event) -> Layer:
     match event:
         case LayerStored(size_bytes=size_bytes, entries=entries):
             facts = {"size_bytes": size_bytes, "entries": entries, "error": ""}
-        case LayerUnpackFailed(reason=reason) | LayerRemoveFailed(reason=reason):
+        case LayerUnpackFailed(reason=reason) | LayerRemoveFailed(reason=reason) | LayerDamaged(reason=reason):
             facts = {"error": reason}
     return replace(state, status=status, intents=intents, **facts)
 
 
 @dataclass(frozen=True, slots=True)
 class UnpackLayer:
+    """``fetched`` is how the blob came, where a registry gave it."""
+
     chain_id: str
     diff_id: str
     parent: str
     source: str
     blob_digest: str
+    fetched: LayerFetched | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +185,11 @@ def decide(state: Layer | None, command: UnpackLayer | RemoveLayer) -> list[Even
                 return []
             if state is not None and state.status in (Status.UNPACKING, Status.REMOVING):
                 raise Conflict(f"layer {state.id} is {state.status}")
-            return [
-                LayerUnpacking(command.chain_id, command.diff_id, command.parent, command.source, command.blob_digest)
-            ]
+            unpacking = LayerUnpacking(
+                command.chain_id, command.diff_id, command.parent, command.source, command.blob_digest
+            )
+            is_new = command.fetched is not None and (state is None or state.status is not Status.FETCHED)
+            return [command.fetched, unpacking] if command.fetched and is_new else [unpacking]
         case RemoveLayer(used_by=used_by):
             if state is None or state.status is Status.REMOVED:
                 raise NotFound("no such layer")
@@ -165,4 +202,6 @@ def decide(state: Layer | None, command: UnpackLayer | RemoveLayer) -> list[Even
 
 def is_possible(state: Layer | None, event: Event) -> bool:
     """Whether a fact reported from below still has its place."""
+    if event.CLOSES and (state is None or event.CLOSES not in state.intents):
+        return False
     return (state.status if state else None, type(event)) in TRANSITIONS

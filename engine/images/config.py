@@ -17,7 +17,7 @@ from engine.images.changes import apply_changes
 from engine.images.content import check_digest
 from engine.images.documents import parse_object
 
-__all__ = ["apply_changes", "chain_ids", "host_platform", "imported", "parse"]
+__all__ = ["apply_changes", "chain_ids", "digest_of", "host_platform", "imported", "parse"]
 
 LAYER_LIMIT = 500
 """As many layers as an overlay mount takes."""
@@ -31,6 +31,11 @@ def chain_ids(diff_ids: Sequence[str]) -> list[str]:
         name = f"{chain[-1]} {diff_id}" if chain else ""
         chain.append("sha256:" + hashlib.sha256(name.encode()).hexdigest() if name else diff_id)
     return chain
+
+
+def digest_of(document: bytes) -> str:
+    """The image's id."""
+    return "sha256:" + hashlib.sha256(document).hexdigest()
 
 
 def host_platform() -> tuple[str, str]:

@@ -7,6 +7,7 @@ from nothing but its arguments. Errors are EngineError (the archive's fault) and
 from __future__ import annotations
 
 import os
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Iterator
@@ -24,6 +25,10 @@ from engine.kernel.paths import fsync_folder, syncfs
 from engine.kernel.steps import step
 
 Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
+
+_GZIP_LEVEL = 4
+"""A tenth larger than at zlib's default level, in half the time."""
+_GZIP_WINDOW = 31  # with gzip's header, whose time is then zero
 
 
 def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -100,6 +105,22 @@ def digest_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         return {"diff_id": pieces.digest, "size_bytes": pieces.size_bytes}
 
 
+def compress_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Store ``blob`` in gzip, whatever its compression is now, in the store at ``content``: equal bytes for equal ones.
+
+    Answers ``{"digest", "size_bytes"}`` of the new blob. Raises InvalidArgument for a bad blob, OSError.
+    """
+    limits = Limits.from_json(arguments.get("limits"))
+    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+    store = ContentStore(Path(arguments["content"]))
+    with _opened(arguments["blob"], fds) as blob, Uncompressed(blob, limits) as pieces, store.writer() as writer:
+        for piece in pieces:
+            writer.write(packer.compress(piece))
+        writer.write(packer.flush())
+        digest, size_bytes = writer.commit()
+    return {"digest": digest, "size_bytes": size_bytes}
+
+
 def remove_trees(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """Remove the tree ``path``, which need not exist. Answers ``{"removed": number of names}``."""
     return {"removed": remove_tree(arguments["path"])}
@@ -139,6 +160,7 @@ def _opened(path: str, fds: list[int]) -> Iterator[BinaryIO]:
 JOBS: dict[str, Job] = {
     "layer.unpack": unpack_layer,
     "layer.digest": digest_layer,
+    "layer.compress": compress_layer,
     "tree.remove": remove_trees,
     "archive.read": read_images,
     "archive.write": write_images,

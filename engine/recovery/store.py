@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any, Callable
 
 from engine.domain.errors import EngineError
+from engine.domain.image import ImagePullFailed, ImagePushFailed
 from engine.domain.image import Status as ImageStatus
 from engine.domain.layer import LayerUnpackFailed
 from engine.domain.layer import Status as LayerStatus
 from engine.domain.volume import Status as VolumeStatus
 from engine.eventlog.log import Context
 from engine.images.content import ContentStore
+from engine.services.blobs import Blobs
 from engine.services.core import Core
-from engine.services.images import Images
+from engine.services.image_removal import ImageRemoval
 from engine.services.layers import Layers
 from engine.services.volumes import Volumes
 
@@ -26,12 +28,14 @@ class StoreRecovery:
     """One pass over everything that lies on the disk, before the API listens."""
 
     def __init__(
-        self, core: Core, content: ContentStore, layers: Layers, images: Images, volumes: Volumes, context: Context
-    ) -> None:
+        self, core: Core, content: ContentStore, blobs: Blobs, layers: Layers, removal: ImageRemoval,
+        volumes: Volumes, context: Context,
+    ) -> None:  # fmt: skip
         self._core = core
         self._content = content
+        self._blobs = blobs
         self._layers = layers
-        self._images = images
+        self._removal = removal
         self._volumes = volumes
         self._context = context
 
@@ -40,6 +44,8 @@ class StoreRecovery:
         self._content.sweep()
         self._settle_layers()
         self._settle_images()
+        self._release_orphans()
+        self._try(self._blobs.sweep)
         self._settle_volumes()
         self._sweep_folders()
 
@@ -56,7 +62,21 @@ class StoreRecovery:
     def _settle_images(self) -> None:
         for image in self._core.log.all("image"):
             if image.status is ImageStatus.REMOVING:
-                self._try(self._images.finish_removal, image, self._context)
+                self._try(self._removal.finish, image, self._context)
+            elif image.status is ImageStatus.PULLING:
+                # its layers stay, for the next pull or the next prune
+                self._record_image(ImagePullFailed(image.id, INTERRUPTED))
+            elif "push" in image.intents:
+                self._record_image(ImagePushFailed(image.id, "", INTERRUPTED))
+
+    def _record_image(self, event: ImagePullFailed | ImagePushFailed) -> None:
+        self._core.recorder.record("image", event.image_id, event, self._context)
+
+    def _release_orphans(self) -> None:
+        """Layers that came for an image that never did: an archive's, or an import's."""
+        for layer in self._core.log.all("layer"):
+            if not self._core.log.images_of_layer(layer.id):
+                self._try(self._layers.release, [layer.id], "", self._context)
 
     def _settle_volumes(self) -> None:
         for volume in self._core.log.all("volume"):

@@ -9,6 +9,7 @@ from engine.eventlog.log import Head, Recorded, Report
 from engine.images.references import Reference
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core
+from engine.services.image_names import stored_name
 
 _NOUNS = ("container", "image", "volume", "layer", "exec")
 
@@ -20,7 +21,8 @@ class Audit:
         self._core = core
 
     def trail(self, noun: str | None, text: str) -> list[Recorded]:
-        """Every event of one object, living or long removed, in order. Raises NotFound or InvalidArgument."""
+        """Every event of one object, living or long removed, in order; an image's with those of its layers, so that it
+        says where each came from and when. Raises NotFound or InvalidArgument."""
         if noun is not None and noun not in _NOUNS:
             raise InvalidArgument(f"there is no kind of object named {noun!r}: give one of {', '.join(_NOUNS)}")
         for candidate in (noun,) if noun else _NOUNS:
@@ -29,13 +31,21 @@ class Audit:
                 names += self._image_names(text)
             for name in names:
                 if found := self._core.log.find_streams(candidate, name):
-                    return self._core.log.trail(candidate, found[0])
+                    return self._trail(candidate, found[0])
         raise NotFound(f"nothing on record is named {text!r}")
+
+    def _trail(self, noun: str, id: str) -> list[Recorded]:
+        trail = self._core.log.trail(noun, id)
+        if noun != "image":
+            return trail
+        layers = {chain_id for recorded in trail for chain_id in recorded.data.get("chain_ids", ())}
+        streams = [f"image/{id}", *(f"layer/{chain_id}" for chain_id in layers)]
+        return list(self._core.log.events(streams=streams))
 
     @staticmethod
     def _image_names(text: str) -> list[str]:
         try:
-            return [Reference.parse(text).normalized]
+            return [stored_name(Reference.parse(text))]
         except InvalidArgument:
             return []
 

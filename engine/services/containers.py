@@ -16,7 +16,7 @@ from engine.services import container_config, health_config, json_log, sharing
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
 from engine.services.health import HealthChecks
-from engine.services.images import resolve_image
+from engine.services.image_names import resolve_image
 from engine.services.launch_plan import volume_folders
 from engine.services.mount_points import MountPoint
 from engine.services.mount_points import parse as parse_mounts
@@ -101,7 +101,8 @@ class Containers:
         with ExitStack() as held:
             for stream in streams:
                 held.enter_context(self._core.recorder.exclusive(stream))
-            if self._core.log.get("image", created.image_id) is None:
+            image = self._core.log.get("image", created.image_id)
+            if image is None or image.status != "present":
                 raise NotFound(f"No such image: {created.image}")
             for volume in created.volumes:
                 if self._core.log.get("volume", volume) is None:

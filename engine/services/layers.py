@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+import os
+import threading
+from typing import NamedTuple, Sequence
 
 from engine.domain.errors import Conflict, EngineError, NotFound, describe
 from engine.domain.layer import (
+    LayerFetched,
     LayerRemoved,
     LayerRemoveFailed,
     LayerStored,
     LayerUnpackFailed,
     RemoveLayer,
+    Status,
     UnpackLayer,
 )
 from engine.eventlog.log import Context
@@ -19,35 +23,72 @@ from engine.kernel.steps import step
 from engine.services.core import Core
 from engine.services.recorder import caused_by
 
+UNPACKED_AT_ONCE = max(2, os.cpu_count() or 1)
+
+
+class Wanted(NamedTuple):
+    """A layer that an image needs. ``parent`` is the chain ID below it; ``source`` is for whose sake it is wanted."""
+
+    chain_id: str
+    diff_id: str
+    parent: str
+    blob_digest: str
+    source: str
+
+
+def wanted_layers(
+    chain_ids: Sequence[str], diff_ids: Sequence[str], blob_digests: Sequence[str], source: str
+) -> list[Wanted]:
+    """The layers of an image, from the base upwards."""
+    parents = ["", *chain_ids[:-1]]
+    return [Wanted(*four, source) for four in zip(chain_ids, diff_ids, parents, blob_digests, strict=True)]
+
 
 class Layers:
-    """Ensure and release."""
+    """Ensure and release. ``guard`` is held for a moment by whoever decides that nobody wants a layer, and by whoever
+    puts an image on record that wants it: neither can overlook the other."""
 
-    def __init__(self, core: Core, content: ContentStore) -> None:
+    def __init__(self, core: Core, content: ContentStore, limits: dict[str, int] | None = None) -> None:
         self._core = core
         self._content = content
+        self._limits = limits
+        self._slots = threading.BoundedSemaphore(UNPACKED_AT_ONCE)
+        self.guard = threading.Lock()
 
-    def ensure(self, chain_id: str, diff_id: str, parent: str, blob_digest: str, source: str, context: Context) -> None:
+    def is_stored(self, chain_id: str) -> bool:
+        state = self._core.log.get("layer", chain_id)
+        return state is not None and state.status is Status.STORED
+
+    def all_stored(self, chain_ids: Sequence[str]) -> bool:
+        return all(map(self.is_stored, chain_ids))
+
+    def ensure(self, wanted: Wanted, context: Context, fetched: LayerFetched | None = None) -> None:
         """Unpack the blob as this layer unless it is stored. The same layer wanted twice at once is unpacked once."""
-        with self._core.recorder.exclusive(f"layer/{chain_id}"):
-            command = UnpackLayer(chain_id, diff_id, parent, source, blob_digest)
-            intents = self._core.recorder.decide("layer", chain_id, command, context)
+        with self._core.recorder.exclusive(f"layer/{wanted.chain_id}"):
+            command = UnpackLayer(*wanted[:3], wanted.source, wanted.blob_digest, fetched)
+            intents = self._core.recorder.decide("layer", wanted.chain_id, command, context)
             if not intents:
                 return
             outcome = caused_by(context, intents[-1])
-            job = {
-                "blob": str(self._content.path(blob_digest)),
-                "diff_id": diff_id,
-                "target": str(self._core.store.layer(chain_id)),
-            }
             try:
-                result = self._core.runtime.run_job("layer.unpack", job)
+                with self._slots:
+                    result = self._unpack(wanted)
             except (OSError, EngineError) as error:
-                failed = LayerUnpackFailed(chain_id, describe(error))
-                self._core.recorder.record("layer", chain_id, failed, outcome)
+                failed = LayerUnpackFailed(wanted.chain_id, describe(error))
+                self._core.recorder.record("layer", wanted.chain_id, failed, outcome)
                 raise
-            stored = LayerStored(chain_id, result["size_bytes"], result["entries"])
-            self._core.recorder.record("layer", chain_id, stored, outcome)
+            stored = LayerStored(wanted.chain_id, result["size_bytes"], result["entries"])
+            self._core.recorder.record("layer", wanted.chain_id, stored, outcome)
+
+    def _unpack(self, wanted: Wanted) -> dict[str, int]:
+        target = self._core.store.layer(wanted.chain_id)
+        if target.exists():  # what a failed removal or damage has left
+            self._core.runtime.run_job("tree.remove", {"path": str(target)})
+        job = {
+            "blob": str(self._content.path(wanted.blob_digest)), "diff_id": wanted.diff_id, "target": str(target),
+            "limits": self._limits,
+        }  # fmt: skip
+        return self._core.runtime.run_job("layer.unpack", job)
 
     def size_bytes(self, chain_ids: Sequence[str]) -> int:
         """The sum of the layers' files."""
@@ -60,8 +101,9 @@ class Layers:
         for chain_id in reversed(chain_ids):
             with self._core.recorder.exclusive(f"layer/{chain_id}"):
                 try:
-                    users = tuple(user for user in self._core.log.images_of_layer(chain_id) if user != image_id)
-                    intent = self._core.recorder.decide("layer", chain_id, RemoveLayer(users), context)[-1]
+                    with self.guard:
+                        users = tuple(user for user in self._core.log.images_of_layer(chain_id) if user != image_id)
+                        intent = self._core.recorder.decide("layer", chain_id, RemoveLayer(users), context)[-1]
                 except (Conflict, NotFound):
                     continue
                 self.finish_removal(chain_id, caused_by(context, intent))
@@ -70,20 +112,11 @@ class Layers:
 
     def finish_removal(self, chain_id: str, context: Context) -> None:
         """The effect and the outcome of an open removal; may be done again after a crash."""
-        state = self._core.log.get("layer", chain_id)
         try:
             with step("layer.remove"):
                 self._core.runtime.run_job("tree.remove", {"path": str(self._core.store.layer(chain_id))})
-            if state is not None and not self._blob_is_shared(state.id, state.blob_digest):
-                self._content.remove(state.blob_digest)
         except (OSError, EngineError) as error:
             failed = LayerRemoveFailed(chain_id, describe(error))
             self._core.recorder.record("layer", chain_id, failed, context)
             raise
         self._core.recorder.record("layer", chain_id, LayerRemoved(chain_id), context)
-
-    def _blob_is_shared(self, chain_id: str, blob_digest: str) -> bool:
-        """Whether the same bytes serve another layer (on another parent), or there are none of its own."""
-        return not blob_digest or any(
-            layer.blob_digest == blob_digest and layer.id != chain_id for layer in self._core.log.all("layer")
-        )

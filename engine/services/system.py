@@ -43,7 +43,7 @@ class System:
             "ContainersRunning": running,
             "ContainersPaused": paused,
             "ContainersStopped": statuses.total() - running - paused,
-            "Images": len(log.all("image")),
+            "Images": sum(image.status == "present" for image in log.all("image")),
             "DockerRootDir": str(self._core.store.root),
             "CgroupVersion": "2" if hierarchy.mode == "v2" else "1",
             **{name: controller in hierarchy.controllers for name, controller in _CONTROLLERS.items()},
@@ -55,7 +55,7 @@ class System:
         """Bytes: layers (each once), what each image shares, (written, whole root) by container, volumes by name."""
         log, store = self._core.log, self._core.store
         layer_bytes = {layer.id: layer.size_bytes for layer in log.all("layer") if layer.status == "stored"}
-        images = log.all("image")
+        images = [image for image in log.all("image") if image.status == "present"]
         users = Counter(chain_id for image in images for chain_id in image.chain_ids)
         image_bytes = {image.id: image.size_bytes for image in images}
         containers = {}

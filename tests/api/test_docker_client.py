@@ -65,7 +65,7 @@ def test_run_attaches_waits_and_passes_the_exit_status_on(docker: Docker) -> Non
 
 
 def test_run_of_an_unknown_image_is_refused_clearly(docker: Docker) -> None:
-    assert "registries are not supported yet" in docker("run", "nope", status=125).stderr
+    assert "pull access denied for nope" in docker("run", "nope", status=125).stderr
 
 
 def test_images_and_volumes(api: Api, docker: Docker, tmp_path: Path) -> None:
@@ -74,8 +74,8 @@ def test_images_and_volumes(api: Api, docker: Docker, tmp_path: Path) -> None:
     assert docker("load", "-i", str(tmp_path / "archive.tar")).stdout == "Loaded image: base:latest\n"
     (tmp_path / "rootfs.tar").write_bytes(b"a root file system")
     docker("import", "-c", "CMD x", str(tmp_path / "rootfs.tar"), "mine:v1")
-    assert api.services.images.received == [b"an archive", b"a root file system"]
-    assert api.services.images.imports[0]["changes"] == ["CMD x"]
+    assert api.services.archives.received == [b"an archive", b"a root file system"]
+    assert api.services.archives.imports[0]["changes"] == ["CMD x"]
     assert docker("history", "-q", "--no-trunc", "base").stdout.startswith("sha256:abab")
     assert docker("volume", "create", "data").stdout == "data\n"
     assert docker("volume", "ls", "-q").stdout == "data\n"

@@ -75,8 +75,8 @@ def test_import_streams_the_body(api: Api) -> None:
     answer = api.ask("POST", "/images/create?fromSrc=-&repo=mine&tag=v1&changes=CMD+x&changes=USER+y&message=m", body)
     assert answer.status == 200 and json.loads(answer.body) == {"status": IMAGE_ID}
     assert answer.body.endswith(b"\r\n")
-    assert api.services.images.received == [body]
-    assert api.services.images.imports == [
+    assert api.services.archives.received == [body]
+    assert api.services.archives.imports == [
         {"reference": "mine:v1", "changes": ["CMD x", "USER y"], "message": "m", "platform": None, "source": "-"}
     ]
 
@@ -88,7 +88,7 @@ def test_import_of_a_chunked_body(api: Api) -> None:
     response = api.connection.getresponse()
     response.read()
     assert response.status == 200
-    assert api.services.images.received == [b"a" * 70_004]
+    assert api.services.archives.received == [b"a" * 70_004]
 
 
 def test_load_tells_its_progress(api: Api) -> None:
@@ -102,7 +102,7 @@ def test_load_errors_before_the_first_line_have_a_status(api: Api) -> None:
 
 
 def test_load_errors_later_are_a_line(api: Api) -> None:
-    api.services.images.load_error = Conflict("layer is busy")
+    api.services.archives.load_error = Conflict("layer is busy")
     answer = api.ask("POST", "/images/load", b"archive")
     assert answer.status == 200
     last = json.loads(answer.body.splitlines()[-1])

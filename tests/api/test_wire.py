@@ -111,12 +111,12 @@ def test_a_client_may_wait_for_permission_to_send(api: Api) -> None:
         assert read_until(sock, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         sock.sendall(b"data")
         assert status_of(read_to_end(sock)) == 200
-    assert api.services.images.received == [b"data"]
+    assert api.services.archives.received == [b"data"]
 
 
 def test_permission_is_not_given_where_the_answer_is_no(api: Api) -> None:
     with api.dial() as sock:
-        sock.sendall(b"POST /images/create?fromImage=x HTTP/1.1\r\n" + HOST)
+        sock.sendall(b"POST /images/create?fromSrc=http://x HTTP/1.1\r\n" + HOST)
         sock.sendall(b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\n")
         sock.shutdown(socket.SHUT_WR)
         answer = read_to_end(sock)
@@ -209,7 +209,7 @@ def test_a_client_that_hangs_up_in_the_middle_leaves_nothing(api: Api, ok: Calla
     with api.dial() as sock:
         sock.sendall(b"POST /images/load HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\nabc")
     eventually(lambda: not api.server.connection_count, what="the connection's thread ends")
-    assert api.services.images.received == []
+    assert api.services.archives.received == []
     ok()
 
 

@@ -67,3 +67,14 @@ def test_no_module_of_the_client_imports_a_slow_one_at_its_top() -> None:
         for line in path.read_text().splitlines():
             if line.startswith(("import ", "from ")) and not line.startswith("from __future__"):
                 assert line.split()[1].partition(".")[0] not in SLOW - {"collections"}, f"{path}: {line}"
+
+
+def test_the_command_as_it_is_installed_imports_nothing_slow() -> None:
+    """scripts/docket goes into the environment word for word; what pip would write imports re."""
+    command = [sys.executable, "-S", "-X", "importtime", REPOSITORY / "scripts" / "docket", "--version"]
+    path = {**environment(), "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, env=path, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout[:14]) == (0, "Docket version"), done.stderr
+    found = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "engine.cli.main" in found
+    assert not {name.partition(".")[0] for name in found} & SLOW

@@ -47,7 +47,7 @@ def sample_event(noun: Noun, event_type: type[Event], **changes: Any) -> Event:
 
 def first_event(noun: Noun) -> Event:
     """The event that makes an object out of nothing."""
-    (kind,) = [event for (status, event) in noun.module.TRANSITIONS if status is None]
+    kind = next(event for (status, event) in noun.module.TRANSITIONS if status is None)
     return sample_event(noun, kind)
 
 
@@ -104,7 +104,15 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "image": [
         image.CreateImage(image.ImageCreated(IDS["image"], [IDS["layer"]], 10, 1_000_000, "import")),
+        image.PullImage(
+            image.ImagePulling(
+                IDS["image"], [IDS["layer"]], REFERENCE, "sha256:" + "8" * 64, "sha256:" + "9" * 64, "https://r.example"
+            )
+        ),
         image.TagImage(REFERENCE),
+        image.TagImage(REFERENCE, "docker.io/library/base@sha256:" + "8" * 64, "https://r.example"),
+        image.PushImage(REFERENCE),
+        image.SaveImage(),
         image.TagImage("docker.io/library/other:latest"),
         image.UntagImage(REFERENCE),
         image.UntagImage("docker.io/library/absent:latest"),
@@ -114,6 +122,10 @@ COMMANDS: dict[str, list[Any]] = {
     ],
     "layer": [
         layer.UnpackLayer(IDS["layer"], "sha256:" + "6" * 64, "", "import", "sha256:" + "7" * 64),
+        layer.UnpackLayer(
+            IDS["layer"], "sha256:" + "6" * 64, "", REFERENCE, "sha256:" + "7" * 64,
+            layer.LayerFetched(IDS["layer"], "sha256:" + "7" * 64, 10, 10, "https://r.example", REFERENCE),
+        ),
         layer.RemoveLayer(),
         layer.RemoveLayer(("sha256:" + "1" * 64,)),
     ],

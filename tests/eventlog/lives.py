@@ -127,6 +127,7 @@ class Lives:
         referred: dict[str, Any] = {
             "name": self.dice.choice(("web", "db", "cache", "wörk")),
             "reference": f"docker.io/library/{self.dice.choice('abc')}:latest",
+            "repository_digest": self.dice.choice(("", "docker.io/library/a@sha256:0", "docker.io/library/b@sha256:1")),
             "chain_ids": self.dice.sample(self.ids["layer"], 2),
             "volumes": self.dice.sample(self.ids["volume"], 2),
             "anonymous_volumes": self.dice.sample(self.ids["volume"], 1),

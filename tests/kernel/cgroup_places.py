@@ -10,6 +10,8 @@ from pathlib import Path
 
 from engine.kernel.cgroups import Cgroup, Hierarchy, detect
 
+from support.machine import OWN_PREFIX
+
 V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls")
 V1_FILES = {
     "cpu": {"cpu.shares": "1024", "cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000", "cpu.cfs_burst_us": "0",
@@ -72,7 +74,7 @@ def fixture_v2(root: Path, path: str) -> Cgroup:
 @contextmanager
 def on_kernel(hierarchy: Hierarchy | None = None, *, create: bool = True) -> Iterator[Cgroup]:
     """A cgroup of this machine, under a parent of its own; both are gone afterwards, whatever the test left inside."""
-    parent = Cgroup(f"docket-test-{random.getrandbits(48):012x}", hierarchy or detect())
+    parent = Cgroup(f"{OWN_PREFIX}{random.getrandbits(48):012x}", hierarchy or detect())
     cgroup = Cgroup(f"{parent.path}/box", parent.hierarchy)
     parent.create()
     try:
@@ -93,7 +95,7 @@ def on_v2_tree() -> Iterator[Cgroup]:
     On a hybrid machine that tree has no controllers; kill, freeze and device programs need none.
     """
     tree = detect().unified
-    part = f"{tree}/docket-test-{random.getrandbits(48):012x}"
+    part = f"{tree}/{OWN_PREFIX}{random.getrandbits(48):012x}"
     os.mkdir(part)
     try:
         with on_kernel(Hierarchy({}, part)) as cgroup:

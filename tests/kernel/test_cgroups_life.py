@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.forked import in_child
+from support.machine import OWN_PREFIX
 from support.waiting import eventually
 
 from cgroup_places import fixture_v1, fixture_v2, on_kernel, on_v2_tree
@@ -340,7 +341,7 @@ def test_join_beside_the_first_process(tmp_path: Path) -> None:
     if controller not in before:
         files.write(root, "cgroup.subtree_control", f"+{controller}")
     try:
-        _check_join_beside(f"{root}/docket-test-beside-{os.getpid()}", controller)
+        _check_join_beside(f"{root}/{OWN_PREFIX}beside", controller)
     finally:
         if controller not in before:
             files.write(root, "cgroup.subtree_control", f"-{controller}")

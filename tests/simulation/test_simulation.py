@@ -80,7 +80,7 @@ class World:
 
 def _import(world: World) -> None:
     stream = io.BytesIO(world.dice.randbytes(8))
-    world.engine.services.images.import_(
+    world.engine.services.archives.import_(
         stream, reference=world.dice.choice(("base", "other", None)), changes=['CMD ["sh"]'], message="",
         platform=None, source="-", context=CONTEXT,
     )  # fmt: skip
@@ -144,9 +144,9 @@ ACTIONS: list[Callable[[World], Any]] = [
     lambda world: world.engine.services.volumes.remove("data", context=CONTEXT),
     lambda world: world.engine.services.volumes.prune({"all": ["true"]}, CONTEXT),
     lambda world: world.engine.services.images.tag("base", "other", CONTEXT),
-    lambda world: world.engine.services.images.remove("other", context=CONTEXT),
-    lambda world: world.engine.services.images.remove("base", force=True, context=CONTEXT),
-    lambda world: world.engine.services.images.prune({"dangling": ["false"]}, CONTEXT),
+    lambda world: world.engine.services.image_removal.remove("other", context=CONTEXT),
+    lambda world: world.engine.services.image_removal.remove("base", force=True, context=CONTEXT),
+    lambda world: world.engine.services.image_removal.prune({"dangling": ["false"]}, CONTEXT),
     lambda world: world.restart(),
     lambda world: world.restart(reboot=True),
 ]  # fmt: skip

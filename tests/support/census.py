@@ -11,16 +11,13 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import socket
 import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from support.machine import cgroup_mounts
+from support.machine import OWN_PREFIX, cgroup_mounts
 from support.waiting import eventually
-
-
-TEMPORARY_PREFIX = f"dkt{os.getpid()}-"
-"""Of the folders that this run of the tests makes; another run beside it makes its own."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def cgroup_parent(home: Path) -> str:
 def _cgroups(home: Path | None) -> frozenset[str]:
     """Without a home: what tests of the kernel made by themselves, under names of their own. With one: everything
     below the engine's parent, which itself stays as long as the daemon."""
-    pattern = cgroup_parent(home) if home else "docket-test-*"
+    pattern = cgroup_parent(home) if home else f"{OWN_PREFIX}*"
     found: set[str] = set()
     for point in set(cgroup_mounts().values()):
         for parent in point.glob(pattern):
@@ -89,7 +86,7 @@ def assert_parent_is_gone(home: Path) -> None:
 
 
 def _interfaces() -> frozenset[str]:
-    return frozenset(os.listdir("/sys/class/net"))
+    return frozenset(name for _, name in socket.if_nameindex())  # /sys shows those of the namespace that mounted it
 
 
 def names_folder(pid: str, home: Path) -> bool:
@@ -141,7 +138,6 @@ def _descriptors() -> frozenset[str]:
 def _temporary_files() -> frozenset[str]:
     folders = {tempfile.gettempdir(), "/run", "/dev/shm", "/var/tmp"}
     names = set()
-    prefixes = (TEMPORARY_PREFIX, "docket-probe-")
     for folder in filter(os.path.isdir, folders):
-        names.update(f"{folder}/{name}" for name in os.listdir(folder) if name.startswith(prefixes))
+        names.update(f"{folder}/{name}" for name in os.listdir(folder) if name.startswith(OWN_PREFIX))
     return frozenset(names)

@@ -23,7 +23,7 @@ from engine.services import mount_points, oci_spec
 from engine.services.seccomp_filter import default_filter
 
 from support.census import cgroup_parent
-from support.machine import data_folder
+from support.machine import OWN_PREFIX, data_folder
 from support.rootfs import ETC, FOLDERS, static_busybox
 from support.waiting import eventually
 
@@ -335,7 +335,7 @@ def connection(
 @contextlib.contextmanager
 def running_runtime(failpoints: str = "") -> Iterator[Runtime]:
     """A runtime on a fresh home, which is empty of everything at the end."""
-    home = Path(tempfile.mkdtemp(prefix="rt-home-", dir=data_folder()))
+    home = Path(tempfile.mkdtemp(prefix=f"{OWN_PREFIX}rt-", dir=data_folder()))
     runtime = Runtime(home, failpoints)
     try:
         yield runtime

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator
 
-from support.census import TEMPORARY_PREFIX, assert_nothing_left, assert_parent_is_gone, processes_of, take_census
+from support.census import assert_nothing_left, assert_parent_is_gone, processes_of, take_census
 from support.connection import Answer, UnixConnection, ask
-from support.machine import MS_BIND, data_folder, mount, private_mounts
+from support.machine import MS_BIND, OWN_PREFIX, data_folder, mount, private_mounts
 from support.sources import REPOSITORY
 from support.waiting import eventually
 
@@ -238,7 +238,7 @@ def running_engine(rootfs: Path | None, *, start: bool = True) -> Iterator[Engin
     folder = data_folder()
     assert folder is not None
     before = take_census()
-    home = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=folder))  # short: a socket's path has 108 bytes
+    home = Path(tempfile.mkdtemp(prefix=OWN_PREFIX, dir=folder))  # short: a socket's path has 108 bytes
     engine = Engine(home)
     try:
         if start:

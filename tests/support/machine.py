@@ -20,6 +20,12 @@ CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWPID = 0x0002_0000, 0x0400_0000
 CLONE_NEWNET, CLONE_NEWCGROUP, CLONE_NEWUSER = 0x4000_0000, 0x0200_0000, 0x1000_0000
 MS_RDONLY, MS_BIND, MS_REC, MS_PRIVATE = 1, 0x1000, 0x4000, 1 << 18
 
+OWN_PREFIX = f"dkt{os.getpid()}-"
+"""Of the folders and cgroups that this run of the tests makes; another run beside it makes its own."""
+
+OUTSIDE_NETWORK = "DOCKET_TEST_OUTSIDE_NETWORK"
+"""Variable with the path of the network namespace that the machine's other programs are in (see ``support.worker``)."""
+
 ENGINE_NEEDS = ("root", "namespaces", "mounts", "overlay", "cgroups")
 """What the engine can't do without, in the order in which it is worth asking."""
 
@@ -54,6 +60,14 @@ def private_mounts() -> None:
     """A mount namespace whose mounts the rest of the machine never sees."""
     unshare(CLONE_NEWNS)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
+
+
+def join_outside_network() -> None:
+    """For a child that downloads something: leave the network that the tests have to themselves, if they have one."""
+    if path := os.environ.get(OUTSIDE_NETWORK):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        check(LIBC.setns(fd, CLONE_NEWNET), path)
+        os.close(fd)
 
 
 def become_ordinary() -> None:
@@ -93,7 +107,7 @@ def _mounts() -> str | None:
 
 
 def _overlay_works_in(parent: str) -> bool:
-    folder = Path(tempfile.mkdtemp(prefix="docket-probe-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=f"{OWN_PREFIX}probe-", dir=parent))
 
     def attempt() -> None:
         private_mounts()
@@ -154,7 +168,7 @@ def _cgroups() -> str | None:
         return "no cgroup file system is mounted: mount cgroup2 on /sys/fs/cgroup"
     if "memory" not in mounts and "memory" not in _controllers(mounts.get("v2")):
         return "the cgroup memory controller is missing: enable it on the kernel's command line or in the parent cgroup"
-    folder = mounts.get("memory", mounts.get("v2", Path("/"))) / f"docket-probe-{os.getpid()}"
+    folder = mounts.get("memory", mounts.get("v2", Path("/"))) / f"{OWN_PREFIX}probe"
     try:
         folder.mkdir()
         folder.rmdir()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from engine.api.router import Route
-from engine.api.routes import absent, attach, audit, containers, execs, images, networks, statistics, system, volumes
+from engine.api.routes import (
+    absent, attach, audit, containers, execs, images, networks, registries, statistics, system, volumes,
+)  # fmt: skip
 
 ROUTES: tuple[Route, ...] = (
     *system.ROUTES,
@@ -11,6 +13,7 @@ ROUTES: tuple[Route, ...] = (
     *attach.ROUTES,
     *statistics.ROUTES,
     *execs.ROUTES,
+    *registries.ROUTES,
     *images.ROUTES,
     *volumes.ROUTES,
     *networks.ROUTES,

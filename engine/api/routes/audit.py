@@ -39,10 +39,16 @@ def inspect_container(services: Any, request: Request) -> Answer:
     return reply(container_views.inspect(view) | {"Evidence": view.evidence})
 
 
+def fsck(services: Any, request: Request) -> Answer:
+    """The store against the log; with ``repair``, what can be mended is."""
+    return reply(views.fsck(services.fsck.run(repair=request.flag("repair"), context=request.context)))
+
+
 ROUTES: tuple[Route, ...] = (
     ("GET", "/docket/audit/trail", trail),
     ("GET", "/docket/audit/verify", verify),
     ("GET", "/docket/audit/head", head),
+    ("POST", "/docket/system/fsck", fsck),
     ("GET", "/docket/containers/json", list_containers),
     ("GET", "/docket/images/json", list_images),
     ("GET", "/docket/containers/{}/json", inspect_container),

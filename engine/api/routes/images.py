@@ -1,17 +1,17 @@
-"""Images: list, inspect, history, import, load, tag, remove, prune."""
+"""Images: list, inspect, history, pull and import, load, save, tag, remove, prune."""
 
 from __future__ import annotations
 
-import itertools
-from typing import Any, Iterator
+from typing import Any
 
-from engine.api.documents import encode
-from engine.api.exchange import Answer, Reply, Request, Stream, reply
+from engine.api.documents import parse_json_object
+from engine.api.exchange import Answer, Reply, Request, reply
 from engine.api.filters import Filters, compile_glob, read_filters, read_prune_filters
 from engine.api.router import Route
-from engine.api.status import message_of
+from engine.api.routes import registries
+from engine.api.streams import byte_stream, encode_line, json_lines
 from engine.api.views import images as views
-from engine.domain.errors import EngineError, InvalidArgument, NotSupported
+from engine.domain.errors import InvalidArgument, NotSupported
 from engine.services.as_of import parse_time_us
 
 LIST_FILTERS = frozenset({"before", "dangling", "label", "reference", "since", "until"})
@@ -76,7 +76,7 @@ def tag(services: Any, request: Request) -> Answer:
 
 def remove(services: Any, request: Request) -> Answer:
     return reply(
-        services.images.remove(
+        services.image_removal.remove(
             request.params[0],
             force=request.flag("force"),
             prune=not request.flag("noprune"),
@@ -87,21 +87,19 @@ def remove(services: Any, request: Request) -> Answer:
 
 def prune(services: Any, request: Request) -> Answer:
     filters = read_prune_filters(request, ("dangling", "label", "label!", "until"))
-    removed, reclaimed = services.images.prune(filters, request.context)
+    removed, reclaimed = services.image_removal.prune(filters, request.context)
     return reply({"ImagesDeleted": list(removed) or None, "SpaceReclaimed": reclaimed})
 
 
 def create(services: Any, request: Request) -> Answer:
-    """Import a root file system from the body. Pulling comes with registries."""
+    """Pull an image, or import a root file system from the body."""
     if request.text("fromImage"):
-        raise NotSupported(
-            f'cannot pull "{request.text("fromImage")}": registries are not supported yet, load or import the image'
-        )
+        return registries.pull(services, request)
     source = request.text("fromSrc")
     if source != "-":
         raise NotSupported("importing from a URL is not supported: send the archive with fromSrc=-")
     repository, name = request.text("repo"), request.text("tag")
-    image_id = services.images.import_(
+    image_id = services.archives.import_(
         request.body,
         reference=(f"{repository}:{name}" if name else repository) or None,
         changes=request.texts("changes"),
@@ -110,28 +108,28 @@ def create(services: Any, request: Request) -> Answer:
         source=source,
         context=request.context,
     )
-    return Reply(200, _line({"status": image_id}), "application/json")
+    return Reply(200, encode_line({"status": image_id}), "application/json")
 
 
 def load(services: Any, request: Request) -> Answer:
-    """What goes wrong before the first line of progress has a status of its own; later it is a line."""
-    lines = services.images.load(request.body, request.context)
-    first = next(lines, None)
-    return Stream(_progress(lines if first is None else itertools.chain([first], lines)), release=lines.close)
+    platform = _platform_name(request.text("platform"))
+    return json_lines(services.archives.load(request.body, request.context, platform))
 
 
-def _progress(lines: Iterator[dict[str, Any]]) -> Iterator[bytes]:
-    try:
-        for line in lines:
-            yield _line(line)
-    except (EngineError, OSError) as error:
-        message = message_of(error)
-        yield _line({"errorDetail": {"message": message}, "error": message})
+def _platform_name(text: str) -> str | None:
+    """Clients send a platform as JSON since API 1.48, and some as text."""
+    if not text.startswith("{"):
+        return text or None
+    values = parse_json_object(text)
+    parts = [str(values.get(key) or "") for key in ("os", "architecture", "variant")]
+    return "/".join(filter(None, parts)) or None
 
 
-def _line(value: dict[str, Any]) -> bytes:
-    """Docker ends the documents of a progress stream with CRLF."""
-    return encode(value).rstrip(b"\n") + b"\r\n"
+def save(services: Any, request: Request) -> Answer:
+    names = [request.params[0]] if request.params else request.texts("names")
+    if not names:
+        raise InvalidArgument("no image named: give at least one in names")
+    return byte_stream(services.archives.save(names, request.context), "application/x-tar")
 
 
 ROUTES: tuple[Route, ...] = (
@@ -139,7 +137,9 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/images/create", create),
     ("POST", "/images/load", load),
     ("POST", "/images/prune", prune),
+    ("GET", "/images/get", save),
     ("GET", "/images/{*}/json", inspect),
+    ("GET", "/images/{*}/get", save),
     ("GET", "/images/{*}/history", history),
     ("POST", "/images/{*}/tag", tag),
     ("DELETE", "/images/{*}", remove),

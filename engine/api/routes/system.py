@@ -1,4 +1,4 @@
-"""The engine itself: _ping, version, info, events, system/df, auth."""
+"""The engine itself: _ping, version, info, events, system/df."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.api.views import containers as container_views
 from engine.api.views import images as image_views
 from engine.api.views import system as system_views
 from engine.api.views import volumes as volume_views
-from engine.domain.errors import InvalidArgument, NotSupported
+from engine.domain.errors import InvalidArgument
 from engine.services.as_of import parse_time_us
 
 _PING_HEADERS = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Swarm": "inactive"}
@@ -33,11 +33,6 @@ def version(services: Any, request: Request) -> Answer:
 
 def info(services: Any, request: Request) -> Answer:
     return reply(system_views.info(services.system.info(), request.now_us))
-
-
-def auth(services: Any, request: Request) -> Answer:
-    request.json()  # the password is read and forgotten: it must not stay on the connection
-    raise NotSupported("logging in to a registry is not supported yet")
 
 
 def events(services: Any, request: Request) -> Answer:
@@ -109,7 +104,6 @@ ROUTES: tuple[Route, ...] = (
     ("HEAD", "/_ping", ping_head),
     ("GET", "/version", version),
     ("GET", "/info", info),
-    ("POST", "/auth", auth),
     ("GET", "/events", events),
     ("GET", "/system/df", disk_usage),
 )

@@ -44,3 +44,15 @@ def report(value: Any) -> dict[str, Any]:
         "head": head(value.head),
         "problems": [{"seq": problem.seq, "what": problem.what} for problem in value.problems],
     }
+
+
+def fsck(value: Any) -> dict[str, Any]:
+    return {
+        "ok": value.is_whole,
+        "layers": value.layers,
+        "blobs": value.blobs,
+        "problems": [
+            {"object": one.object, "what": one.what, "images": one.images, "repaired": one.repaired, "pull": one.pull}
+            for one in value.problems
+        ],
+    }

@@ -1,0 +1,97 @@
+"""The operator's settings: a JSON file with Docker's keys, where Docker has them.
+
+    {"registry-mirrors": ["https://mirror.example"], "insecure-registries": ["host:5000", "10.0.0.0/8"],
+     "max-concurrent-downloads": 3, "max-concurrent-uploads": 5,
+     "search-index": "https://index.docker.io", "certificate-folders": ["/etc/docket/certs.d"],
+     "archive-limits": {"bytes": 274877906944, "entries": 1000000, "ratio": 200}}
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Callable, Mapping, NamedTuple
+
+from engine.domain.errors import InvalidArgument
+from engine.images.limits import Limits
+from engine.images.registry.settings import RegistrySettings
+
+DEFAULT_FILE = Path("/etc/docket/daemon.json")
+
+
+class Settings(NamedTuple):
+    """``archive_limits`` are those of images.limits, as workers get them."""
+
+    registries: RegistrySettings = RegistrySettings()
+    archive_limits: dict[str, int] | None = None
+
+
+def read(path: Path, *, must_exist: bool = False) -> Settings:
+    """The settings in a file; the defaults where it does not exist and need not. Raises InvalidArgument."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if must_exist:
+            raise InvalidArgument(f"{path}: no such file") from error
+        return Settings()
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise InvalidArgument(f"{path}: no valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise InvalidArgument(f"{path}: a JSON object is expected")
+    try:
+        return parse(values)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{path}: {error}") from error
+
+
+def parse(values: Mapping[str, Any]) -> Settings:
+    """Raises InvalidArgument for what is unknown, or of the wrong type: a setting must not be overlooked."""
+    fields: dict[str, Any] = {}
+    limits = None
+    for key, value in values.items():
+        if key == "archive-limits":
+            if not isinstance(value, dict):
+                raise InvalidArgument(f'"{key}" must be an object')
+            Limits.from_json(value)
+            limits = value
+            continue
+        if key not in _REGISTRY_KEYS:
+            known = ", ".join([*_REGISTRY_KEYS, "archive-limits"])
+            raise InvalidArgument(f'there is no setting "{key}": known are {known}')
+        name, convert = _REGISTRY_KEYS[key]
+        fields[name] = convert(key, value)
+    return Settings(RegistrySettings(**fields), limits)
+
+
+def _texts(key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise InvalidArgument(f'"{key}" must be a list of strings')
+    return tuple(value)
+
+
+def _paths(key: str, value: Any) -> tuple[Path, ...]:
+    return tuple(map(Path, _texts(key, value)))
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise InvalidArgument(f'"{key}" must be a string')
+    return value
+
+
+def _count(key: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidArgument(f'"{key}" must be a positive number')
+    return value
+
+
+_REGISTRY_KEYS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
+    "registry-mirrors": ("mirrors", _texts),
+    "insecure-registries": ("insecure", _texts),
+    "search-index": ("search_index", _text),
+    "certificate-folders": ("certificate_folders", _paths),
+    "max-concurrent-downloads": ("downloads", _count),
+    "max-concurrent-uploads": ("uploads", _count),
+}
