@@ -47,7 +47,8 @@ def _made_raw(mode: list[object]) -> list[object]:
     input_off = "IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON"
     local_off = "ECHO ECHONL ICANON ISIG IEXTEN"
     iflag, oflag, cflag, lflag, ispeed, ospeed, characters = mode
-    assert isinstance(oflag, int) and isinstance(iflag, int) and isinstance(lflag, int) and isinstance(cflag, int) and isinstance(characters, list)
+    assert isinstance(iflag, int) and isinstance(oflag, int) and isinstance(lflag, int)
+    assert isinstance(cflag, int) and isinstance(characters, list)
     for name in input_off.split():
         iflag &= ~getattr(termios, name)
     for name in local_off.split():
