@@ -216,8 +216,9 @@ class Containers:
     ) -> None:
         """Hand a client's socket to the container, now or when it starts. Raises Conflict while it is paused.
 
-        With ``logs`` what the container has written so far comes first. ``announce`` tells the client that it is attached. No start comes between that and the attachment itself, so
-        that a client which starts the container next gets its first byte.
+        With ``logs`` what the container has written so far comes first. ``announce`` tells the client that it is
+        attached. No start comes between that and the attachment itself, so that a client which starts the container
+        next gets its first byte.
         """
         if logs:
             attachment = replace(attachment, logs=True)

@@ -164,8 +164,8 @@ def processes(cgroup_path: str, ps_args: str) -> tuple[list[str], list[list[str]
 
 
 def _chosen(words: list[str]) -> list[_Column]:
-    """``-ef``, ``aux``, ``-o pid,args``, ``-opid -o user=WHO``: which processes is no question here, so the letters that
-    say so mean nothing."""
+    """``-ef``, ``aux``, ``-o pid,args``, ``-opid -o user=WHO``: which processes is no question here, so the letters
+    that say so mean nothing."""
     named: list[_Column] = []
     names = _FULL if not words else _PLAIN
     rest = list(words)
