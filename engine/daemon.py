@@ -48,7 +48,9 @@ from engine.services.recorder import Recorder
 from engine.services.registries import Registries
 from engine.services.restarts import Restarts
 from engine.services.settings import Settings
+from engine.services.statistics import Statistics
 from engine.services.system import System
+from engine.services.updates import Updates
 from engine.services.timers import SystemTimers, Timers
 from engine.services.volumes import Volumes
 
@@ -74,6 +76,8 @@ class Services:
     audit: Audit
     events: Events
     system: System
+    statistics: Statistics
+    updates: Updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,8 @@ def compose(
         audit=Audit(core),
         events=Events(core),
         system=System(core),
+        statistics=Statistics(core),
+        updates=Updates(core),
     )
     restarts = Restarts(core, lifecycle)
     monitor = Monitor(core, lifecycle, restarts)

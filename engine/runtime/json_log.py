@@ -52,6 +52,14 @@ class JsonLog:
             self._partial[stream] = last
         self._append(entries)
 
+    def paths(self) -> list[str]:
+        """The files of the log, oldest first; some may not be there yet."""
+        return [*(f"{self.path}.{number}" for number in range(self._max_files - 1, 0, -1)), self.path]
+
+    def unfinished(self) -> list[tuple[str, bytes]]:
+        """What each stream has given since its last newline, which is not in the files."""
+        return list(self._partial.items())
+
     def finish(self, stream: str) -> None:
         """The stream has ended: write what it left unfinished. Raises OSError."""
         left = self._partial.pop(stream, b"")

@@ -244,6 +244,8 @@ class Shim:
             case "resume":
                 with step("freezer.thaw"):
                     self._cgroup.thaw()
+            case "update":
+                return self._update(request["resources"])
             case "resize":
                 stdio = self._execs.stdio_of(request["exec_id"]) if request["exec_id"] else self._stdio
                 stdio.resize(request["rows"], request["columns"])
@@ -264,6 +266,17 @@ class Shim:
             case other:
                 raise OSError(22, f"the shim knows no request {other!r}")
         return {}
+
+    def _update(self, resources: Json) -> Json:
+        """New limits for the living; where one of them can't be had, all are as before."""
+        before = self._cgroup.read_limits()
+        try:
+            with step("cgroup.limit"):
+                warnings = self._cgroup.apply(resources)
+        except OSError:
+            self._cgroup.restore(before)
+            raise
+        return {"warnings": warnings, "limits": self._cgroup.read_limits()}
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ def normalize(body: Mapping[str, Any], image_config: Mapping[str, Any]) -> Setti
     _refuse_unsupported(host)
     _check_networking(body, host, warnings)
     log_config.check(host)
-    _check_restart(host)
+    check_restart(host)
     warnings += _check_isolation(host, config)
     warnings += limits.check(host)
     mounts = mount_points.parse(host, config)
@@ -185,7 +185,8 @@ def _check_networking(body: Mapping[str, Any], host: dict[str, Any], warnings: l
             raise NotSupported("host-gateway needs a bridge network, which this version of docket has not yet")
 
 
-def _check_restart(host: dict[str, Any]) -> None:
+def check_restart(host: dict[str, Any]) -> None:
+    """Complete the restart policy. Raises InvalidArgument."""
     policy = _mapping(host, "RestartPolicy")
     name, limit = policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0
     if name not in restart_policy.POLICIES:

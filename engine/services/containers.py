@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Callable, Iterator, Mapping
 
 from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
-from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
+from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound
 from engine.eventlog.log import Context, Document
 from engine.runtime.supervisor import Attachment
 from engine.services import container_config, health_config, json_log, sharing
@@ -217,11 +218,12 @@ class Containers:
     ) -> None:
         """Hand a client's socket to the container, now or when it starts. Raises Conflict while it is paused.
 
-        ``announce`` tells the client that it is attached. No start comes between that and the attachment itself, so
-        that a client which starts the container next gets its first byte.
+        With ``logs`` what the container has written so far comes first. ``announce`` tells the client that it is
+        attached. No start comes between that and the attachment itself, so that a client which starts the container
+        next gets its first byte.
         """
         if logs:
-            raise NotSupported("attaching with earlier output is not supported by this version of docket yet")
+            attachment = replace(attachment, logs=True)
         container = resolve_container(self._core.log, reference)
         if container.status == "paused":
             raise Conflict(f"container {container.id} is paused, unpause the container before attach")

@@ -95,6 +95,11 @@ def rename(services: Any, request: Request) -> Answer:
     return NO_CONTENT
 
 
+def update(services: Any, request: Request) -> Answer:
+    warnings = services.updates.update(request.params[0], request.json(), request.context)
+    return reply({"Warnings": warnings or None})
+
+
 def remove(services: Any, request: Request) -> Answer:
     if request.flag("link"):
         raise NotSupported("links between containers are not supported yet")
@@ -197,6 +202,7 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/containers/{}/pause", pause),
     ("POST", "/containers/{}/unpause", unpause),
     ("POST", "/containers/{}/rename", rename),
+    ("POST", "/containers/{}/update", update),
     ("POST", "/containers/{}/wait", wait),
     ("POST", "/containers/{}/resize", resize),
     ("DELETE", "/containers/{}", remove),
