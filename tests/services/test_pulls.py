@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
-import tarfile
 import threading
 from typing import Any
 
@@ -15,24 +13,7 @@ from engine.domain.image import CreateImage, ImageCreated
 from engine.images.manifests import Descriptor
 from engine.images.registry.cancellation import Cancellation, Cancelled
 
-from conftest import CONTEXT, Home
-
-
-def layer(*files: tuple[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in files:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-ONE, TWO, THREE = (layer((name, name.encode())) for name in ("one", "two", "three"))
-
-
-def statuses(notices: list[Any]) -> list[str]:
-    return [notice.status for notice in notices]
+from support.image_home import CONTEXT, Home, ONE, THREE, TWO, statuses
 
 
 def test_a_pull_is_told_and_recorded(home: Home) -> None:
