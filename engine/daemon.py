@@ -48,9 +48,12 @@ from engine.services.recorder import Recorder
 from engine.services.registries import Registries
 from engine.services.restarts import Restarts
 from engine.services.settings import Settings
+from engine.services.statistics import Statistics
 from engine.services.system import System
+from engine.services.updates import Updates
 from engine.services.timers import SystemTimers, Timers
 from engine.services.volumes import Volumes
+from engine.services.who_ran import WhoRan
 
 DEFAULT_ROOT = "/var/lib/docket"
 DEFAULT_RUN_DIR = "/run/docket"
@@ -74,6 +77,9 @@ class Services:
     audit: Audit
     events: Events
     system: System
+    statistics: Statistics
+    updates: Updates
+    who_ran: WhoRan
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,9 @@ def compose(
         audit=Audit(core),
         events=Events(core),
         system=System(core),
+        statistics=Statistics(core),
+        updates=Updates(core),
+        who_ran=WhoRan(core),
     )
     restarts = Restarts(core, lifecycle)
     monitor = Monitor(core, lifecycle, restarts)

@@ -27,9 +27,11 @@ _CONTAINER: dict[str, Place] = {
     "rm": ("lifecycle", "REMOVE", "Remove one or more containers"),
     "run": ("run", "RUN", "Create and run a new container from an image"),
     "start": ("start", "START", "Start one or more stopped containers"),
+    "stats": ("stats", "STATS", "Display a live stream of container(s) resource usage statistics"),
     "stop": ("lifecycle", "STOP", "Stop one or more running containers"),
     "top": ("top", "TOP", "Display the running processes of a container"),
     "unpause": ("lifecycle", "UNPAUSE", "Unpause all processes within one or more containers"),
+    "update": ("update", "UPDATE", "Update configuration of one or more containers"),
     "wait": ("lifecycle", "WAIT", "Block until one or more containers stop, then print their exit codes"),
 }
 _IMAGE: dict[str, Place] = {
@@ -63,6 +65,7 @@ _AUDIT: dict[str, Place] = {
     "head": ("audit", "HEAD", "Print the head of the event log, to be published elsewhere"),
     "trail": ("audit", "TRAIL", "Show everything that ever happened to an object, and who asked for it"),
     "verify": ("audit", "VERIFY", "Check the whole event log: hash chain, versions, documents"),
+    "who-ran": ("who_ran", "WHO_RAN", "Show which containers ran with which powers, and who asked for it"),
 }
 
 GROUPS: Mapping[str, tuple[str, dict[str, Place]]] = {

@@ -125,7 +125,7 @@ class Shim:
         return Stdio(
             self._loop, self._directory, tty=bool(wishes.get("tty")), open_stdin=bool(wishes.get("open_stdin")),
             stdin_once=bool(wishes.get("stdin_once")),
-            log=JsonLog(log["path"], log.get("max_bytes") or 0, log.get("max_files") or 1) if log else None,
+            log=JsonLog(log["path"], log["max_bytes"], log["max_files"], log["attributes"]) if log else None,
             on_log_error=self._log_error,
         )  # fmt: skip
 
@@ -244,6 +244,8 @@ class Shim:
             case "resume":
                 with step("freezer.thaw"):
                     self._cgroup.thaw()
+            case "update":
+                return self._update(request["resources"])
             case "resize":
                 stdio = self._execs.stdio_of(request["exec_id"]) if request["exec_id"] else self._stdio
                 stdio.resize(request["rows"], request["columns"])
@@ -264,6 +266,17 @@ class Shim:
             case other:
                 raise OSError(22, f"the shim knows no request {other!r}")
         return {}
+
+    def _update(self, resources: Json) -> Json:
+        """New limits for the living; where one of them can't be had, all are as before."""
+        before = self._cgroup.read_limits()
+        try:
+            with step("cgroup.limit"):
+                warnings = self._cgroup.apply(resources)
+        except OSError:
+            self._cgroup.restore(before)
+            raise
+        return {"warnings": warnings, "limits": self._cgroup.read_limits()}
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

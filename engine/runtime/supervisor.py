@@ -37,7 +37,7 @@ class Attachment:
     """A client's own socket, handed to the shim: ``fd`` belongs to whoever gets the attachment.
 
     ``framed``: Docker's 8-byte multiplex header before each piece of output; False for a terminal's raw stream.
-    ``early``: bytes of input that were read from the socket already.
+    ``early``: bytes of input that were read from the socket already. ``logs``: what is in the log comes first.
     """
 
     fd: int
@@ -47,6 +47,7 @@ class Attachment:
     framed: bool
     detach_keys: bytes = b""
     early: bytes = b""
+    logs: bool = False
 
 
 class LaunchFailed(EngineError):
@@ -189,6 +190,14 @@ class Supervisor:
     def resume(self, container_id: str) -> None:
         """Thaw; without effect where nothing is frozen."""
         self._ask(container_id, {"op": "resume"})
+
+    def update(self, container_id: str, resources: dict[str, Any]) -> dict[str, Any]:
+        """Change limits of a running container (``linux.resources``): {"warnings", "limits"}, the latter as the kernel
+        has them now. Raises OSError, and then they are as before."""
+        answer = self._link(container_id).ask({"op": "update", "resources": resources})
+        if "error" in answer:
+            raise _os_error(answer["error"])
+        return {key: answer[key] for key in ("warnings", "limits")}
 
     def resize(self, container_id: str, exec_id: str | None, rows: int, cols: int) -> None:
         """The size of a terminal in characters: the container's, or an exec's. Raises OSError where it has none."""
@@ -360,6 +369,7 @@ def _wishes(attachment: Attachment) -> dict[str, Any]:
     return {
         "stdin": attachment.stdin, "stdout": attachment.stdout, "stderr": attachment.stderr,
         "framed": attachment.framed, "detach_keys": attachment.detach_keys.hex(), "early": attachment.early.hex(),
+        "logs": attachment.logs,
     }  # fmt: skip
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Callable, Iterator, Mapping
 
 from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
-from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
+from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound
 from engine.eventlog.log import Context, Document
 from engine.runtime.supervisor import Attachment
 from engine.services import container_config, health_config, json_log, sharing
@@ -192,15 +193,17 @@ class Containers:
 
     def logs(
         self, reference: str, *, stdout: bool = True, stderr: bool = True, since_us: int | None = None,
-        until_us: int | None = None, tail: int | None = None, timestamps: bool = False, follow: bool = False,
-        stop: threading.Event | None = None,
+        until_us: int | None = None, tail: int | None = None, timestamps: bool = False, details: bool = False,
+        follow: bool = False, stop: threading.Event | None = None,
     ) -> Iterator[tuple[str, bytes]]:  # fmt: skip
         """(stream, bytes) line by line; following ends with the container, or within a second of ``stop``."""
         if not stdout and not stderr:
             raise InvalidArgument("Bad parameters: you must choose at least one stream")
         view = self.get(reference)
+        if view.host_config["LogConfig"]["Type"] == "none":
+            raise NotSupported("configured logging driver does not support reading")
         streams = tuple(name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted)
-        choice = json_log.Choice(streams, since_us, until_us, tail, timestamps)
+        choice = json_log.Choice(streams, since_us, until_us, tail, timestamps, details)
 
         def may_grow() -> bool:
             if stop is not None and stop.is_set():
@@ -215,11 +218,12 @@ class Containers:
     ) -> None:
         """Hand a client's socket to the container, now or when it starts. Raises Conflict while it is paused.
 
-        ``announce`` tells the client that it is attached. No start comes between that and the attachment itself, so
-        that a client which starts the container next gets its first byte.
+        With ``logs`` what the container has written so far comes first. ``announce`` tells the client that it is
+        attached. No start comes between that and the attachment itself, so that a client which starts the container
+        next gets its first byte.
         """
         if logs:
-            raise NotSupported("attaching with earlier output is not supported by this version of docket yet")
+            attachment = replace(attachment, logs=True)
         container = resolve_container(self._core.log, reference)
         if container.status == "paused":
             raise Conflict(f"container {container.id} is paused, unpause the container before attach")

@@ -56,7 +56,7 @@ def test_swarm_is_answered_as_by_a_docker_that_is_no_manager(api: Api, path: str
 @pytest.mark.parametrize(
     ("method", "path"),
     [("POST", "/build"), ("POST", "/commit"),
-     ("POST", "/networks/create"), ("GET", "/containers/x/stats")],
+     ("POST", "/networks/create"), ("GET", "/containers/x/export")],
 )  # fmt: skip
 def test_what_is_not_offered_yet_says_so(api: Api, method: str, path: str) -> None:
     answer = api.ask(method, path)

@@ -34,6 +34,8 @@ from engine.images.registry.settings import RegistrySettings
 READ_BYTES = 1 << 20
 _SEND_BYTES = 512 * 1024
 _CONNECTIONS = 8
+_PLAIN = frozenset(("wrong version number", "http request", "record layer failure"))
+"""OpenSSL's words for an answer in plain text."""
 _SHORT_BYTES = 64 * 1024
 _LEAST_BYTES = 4096
 """Who sends less than this within the stall time-out stalls."""
@@ -318,9 +320,9 @@ class Transport:
     def _failure(method: str, url: str, error: BaseException) -> Unavailable:
         where = f'{method.capitalize()} "{shown(url)}"'
         cause = _cause(error)
-        if "WRONG_VERSION_NUMBER" in cause or "HTTP_REQUEST" in cause or "RECORD_LAYER_FAILURE" in cause:
+        if cause in _PLAIN:
             return PlainAnswer(f"{where}: http: server gave HTTP response to HTTPS client")
-        if isinstance(error, requests.exceptions.SSLError) and "EOF" not in cause:
+        if isinstance(error, requests.exceptions.SSLError) and "eof" not in cause:
             return Untrusted(f"{where}: tls: {cause}")
         return ConnectionFailed(f"{where}: {cause}")
 
@@ -363,7 +365,8 @@ def _worded(seen: list[BaseException]) -> str:
     if isinstance(innermost, TimeoutError):
         return "timed out"
     if isinstance(innermost, ssl.SSLError):
-        return str(getattr(innermost, "verify_message", "") or innermost.reason or innermost)
+        reason = (innermost.reason or str(innermost)).lower().replace("_", " ")
+        return getattr(innermost, "verify_message", "") or reason
     if isinstance(innermost, OSError) and (innermost.errno or 0) > 0:
         return os.strerror(innermost.errno or 0).lower()
     return str(innermost)[:300] or type(innermost).__name__
