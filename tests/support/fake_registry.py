@@ -42,7 +42,9 @@ class FakeRegistry:
 
     # --- filling it ---
 
-    def add(self, name: str, layers: Sequence[bytes], *, compressed: Sequence[bytes] | None = None, **config: Any) -> str:
+    def add(
+        self, name: str, layers: Sequence[bytes], *, compressed: Sequence[bytes] | None = None, **config: Any
+    ) -> str:
         """Put an image under a name (``team/app:1``). Answers with the manifest's digest."""
         path, _, tag = name.partition(":")
         diff_ids = [digest_of(layer) for layer in layers]
