@@ -53,6 +53,7 @@ from engine.services.system import System
 from engine.services.updates import Updates
 from engine.services.timers import SystemTimers, Timers
 from engine.services.volumes import Volumes
+from engine.services.who_ran import WhoRan
 
 DEFAULT_ROOT = "/var/lib/docket"
 DEFAULT_RUN_DIR = "/run/docket"
@@ -85,6 +86,7 @@ class Services:
     system: System
     statistics: Statistics
     updates: Updates
+    who_ran: WhoRan
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ def compose(
         system=System(core),
         statistics=Statistics(core),
         updates=Updates(core),
+        who_ran=WhoRan(core),
     )
     restarts = Restarts(core, lifecycle)
     monitor = Monitor(core, lifecycle, restarts)
