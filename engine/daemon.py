@@ -15,7 +15,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 from engine.api.server import Server, listen
 from engine.domain.errors import Conflict, EngineError, describe
@@ -23,7 +23,9 @@ from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
 from engine.images.registry.client import Registries as RegistryClient
 from engine.images.registry.downloads import Downloads
+from engine.networking.host import HostNetwork
 from engine.recovery.containers import ContainerRecovery
+from engine.recovery.networks import NetworkRecovery
 from engine.recovery.store import StoreRecovery, forget_volatile
 from engine.runtime.supervisor import Attachment, Supervisor
 from engine.services import settings as engine_settings
@@ -32,6 +34,7 @@ from engine.services.audit import Audit
 from engine.services.blobs import Blobs
 from engine.services.containers import Containers
 from engine.services.core import Core
+from engine.services.endpoints import Endpoints
 from engine.services.events import Events
 from engine.services.execs import Execs
 from engine.services.fsck import Fsck
@@ -41,6 +44,7 @@ from engine.services.images import Images
 from engine.services.layers import Layers
 from engine.services.lifecycle import Lifecycle
 from engine.services.monitor import Monitor
+from engine.services.networks import Networks
 from engine.services.ports import Clock, Randomness, Runtime, Store, SystemClock, SystemRandomness, boot_id
 from engine.services.pulls import Pulls
 from engine.services.pushes import Pushes
@@ -48,12 +52,22 @@ from engine.services.recorder import Recorder
 from engine.services.registries import Registries
 from engine.services.restarts import Restarts
 from engine.services.settings import Settings
+from engine.services.statistics import Statistics
 from engine.services.system import System
+from engine.services.updates import Updates
 from engine.services.timers import SystemTimers, Timers
 from engine.services.volumes import Volumes
+from engine.services.who_ran import WhoRan
 
 DEFAULT_ROOT = "/var/lib/docket"
 DEFAULT_RUN_DIR = "/run/docket"
+SETTING_FLAGS: tuple[tuple[str, str, type], ...] = (
+    ("registry-mirror", "registry-mirrors", str),
+    ("insecure-registry", "insecure-registries", str),
+    ("max-concurrent-downloads", "max-concurrent-downloads", int),
+    ("max-concurrent-uploads", "max-concurrent-uploads", int),
+)
+"""Flag, setting, type: those of Docker's daemon. Flags with text may be given several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +85,14 @@ class Services:
     registries: Registries
     fsck: Fsck
     volumes: Volumes
+    networks: Networks
+    endpoints: Endpoints
     audit: Audit
     events: Events
     system: System
+    statistics: Statistics
+    updates: Updates
+    who_ran: WhoRan
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +113,7 @@ class Engine:
 def compose(
     log: EventLog, runtime: Runtime, store: Store, run_dir: Path, clock: Clock, randomness: Randomness, timers: Timers,
     settings: Settings = Settings(), client: RegistryClient | None = None, downloads: Downloads | None = None,
+    host: HostNetwork | None = None,
 ) -> Engine:  # fmt: skip
     """Put the services together on what they need from outside; registries are spoken with as the settings say, where
     nobody brings a client."""
@@ -102,8 +122,11 @@ def compose(
     limits = settings.archive_limits
     layers, blobs, volumes = Layers(core, content, limits), Blobs(core, content), Volumes(core)
     health = HealthChecks(core)
-    containers = Containers(core, volumes, health)
-    lifecycle = Lifecycle(core, containers, volumes, health)
+    tag = network_tag(store.root)
+    networks = Networks(core, host or HostNetwork(tag), default_bridge(store.root))
+    endpoints = Endpoints(core, networks)
+    containers = Containers(core, volumes, health, endpoints)
+    lifecycle = Lifecycle(core, containers, volumes, health, endpoints)
     health.act = lifecycle.act_on_failing_health
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
@@ -120,12 +143,17 @@ def compose(
         registries=Registries(client),
         fsck=Fsck(core, content, layers, blobs, limits),
         volumes=volumes,
+        networks=networks,
+        endpoints=endpoints,
         audit=Audit(core),
         events=Events(core),
         system=System(core),
+        statistics=Statistics(core),
+        updates=Updates(core),
+        who_ran=WhoRan(core),
     )
     restarts = Restarts(core, lifecycle)
-    monitor = Monitor(core, lifecycle, restarts)
+    monitor = Monitor(core, lifecycle, restarts, endpoints)
     return Engine(core, services, monitor, restarts, health, content, blobs, layers, downloads)
 
 
@@ -136,11 +164,24 @@ def recover(engine: Engine, rebooted: bool) -> None:
     StoreRecovery(
         core, engine.content, engine.blobs, engine.layers, services.image_removal, services.volumes, context
     ).run()
+    network_recovery = NetworkRecovery(core, services.networks, context)
+    network_recovery.run()
     ContainerRecovery(core, services.lifecycle, engine.monitor, context, rebooted).run()
+    network_recovery.finish()
     for container in core.log.all("container"):
         if container.health_check and container.alive:
             engine.health.watch(container.id)
     engine.restarts.resume(context)
+
+
+def network_tag(root: Path) -> str:
+    """What tells an engine's interfaces and rules from those of others on the host."""
+    return hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]
+
+
+def default_bridge(root: Path) -> str:
+    """The interface of the network "bridge": ``docket0`` for the default root, a name of its own for others."""
+    return "docket0" if str(root.resolve()) == DEFAULT_ROOT else f"dkt{network_tag(root)}"
 
 
 def cgroup_parent(root: Path) -> str:
@@ -178,6 +219,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--config-file", default=os.environ.get("DOCKET_CONFIG"),
         help=f"settings: registries, limits (default {engine_settings.DEFAULT_FILE}, which need not exist)",
     )  # fmt: skip
+    for name, key, kind in SETTING_FLAGS:
+        many: dict[str, Any] = {"action": "append"} if kind is str else {}
+        default = [] if many else None
+        parser.add_argument(f"--{name}", dest=key, type=kind, default=default, help=f"setting {key}", **many)
     return parser.parse_args(argv)
 
 
@@ -242,6 +287,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
             print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
             stop.wait()
         server.stop()
+        engine[0].services.networks.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
     finally:
         for one in engine:
@@ -260,7 +306,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.geteuid() != 0:
             raise EngineError("the daemon needs root: run it with sudo")
         settings = engine_settings.read(
-            Path(arguments.config_file or engine_settings.DEFAULT_FILE), must_exist=bool(arguments.config_file)
+            Path(arguments.config_file or engine_settings.DEFAULT_FILE),
+            must_exist=bool(arguments.config_file),
+            flags={key: getattr(arguments, key) for _, key, _ in SETTING_FLAGS},
         )
         serve(Path(arguments.root).absolute(), run_dir, _socket_path(arguments.host, run_dir), settings)
     except (EngineError, OSError) as error:

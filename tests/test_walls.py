@@ -45,6 +45,7 @@ IMPORTERS: dict[str, set[str]] = {
     "alembic": {"eventlog", "migrations"},
     "sqlite3": {"eventlog", "migrations"},
     "requests": {"images"},
+    "urllib3": {"images"},
     "yaml": {"compose"},
 }
 """Package -> the rooms that may import it. What is neither here nor in the standard library is imported by nobody."""

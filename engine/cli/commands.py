@@ -27,9 +27,11 @@ _CONTAINER: dict[str, Place] = {
     "rm": ("lifecycle", "REMOVE", "Remove one or more containers"),
     "run": ("run", "RUN", "Create and run a new container from an image"),
     "start": ("start", "START", "Start one or more stopped containers"),
+    "stats": ("stats", "STATS", "Display a live stream of container(s) resource usage statistics"),
     "stop": ("lifecycle", "STOP", "Stop one or more running containers"),
     "top": ("top", "TOP", "Display the running processes of a container"),
     "unpause": ("lifecycle", "UNPAUSE", "Unpause all processes within one or more containers"),
+    "update": ("update", "UPDATE", "Update configuration of one or more containers"),
     "wait": ("lifecycle", "WAIT", "Block until one or more containers stop, then print their exit codes"),
 }
 _IMAGE: dict[str, Place] = {
@@ -44,6 +46,16 @@ _IMAGE: dict[str, Place] = {
     "rm": ("images", "REMOVE", "Remove one or more images"),
     "save": ("archives", "SAVE", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
     "tag": ("images", "TAG", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
+}
+_NETWORK: dict[str, Place] = {
+    "connect": ("networks", "CONNECT", "Connect a container to a network"),
+    "create": ("networks", "CREATE", "Create a network"),
+    "disconnect": ("networks", "DISCONNECT", "Disconnect a container from a network"),
+    "holder": ("networks", "HOLDER", "Show which container has, or had, an address"),
+    "inspect": ("inspect", "NETWORK_INSPECT", "Display detailed information on one or more networks"),
+    "ls": ("networks", "LIST", "List networks"),
+    "prune": ("prune", "NETWORK_PRUNE", "Remove all unused networks"),
+    "rm": ("networks", "REMOVE", "Remove one or more networks"),
 }
 _VOLUME: dict[str, Place] = {
     "create": ("volumes", "CREATE", "Create a volume"),
@@ -63,12 +75,14 @@ _AUDIT: dict[str, Place] = {
     "head": ("audit", "HEAD", "Print the head of the event log, to be published elsewhere"),
     "trail": ("audit", "TRAIL", "Show everything that ever happened to an object, and who asked for it"),
     "verify": ("audit", "VERIFY", "Check the whole event log: hash chain, versions, documents"),
+    "who-ran": ("who_ran", "WHO_RAN", "Show which containers ran with which powers, and who asked for it"),
 }
 
 GROUPS: Mapping[str, tuple[str, dict[str, Place]]] = {
     "audit": ("Ask the event log", _AUDIT),
     "container": ("Manage containers", _CONTAINER),
     "image": ("Manage images", _IMAGE),
+    "network": ("Manage networks", _NETWORK),
     "system": ("Manage the engine", _SYSTEM),
     "volume": ("Manage volumes", _VOLUME),
 }
@@ -97,6 +111,8 @@ _OTHER_NAMES = {
     ("container", "remove"): "rm",
     ("image", "list"): "ls",
     ("image", "remove"): "rm",
+    ("network", "list"): "ls",
+    ("network", "remove"): "rm",
     ("volume", "list"): "ls",
     ("volume", "remove"): "rm",
 }

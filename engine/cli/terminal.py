@@ -17,7 +17,7 @@ _DEFAULT_KEYS = b"\x10\x11"
 
 
 class RawMode:
-    """A context in which a terminal passes every key on untouched (cfmakeraw(3), but output is left alone).
+    """A context in which a terminal passes every key on, and shows everything, untouched (cfmakeraw(3)).
 
     A descriptor that is no terminal is left as it is."""
 
@@ -47,11 +47,13 @@ def _made_raw(mode: list[object]) -> list[object]:
     input_off = "IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON"
     local_off = "ECHO ECHONL ICANON ISIG IEXTEN"
     iflag, oflag, cflag, lflag, ispeed, ospeed, characters = mode
-    assert isinstance(iflag, int) and isinstance(lflag, int) and isinstance(cflag, int) and isinstance(characters, list)
+    assert isinstance(iflag, int) and isinstance(oflag, int) and isinstance(lflag, int)
+    assert isinstance(cflag, int) and isinstance(characters, list)
     for name in input_off.split():
         iflag &= ~getattr(termios, name)
     for name in local_off.split():
         lflag &= ~getattr(termios, name)
+    oflag &= ~termios.OPOST  # the container's terminal has made its line ends already
     cflag = cflag & ~(termios.CSIZE | termios.PARENB) | termios.CS8
     characters = [*characters]
     characters[termios.VMIN], characters[termios.VTIME] = 1, 0

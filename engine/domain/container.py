@@ -36,6 +36,9 @@ from engine.domain.container_events import (
     ContainerUnpauseFailed,
     ContainerUnpaused,
     ContainerUnpausing,
+    ContainerUpdated,
+    ContainerUpdateFailed,
+    ContainerUpdating,
 )
 from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotModified
 from engine.domain.health import STARTING
@@ -90,6 +93,13 @@ TRANSITIONS: Table = {
     (S.PAUSED, ContainerUnpaused): S.RUNNING,
     **{(status, ContainerUnpauseFailed): status for status in (S.PAUSED, S.STOPPING, *ENDED)},
     **{(status, ContainerRenamed): status for status in (S.CREATED, S.RUNNING, S.PAUSED, *ENDED)},
+    **{(status, ContainerUpdating): status for status in (S.CREATED, S.RUNNING, S.PAUSED, S.EXITED)},
+    # it may have ended, or be in the middle of a stop, when the outcome comes
+    **{
+        (status, event): status
+        for status in (S.CREATED, *ALIVE, S.EXITED)
+        for event in (ContainerUpdated, ContainerUpdateFailed)
+    },
     **{(status, ContainerRemoving): S.REMOVING for status in (S.CREATED, S.EXITED, S.DEAD)},
     (S.REMOVING, ContainerRemoved): S.REMOVED,
     (S.REMOVING, ContainerRemoveFailed): S.DEAD,
@@ -232,6 +242,11 @@ def _facts(state: Container, event: Event) -> dict[str, Any]:
             return {"stopped_by_user": True}
         case ContainerRenamed(name=name):
             return {"name": name}
+        case ContainerUpdated():
+            return {
+                "config_digest": event.config_digest, "restart_policy": event.restart_policy,
+                "restart_limit": event.restart_limit,
+            }  # fmt: skip
         case ContainerRemoving(remove_volumes=remove_volumes):
             return {"remove_volumes": remove_volumes}
         case ContainerRemoveFailed(reason=reason):
@@ -294,13 +309,18 @@ class RenameContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateContainer:
+    config_digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveContainer:
     remove_volumes: bool = False
 
 
 Command = (
     CreateContainer | StartContainer | StopContainer | KillContainer | PauseContainer | UnpauseContainer
-    | RenameContainer | RemoveContainer
+    | RenameContainer | RemoveContainer | UpdateContainer
 )  # fmt: skip
 
 
@@ -366,6 +386,14 @@ def _decide_rename(state: Container, command: RenameContainer) -> list[Event]:
     return [ContainerRenamed(state.id, command.name, state.name)]
 
 
+def _decide_update(state: Container, command: UpdateContainer) -> list[Event]:
+    if (state.status, ContainerUpdating) not in TRANSITIONS:
+        raise Conflict(f"container {state.id} is {state.status}: it can't be updated now")
+    if "update" in state.intents:
+        raise Conflict(f"container {state.id} is being updated already")
+    return [ContainerUpdating(state.id, command.config_digest)]
+
+
 def _decide_remove(state: Container, command: RemoveContainer) -> list[Event]:
     if state.status is Status.REMOVING:
         raise Conflict(f"removal of container {state.id} is already in progress")
@@ -388,6 +416,7 @@ DECIDERS: Mapping[type, Callable[[Container, Any], list[Event]]] = {
     UnpauseContainer: _decide_unpause,
     RenameContainer: _decide_rename,
     RemoveContainer: _decide_remove,
+    UpdateContainer: _decide_update,
 }
 
 

@@ -248,10 +248,43 @@ class ContainerRemoveFailed(Event):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ContainerUpdating(Event):
+    """Intent: the limits are about to be changed. ``config_digest`` names the whole new configuration."""
+
+    TYPE: ClassVar[str] = "container.updating"
+    OPENS: ClassVar[str] = "update"
+    container_id: str
+    config_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUpdated(Event):
+    """The new configuration holds. ``limits`` is what the kernel says of a running container now."""
+
+    TYPE: ClassVar[str] = "container.updated"
+    CLOSES: ClassVar[str] = "update"
+    container_id: str
+    config_digest: str
+    restart_policy: str
+    restart_limit: int
+    limits: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUpdateFailed(Event):
+    TYPE: ClassVar[str] = "container.update_failed"
+    CLOSES: ClassVar[str] = "update"
+    container_id: str
+    reason: str
+
+
 EVENTS: tuple[type[Event], ...] = (
     ContainerCreated, ContainerStarting, ContainerStarted, ContainerStartFailed, ContainerExited,
     ContainerRestartScheduled, ContainerRestartCancelled, ContainerOomKilled, ContainerHealthChanged,
     ContainerStopping, ContainerStopFailed, ContainerKilling, ContainerKilled, ContainerKillFailed,
     ContainerPausing, ContainerPaused, ContainerPauseFailed, ContainerUnpausing, ContainerUnpaused,
     ContainerUnpauseFailed, ContainerRenamed, ContainerRemoving, ContainerRemoved, ContainerRemoveFailed,
+    ContainerUpdating, ContainerUpdated, ContainerUpdateFailed,
 )  # fmt: skip

@@ -4,23 +4,31 @@
 digested while it is written, synced, renamed into place, and its folder synced: after a power cut a name that exists
 is whole. Safe for several processes at once: names are random until the digest is known, and a rename of the same
 content over itself changes nothing.
+
+A blob whose digest is known beforehand may come in parts, over days: ``ingest/partial-<hex>`` is kept between attempts,
+locked by whoever writes it, and digested anew before it is continued.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Protocol
 
-from engine.domain.errors import InvalidArgument, NotFound
+from engine.domain.errors import Conflict, InvalidArgument, NotFound
 from engine.kernel.paths import fsync_folder
 from engine.kernel.steps import step
 
 CHUNK_BYTES = 256 * 1024
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}")
+_PARTIAL = "partial-"
+PARTIAL_LIFE_S = 7 * 24 * 3600
+"""How long a blob that came in part waits for its rest."""
 
 
 class Readable(Protocol):
@@ -105,12 +113,25 @@ class ContentStore:
         names = os.listdir(self._blobs) if self._blobs.is_dir() else []
         return [digest for name in names if _DIGEST.fullmatch(digest := f"sha256:{name}")]
 
-    def sweep(self) -> int:
-        """Remove what interrupted writers left; only while nobody writes. Answers with the number of files."""
-        leftovers = list(self._ingest.iterdir()) if self._ingest.is_dir() else []
+    def partial(self, digest: str) -> PartialWriter:
+        """The writer of a blob that comes in parts: it goes on where the last one ended. Raises Conflict where somebody
+        writes it now."""
+        for folder in (self._ingest, self._blobs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return PartialWriter(self, self._ingest / (_PARTIAL + check_digest(digest).removeprefix("sha256:")))
+
+    def sweep(self, partial_life_s: float = PARTIAL_LIFE_S) -> int:
+        """Remove what interrupted writers left; only while nobody writes. Blobs that came in part are kept for a while
+        (0: none). Answers with the number of files."""
+        found = list(self._ingest.iterdir()) if self._ingest.is_dir() else []
+        leftovers = [path for path in found if not _may_go_on(path, partial_life_s)]
         for leftover in leftovers:
             leftover.unlink()
         return len(leftovers)
+
+
+def _may_go_on(path: Path, life_s: float) -> bool:
+    return path.name.startswith(_PARTIAL) and time.time() - path.stat().st_mtime < life_s
 
 
 class BlobWriter:
@@ -179,3 +200,44 @@ class BlobWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.discard()
+
+
+class PartialWriter(BlobWriter):
+    """A blob that may have been begun before. As a context manager it keeps what was not committed."""
+
+    def __init__(self, store: ContentStore, path: Path) -> None:
+        self._store = store
+        self.path = path
+        self._fd = self._locked(path)
+        self._hash = hashlib.sha256()
+        self.size_bytes = 0
+        buffer = memoryview(bytearray(CHUNK_BYTES))
+        while count := os.readv(self._fd, [buffer]):
+            self._hash.update(buffer[:count])
+            self.size_bytes += count
+
+    @staticmethod
+    def _locked(path: Path) -> int:
+        while True:
+            with step("content.write"):
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.exists() and os.path.samestat(os.fstat(fd), path.stat()):
+                    return fd
+            except BlockingIOError as error:
+                os.close(fd)
+                raise Conflict(f"content sha256:{path.name.removeprefix(_PARTIAL)} is being written already") from error
+            os.close(fd)  # between open and lock it was committed: what is locked is the blob itself
+
+    def restart(self) -> None:
+        """Forget what came so far."""
+        os.ftruncate(self._fd, 0)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        self._hash = hashlib.sha256()
+        self.size_bytes = 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -39,6 +39,7 @@ STEPS: dict[str, str] = {
     "network.ports": "hold the host's ports for a container",
     "network.veth": "make a container's pair of interfaces",
     "network.address": "give a container's interface its addresses and routes",
+    "network.resolver": "make the sockets of a container's resolver and lead port 53 to them",
     "network.remove": "take a bridge or an interface away",
     "container.remove": "remove a container's folder",
     "spawner.start": "start the spawner",

@@ -33,9 +33,8 @@ def hold(protocol: str, address: str, port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRINUSE:
-            raise Conflict(
-                f"failed to bind host port {_place(address, port)}/{protocol}: address already in use{_by(protocol, port)}"
-            ) from error
+            where, holder = f"{_place(address, port)}/{protocol}", _by(protocol, port)
+            raise Conflict(f"failed to bind host port {where}: address already in use{holder}") from error
         if error.errno == errno.EADDRNOTAVAIL:
             raise Conflict(
                 f"failed to bind host port {_place(address, port)}/{protocol}: this host has no address {address}"

@@ -1,7 +1,7 @@
 """Other people's firewalls: what drops forwarded packets, and the places that they offer for rules of ours.
 
-An accept in the engine's own table ends its own chain only: a drop in any other base chain of the forward hook is final.
-Docker offers its users the chain DOCKER-USER, which every forwarded packet passes first. Rules there let through what
+An accept in the engine's own table ends its own chain only: a drop in any other base chain of the hook is final. Docker
+offers its users the chain DOCKER-USER, which every forwarded packet passes first. Rules there let through what
 crosses a bridge of ours; whether it may is decided in our own table.
 """
 
@@ -18,8 +18,8 @@ _FAMILIES = {IPV4: "ip", IPV6: "ip6"}
 
 
 class Found(NamedTuple):
-    """``rules`` are those of ours that are in place now, as "family table chain interface"; ``obstacles`` are chains that
-    drop what is forwarded and offer no place."""
+    """``rules`` are those of ours that are in place now, as "family table chain interface"; ``obstacles`` are chains
+    that drop what is forwarded and offer no place."""
 
     rules: list[str]
     obstacles: list[str]

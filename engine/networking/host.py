@@ -101,8 +101,9 @@ class HostNetwork:
                 if ip_network((one.destination.packed, one.prefix_length)).overlaps(subnet):  # type: ignore[arg-type]
                     where = names.get(one.index, "?")
                     raise Conflict(
-                        f"subnet {subnet} of network {network.name} overlaps with {one.destination}/{one.prefix_length}, "
-                        f"which the host reaches through {where}: make the network with another --subnet"
+                        f"subnet {subnet} of network {network.name} overlaps with {one.destination}/"
+                        f"{one.prefix_length}, which the host reaches through {where}: make the network with another "
+                        "--subnet"
                     )
 
     def _make(self, route: RouteSocket, network: Network, alias: str, changed: list[list[str]]) -> int:

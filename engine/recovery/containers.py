@@ -24,6 +24,7 @@ from engine.eventlog.log import Context
 from engine.services.core import Core
 from engine.services.lifecycle import ENDLESS_S, Lifecycle
 from engine.services.monitor import UNKNOWN_EXIT_CODE, Monitor
+from engine.services.updates import Updates
 from engine.services.waits import Waiter
 
 INTERRUPTED = "the engine ended before the outcome was known"
@@ -38,6 +39,7 @@ class ContainerRecovery:
         self._monitor = monitor
         self._context = context
         self._rebooted = rebooted
+        self._updates = Updates(core)
 
     def run(self) -> None:
         """Settle every container and exec."""
@@ -108,6 +110,7 @@ class ContainerRecovery:
         if "unpause" in state.intents:
             self._core.runtime.resume(state.id)
             self._record(state, ContainerUnpaused(state.id))
+        self._finish_update(state)
         for exec_id in self._core.log.execs_of_container(state.id):
             execution = self._core.log.get("exec", exec_id)
             if execution is not None and execution.status == "starting":
@@ -156,7 +159,17 @@ class ContainerRecovery:
             self._record(state, ContainerPauseFailed(state.id, INTERRUPTED))
         if "unpause" in state.intents:
             self._record(state, ContainerUnpauseFailed(state.id, INTERRUPTED))
+        self._finish_update(state)
         self._monitor.end_execs(state.id, "container exited", self._context)
+
+    def _finish_update(self, state: Container) -> None:
+        """Limits are written again, all of them: which had been, nobody knows."""
+        if "update" not in state.intents:
+            return
+        try:
+            self._updates.resume(state, self._context)
+        except (OSError, EngineError):
+            return  # the failure is on record
 
     def _remove_leftover(self, state: Container) -> None:
         """``--rm`` is a promise of the engine, kept also when it ended between the exit and the removal."""

@@ -11,7 +11,9 @@ import socket
 from collections import deque
 from typing import Any, Callable
 
+from engine.runtime.json_log import JsonLog
 from engine.runtime.loop import GONE, IN, OUT, Loop
+from engine.runtime.replay import Replay
 
 MEMORY_BYTES = 512 * 1024
 FILE_BYTES = 1 << 30
@@ -25,13 +27,19 @@ class Backlog:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self._replay: Replay | None = None
+        self._replayed = b""
         self._parts: deque[bytes] = deque()
         self._bytes = 0
         self._file = -1
         self._read_at = self._written = 0
 
+    def begin_with(self, replay: Replay) -> None:
+        """What comes before everything else."""
+        self._replay = replay
+
     def __bool__(self) -> bool:
-        return bool(self._parts) or self._read_at < self._written
+        return self._replay is not None or bool(self._parts) or self._read_at < self._written
 
     def append(self, data: bytes) -> None:
         """Raises OSError where neither memory nor the file can take it."""
@@ -51,6 +59,11 @@ class Backlog:
 
     def first(self) -> bytes:
         """What is next; b"" where nothing waits."""
+        if self._replay is not None:
+            self._replayed = self._replayed or self._replay.next()
+            if self._replayed:
+                return self._replayed
+            self._end_replay()
         if not self._parts and self._read_at < self._written:
             part = os.pread(self._file, CHUNK_BYTES, self._read_at)
             self._read_at += len(part)
@@ -62,12 +75,21 @@ class Backlog:
 
     def taken(self, count: int) -> None:
         """The first ``count`` bytes of ``first`` are gone."""
+        if self._replay is not None:
+            self._replayed = self._replayed[count:]
+            return
         part = self._parts.popleft()
         self._bytes -= count
         if count < len(part):
             self._parts.appendleft(part[count:])
 
+    def _end_replay(self) -> None:
+        if self._replay is not None:
+            self._replay.close()
+            self._replay = None
+
     def close(self) -> None:
+        self._end_replay()
         if self._file >= 0:
             os.close(self._file)
         self._file, self._read_at, self._written = -1, 0, 0
@@ -125,8 +147,7 @@ class Client:
         """Hand over output, now or later."""
         if self.gone or stream not in self._wanted:
             return
-        if self._framed:
-            data = _HEADERS[stream] + len(data).to_bytes(4, "big") + data
+        data = self._packed(stream, data)
         try:
             if not self._backlog:
                 data = data[self._send(data) :]
@@ -136,6 +157,16 @@ class Client:
             self.leave()
             return
         self._update()
+
+    def replay(self, log: JsonLog) -> None:
+        """Give it first what is in the log, and what waits there for the end of its line."""
+        self._backlog.begin_with(Replay(log.paths(), self._wanted, self._packed))
+        for stream, data in log.unfinished():
+            self.write(stream, data)
+        self._update()
+
+    def _packed(self, stream: str, data: bytes) -> bytes:
+        return _HEADERS[stream] + len(data).to_bytes(4, "big") + data if self._framed else data
 
     def _send(self, data: bytes) -> int:
         try:

@@ -13,7 +13,7 @@ from engine.kernel.namespaces import (
     CLONE_NEWCGROUP, CLONE_NEWPID, CLONE_PARENT, FLAGS, clone_near_cgroup, open_existing, setns,
 )  # fmt: skip
 from engine.kernel.steps import step
-from engine.runtime import evidence, init, messages, network
+from engine.runtime import evidence, init, messages, network, resolver_sockets
 from engine.runtime.setup import Json, joined_namespaces, new_namespaces
 
 
@@ -41,6 +41,7 @@ class Launched(NamedTuple):
     evidence: dict[str, Any]
     warnings: list[str]
     terminal_fd: int
+    resolver_fds: list[int] = []
 
 
 class Launch:
@@ -52,6 +53,7 @@ class Launch:
         self._stdio = stdio
         self._daemon = daemon
         self.pid = -1
+        self._resolver_fds: list[int] = []
 
     def run(self) -> Launched:
         """Raises SetupFailed, Aborted, OSError (with its step)."""
@@ -63,6 +65,7 @@ class Launch:
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
+                found["binds"] = ready["binds"]
             if found["seccomp_mode"] == SECCOMP_MODE_FILTER:
                 found["seccomp_profile"] = (self._plan.get("seccomp") or {}).get("digest", "")
             if interfaces:
@@ -72,7 +75,9 @@ class Launch:
             started_at_us = time.time_ns() // 1000
             if (answer := messages.receive(own)) is not None:
                 raise SetupFailed(answer[0])
-            return Launched(self.pid, started_at_us, found, ready["warnings"], fds[0] if fds else -1)
+            return Launched(
+                self.pid, started_at_us, found, ready["warnings"], fds[0] if fds else -1, self._resolver_fds
+            )  # fmt: skip
         finally:
             own.close()
             childs.close()
@@ -99,7 +104,10 @@ class Launch:
         if not (wanted := self._plan.get("interfaces")):
             return []
         with open(f"/proc/{self.pid}/ns/net", "rb") as namespace:
-            return network.attach(wanted, namespace.fileno())
+            made = network.attach(wanted, namespace.fileno())
+            if self._plan.get("resolver"):
+                self._resolver_fds = resolver_sockets.open_in(namespace.fileno())
+        return made
 
     def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:
         poll = select.poll()

@@ -65,7 +65,8 @@ def _launch(
             "type": "launched", "pid": launched.pid, "kinds": sorted(own | joined_namespaces(plan["spec"]).keys()),
             "own_pids": "pid" in own, "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
         }  # fmt: skip
-        fds = [launched.terminal_fd] if launched.terminal_fd >= 0 else []
+        fds = [*launched.resolver_fds, *([launched.terminal_fd] if launched.terminal_fd >= 0 else [])]
+        report["resolver_fds"] = len(launched.resolver_fds)
     except SetupFailed as error:
         report = error.report
     except Aborted:

@@ -166,6 +166,8 @@ class Stdio:
         """A client joins; its descriptor belongs to it from here on."""
         client = Client(self._loop, fd, wishes, self._folder, self._from_client, self._client_left)
         self.clients.append(client)
+        if wishes.get("logs") and self._log is not None:
+            client.replay(self._log)
         client.input(bytes.fromhex(wishes.get("early") or ""))
 
     def _from_client(self, client: Client, data: bytes) -> None:

@@ -27,7 +27,8 @@ from engine.runtime.spawner_process import SpawnerProcess
 
 _ADOPTION_S = 15.0
 _FAREWELL_S = 10.0
-_SHIM_SETTINGS = ("container_id", "directory", "socket_folder", "cgroup_path", "stdio", "log")
+_FDS_A_MESSAGE = 200
+_SHIM_SETTINGS = ("container_id", "directory", "socket_folder", "cgroup_path", "stdio", "log", "listeners")
 """What of the plan the shim itself needs; the rest is for its launcher."""
 LOCK_NAME = "shim.lock"
 
@@ -37,7 +38,7 @@ class Attachment:
     """A client's own socket, handed to the shim: ``fd`` belongs to whoever gets the attachment.
 
     ``framed``: Docker's 8-byte multiplex header before each piece of output; False for a terminal's raw stream.
-    ``early``: bytes of input that were read from the socket already.
+    ``early``: bytes of input that were read from the socket already. ``logs``: what is in the log comes first.
     """
 
     fd: int
@@ -47,6 +48,7 @@ class Attachment:
     framed: bool
     detach_keys: bytes = b""
     early: bytes = b""
+    logs: bool = False
 
 
 class LaunchFailed(EngineError):
@@ -93,11 +95,13 @@ class Supervisor:
 
     # --- containers ------------------------------------------------------------------------------------------------
 
-    def launch(self, plan: dict[str, Any], lock_fd: int, attachments: Sequence[Attachment] = ()) -> dict[str, Any]:
+    def launch(
+        self, plan: dict[str, Any], lock_fd: int, attachments: Sequence[Attachment] = (), held: Sequence[int] = ()
+    ) -> dict[str, Any]:
         """Start a container's first process: {"pid", "started_at_us", "evidence", "warnings"}.
 
-        ``lock_fd`` holds the container's liveness lock; the shim keeps it from now on. Raises LaunchFailed, and then
-        nothing of the container is left.
+        ``lock_fd`` holds the container's liveness lock; the shim keeps it from now on, and ``held``, the sockets of the
+        plan's "listeners" in their order. Raises LaunchFailed, and then nothing of the container is left.
         """
         plan = {**plan, "socket_folder": str(self._shims)}
         try:
@@ -113,6 +117,8 @@ class Supervisor:
                 clients = [_wishes(attachment) for attachment in attachments]
                 settings = {key: plan.get(key) for key in _SHIM_SETTINGS}
                 messages.send(own, {**settings, "clients": clients}, [attachment.fd for attachment in attachments])
+                for start in range(0, len(held), _FDS_A_MESSAGE):
+                    messages.send(own, {"type": "held"}, held[start : start + _FDS_A_MESSAGE])
                 messages.send(own, {"plan": plan})
                 answer = messages.receive(own)
             except ConnectionError:
@@ -189,6 +195,18 @@ class Supervisor:
     def resume(self, container_id: str) -> None:
         """Thaw; without effect where nothing is frozen."""
         self._ask(container_id, {"op": "resume"})
+
+    def update(self, container_id: str, resources: dict[str, Any]) -> dict[str, Any]:
+        """Change limits of a running container (``linux.resources``): {"warnings", "limits"}, the latter as the kernel
+        has them now. Raises OSError, and then they are as before."""
+        answer = self._link(container_id).ask({"op": "update", "resources": resources})
+        if "error" in answer:
+            raise _os_error(answer["error"])
+        return {key: answer[key] for key in ("warnings", "limits")}
+
+    def serve_names(self, container_id: str) -> None:
+        """Have the shim run a resolver for a container that has come to a network with names; one that runs, stays."""
+        self._ask(container_id, {"op": "names"})
 
     def resize(self, container_id: str, exec_id: str | None, rows: int, cols: int) -> None:
         """The size of a terminal in characters: the container's, or an exec's. Raises OSError where it has none."""
@@ -360,6 +378,7 @@ def _wishes(attachment: Attachment) -> dict[str, Any]:
     return {
         "stdin": attachment.stdin, "stdout": attachment.stdout, "stderr": attachment.stderr,
         "framed": attachment.framed, "detach_keys": attachment.detach_keys.hex(), "early": attachment.early.hex(),
+        "logs": attachment.logs,
     }  # fmt: skip
 
 

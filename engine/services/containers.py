@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack
-from typing import Any, Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
-from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
-from engine.eventlog.log import Context, Document
+from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound
+from engine.eventlog.log import Change, Context, Document
 from engine.runtime.supervisor import Attachment
 from engine.services import container_config, health_config, json_log, sharing
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
+from engine.services.endpoints import Endpoints, change_of
 from engine.services.health import HealthChecks
 from engine.services.image_names import resolve_image
 from engine.services.launch_plan import volume_folders
@@ -29,8 +31,9 @@ from engine.services.waits import Waiter
 class Containers:
     """The use cases of containers that start and end nothing."""
 
-    def __init__(self, core: Core, volumes: Volumes, health: HealthChecks) -> None:
+    def __init__(self, core: Core, volumes: Volumes, health: HealthChecks, endpoints: Endpoints) -> None:
         self._core = core
+        self._endpoints = endpoints
         self._health = health
         self._volumes = volumes
         self._guard = threading.Lock()
@@ -49,6 +52,7 @@ class Containers:
         settings = container_config.normalize(body, image_config)
         sharing.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
+        endpoints = self._endpoints.requested(settings.endpoints, container_id, context)
         anonymous: list[str] = []
         try:
             named = self._make_volumes(settings.mounts, anonymous, context)
@@ -64,7 +68,7 @@ class Containers:
                 restart_limit=settings.host_config["RestartPolicy"]["MaximumRetryCount"],
                 health_check=health_config.read(settings.config) is not None,
             )  # fmt: skip
-            self._append_created(created, document, context)
+            self._append_created(created, document, [change_of(endpoint) for endpoint in endpoints], context)
         except BaseException:
             for volume in anonymous:
                 self._volumes.remove(volume, force=True, context=context)
@@ -94,7 +98,9 @@ class Containers:
                 self._volumes.ensure(anonymous[-1], context, anonymous=True)
         return sorted(set(named))
 
-    def _append_created(self, created: ContainerCreated, document: Document, context: Context) -> None:
+    def _append_created(
+        self, created: ContainerCreated, document: Document, also: Sequence[Change], context: Context
+    ) -> None:
         """Image and volumes are held meanwhile, so that none is removed between the check and the event."""
         streams = sorted({f"image/{created.image_id}", *(f"volume/{name}" for name in created.volumes)})
         with ExitStack() as held:
@@ -108,9 +114,11 @@ class Containers:
                     raise NotFound(f"get {volume}: no such volume")
             try:
                 self._core.recorder.decide(
-                    "container", created.container_id, CreateContainer(created), context, [document]
+                    "container", created.container_id, CreateContainer(created), context, [document], also
                 )
             except NameTaken as error:
+                if error.name != created.name:
+                    raise self._endpoints.taken(error) from error
                 raise _name_conflict(error.name, error.holder) from error
 
     def rename(self, reference: str, name: str, context: Context) -> None:
@@ -157,6 +165,7 @@ class Containers:
         return ContainerView(
             container, config, host, folder, self._mounts(container, host, config), self._open_execs(container),
             layer_bytes, evidence, image_config, lambda: self._health.results(container.id),
+            tuple(self._endpoints.of(container.id, moment)),
         )  # fmt: skip
 
     def _mounts(
@@ -192,15 +201,17 @@ class Containers:
 
     def logs(
         self, reference: str, *, stdout: bool = True, stderr: bool = True, since_us: int | None = None,
-        until_us: int | None = None, tail: int | None = None, timestamps: bool = False, follow: bool = False,
-        stop: threading.Event | None = None,
+        until_us: int | None = None, tail: int | None = None, timestamps: bool = False, details: bool = False,
+        follow: bool = False, stop: threading.Event | None = None,
     ) -> Iterator[tuple[str, bytes]]:  # fmt: skip
         """(stream, bytes) line by line; following ends with the container, or within a second of ``stop``."""
         if not stdout and not stderr:
             raise InvalidArgument("Bad parameters: you must choose at least one stream")
         view = self.get(reference)
+        if view.host_config["LogConfig"]["Type"] == "none":
+            raise NotSupported("configured logging driver does not support reading")
         streams = tuple(name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted)
-        choice = json_log.Choice(streams, since_us, until_us, tail, timestamps)
+        choice = json_log.Choice(streams, since_us, until_us, tail, timestamps, details)
 
         def may_grow() -> bool:
             if stop is not None and stop.is_set():
@@ -215,11 +226,12 @@ class Containers:
     ) -> None:
         """Hand a client's socket to the container, now or when it starts. Raises Conflict while it is paused.
 
-        ``announce`` tells the client that it is attached. No start comes between that and the attachment itself, so
-        that a client which starts the container next gets its first byte.
+        With ``logs`` what the container has written so far comes first. ``announce`` tells the client that it is
+        attached. No start comes between that and the attachment itself, so that a client which starts the container
+        next gets its first byte.
         """
         if logs:
-            raise NotSupported("attaching with earlier output is not supported by this version of docket yet")
+            attachment = replace(attachment, logs=True)
         container = resolve_container(self._core.log, reference)
         if container.status == "paused":
             raise Conflict(f"container {container.id} is paused, unpause the container before attach")

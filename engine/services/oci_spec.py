@@ -155,6 +155,11 @@ def rlimits(host: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def has_own_network(host: Mapping[str, Any]) -> bool:
+    """Whether the container gets a network namespace of its own."""
+    return host["NetworkMode"] != "host" and not host["NetworkMode"].startswith("container:")
+
+
 PRIVATE_NAMESPACES = tuple({"type": kind} for kind in ("mount", "pid", "uts", "ipc", "cgroup"))
 
 
@@ -170,7 +175,7 @@ def build(
     namespaces: Sequence[Mapping[str, Any]] = PRIVATE_NAMESPACES,
 ) -> dict[str, Any]:
     """The specification. ``volume_folder`` by destination; ``files`` are /etc/hosts and the like, by destination;
-    ``namespaces`` are all but the network's."""
+    ``namespaces`` are all but a network's of its own."""
     hostname = config["Hostname"] or container_id[:12]
     options = options or security_options.parse(host)
     caps = capabilities(host)
@@ -200,7 +205,7 @@ def build(
         **({"domainname": config["Domainname"]} if config["Domainname"] else {}),
         "mounts": [*system, *generated, *(_user_mount(mount, volume_folder) for mount in mounts)],
         "linux": {
-            "namespaces": [*namespaces, *([] if host["NetworkMode"] == "host" else [{"type": "network"}])],
+            "namespaces": [*namespaces, *([{"type": "network"}] if has_own_network(host) else [])],
             "resources": {**limits.resources(host), "devices": device_rules},
             "sysctl": sysctls(host),
             "devices": nodes,

@@ -90,6 +90,7 @@ COMMANDS: dict[str, list[Any]] = {
         container.KillContainer(signal=0),
         container.KillContainer(signal=65),
         container.PauseContainer(),
+        container.UpdateContainer("sha256:" + "3" * 64),
         container.UnpauseContainer(),
         container.RenameContainer("other"),
         container.RenameContainer("text"),

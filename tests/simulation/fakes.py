@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, Sequence
 
 from engine.domain.errors import NotFound, Unavailable
+from engine.images.jobs import compress_layer
 from engine.runtime.supervisor import Attachment, LaunchFailed
 
 
@@ -100,7 +101,9 @@ class FakeRuntime:
 
     # --- what the services call ---
 
-    def launch(self, plan: dict[str, Any], lock_fd: int, attachments: Sequence[Attachment] = ()) -> dict[str, Any]:
+    def launch(
+        self, plan: dict[str, Any], lock_fd: int, attachments: Sequence[Attachment] = (), held: Sequence[int] = ()
+    ) -> dict[str, Any]:
         self._perhaps_crash()
         if self.dice.random() < 0.1:
             raise LaunchFailed("exec: no such file", step="exec.start", errno=2, exit_code=127)
@@ -120,6 +123,9 @@ class FakeRuntime:
         if container is None:
             return []
         return [*container.journal, *([{"type": "adopted"}] if container.alive else [])]
+
+    def serve_names(self, container_id: str) -> None:
+        """Nothing looks names up here."""
 
     def signal(self, container_id: str, signal: int) -> None:
         self._perhaps_crash()
@@ -181,6 +187,9 @@ class FakeRuntime:
     def _job_layer_unpack(self, arguments: dict[str, Any]) -> dict[str, Any]:
         Path(arguments["target"]).mkdir()
         return {"diff_id": arguments["diff_id"], "size_bytes": 7, "entries": 1}
+
+    def _job_layer_compress(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return compress_layer(arguments, [])
 
     def _job_tree_remove(self, arguments: dict[str, Any]) -> dict[str, Any]:
         path = Path(arguments["path"])

@@ -16,6 +16,8 @@ import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from engine.kernel import nftables
+
 from support.machine import OWN_PREFIX, cgroup_mounts
 from support.waiting import eventually
 
@@ -27,6 +29,7 @@ class Census:
     mounts: frozenset[str]
     cgroups: frozenset[str]
     interfaces: frozenset[str]
+    tables: frozenset[str]
     processes: frozenset[str]
     descriptors: frozenset[str]
     temporary_files: frozenset[str]
@@ -43,7 +46,10 @@ class Census:
 
 def take_census(home: Path | None = None) -> Census:
     """Count now. ``home`` is the folder with an engine's data root and run folder, if the test has one."""
-    return Census(_mounts(), _cgroups(home), _interfaces(), _processes(home), _descriptors(), _temporary_files())
+    return Census(
+        _mounts(), _cgroups(home), _interfaces(home), _tables(home), _processes(home), _descriptors(),
+        _temporary_files(),
+    )  # fmt: skip
 
 
 def assert_nothing_left(before: Census, home: Path | None = None, *, timeout_s: float = 10.0) -> None:
@@ -85,8 +91,40 @@ def assert_parent_is_gone(home: Path) -> None:
     assert not left, f"the cgroup parent of {home} is left in {left}"
 
 
-def _interfaces() -> frozenset[str]:
-    return frozenset(name for _, name in socket.if_nameindex())  # /sys shows those of the namespace that mounted it
+def network_tag(home: Path) -> str:
+    """What the engine in ``home`` has in the names of its interfaces and tables (see engine.daemon)."""
+    return hashlib.sha256(os.fsencode((home / "root").resolve())).hexdigest()[:8]
+
+
+def _interfaces(home: Path | None) -> frozenset[str]:
+    """With a home, less the bridge of the default network, which stays as long as the daemon."""
+    found = {name for _, name in socket.if_nameindex()}  # /sys shows those of the namespace that mounted it
+    return frozenset(found - {f"dkt{network_tag(home)}"} if home else found)
+
+
+def _tables(home: Path | None) -> frozenset[str]:
+    """Of nf_tables, as far as this process may see them; with a home less the engine's own, which belong to its daemon
+    as long as that has a bridge."""
+    own = f"docket-{network_tag(home)}" if home else None
+    try:
+        return frozenset(
+            f"{family} {name}" for family in (nftables.IPV4, nftables.IPV6)
+            for name in nftables.tables(family) if name != own
+        )  # fmt: skip
+    except OSError:
+        return frozenset()
+
+
+def assert_networks_are_gone(home: Path) -> None:
+    """After the daemon's end, where no container is left, the kernel has nothing of its networks."""
+    tag = network_tag(home)
+    left = [name for _, name in socket.if_nameindex() if name == f"dkt{tag}" or name.startswith(f"vd{tag[:4]}")]
+    assert not left, f"interfaces of {home} are left: {left}"
+    try:
+        tables = nftables.tables(nftables.IPV4)
+    except OSError:
+        return  # who may not look can't have made any
+    assert f"docket-{tag}" not in tables, f"rules of {home} are left"
 
 
 def names_folder(pid: str, home: Path) -> bool:

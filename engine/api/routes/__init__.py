@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from engine.api.router import Route
-from engine.api.routes import absent, attach, audit, containers, execs, images, networks, registries, system, volumes
+from engine.api.routes import (
+    absent, attach, audit, containers, execs, images, networks, registries, statistics, system, volumes,
+)  # fmt: skip
 
 ROUTES: tuple[Route, ...] = (
     *system.ROUTES,
     *containers.ROUTES,
     *attach.ROUTES,
+    *statistics.ROUTES,
     *execs.ROUTES,
     *registries.ROUTES,
     *images.ROUTES,

@@ -35,12 +35,10 @@ _SWARM_PATHS = (
 )  # fmt: skip
 
 _NOT_YET = (
-    ("GET", "/containers/{}/stats", "reading a container's statistics"),
     ("GET", "/containers/{}/changes", "listing a container's changes"),
     ("GET", "/containers/{}/export", "exporting a container"),
     ("GET", "/containers/{}/archive", "copying from a container"),
     ("PUT", "/containers/{}/archive", "copying into a container"),
-    ("POST", "/containers/{}/update", "updating a container"),
     ("GET", "/containers/{}/attach/ws", "attaching over a websocket"),
     ("POST", "/commit", "committing a container"),
     ("POST", "/build", "building images"),

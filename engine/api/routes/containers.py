@@ -95,6 +95,11 @@ def rename(services: Any, request: Request) -> Answer:
     return NO_CONTENT
 
 
+def update(services: Any, request: Request) -> Answer:
+    warnings = services.updates.update(request.params[0], request.json(), request.context)
+    return reply({"Warnings": warnings or None})
+
+
 def remove(services: Any, request: Request) -> Answer:
     if request.flag("link"):
         raise NotSupported("links between containers are not supported yet")
@@ -127,8 +132,6 @@ def logs(services: Any, request: Request) -> Answer:
     stdout, stderr = request.flag("stdout"), request.flag("stderr")
     if not (stdout or stderr):
         raise InvalidArgument("Bad parameters: you must choose at least one stream")
-    if request.flag("details"):
-        raise NotSupported("details of log lines are not supported yet")
     framed = not services.containers.get(request.params[0]).config.get("Tty")
     lines = services.containers.logs(
         request.params[0],
@@ -138,6 +141,7 @@ def logs(services: Any, request: Request) -> Answer:
         until_us=_log_moment(request, "until"),
         tail=_tail(request),
         timestamps=request.flag("timestamps"),
+        details=request.flag("details"),
         follow=request.flag("follow"),
         stop=request.departed,
     )
@@ -198,6 +202,7 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/containers/{}/pause", pause),
     ("POST", "/containers/{}/unpause", unpause),
     ("POST", "/containers/{}/rename", rename),
+    ("POST", "/containers/{}/update", update),
     ("POST", "/containers/{}/wait", wait),
     ("POST", "/containers/{}/resize", resize),
     ("DELETE", "/containers/{}", remove),

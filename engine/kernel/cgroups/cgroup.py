@@ -325,6 +325,23 @@ class Cgroup:
             found["devices.programs"] = self._device_programs()
         return found
 
+    def restore(self, before: dict[str, str]) -> None:
+        """Write back what ``read_limits`` said, where a file says something else now. Files of one value only: those
+        are what a change of limits writes. Limits that bound each other are tried in both orders."""
+        for _ in range(2):
+            for name, text in self.read_limits().items():
+                wanted = before.get(name)
+                if wanted is None or wanted == text or "\n" in wanted or not wanted:
+                    continue
+                try:
+                    files.write(self._folder_of_file(name), name, wanted)
+                except OSError:
+                    continue  # the other one of a pair comes first: the second round has it
+
+    def _folder_of_file(self, name: str) -> str:
+        folders = [folder for folder in self.folders.values() if files.exists(folder, name)]
+        return folders[0] if folders else ""
+
     @staticmethod
     def _read_all(folder: str, names: tuple[str, ...]) -> dict[str, str]:
         texts = ((name, files.read_if_there(folder, name)) for name in names)
