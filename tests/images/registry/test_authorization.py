@@ -314,14 +314,14 @@ def test_a_public_registry_leads_to_no_private_place(
     registry: ScriptedRegistry, repository: Make, monkeypatch: pytest.MonkeyPatch, named: bool
 ) -> None:
     """By address, and by a name that resolves to one."""
-    from engine.images.registry import addresses, transport
+    from engine.images.registry import addresses, connections
 
     real = addresses.reach_of
 
     def pretending(address: str) -> addresses.Reach:
         return addresses.Reach.PUBLIC if address == "127.0.0.3" else real(address)
 
-    monkeypatch.setattr(transport, "reach_of", pretending)
+    monkeypatch.setattr(connections, "reach_of", pretending)
     host = "localhost" if named else "127.0.0.1"
     registry.add_image("team/app", "1", [b"layer"])
     with ScriptedRegistry("127.0.0.3") as public:
