@@ -173,7 +173,8 @@ BLOCKED = {
     "kexec_load": (246, ()), "reboot": (169, (0xFEE1DEAD, 672274793, 0)), "swapon": (167, (DATA,)),
     "pivot_root": (155, (DATA, DATA)), "settimeofday": (164, (DATA,)), "acct": (163, (0,)), "syslog": (103, (3,)),
     "open_by_handle_at": (304, (0, DATA)), "iopl": (172, (3,)), "userfaultfd": (323, ()), "quotactl": (179, (0,)),
-    "io_uring_setup": (425, (1, DATA)), "socket of AF_ALG": (41, (AF_ALG, 5)), "socket of AF_VSOCK": (41, (AF_VSOCK, 1)),
+    "io_uring_setup": (425, (1, DATA)), "socket of AF_ALG": (41, (AF_ALG, 5)),
+    "socket of AF_VSOCK": (41, (AF_VSOCK, 1)),
     "open_tree": (428, (-100, DATA)), "fsopen": (430, (DATA,)), "move_mount": (429, (-1, DATA, -1, DATA)),
     "sethostname": (170, (DATA, 1)), "clone of a user namespace": (56, (CLONE_NEWUSER | 17,)),
 }  # fmt: skip

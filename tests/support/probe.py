@@ -1,4 +1,4 @@
-"""A program of one system call: what the kernel answers inside a container, without a compiler or an interpreter there."""
+"""A program of one system call: what the kernel answers inside a container, with no compiler or interpreter there."""
 
 from __future__ import annotations
 
