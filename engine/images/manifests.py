@@ -126,8 +126,9 @@ def parse_index(body: bytes, media_type: str) -> list[Descriptor]:
 
 def _checked(body: bytes, media_type: str, what: str, foreign: tuple[str, ...]) -> dict[str, Any]:
     document = parse_object(body, f"the {what}")
-    if document.get("schemaVersion") != 2:
-        raise NotSupported(f"the {what} has schema version {_brief(document.get('schemaVersion'))}, only 2 is supported")
+    version = document.get("schemaVersion")
+    if version != 2:
+        raise NotSupported(f"the {what} has schema version {_brief(version)}, only 2 is supported")
     for key in foreign:
         if key in document:
             raise InvalidArgument(f"the {what} is ambiguous: it has {key!r}, which belongs to another kind of document")
