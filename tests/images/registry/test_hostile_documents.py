@@ -1,4 +1,4 @@
-"""Documents of a registry with one thing wrong in them, whichever it is: an error of ours or an answer, nothing else."""
+"""Documents of a registry with one thing wrong in them, whichever it is: an error of ours or an answer."""
 
 from __future__ import annotations
 
