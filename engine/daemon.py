@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import gc
 import hashlib
 import os
 import signal
@@ -239,6 +240,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
         engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness(), timers, settings))
         composed.set()
         recover(engine[0], rebooted)
+        gc.freeze()  # what is there now stays: the collector need not walk over it again
         server = Server(
             listen(socket_path), engine[0].services, make_context=Context, make_attachment=Attachment,
             clock=clock.now_us, path=socket_path,
