@@ -51,6 +51,7 @@ from engine.services.restarts import Restarts
 from engine.services.settings import Settings
 from engine.services.statistics import Statistics
 from engine.services.system import System
+from engine.services.trash import Trash
 from engine.services.updates import Updates
 from engine.services.timers import SystemTimers, Timers
 from engine.services.volumes import Volumes
@@ -94,6 +95,7 @@ class Engine:
     blobs: Blobs
     layers: Layers
     downloads: Downloads
+    trash: Trash
 
 
 def compose(
@@ -108,7 +110,8 @@ def compose(
     layers, blobs, volumes = Layers(core, content, limits), Blobs(core, content), Volumes(core)
     health = HealthChecks(core)
     containers = Containers(core, volumes, health)
-    lifecycle = Lifecycle(core, containers, volumes, health)
+    trash = Trash(core)
+    lifecycle = Lifecycle(core, containers, volumes, health, trash)
     health.act = lifecycle.act_on_failing_health
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
@@ -133,7 +136,7 @@ def compose(
     )
     restarts = Restarts(core, lifecycle)
     monitor = Monitor(core, lifecycle, restarts)
-    return Engine(core, services, monitor, restarts, health, content, blobs, layers, downloads)
+    return Engine(core, services, monitor, restarts, health, content, blobs, layers, downloads, trash)
 
 
 def recover(engine: Engine, rebooted: bool) -> None:
@@ -250,6 +253,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
             print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
             stop.wait()
         server.stop()
+        engine[0].trash.empty()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
     finally:
         for one in engine:
