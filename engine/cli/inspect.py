@@ -24,9 +24,15 @@ _TYPES = ("container", "image", "volume")
 def _fetchers(session: Session, options: Options) -> dict[str, Fetch]:
     """How each type of object is asked for; inspection does not decode what it only prints."""
     client = session.client
-    as_of = getattr(options, "as_of", "")
+    as_of, evidence = getattr(options, "as_of", ""), getattr(options, "evidence", False)
 
     def container(name: str) -> bytes:
+        if evidence:
+            query = {"as_of": as_of or None}
+            found = client.call("GET", "/docket" + path_of("containers", name, "json"), query=query)
+            if found["Evidence"] is None:
+                raise CommandError(f"Error: container {name} has not been started: there is no evidence")
+            return jsontext.encode(found["Evidence"]).encode()
         if as_of:
             return client.call_raw("GET", "/docket" + path_of("containers", name, "json"), query={"as_of": as_of})
         size = getattr(options, "size", False)
@@ -41,11 +47,12 @@ def _fetchers(session: Session, options: Options) -> dict[str, Fetch]:
 
 def inspect_objects(session: Session, options: Options, arguments: list[str]) -> int:
     """Containers first, then images, then volumes, unless ``--type`` names one."""
-    types = [options.type] if options.type else ["container"] if options.as_of else list(_TYPES)
+    asks_the_log = options.as_of or options.evidence
+    types = [options.type] if options.type else ["container"] if asks_the_log else list(_TYPES)
     if options.type and options.type not in _TYPES:
         raise CommandError(f'"{options.type}" is not a valid value for --type: use {", ".join(_TYPES)}')
-    if options.as_of and types != ["container"]:
-        raise CommandError("--as-of works for containers")
+    if asks_the_log and types != ["container"]:
+        raise CommandError(f"{'--as-of' if options.as_of else '--evidence'} works for containers")
     fetchers = _fetchers(session, options)
 
     def fetch(name: str) -> bytes:
@@ -104,10 +111,12 @@ def _print_templates(found: Sequence[str], format: str) -> None:
 _FORMAT = text("-f, --format", "Format output: 'json', or a Go TEMPLATE, as in '{{.State.Pid}}' or '{{json .Mounts}}'")
 _SIZE = switch("-s, --size", "Display total file sizes of containers")
 _AS_OF = text("--as-of", AS_OF_HELP)
+_EVIDENCE = switch("--evidence", "What the kernel confirmed of a container's isolation at its last start")
 INSPECT = Command(
     inspect_objects,
     "[OPTIONS] NAME|ID [NAME|ID...]",
     _AS_OF,
+    _EVIDENCE,
     _FORMAT,
     _SIZE,
     text("--type", "Only inspect objects of the given type: container, image, volume"),
@@ -117,12 +126,14 @@ docket inspect web
 docket inspect -f '{{.State.Pid}} {{index .Config.Labels "team"}}' web
 docket inspect -f '{{range .Mounts}}{{.Source}} -> {{.Destination}}{{println}}{{end}}' web
 docket inspect --as-of 2h web
+docket inspect --evidence -f '{{.seccomp_mode}} {{json .capabilities.effective}}' web
 """,
 )
 CONTAINER_INSPECT = Command(
     _inspect_one_type("container"),
     "[OPTIONS] CONTAINER [CONTAINER...]",
     _AS_OF,
+    _EVIDENCE,
     _FORMAT,
     _SIZE,
     least=1,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.domain.errors import InvalidArgument, NotSupported
+from engine.domain.errors import EngineError, InvalidArgument, NotSupported
 from engine.images import config as image_config
 from engine.images import manifests
 from engine.images.compression import Uncompressed, check_supported
@@ -53,10 +53,25 @@ def _saved_images(staging: Staging) -> list[dict[str, Any]]:
     listed = parse_document(staging.document("manifest.json"), "manifest.json")
     if not isinstance(listed, list) or not listed:
         raise InvalidArgument("manifest.json is no list of images")
-    return [_saved_image(staging, item) for item in listed]
+    known = _known_manifests(staging)
+    return [_saved_image(staging, item, known) for item in listed]
 
 
-def _saved_image(staging: Staging, item: Any) -> dict[str, Any]:
+def _known_manifests(staging: Staging) -> dict[str, Descriptor]:
+    """Manifests that lie beside ``manifest.json``, by what they list (configuration and layers): newer engines write
+    an OCI layout into the same archive. One that can't be read is none."""
+    known: dict[str, Descriptor] = {}
+    try:
+        for descriptor in manifests.parse_index(staging.document("index.json"), manifests.OCI_INDEX):
+            if descriptor.media_type in manifests.MANIFEST_TYPES:
+                found = manifests.parse_manifest(_blob_document(staging, descriptor), descriptor.media_type)
+                known[" ".join([found.config.digest, *(layer.digest for layer in found.layers)])] = descriptor
+    except EngineError:
+        return known
+    return known
+
+
+def _saved_image(staging: Staging, item: Any, known: dict[str, Descriptor]) -> dict[str, Any]:
     if not isinstance(item, dict) or not isinstance(item.get("Config"), str):
         raise InvalidArgument("manifest.json has an image without a configuration")
     paths, tags = item.get("Layers") or [], item.get("RepoTags") or []
@@ -68,7 +83,11 @@ def _saved_image(staging: Staging, item: Any) -> dict[str, Any]:
     layers = [_layer(staging, path, diff_id) for path, diff_id in zip(paths, diff_ids)]
     checked = [Reference.parse(tag).normalized for tag in tags]
     staging.keep(item["Config"], *paths)
-    return {"config_digest": config_digest, "manifest_digest": "", "layers": layers, "tags": checked}
+    manifest = known.get(" ".join([config_digest, *(layer["digest"] for layer in layers)]))
+    if manifest is not None:
+        staging.keep(_checked_name(staging, manifest))
+    digest = manifest.digest if manifest is not None else ""
+    return {"config_digest": config_digest, "manifest_digest": digest, "layers": layers, "tags": checked}
 
 
 def _diff_ids(staging: Staging, config_name: str, layer_count: int) -> list[str]:

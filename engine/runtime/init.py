@@ -106,7 +106,7 @@ def converse(handshake: socket.socket, setup: Setup, plan_operations: Callable[[
     try:
         setups.run(plan_operations(), setup)
         terminal = [setup.terminal_fd] if setup.terminal_fd >= 0 else []
-        messages.send(handshake, {"type": "ready", "warnings": setup.warnings}, terminal)
+        messages.send(handshake, {"type": "ready", "warnings": setup.warnings, "binds": setup.binds}, terminal)
         if messages.receive(handshake) is None:
             os._exit(1)  # the shim is gone
         for fd in (setup.terminal_fd, setup.root_fd, setup.proc_fd):

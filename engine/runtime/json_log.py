@@ -6,21 +6,27 @@ that are no UTF-8 become U+FFFD. Times are UTC with nanoseconds.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from json.encoder import encode_basestring
+from typing import Mapping
 
 PIECE_BYTES = 16 * 1024
 
 
 class JsonLog:
-    """``max_bytes`` 0: no rotation. With it, ``path`` becomes ``path.1`` and so on, ``max_files`` in all."""
+    """``max_bytes`` 0: no rotation. With it, ``path`` becomes ``path.1`` and so on, ``max_files`` in all.
+    ``attributes`` go into every line."""
 
-    def __init__(self, path: str, max_bytes: int = 0, max_files: int = 1) -> None:
+    def __init__(
+        self, path: str, max_bytes: int = 0, max_files: int = 1, attributes: Mapping[str, str] | None = None
+    ) -> None:
         self.path = path
         self._max_bytes = max_bytes
         self._max_files = max(1, max_files)
         self._partial: dict[str, bytes] = {}
+        self._attributes = f'"attrs":{json.dumps(attributes, sort_keys=True)},' if attributes else ""
         self._open(0)
 
     def _open(self, flags: int) -> None:
@@ -36,11 +42,11 @@ class JsonLog:
         entries = []
         for line in lines:
             while len(line) >= PIECE_BYTES:
-                entries.append(_entry(line[:PIECE_BYTES], "", stream, stamp))
+                entries.append(self._entry(line[:PIECE_BYTES], "", stream, stamp))
                 line = line[PIECE_BYTES:]
-            entries.append(_entry(line, "\\n", stream, stamp))
+            entries.append(self._entry(line, "\\n", stream, stamp))
         while len(last) >= PIECE_BYTES:
-            entries.append(_entry(last[:PIECE_BYTES], "", stream, stamp))
+            entries.append(self._entry(last[:PIECE_BYTES], "", stream, stamp))
             last = last[PIECE_BYTES:]
         if last:
             self._partial[stream] = last
@@ -58,14 +64,25 @@ class JsonLog:
         """The stream has ended: write what it left unfinished. Raises OSError."""
         left = self._partial.pop(stream, b"")
         if left:
-            self._append([_entry(left, "", stream, _now())])
+            self._append([self._entry(left, "", stream, _now())])
 
     def _append(self, entries: list[str]) -> None:
-        if not entries:
-            return
         text = "".join(entries).encode()
-        if self._max_bytes and self._size and self._size + len(text) > self._max_bytes:
-            self._rotate()
+        if not self._max_bytes or self._size + len(text) <= self._max_bytes:
+            self._write(text)
+            return
+        batch: list[bytes] = []
+        size = self._size
+        for entry in map(str.encode, entries):
+            if size and size + len(entry) > self._max_bytes:
+                self._write(b"".join(batch))
+                self._rotate()
+                batch, size = [], 0
+            batch.append(entry)
+            size += len(entry)
+        self._write(b"".join(batch))
+
+    def _write(self, text: bytes) -> None:
         self._size += len(text)
         while text:
             text = text[os.write(self._fd, text) :]
@@ -80,15 +97,14 @@ class JsonLog:
                 continue  # not that many files yet
         self._open(os.O_TRUNC if self._max_files == 1 else 0)
 
+    def _entry(self, line: bytes, newline: str, stream: str, stamp: str) -> str:
+        quoted = encode_basestring(line.decode("utf-8", "replace"))
+        if "\u2028" in quoted or "\u2029" in quoted:  # escaped as Docker does: some readers take them for line ends
+            quoted = quoted.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+        return f'{{"log":{quoted[:-1]}{newline}","stream":"{stream}",{self._attributes}"time":"{stamp}"}}\n'
+
     def close(self) -> None:
         os.close(self._fd)
-
-
-def _entry(line: bytes, newline: str, stream: str, stamp: str) -> str:
-    quoted = encode_basestring(line.decode("utf-8", "replace"))
-    if "\u2028" in quoted or "\u2029" in quoted:  # escaped as Docker does: some readers take them for line ends
-        quoted = quoted.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return f'{{"log":{quoted[:-1]}{newline}","stream":"{stream}","time":"{stamp}"}}\n'
 
 
 def _now() -> str:

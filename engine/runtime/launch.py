@@ -62,6 +62,7 @@ class Launch:
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
+                found["binds"] = ready["binds"]
             if found["seccomp_mode"] == SECCOMP_MODE_FILTER:
                 found["seccomp_profile"] = (self._plan.get("seccomp") or {}).get("digest", "")
             self._stop_if_daemon_is_gone()

@@ -39,10 +39,22 @@ class OpenBindSources(Operation):
             if shared:
                 clone = _clone_in(shared, entry["source"])
             else:
-                recursive = AT_RECURSIVE if options.recursive_bind else 0
-                clone = mounts.open_tree(-1, _absolute(entry["source"]), OPEN_TREE_CLONE | recursive)
+                clone = _clone_of_host(setup, entry, options)
             _change(clone, options, entry["destination"])
             setup.sources[index] = clone
+
+
+def _clone_of_host(setup: Setup, entry: Json, options: Options) -> int:
+    """Clone a source, and note for the evidence what path it really has, links resolved."""
+    recursive = AT_RECURSIVE if options.recursive_bind else 0
+    source = os.open(_absolute(entry["source"]), os.O_PATH | os.O_CLOEXEC)
+    try:
+        clone = mounts.open_tree(source, "", OPEN_TREE_CLONE | recursive | AT_EMPTY_PATH)
+        access = "ro" if options.attributes & mounts.MOUNT_ATTR_RDONLY else "rw"
+        setup.binds.append([os.readlink(f"/proc/self/fd/{source}"), entry["destination"], access])
+        return clone
+    finally:
+        os.close(source)
 
 
 def _clone_in(namespace: Json, path: str) -> int:

@@ -32,6 +32,8 @@ class Setup:
         self.warnings: list[str] = []
         self.sources: dict[int, int] = {}
         """Detached clones of bind mounts, by their place in the specification's list."""
+        self.binds: list[list[str]] = []
+        """Source (its real path on the host), destination and access of each bind mount, for the evidence."""
         self.root_fd = -1
         self.proc_fd = -1
         """The container's procfs as it was mounted: nobody can have put another file system in its place."""

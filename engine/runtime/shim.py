@@ -125,7 +125,7 @@ class Shim:
         return Stdio(
             self._loop, self._directory, tty=bool(wishes.get("tty")), open_stdin=bool(wishes.get("open_stdin")),
             stdin_once=bool(wishes.get("stdin_once")),
-            log=JsonLog(log["path"], log.get("max_bytes") or 0, log.get("max_files") or 1) if log else None,
+            log=JsonLog(log["path"], log["max_bytes"], log["max_files"], log["attributes"]) if log else None,
             on_log_error=self._log_error,
         )  # fmt: skip
 

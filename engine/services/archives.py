@@ -159,7 +159,7 @@ class Archives:
     def _meant(self, reference: str) -> list[tuple[str, Image]]:
         """The tags that are meant with their images; "" for an image that was named by an id or a digest."""
         try:
-            names = self._images.named(reference)
+            names = [] if reference.startswith("sha256:") else self._images.named(reference)
         except (InvalidArgument, NotFound):
             names = []  # an id
         if not names or "@" in names[0]:

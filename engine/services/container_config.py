@@ -15,7 +15,9 @@ from typing import Any, Mapping
 
 from engine.domain import restart_policy
 from engine.domain.errors import InvalidArgument, NotSupported
-from engine.services import devices, health_config, limits, mount_points, oci_spec, security_options, sharing
+from engine.services import (
+    devices, health_config, limits, log_config, mount_points, oci_spec, security_options, sharing,
+)  # fmt: skip
 from engine.services.seccomp_filter import filter_for
 
 NEVER_ASKS = (None, "", 0, False, [], {})
@@ -39,7 +41,6 @@ UNSUPPORTED_HOST_CONFIG: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     "IOMaximumBandwidth": ("--io-maxbandwidth", ()),
 }
 
-LOG_DRIVERS = ("json-file",)
 NETWORK_MODES = ("none", "host")
 
 _HOST_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*\.?")
@@ -74,7 +75,7 @@ def normalize(body: Mapping[str, Any], image_config: Mapping[str, Any]) -> Setti
     _check_config(config)
     _refuse_unsupported(host)
     _check_networking(body, host, warnings)
-    _check_log_config(host)
+    log_config.check(host)
     check_restart(host)
     warnings += _check_isolation(host, config)
     warnings += limits.check(host)
@@ -182,16 +183,6 @@ def _check_networking(body: Mapping[str, Any], host: dict[str, Any], warnings: l
             raise InvalidArgument(f'bad format for add-host: "{entry}"')
         if address == "host-gateway":
             raise NotSupported("host-gateway needs a bridge network, which this version of docket has not yet")
-
-
-def _check_log_config(host: dict[str, Any]) -> None:
-    log = host.get("LogConfig") or {}
-    driver = log.get("Type") or "json-file"
-    if driver not in LOG_DRIVERS:
-        raise NotSupported(f"log driver {driver!r} is not supported by this version of docket yet: use json-file")
-    if log.get("Config"):
-        raise NotSupported(f"log options are not supported by this version of docket yet: {sorted(log['Config'])}")
-    host["LogConfig"] = {"Type": driver, "Config": {}}
 
 
 def check_restart(host: dict[str, Any]) -> None:

@@ -193,15 +193,17 @@ class Containers:
 
     def logs(
         self, reference: str, *, stdout: bool = True, stderr: bool = True, since_us: int | None = None,
-        until_us: int | None = None, tail: int | None = None, timestamps: bool = False, follow: bool = False,
-        stop: threading.Event | None = None,
+        until_us: int | None = None, tail: int | None = None, timestamps: bool = False, details: bool = False,
+        follow: bool = False, stop: threading.Event | None = None,
     ) -> Iterator[tuple[str, bytes]]:  # fmt: skip
         """(stream, bytes) line by line; following ends with the container, or within a second of ``stop``."""
         if not stdout and not stderr:
             raise InvalidArgument("Bad parameters: you must choose at least one stream")
         view = self.get(reference)
+        if view.host_config["LogConfig"]["Type"] == "none":
+            raise NotSupported("configured logging driver does not support reading")
         streams = tuple(name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted)
-        choice = json_log.Choice(streams, since_us, until_us, tail, timestamps)
+        choice = json_log.Choice(streams, since_us, until_us, tail, timestamps, details)
 
         def may_grow() -> bool:
             if stop is not None and stop.is_set():

@@ -1,16 +1,18 @@
-"""Reading a container's log: Docker's json-file format, one JSON object a line with log, stream and time."""
+"""Reading a container's log: Docker's json-file format, one JSON object a line with log, stream, time and attrs."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections import deque
+import sys
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Callable, Iterator
+from typing import Any, Callable, Iterator, Mapping
+from urllib.parse import quote_plus
 
-from engine.kernel.inotify import IN_CLOSE_WRITE, IN_DELETE_SELF, IN_MODIFY, IN_MOVE_SELF, Watch
+from engine.kernel.inotify import IN_CLOSE_WRITE, IN_MODIFY, Watch
 from engine.services.as_of import parse_time_us
+from engine.services.log_files import Reader
 
 _HEARTBEAT_S = 1.0
 _LAST_WORDS_S = 0.02
@@ -26,79 +28,94 @@ class Choice:
     until_us: int | None = None
     tail: int | None = None
     timestamps: bool = False
+    details: bool = False
 
 
 def read(path: Path, choice: Choice, may_grow: Callable[[], bool] | None) -> Iterator[tuple[str, bytes]]:
-    """(stream, bytes) of each chosen line. With ``may_grow``, go on while it says so; it is asked once a second."""
+    """(stream, bytes) of each chosen line. With ``may_grow``, go on while it says so; it is asked once a second.
+
+    A line that is damaged (a crash tore it, somebody wrote there) is left out, and the daemon's own log counts them.
+    """
+    lines = _Lines(path, choice)
     try:
-        file = path.open("rb")
+        reader = lines.open()
     except FileNotFoundError:
-        if may_grow is None or not may_grow():
+        if may_grow is None or not _wait_for(path, may_grow):
             return
-        file = _wait_for(path, may_grow)
-        if file is None:
-            return
-    with file:
-        yield from _past(file, choice)
-        if may_grow is not None:
-            yield from _follow(file, path, choice, may_grow)
+        reader = lines.open()
+    with reader:
+        yield from lines.past(reader)
+        while may_grow is not None:
+            growing = may_grow()  # asked before the read: what was written before the end is still read after it
+            yield from lines.chosen(reader.lines())
+            if not growing:
+                break
+            if reader.wait(_HEARTBEAT_S):
+                reader.wait(_LAST_WORDS_S)  # let a burst, or the end, arrive as one
+    lines.report()
 
 
-def _wait_for(path: Path, may_grow: Callable[[], bool]) -> BinaryIO | None:
-    """The log of a container that is starting just now."""
+def _wait_for(path: Path, may_grow: Callable[[], bool]) -> bool:
+    """Wait for the log of a container that is starting just now; False where it never comes."""
     while may_grow():
         with Watch(str(path.parent), IN_CLOSE_WRITE | IN_MODIFY) as watch:
             if path.exists():
-                return path.open("rb")
+                return True
             watch.wait(_HEARTBEAT_S / 10)
-    return None
+    return False
 
 
-def _past(file: BinaryIO, choice: Choice) -> Iterator[tuple[str, bytes]]:
-    lines = (chosen for line in _whole_lines(file) if (chosen := _choose(line, choice)) is not None)
-    if choice.tail is not None and choice.tail >= 0:
-        yield from deque(lines, maxlen=choice.tail)
-    else:
-        yield from lines
+class _Lines:
+    """The lines of one request."""
 
+    def __init__(self, path: Path, choice: Choice) -> None:
+        self._path = path
+        self._choice = choice
+        self._from_end = choice.tail is not None and choice.tail >= 0
+        self._damaged = 0
 
-def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Lines up to the last newline; what lies behind it is still being written and stays for the next read."""
-    while line := file.readline():
-        if not line.endswith(b"\n"):
-            file.seek(-len(line), os.SEEK_CUR)
-            return
-        yield line
+    def open(self) -> Reader:
+        """A reader where this request begins. Raises FileNotFoundError."""
+        return Reader.at_end(self._path) if self._from_end else Reader.at_start(self._path)
 
+    def past(self, reader: Reader) -> Iterator[tuple[str, bytes]]:
+        """What is there already."""
+        if self._from_end:
+            last = list(islice(self.chosen(reader.lines_backwards()), self._choice.tail))
+            yield from reversed(last)
+        else:
+            yield from self.chosen(reader.lines())
 
-def _choose(line: bytes, choice: Choice) -> tuple[str, bytes] | None:
-    try:
-        record = json.loads(line)
-        text, stream, time = record["log"], record["stream"], record["time"]
-    except (ValueError, KeyError, TypeError):
-        return None  # a torn line of a crash
-    if stream not in choice.streams:
-        return None
-    if choice.since_us is not None or choice.until_us is not None:
+    def chosen(self, lines: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
+        """What the request wants of some lines."""
+        for line in lines:
+            try:
+                record = json.loads(line)
+                text, stream, time, attributes = record["log"], record["stream"], record["time"], record.get("attrs")
+                wanted = stream in self._choice.streams and self._is_within(time)
+                prefix = self._prefix(time, attributes or {})
+                encoded = (prefix + text).encode("utf-8", "surrogateescape")
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                self._damaged += 1
+                continue
+            if wanted:
+                yield stream, encoded
+
+    def _is_within(self, time: str) -> bool:
+        since_us, until_us = self._choice.since_us, self._choice.until_us
+        if since_us is None and until_us is None:
+            return True
         moment = parse_time_us(time, 0)
-        if choice.since_us is not None and moment < choice.since_us:
-            return None
-        if choice.until_us is not None and moment > choice.until_us:
-            return None
-    prefix = f"{time} " if choice.timestamps else ""
-    return stream, (prefix + text).encode("utf-8", "surrogateescape")
+        return (since_us is None or moment >= since_us) and (until_us is None or moment <= until_us)
 
+    def _prefix(self, time: str, attributes: Mapping[str, Any]) -> str:
+        prefix = f"{time} " if self._choice.timestamps else ""
+        if self._choice.details:
+            pairs = (f"{quote_plus(key)}={quote_plus(str(attributes[key]))}" for key in sorted(attributes))
+            prefix += ",".join(pairs) + " "
+        return prefix
 
-def _follow(
-    file: BinaryIO, path: Path, choice: Choice, may_grow: Callable[[], bool]
-) -> Iterator[tuple[str, bytes]]:
-    with Watch(str(path), IN_MODIFY | IN_CLOSE_WRITE | IN_DELETE_SELF | IN_MOVE_SELF) as watch:
-        while True:
-            growing = may_grow()  # asked before the read: what was written before the end is still read after it
-            for line in _whole_lines(file):
-                if (chosen := _choose(line, choice)) is not None:
-                    yield chosen
-            if not growing:
-                return
-            if watch.wait(_HEARTBEAT_S):
-                watch.wait(_LAST_WORDS_S)  # let a burst, or the end, arrive as one
+    def report(self) -> None:
+        """Damaged lines are the operator's concern, not the reader's."""
+        if self._damaged:
+            print(f"docket: {self._path}: {self._damaged} damaged lines left out", file=sys.stderr, flush=True)

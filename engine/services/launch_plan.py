@@ -8,7 +8,7 @@ from typing import Any, Mapping
 
 from engine.domain.container import Container
 from engine.domain.errors import EngineError
-from engine.services import mount_points, oci_spec, security_options, sharing
+from engine.services import log_config, mount_points, oci_spec, security_options, sharing
 from engine.services.container_files import write_container_files
 from engine.services.core import Core
 from engine.services.seccomp_filter import filter_for
@@ -47,7 +47,7 @@ def build_plan(core: Core, container: Container) -> dict[str, Any]:
         "create_workdir": True,
         "cgroup_path": core.cgroup_path(container.id, host),
         "stdio": {"tty": config["Tty"], "open_stdin": config["OpenStdin"], "stdin_once": config["StdinOnce"]},
-        "log": {"path": str(folder / f"{container.id}-json.log"), "max_bytes": 0, "max_files": 1},
+        "log": log_config.settings(host, config, folder / f"{container.id}-json.log"),
     }
 
 

@@ -25,6 +25,7 @@ from engine.images.content import ContentStore
 from engine.images.documents import DOCUMENT_LIMIT_BYTES
 from engine.images.manifests import Descriptor, Platform
 from engine.images.references import Reference
+from engine.images.registry.cancellation import Cancelled
 from engine.images.registry.client import Registries, Repository
 from engine.images.registry.credentials import Credentials
 from engine.images.registry.downloads import Download, Downloads
@@ -180,7 +181,7 @@ class Pulls:
         if not missing:
             return
         downloads: list[Download] = []
-        operation.cancellation.on_cancel(news, lambda: news.put(InvalidArgument("operation was cancelled")))
+        operation.cancellation.on_cancel(news, lambda: news.put(Cancelled("operation was cancelled")))
         pool = ThreadPoolExecutor(min(_LAYERS_AT_ONCE, len(missing)), "pull")
         try:
             for layer, descriptor in missing:

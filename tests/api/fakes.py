@@ -192,7 +192,8 @@ class Containers:
 
     def _view(self, state: containers.Container) -> ContainerView:
         body = self.bodies[state.id]
-        host = {"NetworkMode": "none", **(body.get("HostConfig") or {})}
+        log = {"Type": "json-file", "Config": {}}
+        host = {"NetworkMode": "none", "LogConfig": log, **(body.get("HostConfig") or {})}
         config = {key: value for key, value in body.items() if key != "HostConfig"}
         mounts = [
             {"Type": "volume", "Name": name, "Source": f"/v/{name}/_data", "Destination": "/data", "Driver": "local",

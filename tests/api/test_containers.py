@@ -224,6 +224,7 @@ def test_logs_are_framed_and_chosen(api: Api) -> None:
     assert answer.headers["Content-Type"] == "application/vnd.docker.multiplexed-stream"
     assert api.services.containers.log_questions[-1] == {
         "stdout": True, "stderr": True, "since_us": 3_500_000, "until_us": 9_000_000, "tail": 5, "timestamps": True,
+        "details": False,
         "follow": False,
     }  # fmt: skip
     assert api.ask("GET", "/containers/web/logs?stderr=1").body == b"\x02\0\0\0\0\0\0\x04err\n"

@@ -75,6 +75,31 @@ def test_a_client_that_hangs_up_does_not_stop_the_container(engine: Engine) -> N
     assert engine.docket("wait", "chatty").stdout == "0\n"
 
 
+def test_logs_are_bounded_and_followed_across_rotations(engine: Engine) -> None:
+    command = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done"
+    engine.run("-d", "--name", "much", "--log-opt", "max-size=4k", "--log-opt", "max-file=100",
+               "base", "sh", "-c", f"sleep 0.3; {command}")  # fmt: skip
+    follower = engine.spawn("logs", "-f", "much")
+    engine.docket("wait", "much")
+    assert follower.communicate(timeout=30)[0] == engine.docket("logs", "much").stdout
+    assert engine.docket("logs", "--tail", "200", "much").stdout.splitlines()[0] == "line 2800"
+    engine.run("--name", "little", "--log-opt", "max-size=4k", "--log-opt", "max-file=2", "base", "sh", "-c", command)
+    files = list(Path(engine.inspect("little")["LogPath"]).parent.glob("*-json.log*"))
+    assert len(files) == 2 and sum(file.stat().st_size for file in files) <= 2 * 4000
+    kept = engine.docket("logs", "little").stdout.splitlines()
+    assert kept[-1] == "line 2999" and len(kept) < 200
+
+
+def test_log_drivers_and_details(engine: Engine) -> None:
+    assert engine.run("--name", "none", "--log-driver", "none", "base", "echo", "hi") == "hi\n"
+    assert "configured logging driver does not support reading" in engine.refused("logs", "none")
+    engine.run("--name", "local", "--log-driver", "local", "base", "echo", "hi")
+    assert engine.docket("logs", "local").stdout == "hi\n" and engine.inspect("local")["LogPath"] == ""
+    engine.run("--name", "named", "--label", "tier=web", "--log-opt", "labels=tier", "base", "echo", "hi")
+    assert engine.docket("logs", "--details", "named").stdout == "tier=web hi\n"
+    assert engine.docker("logs", "--details", "named").stdout == "tier=web hi\n"
+
+
 def test_exec_joins_namespaces_and_cgroups(engine: Engine) -> None:
     engine.run("-d", "--name", "web", "base", "sleep", "100")
     script = "for n in mnt pid uts ipc net cgroup; do readlink /proc/self/ns/$n; readlink /proc/1/ns/$n; done"

@@ -16,6 +16,9 @@ from support.containers import Runtime, connection
 from support.waiting import eventually
 
 
+LOG = {"max_bytes": 0, "max_files": 1, "attributes": {}}
+
+
 def entries(path: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -336,7 +339,7 @@ def test_a_full_disk_ends_the_log_and_not_the_container(runtime: Runtime, tmp_pa
     (tmp_path / "disk").mkdir()
     mount("tmpfs", str(tmp_path / "disk"), "tmpfs", data="size=64k")
     try:
-        plan = runtime.plan("sh", "-c", "seq 1 100000; exit 3", log={"path": str(tmp_path / "disk" / "log")})
+        plan = runtime.plan("sh", "-c", "seq 1 100000; exit 3", log={**LOG, "path": str(tmp_path / "disk" / "log")})
         container = runtime.launch(plan)
         assert container.wait()["exit_code"] == 3
         assert len(container.of_type("log_failed")) == 1

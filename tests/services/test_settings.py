@@ -63,7 +63,7 @@ def test_the_default_network_is_none_and_says_so_once() -> None:
     [
         {"PortBindings": {"80/tcp": [{"HostPort": "8000"}]}}, {"PublishAllPorts": True}, {"UsernsMode": "remap"},
         {"Links": ["a:b"]}, {"VolumesFrom": ["a"]}, {"Runtime": "runc"},
-        {"LogConfig": {"Type": "syslog"}}, {"LogConfig": {"Type": "json-file", "Config": {"max-size": "1m"}}},
+        {"LogConfig": {"Type": "syslog"}},
         {"NetworkMode": "mynet"}, {"NetworkMode": "container:x"}, {"ExtraHosts": ["gw:host-gateway"]},
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, Sequence
 
 from engine.domain.errors import NotFound, Unavailable
+from engine.images.jobs import compress_layer
 from engine.runtime.supervisor import Attachment, LaunchFailed
 
 
@@ -181,6 +182,9 @@ class FakeRuntime:
     def _job_layer_unpack(self, arguments: dict[str, Any]) -> dict[str, Any]:
         Path(arguments["target"]).mkdir()
         return {"diff_id": arguments["diff_id"], "size_bytes": 7, "entries": 1}
+
+    def _job_layer_compress(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return compress_layer(arguments, [])
 
     def _job_tree_remove(self, arguments: dict[str, Any]) -> dict[str, Any]:
         path = Path(arguments["path"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import random
+import threading
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -13,8 +14,12 @@ from engine.daemon import Engine, compose, recover
 from engine.domain import restart_policy
 from engine.domain.errors import EngineError
 from engine.eventlog.log import Context, EventLog
+from engine.images.content import ContentStore
+from engine.images.references import Reference
+from engine.images.registry.credentials import Credentials
 from engine.services.ports import Store
 from simulation.fakes import Crash, FakeRuntime, FakeTimers, SeededClock, SeededRandomness
+from support.fake_registry import FakeDownloads, FakeRegistry
 
 CONTEXT = Context({"door": "simulation", "uid": 0}, "request", "request:simulation")
 
@@ -30,6 +35,7 @@ class World:
         self.store.make()
         self.boot = 0
         self.crashes = 0
+        self.registry = FakeRegistry()
         self.engine = self._start(rebooted=False)
 
     def _start(self, rebooted: bool) -> Engine:
@@ -37,7 +43,8 @@ class World:
         self.timers = FakeTimers(self.dice)
         engine = compose(
             log, self.runtime, self.store, self.store.root / "run", self.clock, SeededRandomness(self.dice),
-            self.timers,
+            self.timers, client=self.registry,  # type: ignore[arg-type]
+            downloads=FakeDownloads(ContentStore(self.store.root / "content")),  # type: ignore[arg-type]
         )  # fmt: skip
         self.runtime.on_message = engine.monitor.handle
         self.runtime.on_crash = log.close  # wakes whoever waits
@@ -86,6 +93,31 @@ def _import(world: World) -> None:
     )  # fmt: skip
 
 
+def _pull(world: World) -> None:
+    """The registry has two images that share a layer, and moves a tag from one to the other."""
+    name = world.dice.choice(("base", "other"))
+    layers = [b"shared", world.dice.choice((b"one", b"two"))]
+    world.registry.add(f"library/{name}:latest", [layer.ljust(512) for layer in layers])
+    _drain(world, world.engine.services.pulls.pull(
+        Reference.parse(name), platform=None, credentials=Credentials(), departed=threading.Event(), context=CONTEXT,
+    ))  # fmt: skip
+
+
+def _push(world: World) -> None:
+    _drain(world, world.engine.services.pushes.push(
+        Reference.parse(world.dice.choice(("base", "other"))), credentials=Credentials(), departed=threading.Event(),
+        context=CONTEXT,
+    ))  # fmt: skip
+
+
+def _drain(world: World, notices: Iterator[Any]) -> None:
+    """Follow the progress to its end, or leave on the way."""
+    for _ in notices:
+        if world.dice.random() < 0.05:
+            notices.close()  # type: ignore[attr-defined]
+            return
+
+
 def _create(world: World) -> None:
     name = world.dice.choice((None, "web", "db", "job"))
     binds = world.dice.choice(([], ["data:/data"], ["/scratch"]))
@@ -125,7 +157,7 @@ def _accident(world: World) -> None:
 
 
 ACTIONS: list[Callable[[World], Any]] = [
-    _import, _create, _create, _exec, _accident, _accident,
+    _import, _pull, _pull, _push, _create, _create, _exec, _accident, _accident,
     lambda world: world.timers.fire(),
     lambda world: world.timers.fire(),
     lambda world: world.engine.services.lifecycle.start(world.container(), CONTEXT),
@@ -167,7 +199,10 @@ def check(world: World) -> None:
     stored = {store.layer(layer.id).name for layer in log.all("layer") if layer.status == "stored"}
     assert {path.name for path in store.layers.iterdir()} == stored
     assert {path.name for path in store.volumes.iterdir()} == {volume.id for volume in log.all("volume")}
+    assert world.engine.blobs.unwanted() == []
     for image in log.all("image"):
+        if image.status == "failed":
+            continue  # a pull's: what has come of it is there, the rest is not
         assert {store.layer(chain_id).name for chain_id in image.chain_ids} <= stored
     report = log.verify()
     assert report.problems == []

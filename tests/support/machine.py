@@ -213,6 +213,21 @@ def _docker_client() -> str | None:
 
 
 @functools.cache
+def _docker_registry() -> str | None:
+    return None if shutil.which("docker-registry") else "docker-registry is not installed (Debian's docker-registry)"
+
+
+@functools.cache
+def _skopeo() -> str | None:
+    return None if shutil.which("skopeo") else "skopeo is not installed (Debian's skopeo)"
+
+
+@functools.cache
+def _openssl() -> str | None:
+    return None if shutil.which("openssl") else "openssl is not installed (Debian's openssl)"
+
+
+@functools.cache
 def _real_docker() -> str | None:
     if not os.environ.get("DOCKET_TEST_DOCKER_HOST"):
         return "no real Docker to compare with: set DOCKET_TEST_DOCKER_HOST=unix:///path/to/docker.sock"
@@ -230,6 +245,9 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "user namespaces": _user_namespaces,
     "hard rlimits": _hard_rlimits,
     "docker client": _docker_client,
+    "docker registry": _docker_registry,
+    "skopeo": _skopeo,
+    "openssl": _openssl,
     "real docker": _real_docker,
 }
 """Capability -> its probe. Tests name them in ``@pytest.mark.requires(...)``."""

@@ -12,6 +12,7 @@ from engine.api.views import audit as views
 from engine.api.views import containers as container_views
 from engine.domain.errors import InvalidArgument
 from engine.domain.nouns import NOUNS
+from engine.services.who_ran import Question
 
 
 def trail(services: Any, request: Request) -> Answer:
@@ -33,6 +34,15 @@ def head(services: Any, request: Request) -> Answer:
     return reply(views.head(services.audit.head()))
 
 
+def who_ran(services: Any, request: Request) -> Answer:
+    """Starts and privileged execs that answer a question; ``after`` and ``until`` as ``as_of`` takes them."""
+    question = Question(
+        request.flag("privileged"), request.flag("without-seccomp"), request.text("host-mount"),
+        request.text("after"), request.text("until"),
+    )  # fmt: skip
+    return reply([views.run(run) for run in services.who_ran.ask(question)])
+
+
 def inspect_container(services: Any, request: Request) -> Answer:
     """Docker's inspect, as of a moment, with the evidence of the last start."""
     view = services.containers.get(request.params[0], as_of=request.text("as_of") or None)
@@ -48,6 +58,7 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/docket/audit/trail", trail),
     ("GET", "/docket/audit/verify", verify),
     ("GET", "/docket/audit/head", head),
+    ("GET", "/docket/audit/who-ran", who_ran),
     ("POST", "/docket/system/fsck", fsck),
     ("GET", "/docket/containers/json", list_containers),
     ("GET", "/docket/images/json", list_images),

@@ -132,8 +132,6 @@ def logs(services: Any, request: Request) -> Answer:
     stdout, stderr = request.flag("stdout"), request.flag("stderr")
     if not (stdout or stderr):
         raise InvalidArgument("Bad parameters: you must choose at least one stream")
-    if request.flag("details"):
-        raise NotSupported("details of log lines are not supported yet")
     framed = not services.containers.get(request.params[0]).config.get("Tty")
     lines = services.containers.logs(
         request.params[0],
@@ -143,6 +141,7 @@ def logs(services: Any, request: Request) -> Answer:
         until_us=_log_moment(request, "until"),
         tail=_tail(request),
         timestamps=request.flag("timestamps"),
+        details=request.flag("details"),
         follow=request.flag("follow"),
         stop=request.departed,
     )

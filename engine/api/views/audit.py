@@ -31,6 +31,22 @@ def recorded(record: Any) -> dict[str, Any]:
     }
 
 
+def run(value: Any) -> dict[str, Any]:
+    """A start that ``who-ran`` found."""
+    record = value.recorded
+    return {
+        "seq": record.seq,
+        "time": rfc3339nano(record.time_us),
+        "type": record.type,
+        "container_id": value.container_id,
+        "name": value.name,
+        "image": value.image,
+        "actor": record.actor,
+        "correlation": record.correlation,
+        "facts": list(value.facts),
+    }
+
+
 def head(value: Any) -> dict[str, Any]:
     """``published`` is what ``audit verify --against`` takes."""
     digest = _hex(value.hash)

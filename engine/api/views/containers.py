@@ -124,6 +124,12 @@ def _path_of(view: Any, name: str) -> str:
     return str(path) if path.exists() else ""
 
 
+def _log_path(view: Any) -> str:
+    """Other programs read the files of json-file, and of no other driver."""
+    is_public = view.host_config["LogConfig"]["Type"] == "json-file" and view.log_path.exists()
+    return str(view.log_path) if is_public else ""
+
+
 def _config(view: Any) -> dict[str, Any]:
     config = filled(CONFIG, view.config)
     return config if config["Hostname"] else {**config, "Hostname": view.state.id[:12]}
@@ -143,7 +149,7 @@ def inspect(view: Any, *, size: tuple[int, int] | None = None) -> dict[str, Any]
         "ResolvConfPath": _path_of(view, "resolv.conf"),
         "HostnamePath": _path_of(view, "hostname"),
         "HostsPath": _path_of(view, "hosts"),
-        "LogPath": str(view.log_path) if view.log_path.exists() else "",
+        "LogPath": _log_path(view),
         "Name": "/" + state.name,
         "RestartCount": state.restart_count,
         "Driver": STORAGE_DRIVER,

@@ -17,7 +17,8 @@ from engine.images.registry.refusals import refusal
 from engine.images.registry.settings import RegistrySettings
 from engine.images.registry.transport import Answer, ConnectionFailed, PlainAnswer, Transport
 
-HUB_HOST = "registry-1.docker.io"
+HUB = "https://registry-1.docker.io"
+"""Where docker.io is."""
 
 
 class Request(NamedTuple):
@@ -46,7 +47,7 @@ class Endpoint:
         """Not ``alone``: others are asked after it, so that it is not waited for."""
         self.transport = Transport(names, settings)
         patience = settings.patience if alone else settings.patience._replace(attempts=1)
-        self._exchanges = Exchanges(self.transport, settings, patience)
+        self._exchanges = Exchanges(self.transport, patience)
         self._authorizer = Authorizer(self._exchanges, credentials, cancellation)
         self._cancellation = cancellation
         self._bases = [base] if "://" in base else self._schemes(base)
@@ -58,7 +59,7 @@ class Endpoint:
 
     def _schemes(self, host: str) -> list[str]:
         """TLS first, plain HTTP only where that is accepted."""
-        if host == HUB_HOST or not self.transport.insecure(Place.of(f"https://{host}")):
+        if not self.transport.insecure(Place.of(f"https://{host}")):
             return [f"https://{host}"]
         return [f"https://{host}", f"http://{host}"]
 
@@ -167,9 +168,8 @@ def endpoints_of(
         for mirror in settings.mirrors:
             names = (Place.of(mirror).address,)
             found.append(Endpoint(mirror.rstrip("/"), names, settings, Credentials(), cancellation, alone=False))
-    host = HUB_HOST if domain == DEFAULT_DOMAIN else domain
-    names = (domain, host) if domain != host else (domain,)
-    found.append(Endpoint(host, names, settings, credentials, cancellation))
+    base, names = (HUB, (domain, Place.of(HUB).address)) if domain == DEFAULT_DOMAIN else (domain, (domain,))
+    found.append(Endpoint(base, names, settings, credentials, cancellation))
     return found
 
 

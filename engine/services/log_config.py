@@ -1,0 +1,104 @@
+"""Where a container's output is kept: drivers and options of Docker's ``LogConfig``, checked and read.
+
+Logs are bounded unless the user says otherwise (``max-size=-1``): five files of 20 MB.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Callable, Mapping
+
+from engine.domain.errors import InvalidArgument, NotSupported
+
+DRIVERS = ("json-file", "local", "none")
+
+_DEFAULT_BYTES = 20_000_000
+_DEFAULT_FILES = 5
+_UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgt]?)b?", re.IGNORECASE)
+_ATTRIBUTES = ("labels", "labels-regex", "env", "env-regex")
+_UNSUPPORTED = ("tag", "max-buffer-size")
+
+
+def check(host: dict[str, Any]) -> None:
+    """Complete ``LogConfig`` in place. Raises InvalidArgument and NotSupported, naming the option."""
+    given = host.get("LogConfig") or {}
+    if not isinstance(given, dict) or not isinstance(given.get("Config") or {}, dict):
+        raise InvalidArgument("LogConfig must be an object, and its Config another")
+    driver, options = given.get("Type") or "json-file", dict(given.get("Config") or {})
+    if driver not in DRIVERS:
+        raise NotSupported(
+            f"log driver {driver!r} is not supported by this version of docket yet: use {', '.join(DRIVERS)}"
+        )
+    if driver == "none" and options:
+        raise InvalidArgument(f"unknown log opt '{min(options)}' for none log driver")
+    for name, value in options.items():
+        if not isinstance(value, str):
+            raise InvalidArgument(f"log opt '{name}' must be a string")
+        _check_option(driver, name, value)
+    host["LogConfig"] = {"Type": driver, "Config": options}
+
+
+def _check_option(driver: str, name: str, value: str) -> None:
+    if name == "max-size":
+        _size_bytes(value)
+    elif name == "max-file":
+        if not value.isdecimal() or int(value) < 1:
+            raise InvalidArgument(f"invalid value for max-file: {value!r}: a number from 1 on is expected")
+    elif name in ("labels-regex", "env-regex") and driver == "json-file":
+        _pattern(value)
+    elif name in _UNSUPPORTED or name == "compress" and value != "false" or name == "mode" and value != "blocking":
+        raise NotSupported(f"log opt {name}={value} is not supported by this version of docket yet")
+    elif name not in ("compress", "mode") and not (name in _ATTRIBUTES and driver == "json-file"):
+        raise InvalidArgument(f"unknown log opt '{name}' for {driver} log driver")
+
+
+def _size_bytes(text: str) -> int:
+    """"10m" -> 10_000_000; "-1" (unbounded) -> 0."""
+    if text == "-1":
+        return 0
+    match = _SIZE.fullmatch(text)
+    size = int(float(match[1]) * _UNITS[match[2].lower()]) if match else 0
+    if not size:
+        raise InvalidArgument(f"invalid value for max-size: {text!r}: use 10m, 1g, or -1 for no bound")
+    return size
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise InvalidArgument(f"invalid regular expression {text!r} in a log opt: {error}") from error
+
+
+def settings(host: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
+    """What the shim gets: path, bounds, and the attributes of every line; None where nothing is kept."""
+    log = host["LogConfig"]
+    if log["Type"] == "none":
+        return None
+    options = log["Config"]
+    return {
+        "path": str(path),
+        "max_bytes": _size_bytes(options["max-size"]) if "max-size" in options else _DEFAULT_BYTES,
+        "max_files": int(options.get("max-file") or _DEFAULT_FILES),
+        "attributes": _attributes(options, config),
+    }
+
+
+def _attributes(options: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:
+    """The labels and variables that the user wants to see with each line (``docket logs --details``)."""
+    labels = _chosen(options.get("labels"), options.get("labels-regex"))
+    variables = _chosen(options.get("env"), options.get("env-regex"))
+    found = {name: value for name, value in config["Labels"].items() if labels(name)}
+    for entry in config["Env"]:
+        name, _, value = entry.partition("=")
+        if variables(name):
+            found[name] = value
+    return found
+
+
+def _chosen(names: str | None, pattern: str | None) -> Callable[[str], bool]:
+    listed = {name.strip() for name in (names or "").split(",")} - {""}
+    matching = _pattern(pattern) if pattern else None
+    return lambda name: name in listed or matching is not None and matching.search(name) is not None
