@@ -6,18 +6,20 @@ another thread by shutting the socket down, and where it leads is looked at befo
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import ssl
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import requests.adapters
 import urllib3.connection
 import urllib3.connectionpool
 import urllib3.exceptions
 
-from engine.images.registry.addresses import Place, Reach, check_reach, reach_of
+from engine.domain.errors import Forbidden
+from engine.images.registry.addresses import Network, Place, Reach, check_reach, lies_in, reach_of, shown
 from engine.images.registry.cancellation import Cancellation
 
 _SEND_BYTES = 512 * 1024
@@ -25,11 +27,15 @@ _CONNECTIONS = 8
 
 
 class Call:
-    """One exchange as its connection sees it: who may end it, and how far inside it may lead (None: anywhere)."""
+    """One exchange as its connection sees it: who may end it, how far inside it may lead (None: anywhere), and in which
+    networks it must end (none: in any)."""
 
-    def __init__(self, url: str, cancellation: Cancellation, allowed: Reach | None) -> None:
+    def __init__(
+        self, url: str, cancellation: Cancellation, allowed: Reach | None, networks: Sequence[Network] = ()
+    ) -> None:
         self.url = url
         self.allowed = allowed
+        self._networks = networks
         self.reach: Reach | None = None
         self._cancellation = cancellation
         self._connection: Any = None
@@ -43,6 +49,8 @@ class Call:
         address = peer.getpeername()[0]
         if self.allowed is not None:
             check_reach(address, self.allowed, self.url)
+        if self._networks and not lies_in(ipaddress.ip_address(address.partition("%")[0]), self._networks):
+            raise Forbidden(f"refused to speak with {shown(self.url)} unverified: its name led to {address} this time")
         self.reach = reach_of(address)
 
     def using(self, connection: Any) -> None:

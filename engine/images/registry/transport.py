@@ -24,7 +24,7 @@ import urllib3.exceptions
 from engine import __version__
 from engine.domain.errors import InvalidArgument, Unavailable
 from engine.images.registry import certificates
-from engine.images.registry.addresses import Place, Reach, check_reach, is_insecure, reach_of, shown
+from engine.images.registry.addresses import Network, Place, Reach, check_reach, insecure_networks, reach_of, shown
 from engine.images.registry.cancellation import Cancellation
 from engine.images.registry.connections import Adapter, Call, cause_of
 from engine.images.registry.settings import RegistrySettings
@@ -151,7 +151,7 @@ class Transport:
         self._folder = certificates.folder_of(names, settings.certificate_folders)
         self._contexts: dict[Place, ssl.SSLContext] = {}
         self._lock = threading.Lock()
-        self._insecure: dict[Place, bool] = {}
+        self._networks: dict[Place, tuple[Network, ...]] = {}
         self._trusted = Adapter(self.context)
         self._elsewhere = Adapter(self.context)
 
@@ -172,7 +172,7 @@ class Transport:
         if allowed is not None:
             check_reach(place.host, allowed, url)
         request = requests.Request(method, url, {**_HEADERS, **headers}, data=body).prepare()
-        call = Call(url, cancellation, allowed)
+        call = Call(url, cancellation, allowed, self._insecure_networks(place))
         adapter = self._trusted if allowed is None else self._elsewhere
         cancellation.check()
         with call:
@@ -201,13 +201,14 @@ class Transport:
 
     def insecure(self, place: Place) -> bool:
         """Whether plain HTTP and unverified TLS will do. Loopback with a CA of its own is verified like others."""
-        if place not in self._insecure:
-            listed = self._settings.insecure
-            accepted = place.address in listed or is_insecure(place.host, place.address, listed)
-            if accepted and place.address not in listed and certificates.has_authorities(self._own_folder(place)):
-                accepted = False
-            self._insecure[place] = accepted
-        return self._insecure[place]
+        return place.address in self._settings.insecure or bool(self._insecure_networks(place))
+
+    def _insecure_networks(self, place: Place) -> tuple[Network, ...]:
+        """() where the host is listed itself, or is to be verified."""
+        if place not in self._networks:
+            known = place.address in self._settings.insecure or certificates.has_authorities(self._own_folder(place))
+            self._networks[place] = () if known else insecure_networks(place.host, self._settings.insecure)
+        return self._networks[place]
 
     def close(self) -> None:
         for adapter in (self._trusted, self._elsewhere):
