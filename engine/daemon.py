@@ -15,7 +15,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 from engine.api.server import Server, listen
 from engine.domain.errors import Conflict, EngineError, describe
@@ -57,6 +57,13 @@ from engine.services.who_ran import WhoRan
 
 DEFAULT_ROOT = "/var/lib/docket"
 DEFAULT_RUN_DIR = "/run/docket"
+SETTING_FLAGS: tuple[tuple[str, str, type], ...] = (
+    ("registry-mirror", "registry-mirrors", str),
+    ("insecure-registry", "insecure-registries", str),
+    ("max-concurrent-downloads", "max-concurrent-downloads", int),
+    ("max-concurrent-uploads", "max-concurrent-uploads", int),
+)
+"""Flag, setting, type: those of Docker's daemon. Flags with text may be given several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +194,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--config-file", default=os.environ.get("DOCKET_CONFIG"),
         help=f"settings: registries, limits (default {engine_settings.DEFAULT_FILE}, which need not exist)",
     )  # fmt: skip
+    for name, key, kind in SETTING_FLAGS:
+        many: dict[str, Any] = {"action": "append"} if kind is str else {}
+        default = [] if many else None
+        parser.add_argument(f"--{name}", dest=key, type=kind, default=default, help=f"setting {key}", **many)
     return parser.parse_args(argv)
 
 
@@ -269,7 +280,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.geteuid() != 0:
             raise EngineError("the daemon needs root: run it with sudo")
         settings = engine_settings.read(
-            Path(arguments.config_file or engine_settings.DEFAULT_FILE), must_exist=bool(arguments.config_file)
+            Path(arguments.config_file or engine_settings.DEFAULT_FILE),
+            must_exist=bool(arguments.config_file),
+            flags={key: getattr(arguments, key) for _, key, _ in SETTING_FLAGS},
         )
         serve(Path(arguments.root).absolute(), run_dir, _socket_path(arguments.host, run_dir), settings)
     except (EngineError, OSError) as error:

@@ -7,7 +7,7 @@ import sys
 import time
 
 from engine.cli.command import Command
-from engine.cli.flags import Options, text
+from engine.cli.flags import Options, integer, listed, text
 from engine.cli.output import CommandError
 from engine.cli.session import Session
 from engine.client.api import Client
@@ -32,7 +32,13 @@ def run_in_foreground(session: Session, options: Options, arguments: list[str]) 
     """Become the daemon: a service manager sees one process, and its signals arrive."""
     argv = _daemon_argv(options.root or session.root, options.run_dir or session.run_dir)
     host = options.host or session.host
-    os.execv(sys.executable, argv + (["--host", host] if host else []))
+    argv += ["--host", host] if host else []
+    argv += ["--config-file", os.path.abspath(options.config_file)] if options.config_file else []
+    for flag in _SETTINGS:
+        if flag.name in options.given:
+            given = getattr(options, flag.name.replace("-", "_"))
+            argv += [f"--{flag.name}={value}" for value in (given if flag.repeated else [given])]
+    os.execv(sys.executable, argv)
 
 
 def start_daemon(root: str, run_dir: str, client: Client) -> None:
@@ -87,12 +93,22 @@ def _last_line(run_dir: str, began: int) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), f"see {path}")
 
 
+_SETTINGS = (
+    listed("--registry-mirror", "Registry to ask for Docker Hub's images before Docker Hub itself: a URL"),
+    listed("--insecure-registry", "Registry or network that plain HTTP and unknown certificates will do for"),
+    integer("--max-concurrent-downloads", "How many blobs are downloaded at once (default: 3)", None),
+    integer("--max-concurrent-uploads", "How many blobs are uploaded at once for a push (default: 5)", None),
+)
+"""What a settings file may say as well (not both)."""
+
 DAEMON = Command(
     run_in_foreground,
     "[OPTIONS]",
     text("--root", "Folder of the data (default: $DOCKET_ROOT, else /var/lib/docket)"),
     text("--run-dir", "Folder of the volatile state (default: $DOCKET_RUN, else /run/docket)"),
     text("-H, --host", "Where to listen: unix:///path (default: docket.sock in the folder of the volatile state)"),
+    text("--config-file", "File of settings (default: $DOCKET_CONFIG, else /etc/docket/daemon.json)"),
+    *_SETTINGS,
     most=0,
     examples="docket daemon\ndocket daemon --root /srv/docket --run-dir /run/docket-2",
 )

@@ -14,7 +14,7 @@ from typing import Any, Callable, Mapping, NamedTuple
 
 from engine.domain.errors import InvalidArgument
 from engine.images.limits import Limits
-from engine.images.registry.settings import RegistrySettings
+from engine.images.registry.settings import RegistrySettings, checked
 
 DEFAULT_FILE = Path("/etc/docket/daemon.json")
 
@@ -26,24 +26,32 @@ class Settings(NamedTuple):
     archive_limits: dict[str, int] | None = None
 
 
-def read(path: Path, *, must_exist: bool = False) -> Settings:
-    """The settings in a file; the defaults where it does not exist and need not. Raises InvalidArgument."""
+def read(path: Path, *, must_exist: bool = False, flags: Mapping[str, Any] | None = None) -> Settings:
+    """The settings in a file (which needs not exist, where so said) and those that the daemon was started with, by the
+    same keys. Raises InvalidArgument, also for what is said in both places, as Docker does."""
+    given = {key: value for key, value in (flags or {}).items() if value not in (None, [])}
+    values = _values(path, must_exist)
+    if both := sorted(given.keys() & values.keys()):
+        raise InvalidArgument(f"{path}: {', '.join(both)} is said by a flag as well: take it out of one of the two")
     try:
-        text = path.read_text(encoding="utf-8")
+        parse(values)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{path}: {error}") from error
+    return parse({**values, **given})
+
+
+def _values(path: Path, must_exist: bool) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         if must_exist:
             raise InvalidArgument(f"{path}: no such file") from error
-        return Settings()
-    try:
-        values = json.loads(text)
-    except ValueError as error:
+        return {}
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"{path}: no valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise InvalidArgument(f"{path}: a JSON object is expected")
-    try:
-        return parse(values)
-    except InvalidArgument as error:
-        raise InvalidArgument(f"{path}: {error}") from error
+    return values
 
 
 def parse(values: Mapping[str, Any]) -> Settings:
@@ -62,7 +70,7 @@ def parse(values: Mapping[str, Any]) -> Settings:
             raise InvalidArgument(f'there is no setting "{key}": known are {known}')
         name, convert = _REGISTRY_KEYS[key]
         fields[name] = convert(key, value)
-    return Settings(RegistrySettings(**fields), limits)
+    return Settings(checked(RegistrySettings(**fields)), limits)
 
 
 def _texts(key: str, value: Any) -> tuple[str, ...]:

@@ -11,6 +11,6 @@ credentials and *scopes*; an *identity token* is what it gives to be kept in pla
 A registry is hostile input: what comes is bounded, digested and compared with its descriptor before anything else sees
 it; where it sends us is checked before credentials or connections follow.
 
-Only this package imports requests and urllib3, and only in ``transport``; nothing of the package is imported by
-what workers run.
+Only this package imports requests and urllib3, and only in ``connections`` and ``transport``, which the first operation
+imports; nothing of the package is imported by what workers run.
 """

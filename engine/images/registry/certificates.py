@@ -26,21 +26,27 @@ def has_authorities(folder: Path | None) -> bool:
 def make_context(own: Path | None, also: Path | None, verify: bool, bundle: str) -> ssl.SSLContext:
     """The context for a host with a folder of its ``own``; the CAs in ``also`` (those of the registry that led here)
     are trusted as well, and ``bundle`` where the system has none. Raises InvalidArgument for unreadable ones."""
-    context = ssl.create_default_context()
-    folder = ssl.get_default_verify_paths().capath
-    if not context.cert_store_stats()["x509_ca"] and not (folder and any(Path(folder).glob("*.0"))):
-        context.load_verify_locations(bundle)
-    for path in [path for place in (own, also) if place for path in sorted(place.glob("*.crt"))]:
-        _loaded(path, lambda: context.load_verify_locations(path))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if verify:
+        _load_authorities(context, [place for place in (own, also) if place], bundle)
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     for path in sorted(own.glob("*.cert")) if own else ():
         key = path.with_suffix(".key")
         if not key.is_file():
             raise InvalidArgument(f"{key} is missing: it belongs to the client certificate {path} (CAs end in .crt)")
         _loaded(path, lambda: context.load_cert_chain(path, key))
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _load_authorities(context: ssl.SSLContext, folders: Sequence[Path], bundle: str) -> None:
+    context.load_default_certs()  # SSL_CERT_FILE and SSL_CERT_DIR count
+    system = ssl.get_default_verify_paths().capath
+    if not context.cert_store_stats()["x509_ca"] and not (system and any(Path(system).glob("*.0"))):
+        context.load_verify_locations(bundle)
+    for path in [path for folder in folders for path in sorted(folder.glob("*.crt"))]:
+        _loaded(path, lambda: context.load_verify_locations(path))
 
 
 def _loaded(path: Path, load: Callable[[], None]) -> None:

@@ -47,7 +47,7 @@ class Endpoint:
         """Not ``alone``: others are asked after it, so that it is not waited for."""
         self.transport = Transport(names, settings)
         patience = settings.patience if alone else settings.patience._replace(attempts=1)
-        self._exchanges = Exchanges(self.transport, settings, patience)
+        self._exchanges = Exchanges(self.transport, patience)
         self._authorizer = Authorizer(self._exchanges, credentials, cancellation)
         self._cancellation = cancellation
         self._bases = [base] if "://" in base else self._schemes(base)

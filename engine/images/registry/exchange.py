@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from typing import Any, Callable, Mapping
 
-import urllib3
-
 from engine.domain.errors import Forbidden, InvalidArgument, NotSupported, Unavailable
 from engine.images.registry.addresses import Place, Reach, shown, target_of
 from engine.images.registry.cancellation import Cancellation
 from engine.images.registry.refusals import refusal, status_line
-from engine.images.registry.settings import Patience, RegistrySettings
-from engine.images.registry.transport import Answer, ConnectionFailed, Transport
+from engine.images.registry.settings import Patience
+from engine.images.registry.transport import Answer, ConnectionFailed, NotThere, Transport
 
 Notice = Callable[[str], None]
 """Called with the reason before something is tried again."""
@@ -59,11 +57,11 @@ class Retries:
 class Exchanges:
     """With one registry and where it leads. ``reach`` is how far inside the registry was found to be."""
 
-    def __init__(self, transport: Transport, settings: RegistrySettings, patience: Patience) -> None:
+    def __init__(self, transport: Transport, patience: Patience) -> None:
         self.transport = transport
         self.patience = patience
         self.reach = Reach.PUBLIC
-        self._settings = settings
+        self.answered = False
 
     def ask(
         self,
@@ -86,11 +84,13 @@ class Exchanges:
                 sent = body() if callable(body) else body
                 answer = self._follow(method, url, headers, authorization, sent, home, cancellation)
             except ConnectionFailed as error:
+                if isinstance(error, NotThere) and not self.answered:
+                    raise  # a wrong name, rather than a bad moment
                 retries.pause(error)
                 continue
             if answer.status not in RETRIED:
                 return answer
-            wanted_s = retry_after(answer)
+            wanted_s = answer.retry_after_s
             text = "" if answer.status == 429 else f"{method} {shown(url)}: {status_line(answer.status)}: "
             error = refusal(answer)
             retries.pause(Unavailable(f"{text}{error}"), wanted_s)
@@ -107,6 +107,7 @@ class Exchanges:
             known = {**headers, "Authorization": authorization} if authorization and place == asked else headers
             allowed = None if place == home else self.reach
             answer = self.transport.send(method, url, known, body, cancellation, allowed)
+            self.answered = True
             if place == home and answer.call.reach is not None:
                 self.reach = answer.call.reach
             if answer.status not in _REDIRECTS or "Location" not in answer.headers:
@@ -117,12 +118,3 @@ class Exchanges:
             url = target_of(answer.headers["Location"], url)
             answer.discard()
         raise InvalidArgument(f"{shown(url)}: more than {_MOST_REDIRECTS} redirects")
-
-
-def retry_after(answer: Answer) -> float | None:
-    """Seconds, of the Retry-After header (RFC 9110 section 10.2.3); None where there is none that makes sense."""
-    text = answer.headers.get("Retry-After", "")
-    try:
-        return urllib3.Retry().parse_retry_after(text) if text else None
-    except (urllib3.exceptions.HTTPError, ValueError, OverflowError):
-        return None

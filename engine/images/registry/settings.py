@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
+from engine.domain.errors import InvalidArgument
+from engine.images.registry.addresses import Place
+
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 SEARCH_INDEX = "https://index.docker.io"
 CERTIFICATE_FOLDERS = (Path("/etc/docket/certs.d"), Path("/etc/docker/certs.d"))
 
@@ -32,3 +39,36 @@ class RegistrySettings(NamedTuple):
     downloads: int = 3
     uploads: int = 5
     patience: Patience = Patience()
+
+
+def checked(settings: RegistrySettings) -> RegistrySettings:
+    """The same. Raises InvalidArgument for an address that means nothing."""
+    for mirror in settings.mirrors:
+        _check_base(mirror, "registry mirror")
+    _check_base(settings.search_index, "search index")
+    for entry in settings.insecure:
+        _check_insecure(entry)
+    return settings
+
+
+def _check_base(url: str, what: str) -> None:
+    try:
+        Place.of(url)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"invalid {what}: {error}") from error
+    parts = urlsplit(url)
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise InvalidArgument(f"invalid {what}: {url!r} has more than scheme, host and port")
+
+
+def _check_insecure(entry: str) -> None:
+    if "://" in entry:
+        raise InvalidArgument(f"insecure registry {entry} should not contain '://'")
+    if "/" not in entry:
+        if not _HOST.fullmatch(entry):
+            raise InvalidArgument(f"insecure registry {entry!r} is no host")
+        return
+    try:
+        ipaddress.ip_network(entry, strict=False)
+    except ValueError as error:
+        raise InvalidArgument(f"insecure registry {entry!r} is no network: {error}") from error
