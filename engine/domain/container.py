@@ -6,7 +6,7 @@ its outcome, which the log must be able to tell apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Callable, Mapping
 
@@ -142,6 +142,8 @@ class Container:
     restart_policy: str = "no"
     restart_limit: int = 0
     health_check: bool = False
+    chain_ids: list[str] = field(default_factory=list)
+    build_id: str = ""
     intents: tuple[str, ...] = ()
     resting: Status | None = None
     pid: int = 0
@@ -195,6 +197,8 @@ def _created(event: ContainerCreated) -> Container:
         restart_policy=event.restart_policy,
         restart_limit=event.restart_limit,
         health_check=event.health_check,
+        chain_ids=event.chain_ids,
+        build_id=event.build_id,
     )
 
 

@@ -12,7 +12,8 @@ from engine.domain.machine import Event
 class ContainerCreated(Event):
     """Name, image and configuration are fixed. ``config_digest`` names the stored document with the whole
     configuration (Docker's Config and HostConfig); ``volumes`` are the named and anonymous volumes it mounts.
-    ``restart_limit`` is how often ``on-failure`` may restart it in a row (0: without end)."""
+    ``restart_limit`` is how often ``on-failure`` may restart it in a row (0: without end). A container of a build has
+    the build's id, and its root is ``chain_ids`` in place of its image's layers; then the image may be ""."""
 
     TYPE: ClassVar[str] = "container.created"
     container_id: str
@@ -29,6 +30,8 @@ class ContainerCreated(Event):
     restart_policy: str = "no"
     restart_limit: int = 0
     health_check: bool = False
+    chain_ids: list[str] = field(default_factory=list)
+    build_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

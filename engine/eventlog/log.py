@@ -161,6 +161,11 @@ class EventLog:
         """Ids of the images that hold a layer, oldest first."""
         return self._linked(f"layer/{chain_id}", "image")
 
+    def users_of_layer(self, chain_id: str) -> list[str]:
+        """Streams of everything that a layer is kept for: images, cached steps of builds, containers of builds."""
+        target, users = f"layer/{chain_id}", ("image", "cache", "container")
+        return [f"{noun}/{id}" for noun in users for id in self._linked(target, noun)]
+
     def execs_of_container(self, id: str) -> list[str]:
         """Ids of a container's execs, oldest first."""
         return self._linked(f"container/{id}", "exec")

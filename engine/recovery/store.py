@@ -75,7 +75,7 @@ class StoreRecovery:
     def _release_orphans(self) -> None:
         """Layers that came for an image that never did: an archive's, or an import's."""
         for layer in self._core.log.all("layer"):
-            if not self._core.log.images_of_layer(layer.id):
+            if not self._core.log.users_of_layer(layer.id):
                 self._try(self._layers.release, [layer.id], "", self._context)
 
     def _settle_volumes(self) -> None:
