@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import gc
 import hashlib
 import os
 import signal
@@ -54,6 +55,7 @@ from engine.services.restarts import Restarts
 from engine.services.settings import Settings
 from engine.services.statistics import Statistics
 from engine.services.system import System
+from engine.services.trash import Trash
 from engine.services.updates import Updates
 from engine.services.timers import SystemTimers, Timers
 from engine.services.volumes import Volumes
@@ -108,6 +110,7 @@ class Engine:
     blobs: Blobs
     layers: Layers
     downloads: Downloads
+    trash: Trash
 
 
 def compose(
@@ -126,7 +129,8 @@ def compose(
     networks = Networks(core, host or HostNetwork(tag), default_bridge(store.root))
     endpoints = Endpoints(core, networks)
     containers = Containers(core, volumes, health, endpoints)
-    lifecycle = Lifecycle(core, containers, volumes, health, endpoints)
+    trash = Trash(core)
+    lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints)
     health.act = lifecycle.act_on_failing_health
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
@@ -154,7 +158,7 @@ def compose(
     )
     restarts = Restarts(core, lifecycle)
     monitor = Monitor(core, lifecycle, restarts, endpoints)
-    return Engine(core, services, monitor, restarts, health, content, blobs, layers, downloads)
+    return Engine(core, services, monitor, restarts, health, content, blobs, layers, downloads, trash)
 
 
 def recover(engine: Engine, rebooted: bool) -> None:
@@ -278,6 +282,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
         engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness(), timers, settings))
         composed.set()
         recover(engine[0], rebooted)
+        gc.freeze()  # what is there now stays: the collector need not walk over it again
         server = Server(
             listen(socket_path), engine[0].services, make_context=Context, make_attachment=Attachment,
             clock=clock.now_us, path=socket_path,
@@ -288,6 +293,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
             stop.wait()
         server.stop()
         engine[0].services.networks.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
+        engine[0].trash.empty()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
     finally:
         for one in engine:

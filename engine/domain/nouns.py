@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Callable, Mapping
 
-from engine.domain import container, endpoint, exec as exec_, image, layer, network, volume
+from engine.domain import build, cache, container, endpoint, exec as exec_, image, layer, network, volume
 from engine.domain.machine import Event
 
 
@@ -27,6 +27,8 @@ class Noun:
 NOUNS: Mapping[str, Noun] = {
     noun.name: noun
     for noun in (
+        Noun("build", build, build.Build, build.Status),
+        Noun("cache", cache, cache.Cache, cache.Status),
         Noun("container", container, container.Container, container.Status),
         Noun("endpoint", endpoint, endpoint.Endpoint, endpoint.Status),
         Noun("exec", exec_, exec_.Exec, exec_.Status),

@@ -1,7 +1,8 @@
 """Dockerfile instructions as ``import --change`` and ``commit --change`` take them, applied to Docker's ``Config``.
 
 CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR; the others need a
-build. Words follow the shell: quotes, backslashes, and variables of the environment so far (``$X``, ``${X:-y}``).
+build, which applies these in the same way. Words follow the shell: quotes, backslashes, and variables of the
+environment so far (``$X``, ``${X:-y}``).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import copy
 import json
 import posixpath
 import re
+from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Sequence
 
 from engine.domain.errors import InvalidArgument
@@ -28,25 +30,49 @@ def apply_changes(settings: Mapping[str, Any], changes: Sequence[str]) -> Settin
     changed = copy.deepcopy(dict(settings))
     for line in changes:
         instruction, _, rest = line.strip().partition(" ")
-        apply = _INSTRUCTIONS.get(instruction.upper())
-        if apply is None:
-            known = ", ".join(_INSTRUCTIONS)
+        if instruction.upper() not in CHANGES:
+            known = ", ".join(CHANGES)
             raise InvalidArgument(f"{instruction[:40]!r} is not a valid change command: use one of {known}")
         if not rest.strip():
             raise InvalidArgument(f"change {instruction.upper()} requires an argument")
         try:
-            apply(changed, rest.strip())
+            apply_instruction(changed, instruction.upper(), rest.strip())
         except ValueError as error:
             raise InvalidArgument(f"change {line.strip()[:200]!r}: {error}") from error
     return changed
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def apply_instruction(
+    settings: Settings, instruction: str, rest: str, arguments: Mapping[str, str] | None = None, escape: str = "\\"
+) -> None:
+    """Apply one of ``CHANGES`` in place. ``arguments`` are variables beside those of ``Env``, which win.
+
+    Raises ValueError."""
+    variables = {**(arguments or {}), **environment_of(settings)}
+    CHANGES[instruction](settings, rest, Words(variables, escape))
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How an instruction's text becomes words."""
+
+    variables: Mapping[str, str]
+    escape: str
+
+    def split(self, text: str) -> list[str]:
+        return split_words(text, self.variables, self.escape)
+
+    def whole(self, text: str) -> str:
+        return substitute(text, self.variables, self.escape)
+
+
+def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """``Env`` by name."""
     pairs = (pair.partition("=") for pair in settings.get("Env") or [])
     return {name: value for name, _, value in pairs}
 
 
-def _exec_form(rest: str) -> list[str] | None:
+def exec_form(rest: str) -> list[str] | None:
     """The list of ``["a", "b"]``; None where it is not one, which then means the shell form."""
     if not rest.startswith("["):
         return None
@@ -60,44 +86,44 @@ def _exec_form(rest: str) -> list[str] | None:
 
 
 def _command(settings: Settings, rest: str) -> list[str]:
-    words = _exec_form(rest)
+    words = exec_form(rest)
     return words if words is not None else [*(settings.get("Shell") or _DEFAULT_SHELL), rest]
 
 
-def _cmd(settings: Settings, rest: str) -> None:
+def _cmd(settings: Settings, rest: str, words: Words) -> None:
     settings["Cmd"] = _command(settings, rest)
 
 
-def _entrypoint(settings: Settings, rest: str) -> None:
+def _entrypoint(settings: Settings, rest: str, words: Words) -> None:
     settings["Entrypoint"] = _command(settings, rest)
 
 
-def _pairs(rest: str, environment: Mapping[str, str]) -> list[tuple[str, str]]:
+def name_values(rest: str, words: Words) -> list[tuple[str, str]]:
     """``a=b c="d e"``, or the old form ``a b with spaces``."""
     first, *old_value = rest.split(None, 1)
     if "=" not in first:
         if not old_value:
             raise ValueError("a name and a value are expected")
-        return [(first, substitute(old_value[0], environment))]
-    pairs = [word.partition("=") for word in split_words(rest, environment)]
+        return [(words.whole(first), words.whole(old_value[0]))]
+    pairs = [word.partition("=") for word in words.split(rest)]
     if any(not name or not equals for name, equals, _ in pairs):
         raise ValueError("every word must be NAME=VALUE")
     return [(name, value) for name, _, value in pairs]
 
 
-def _env(settings: Settings, rest: str) -> None:
-    environment = _environment(settings)
-    environment |= dict(_pairs(rest, environment))
+def _env(settings: Settings, rest: str, words: Words) -> None:
+    environment = environment_of(settings)
+    environment |= dict(name_values(rest, words))
     settings["Env"] = [f"{name}={value}" for name, value in environment.items()]
 
 
-def _label(settings: Settings, rest: str) -> None:
-    settings["Labels"] = {**(settings.get("Labels") or {}), **dict(_pairs(rest, _environment(settings)))}
+def _label(settings: Settings, rest: str, words: Words) -> None:
+    settings["Labels"] = {**(settings.get("Labels") or {}), **dict(name_values(rest, words))}
 
 
-def _expose(settings: Settings, rest: str) -> None:
+def _expose(settings: Settings, rest: str, words: Words) -> None:
     ports = dict(settings.get("ExposedPorts") or {})
-    for word in split_words(rest, _environment(settings)):
+    for word in " ".join(words.split(rest)).split():  # a variable may hold several
         match = _PORT.fullmatch(word)
         if match is None:
             raise ValueError(f"{word!r} is no port: use NUMBER[-NUMBER][/tcp|udp|sctp]")
@@ -108,36 +134,36 @@ def _expose(settings: Settings, rest: str) -> None:
     settings["ExposedPorts"] = ports
 
 
-def _user(settings: Settings, rest: str) -> None:
-    settings["User"] = substitute(rest, _environment(settings))
+def _user(settings: Settings, rest: str, words: Words) -> None:
+    settings["User"] = words.whole(rest)
 
 
-def _workdir(settings: Settings, rest: str) -> None:
-    path = substitute(rest, _environment(settings))
+def _workdir(settings: Settings, rest: str, words: Words) -> None:
+    path = words.whole(rest)
     joined = posixpath.normpath(posixpath.join("/", settings.get("WorkingDir") or "/", path))
     settings["WorkingDir"] = "/" + joined.lstrip("/")  # two leading slashes survive normpath
 
 
-def _volume(settings: Settings, rest: str) -> None:
-    words = _exec_form(rest)
-    paths = words if words is not None else split_words(rest, _environment(settings))
+def _volume(settings: Settings, rest: str, words: Words) -> None:
+    listed = exec_form(rest)
+    paths = [words.whole(path) for path in (listed if listed is not None else rest.split())]
     if not paths or not all(path.strip() for path in paths):
         raise ValueError("a volume needs a path")
     settings["Volumes"] = {**(settings.get("Volumes") or {}), **{path: {} for path in paths}}
 
 
-def _stopsignal(settings: Settings, rest: str) -> None:
-    settings["StopSignal"] = substitute(rest, _environment(settings))
+def _stopsignal(settings: Settings, rest: str, words: Words) -> None:
+    settings["StopSignal"] = words.whole(rest)
 
 
-def _onbuild(settings: Settings, rest: str) -> None:
+def _onbuild(settings: Settings, rest: str, words: Words) -> None:
     trigger = rest.split(None, 1)[0].upper()
     if trigger in ("ONBUILD", "FROM", "MAINTAINER"):
         raise ValueError(f"{trigger} isn't allowed as an ONBUILD trigger")
     settings["OnBuild"] = [*(settings.get("OnBuild") or []), rest]
 
 
-def _healthcheck(settings: Settings, rest: str) -> None:
+def _healthcheck(settings: Settings, rest: str, words: Words) -> None:
     options: dict[str, Any] = {}
     while rest.startswith("--"):
         option, _, rest = rest.partition(" ")
@@ -155,8 +181,8 @@ def _healthcheck(settings: Settings, rest: str) -> None:
         return
     if kind.upper() != "CMD" or not command.strip():
         raise ValueError("NONE or CMD with a command is expected")
-    words = _exec_form(command.strip())
-    settings["Healthcheck"] = {"Test": ["CMD", *words] if words else ["CMD-SHELL", command.strip()], **options}
+    listed = exec_form(command.strip())
+    settings["Healthcheck"] = {"Test": ["CMD", *listed] if listed else ["CMD-SHELL", command.strip()], **options}
 
 
 _HEALTH_DURATIONS = {
@@ -170,7 +196,7 @@ def _duration_ns(text: str) -> int:
     return int(sum(float(number) * _UNIT_NS[unit] for number, unit in _DURATION_PART.findall(text)))
 
 
-_INSTRUCTIONS: dict[str, Callable[[Settings, str], None]] = {
+CHANGES: Mapping[str, Callable[[Settings, str, Words], None]] = {
     "CMD": _cmd, "ENTRYPOINT": _entrypoint, "ENV": _env, "EXPOSE": _expose, "HEALTHCHECK": _healthcheck,
     "LABEL": _label, "ONBUILD": _onbuild, "STOPSIGNAL": _stopsignal, "USER": _user, "VOLUME": _volume,
     "WORKDIR": _workdir,

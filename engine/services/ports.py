@@ -72,13 +72,14 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.containers = root / "containers"
+        self.content = root / "content"
         self.layers = root / "layers"
         self.volumes = root / "volumes"
         self.trash = root / "trash"
 
     def make(self) -> None:
         """Make what is missing. Only the volumes' parent may be entered by others (0711), as Docker has it."""
-        for folder in (self.root, self.containers, self.layers, self.volumes, self.trash):
+        for folder in (self.root, self.containers, self.content, self.layers, self.volumes, self.trash):
             folder.mkdir(mode=0o711 if folder in (self.root, self.volumes) else 0o700, exist_ok=True)
 
     def container(self, container_id: str) -> Path:

@@ -91,7 +91,8 @@ class Lives:
         if state.status == "removed":
             del world[noun, id]
             for key, other in self.world.items():
-                if getattr(other, OWNER.get(noun, ""), None) == id and key in world:
+                owned = key[0] in ("exec", "endpoint") and key in world
+                if owned and getattr(other, OWNER.get(noun, ""), None) == id:
                     del world[key]
         else:
             world[noun, id] = state
@@ -129,7 +130,7 @@ class Lives:
         values = {field.name: self._value(hints[field.name]) for field in dataclasses.fields(kind)}  # type: ignore
         own = {
             "container": "container_id", "exec": "exec_id", "image": "image_id", "layer": "chain_id",
-            "network": "network_id", "endpoint": "endpoint_id",
+            "network": "network_id", "endpoint": "endpoint_id", "build": "build_id", "cache": "key",
         }  # fmt: skip
         values[own.get(noun.name, "name")] = id
         referred: dict[str, Any] = {

@@ -61,7 +61,6 @@ def test_the_default_network_is_the_bridge() -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        {"UsernsMode": "remap"},
         {"Links": ["a:b"]}, {"VolumesFrom": ["a"]}, {"Runtime": "runc"},
         {"LogConfig": {"Type": "syslog"}},
     ],

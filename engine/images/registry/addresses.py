@@ -12,13 +12,17 @@ from __future__ import annotations
 import enum
 import ipaddress
 import socket
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 from urllib.parse import urljoin, urlsplit
 
 from engine.domain.errors import Forbidden, InvalidArgument
 
 _PORTS = {"http": 80, "https": 443}
 _URL_LIMIT = 16 * 1024
+
+Number = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
 class Reach(enum.IntEnum):
@@ -84,7 +88,10 @@ def shown(url: str) -> str:
 
 def target_of(location: str, asked: str) -> str:
     """The absolute URL of a Location header. Raises InvalidArgument."""
-    target = urljoin(asked, location)
+    try:
+        target = urljoin(asked, location)
+    except ValueError as error:
+        raise InvalidArgument(f"invalid URL {shown(location)!r}: {error}") from error
     before, after = Place.of(asked), Place.of(target)
     if (before.scheme, after.scheme) == ("https", "http") and before.host == after.host:
         # behind a proxy that ends TLS, registries often take themselves for plain
@@ -92,18 +99,23 @@ def target_of(location: str, asked: str) -> str:
     return target
 
 
-def is_insecure(host: str, address: str, insecure: tuple[str, ...]) -> bool:
-    """Whether plain HTTP and unverified TLS are accepted: for loopback, and for what the operator lists."""
-    if address in insecure or host == "localhost":
-        return True
+def insecure_networks(host: str, insecure: Sequence[str]) -> tuple[Network, ...]:
+    """The networks in which plain HTTP and unverified TLS will do for a host: loopback's and those that the operator
+    lists. () where the host does not lie in them; where it does, its connections must end there, too, since who answers
+    for its name might answer something else the next time."""
+    networks = (*LOOPBACK, *(ipaddress.ip_network(entry, strict=False) for entry in insecure if "/" in entry))
     numbers = _resolved(host)
-    networks = [ipaddress.ip_network(entry, strict=False) for entry in insecure if "/" in entry]
-    if any(number.is_loopback for number in numbers):
-        return all(number.is_loopback for number in numbers)
-    return any(number in network for number in numbers for network in networks if number.version == network.version)
+    return networks if numbers and all(lies_in(number, networks) for number in numbers) else ()
 
 
-def _resolved(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+def lies_in(number: Number, networks: Sequence[Network]) -> bool:
+    """Whether a numeric address is one of the networks'."""
+    return any(number in network for network in networks if number.version == network.version)
+
+
+def _resolved(host: str) -> list[Number]:
+    if host == "localhost":
+        return [ipaddress.ip_address("127.0.0.1")]
     try:
         return [ipaddress.ip_address(host)]
     except ValueError:

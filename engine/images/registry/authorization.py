@@ -60,7 +60,7 @@ class Authorizer:
     def header(self, scopes: Scopes) -> str:
         """What to send along, as far as is known by now; "" for nothing."""
         if self._credentials.registry_token:
-            return f"Bearer {self._credentials.registry_token}"
+            return f"Bearer {_checked(self._credentials.registry_token, 'the registry token')}"
         with self._lock:
             if self._challenge is None:
                 return ""
@@ -167,13 +167,19 @@ def _parse_token(answer: Answer, realm: str) -> Token:
     what = f"the answer of the token server {shown(realm)}"
     document = parse_object(answer.body(_ANSWER_LIMIT_BYTES, what), what)
     text = document.get("token") or document.get("access_token")
-    if not isinstance(text, str) or not 0 < len(text) <= _TOKEN_LIMIT:
+    if not isinstance(text, str) or not text:
         raise InvalidArgument(f"{what} holds no token")
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise InvalidArgument(f"{what} holds a token with characters that no token has")
+    _checked(text, what)
     life_s = document.get("expires_in")
     if not isinstance(life_s, (int, float)) or isinstance(life_s, bool) or not 0 < life_s <= _LONGEST_LIFE_S:
         life_s = _DEFAULT_LIFE_S
     identity = document.get("refresh_token")
     good_until = time.monotonic() + life_s * (1 - _MARGIN)
     return Token(text, good_until, identity if isinstance(identity, str) else "")
+
+
+def _checked(token: str, what: str) -> str:
+    """What is to go into a header, unseen by error messages."""
+    if len(token) > _TOKEN_LIMIT or not token.isascii() or not token.isprintable() or " " in token:
+        raise InvalidArgument(f"{what} has characters that no token has, or too many")
+    return token

@@ -24,7 +24,7 @@ import urllib3.exceptions
 from engine import __version__
 from engine.domain.errors import InvalidArgument, Unavailable
 from engine.images.registry import certificates
-from engine.images.registry.addresses import Place, Reach, check_reach, is_insecure, reach_of, shown
+from engine.images.registry.addresses import Network, Place, Reach, check_reach, insecure_networks, reach_of, shown
 from engine.images.registry.cancellation import Cancellation
 from engine.images.registry.connections import Adapter, Call, cause_of
 from engine.images.registry.settings import RegistrySettings
@@ -32,9 +32,7 @@ from engine.images.registry.settings import RegistrySettings
 READ_BYTES = 1 << 20
 _PLAIN = frozenset(("wrong version number", "http request", "record layer failure"))
 """OpenSSL's words for an answer in plain text."""
-_ABSENT = frozenset(
-    (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, socket.EAI_NONAME, socket.EAI_NODATA)
-)
+_ABSENT = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH))
 _SHORT_BYTES = 64 * 1024
 _LEAST_BYTES = 4096
 """Who sends less than this within the stall time-out stalls."""
@@ -151,7 +149,7 @@ class Transport:
         self._folder = certificates.folder_of(names, settings.certificate_folders)
         self._contexts: dict[Place, ssl.SSLContext] = {}
         self._lock = threading.Lock()
-        self._insecure: dict[Place, bool] = {}
+        self._networks: dict[Place, tuple[Network, ...]] = {}
         self._trusted = Adapter(self.context)
         self._elsewhere = Adapter(self.context)
 
@@ -163,22 +161,21 @@ class Transport:
         body: Any,
         cancellation: Cancellation,
         allowed: Reach | None,
-        stall_timeout_s: float = 0.0,
+        stall_timeout_s: float,
     ) -> Answer:
         """Raises ConnectionFailed, PlainAnswer, Untrusted, Forbidden (a place too far inside), Cancelled."""
-        patience = self._settings.patience
-        stall_timeout_s = stall_timeout_s or patience.stall_timeout_s
+        connect_timeout_s = self._settings.patience.connect_timeout_s
         place = Place.of(url)
         if allowed is not None:
             check_reach(place.host, allowed, url)
         request = requests.Request(method, url, {**_HEADERS, **headers}, data=body).prepare()
-        call = Call(url, cancellation, allowed)
+        call = Call(url, cancellation, allowed, self._insecure_networks(place))
         adapter = self._trusted if allowed is None else self._elsewhere
         cancellation.check()
         with call:
             try:
                 response = adapter.send(
-                    request, stream=True, timeout=(patience.connect_timeout_s, stall_timeout_s), proxies=_proxies(place)
+                    request, stream=True, timeout=(connect_timeout_s, stall_timeout_s), proxies=_proxies(place)
                 )  # fmt: skip
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 call.end()
@@ -201,13 +198,14 @@ class Transport:
 
     def insecure(self, place: Place) -> bool:
         """Whether plain HTTP and unverified TLS will do. Loopback with a CA of its own is verified like others."""
-        if place not in self._insecure:
-            listed = self._settings.insecure
-            accepted = place.address in listed or is_insecure(place.host, place.address, listed)
-            if accepted and place.address not in listed and certificates.has_authorities(self._own_folder(place)):
-                accepted = False
-            self._insecure[place] = accepted
-        return self._insecure[place]
+        return place.address in self._settings.insecure or bool(self._insecure_networks(place))
+
+    def _insecure_networks(self, place: Place) -> tuple[Network, ...]:
+        """() where the host is listed itself, or is to be verified."""
+        if place not in self._networks:
+            known = place.address in self._settings.insecure or certificates.has_authorities(self._own_folder(place))
+            self._networks[place] = () if known else insecure_networks(place.host, self._settings.insecure)
+        return self._networks[place]
 
     def close(self) -> None:
         for adapter in (self._trusted, self._elsewhere):
@@ -226,7 +224,7 @@ class Transport:
             return PlainAnswer(f"{where}: http: server gave HTTP response to HTTPS client")
         if isinstance(error, requests.exceptions.SSLError) and "eof" not in cause:
             return Untrusted(f"{where}: tls: {cause}")
-        absent = isinstance(innermost, OSError) and innermost.errno in _ABSENT
+        absent = isinstance(innermost, socket.gaierror) or getattr(innermost, "errno", None) in _ABSENT
         return (NotThere if absent else ConnectionFailed)(f"{where}: {cause}")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
+import socket
 import time
 from typing import Any, Callable, Iterator
 
@@ -12,6 +14,7 @@ import pytest
 from engine.domain.errors import EngineError, Forbidden, InvalidArgument, NotSupported, Unauthorized
 from engine.images.content import ContentStore
 from engine.images.manifests import Descriptor
+from engine.images.references import Reference
 from engine.images.registry.challenges import Challenge, parse_challenges
 from engine.images.registry.client import Registries, Repository
 from engine.images.registry.credentials import Credentials
@@ -158,6 +161,12 @@ def test_ready_tokens_are_used_as_they_are(registry: ScriptedRegistry, tokens: T
     assert not tokens.wanted and len(registry.asked) == 1
 
 
+def test_ready_tokens_that_are_none_are_not_repeated(registry: ScriptedRegistry, repository: Make) -> None:
+    with pytest.raises(InvalidArgument, match="no token has") as caught:
+        repository(credentials=Credentials(registry_token="secret\r\nX-Evil: 1")).resolve()
+    assert "secret" not in str(caught.value) and not registry.asked
+
+
 def test_login(registry: ScriptedRegistry, settings: RegistrySettings) -> None:
     def ping(exchange: Exchange) -> None:
         scheme, _, token = exchange.headers.get("Authorization", "").partition(" ")
@@ -203,7 +212,7 @@ def test_a_registry_that_never_has_enough(registry: ScriptedRegistry, repository
         (b'{"token": ""}', "holds no token"),
         (b'{"token": "a\\r\\nX-Evil: 1"}', "characters that no token has"),
         (b'{"token": "a b"}', "characters that no token has"),
-        (json.dumps({"token": "a" * 100_000}).encode(), "holds no token"),
+        (json.dumps({"token": "a" * 100_000}).encode(), "or too many"),
         (b'{"token": "' + b"a" * (2 << 20), "larger than the limit"),
     ],
 )  # fmt: skip
@@ -333,6 +342,30 @@ def test_a_public_registry_leads_to_no_private_place(
     with ScriptedRegistry("127.0.0.4") as inside:
         inside.on("GET", "/manifests/", lambda exchange: exchange.reply(302, Location=target))
         assert repository(f"{inside.address}/team/app:1").resolve()
+
+
+def test_a_name_that_was_of_loopback_when_it_mattered(
+    settings: RegistrySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain HTTP is spoken where the name leads when the connection is made, not where it led when that was asked."""
+    from engine.images.registry import addresses
+
+    real, asked = socket.getaddrinfo, []
+
+    def rebound(host: str, *arguments: Any, **options: Any) -> Any:
+        if host == "rebound.test":
+            asked.append(host)
+            host = "127.0.0.1" if len(asked) == 1 else "127.0.0.9"
+        return real(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    monkeypatch.setattr(addresses, "LOOPBACK", (ipaddress.ip_network("127.0.0.1/32"),))
+    with ScriptedRegistry("127.0.0.9") as registry:
+        reference = Reference.parse(f"rebound.test:{registry.port}/team/app:1")
+        with Registries(settings).repository(reference, KNOWN) as made:
+            with pytest.raises(Forbidden, match="its name led to 127.0.0.9 this time"):
+                made.resolve()
+        assert not registry.asked
 
 
 def test_redirects_have_an_end(registry: ScriptedRegistry, repository: Make) -> None:

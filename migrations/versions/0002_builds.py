@@ -1,4 +1,4 @@
-"""The projections of networks and of the endpoints that containers have on them."""
+"""The projections of builds and of their cached steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ down_revision = "0001"
 
 def upgrade() -> None:
     """Two tables a noun, as all the others have."""
-    for noun in ("network", "endpoint"):
+    for noun in ("build", "cache"):
         op.create_table(
             f"{noun}_current",
             sa.Column("id", sa.Text, primary_key=True),
