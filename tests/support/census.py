@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import re
 import socket
 import tempfile
 from dataclasses import dataclass, fields
@@ -47,7 +48,7 @@ class Census:
 def take_census(home: Path | None = None) -> Census:
     """Count now. ``home`` is the folder with an engine's data root and run folder, if the test has one."""
     return Census(
-        _mounts(), _cgroups(home), _interfaces(home), _tables(home), _processes(home), _descriptors(),
+        _mounts(), _cgroups(home), _interfaces(), _tables(), _processes(home), _descriptors(),
         _temporary_files(),
     )  # fmt: skip
 
@@ -96,20 +97,22 @@ def network_tag(home: Path) -> str:
     return hashlib.sha256(os.fsencode((home / "root").resolve())).hexdigest()[:8]
 
 
-def _interfaces(home: Path | None) -> frozenset[str]:
-    """With a home, less the bridge of the default network, which stays as long as the daemon."""
-    found = {name for _, name in socket.if_nameindex()}  # /sys shows those of the namespace that mounted it
-    return frozenset(found - {f"dkt{network_tag(home)}"} if home else found)
+_OF_A_DAEMON = re.compile(r"(dkt|docket-)[0-9a-f]{8}")
+"""The bridge of an engine's default network and its table, which stay as long as its daemon: whoever ends that asks
+``assert_networks_are_gone``."""
 
 
-def _tables(home: Path | None) -> frozenset[str]:
-    """Of nf_tables, as far as this process may see them; with a home less the engine's own, which belong to its daemon
-    as long as that has a bridge."""
-    own = f"docket-{network_tag(home)}" if home else None
+def _interfaces() -> frozenset[str]:
+    names = (name for _, name in socket.if_nameindex())  # /sys shows those of the namespace that mounted it
+    return frozenset(name for name in names if not _OF_A_DAEMON.fullmatch(name))
+
+
+def _tables() -> frozenset[str]:
+    """Of nf_tables, as far as this process may see them."""
     try:
         return frozenset(
             f"{family} {name}" for family in (nftables.IPV4, nftables.IPV6)
-            for name in nftables.tables(family) if name != own
+            for name in nftables.tables(family) if not _OF_A_DAEMON.fullmatch(name)
         )  # fmt: skip
     except OSError:
         return frozenset()
