@@ -6,7 +6,7 @@ its outcome, which the log must be able to tell apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Callable, Mapping
 
@@ -33,6 +33,7 @@ from engine.domain.container_events import (
     ContainerStarted,
     ContainerStarting,
     ContainerStopFailed,
+    ContainerTroubled,
     ContainerStopping,
     ContainerUnpauseFailed,
     ContainerUnpaused,
@@ -105,6 +106,7 @@ TRANSITIONS: Table = {
     **{(status, ContainerRemoving): S.REMOVING for status in (S.CREATED, S.EXITED, S.DEAD)},
     (S.REMOVING, ContainerRemoved): S.REMOVED,
     (S.REMOVING, ContainerRemoveFailed): S.DEAD,
+    **{(status, ContainerTroubled): status for status in S if status is not S.REMOVED},
 }
 
 PUBLIC_STATUS: Mapping[Status, str] = {
@@ -144,6 +146,8 @@ class Container:
     restart_policy: str = "no"
     restart_limit: int = 0
     health_check: bool = False
+    chain_ids: list[str] = field(default_factory=list)
+    build_id: str = ""
     intents: tuple[str, ...] = ()
     resting: Status | None = None
     pid: int = 0
@@ -197,6 +201,8 @@ def _created(event: ContainerCreated) -> Container:
         restart_policy=event.restart_policy,
         restart_limit=event.restart_limit,
         health_check=event.health_check,
+        chain_ids=event.chain_ids,
+        build_id=event.build_id,
     )
 
 

@@ -12,7 +12,8 @@ from engine.domain.machine import Event
 class ContainerCreated(Event):
     """Name, image and configuration are fixed. ``config_digest`` names the stored document with the whole
     configuration (Docker's Config and HostConfig); ``volumes`` are the named and anonymous volumes it mounts.
-    ``restart_limit`` is how often ``on-failure`` may restart it in a row (0: without end)."""
+    ``restart_limit`` is how often ``on-failure`` may restart it in a row (0: without end). A container of a build has
+    the build's id, and its root is ``chain_ids`` in place of its image's layers; then the image may be ""."""
 
     TYPE: ClassVar[str] = "container.created"
     container_id: str
@@ -29,6 +30,8 @@ class ContainerCreated(Event):
     restart_policy: str = "no"
     restart_limit: int = 0
     health_check: bool = False
+    chain_ids: list[str] = field(default_factory=list)
+    build_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +293,17 @@ class ContainerUpdateFailed(Event):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ContainerTroubled(Event):
+    """Something could not be put in order, and nobody waits for an answer that would say so. ``during``: "recovery"
+    (its shim lives and can't be reached), "cgroups" (what they hold doesn't go)."""
+
+    TYPE: ClassVar[str] = "container.troubled"
+    container_id: str
+    during: str
+    reason: str
+
+
 EVENTS: tuple[type[Event], ...] = (
     ContainerCreated, ContainerStarting, ContainerStarted, ContainerStartFailed, ContainerExited,
     ContainerRestartScheduled, ContainerRestartCancelled, ContainerOomKilled, ContainerHealthChanged,
@@ -297,5 +311,5 @@ EVENTS: tuple[type[Event], ...] = (
     ContainerStopping, ContainerStopFailed, ContainerKilling, ContainerKilled, ContainerKillFailed,
     ContainerPausing, ContainerPaused, ContainerPauseFailed, ContainerUnpausing, ContainerUnpaused,
     ContainerUnpauseFailed, ContainerRenamed, ContainerRemoving, ContainerRemoved, ContainerRemoveFailed,
-    ContainerUpdating, ContainerUpdated, ContainerUpdateFailed,
+    ContainerUpdating, ContainerUpdated, ContainerUpdateFailed, ContainerTroubled,
 )  # fmt: skip

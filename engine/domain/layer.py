@@ -172,7 +172,7 @@ class UnpackLayer:
 
 @dataclass(frozen=True, slots=True)
 class RemoveLayer:
-    """``used_by`` are the ids of images that still refer to the layer."""
+    """``used_by`` are the streams of what still refers to the layer: ``image/<id>``."""
 
     used_by: tuple[str, ...] = ()
 
@@ -194,7 +194,7 @@ def decide(state: Layer | None, command: UnpackLayer | RemoveLayer) -> list[Even
             if state is None or state.status is Status.REMOVED:
                 raise NotFound("no such layer")
             if used_by:
-                raise Conflict(f"layer {state.id} is in use by image {used_by[0]}")
+                raise Conflict(f"layer {state.id} is in use by {' '.join(used_by[0].split('/', 1))}")
             if state.status in (Status.UNPACKING, Status.REMOVING):
                 raise Conflict(f"layer {state.id} is {state.status}")
             return [LayerRemoving(state.id)]

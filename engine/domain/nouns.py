@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Callable, Mapping
 
-from engine.domain import container, exec as exec_, image, layer, volume
+from engine.domain import build, cache, container, exec as exec_, image, layer, volume
 from engine.domain.machine import Event
 
 
@@ -27,6 +27,8 @@ class Noun:
 NOUNS: Mapping[str, Noun] = {
     noun.name: noun
     for noun in (
+        Noun("build", build, build.Build, build.Status),
+        Noun("cache", cache, cache.Cache, cache.Status),
         Noun("container", container, container.Container, container.Status),
         Noun("exec", exec_, exec_.Exec, exec_.Status),
         Noun("image", image, image.Image, image.Status),

@@ -161,6 +161,11 @@ class EventLog:
         """Ids of the images that hold a layer, oldest first."""
         return self._linked(f"layer/{chain_id}", "image")
 
+    def users_of_layer(self, chain_id: str) -> list[str]:
+        """Streams of everything that a layer is kept for: images, cached steps of builds, containers of builds."""
+        target, users = f"layer/{chain_id}", ("image", "cache", "container")
+        return [f"{noun}/{id}" for noun in users for id in self._linked(target, noun)]
+
     def execs_of_container(self, id: str) -> list[str]:
         """Ids of a container's execs, oldest first."""
         return self._linked(f"container/{id}", "exec")
@@ -198,6 +203,12 @@ class EventLog:
                 return
             after = rows[-1][0]
             remaining -= size
+
+    def last_event(self, stream: str, types: Collection[str]) -> Recorded | None:
+        """The latest event of a stream that is of one of these types."""
+        values = {"stream": stream, "types": json.dumps(sorted(set(types)))}
+        rows = self._readers.rows(statements.LAST_OF_TYPES, values)
+        return _recorded(rows[0]) if rows else None
 
     def trail(self, noun: str, id: str) -> list[Recorded]:
         """The events of an object and of what belonged to it (a container's execs), in order; of removed ones too."""

@@ -69,8 +69,12 @@ def links_of(noun: str, state: Any) -> tuple[str, ...]:
     """The streams that an object refers to."""
     if noun == "container":
         volumes = sorted({*state.volumes, *state.anonymous_volumes})
-        return (f"image/{state.image_id}", *(f"volume/{volume}" for volume in volumes))
-    if noun == "image":
+        return (
+            *((f"image/{state.image_id}",) if state.image_id else ()),  # a build from scratch has none
+            *(f"volume/{volume}" for volume in volumes),
+            *(f"layer/{chain_id}" for chain_id in dict.fromkeys(state.chain_ids)),
+        )
+    if noun in ("image", "cache"):
         return tuple(f"layer/{chain_id}" for chain_id in dict.fromkeys(state.chain_ids))
     return (f"container/{state.container_id}",) if noun == "exec" else ()
 

@@ -7,6 +7,7 @@ and as an index is refused (CVE-2021-41190), and so are layers that this engine 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple, Sequence
 
 from engine.domain.errors import InvalidArgument, NotSupported
@@ -21,6 +22,9 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+
+_BRIEF = 120
+_PLATFORM_WORD = re.compile(r"[A-Za-z0-9._+-]{0,64}")
 
 MANIFEST_TYPES = frozenset((OCI_MANIFEST, DOCKER_MANIFEST))
 INDEX_TYPES = frozenset((OCI_INDEX, DOCKER_LIST))
@@ -77,10 +81,10 @@ def parse_descriptor(value: Any, what: str) -> Descriptor:
     if not isinstance(media_type, str) or not isinstance(digest, str):
         raise InvalidArgument(f"{what} has no media type or no digest")
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise InvalidArgument(f"{what} {digest!r} has no valid size")
+        raise InvalidArgument(f"{what} {_brief(digest)} has no valid size")
     annotations = value.get("annotations") or {}
     if not isinstance(annotations, dict) or not all(isinstance(text, str) for text in annotations.values()):
-        raise InvalidArgument(f"{what} {digest!r} has invalid annotations")
+        raise InvalidArgument(f"{what} {_brief(digest)} has invalid annotations")
     return Descriptor(media_type, check_digest(digest), size, _parse_platform(value.get("platform"), what), annotations)
 
 
@@ -90,7 +94,7 @@ def _parse_platform(value: Any, what: str) -> Platform | None:
     if not isinstance(value, dict):
         raise InvalidArgument(f"{what} has an invalid platform")
     words = [value.get(key) or "" for key in ("os", "architecture", "variant")]
-    if not all(isinstance(word, str) for word in words):
+    if not all(isinstance(word, str) and _PLATFORM_WORD.fullmatch(word) for word in words):
         raise InvalidArgument(f"{what} has an invalid platform")
     return Platform(*words)
 
@@ -100,14 +104,14 @@ def parse_manifest(body: bytes, media_type: str) -> Manifest:
     document = _checked(body, media_type, "manifest", ("manifests", "fsLayers"))
     config = parse_descriptor(document.get("config"), "the manifest's config")
     if config.media_type not in _CONFIG_TYPES:
-        raise NotSupported(f"the manifest is no image: its config has the media type {config.media_type!r}")
+        raise NotSupported(f"the manifest is no image: its config has the media type {_brief(config.media_type)}")
     listed = document.get("layers")
     if not isinstance(listed, list):
         raise InvalidArgument("the manifest has no list of layers")
     layers = [parse_descriptor(layer, "a layer of the manifest") for layer in listed]
     for layer in layers:
         if layer.media_type not in _LAYER_TYPES:
-            raise NotSupported(f"layer {layer.digest} has the unsupported media type {layer.media_type!r}")
+            raise NotSupported(f"layer {layer.digest} has the unsupported media type {_brief(layer.media_type)}")
     return Manifest(config, layers)
 
 
@@ -122,15 +126,22 @@ def parse_index(body: bytes, media_type: str) -> list[Descriptor]:
 
 def _checked(body: bytes, media_type: str, what: str, foreign: tuple[str, ...]) -> dict[str, Any]:
     document = parse_object(body, f"the {what}")
-    if document.get("schemaVersion") != 2:
-        raise NotSupported(f"the {what} has schema version {document.get('schemaVersion')!r}, only 2 is supported")
+    version = document.get("schemaVersion")
+    if version != 2:
+        raise NotSupported(f"the {what} has schema version {_brief(version)}, only 2 is supported")
     for key in foreign:
         if key in document:
             raise InvalidArgument(f"the {what} is ambiguous: it has {key!r}, which belongs to another kind of document")
     own = document.get("mediaType")
     if own is not None and own != media_type:
-        raise InvalidArgument(f"the {what} calls itself {own!r} but was announced as {media_type!r}")
+        raise InvalidArgument(f"the {what} calls itself {_brief(own)} but was announced as {media_type!r}")
     return document
+
+
+def _brief(value: Any) -> str:
+    """A value of a document in a message: it may be anything, and large."""
+    text = repr(value)
+    return text if len(text) <= _BRIEF else f"{text[:_BRIEF]}..."
 
 
 def layer_type(compression: str) -> str:

@@ -70,6 +70,7 @@ class Blobs:
             if image.status != "removing":
                 wanted |= self.of_image(image)
                 holds.update(image.chain_ids)
+        holds.update(*(user.chain_ids for noun in ("cache", "container") for user in log.all(noun)))
         wanted |= {
             layer.blob_digest for layer in log.all("layer")
             if layer.status is LayerStatus.UNPACKING or layer.id in holds

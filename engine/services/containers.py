@@ -147,7 +147,7 @@ class Containers:
             return started[-1].data["evidence"] if started else None
 
         def image_config() -> dict[str, Any] | None:
-            return parse_document(log.document(container.image_id))
+            return parse_document(log.document(container.image_id)) if container.image_id else None
 
         def layer_bytes() -> int:
             image = log.get("image", container.image_id)

@@ -125,7 +125,7 @@ class Fsck:
 
     def _what_is_wrong(self, layer: Layer, has_blob: bool) -> str:
         if layer.status is Status.FAILED:
-            return layer.error or "was not unpacked" if self._core.log.images_of_layer(layer.id) else ""
+            return layer.error or "was not unpacked" if self._core.log.users_of_layer(layer.id) else ""
         tree = self._core.store.layer(layer.id)
         if not tree.is_dir():
             return "has no tree"

@@ -80,6 +80,8 @@ def _make_bind_sources(mounts: tuple[mount_points.MountPoint, ...]) -> None:
 
 def lower_folders(core: Core, container: Container) -> list[str]:
     """The folders of the image's layers, topmost first. Raises EngineError where the image is gone."""
+    if container.build_id:
+        return [str(core.store.layer(chain_id)) for chain_id in reversed(container.chain_ids)]
     image = core.log.get("image", container.image_id)
     if image is None:
         raise EngineError(f"image {container.image_id} of container {container.id} is gone")

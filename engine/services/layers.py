@@ -96,14 +96,15 @@ class Layers:
         return sum(state.size_bytes for state in states if state is not None)
 
     def release(self, chain_ids: Sequence[str], image_id: str, context: Context) -> list[str]:
-        """Remove those that no other image refers to, from the top downwards. Answers with the removed chain IDs."""
+        """Remove those that nothing but this image refers to, from the top downwards. Answers with their chain IDs."""
         removed = []
         for chain_id in reversed(chain_ids):
             with self._core.recorder.exclusive(f"layer/{chain_id}"):
                 try:
                     with self.guard:
-                        users = tuple(user for user in self._core.log.images_of_layer(chain_id) if user != image_id)
-                        intent = self._core.recorder.decide("layer", chain_id, RemoveLayer(users), context)[-1]
+                        users = {*self._core.log.users_of_layer(chain_id)} - {f"image/{image_id}"}
+                        remove = RemoveLayer(tuple(sorted(users)))
+                        intent = self._core.recorder.decide("layer", chain_id, remove, context)[-1]
                 except (Conflict, NotFound):
                     continue
                 self.finish_removal(chain_id, caused_by(context, intent))

@@ -6,11 +6,13 @@ import dataclasses
 import typing
 from typing import Any
 
-from engine.domain import container, exec as exec_, image, layer, volume
+from engine.domain import build, cache, container, exec as exec_, image, layer, volume
 from engine.domain.machine import PREVIOUS, Event
 from engine.domain.nouns import Noun
 
 IDS = {
+    "build": "b" * 64,
+    "cache": "sha256:" + "a" * 64,
     "container": "c" * 64,
     "exec": "e" * 64,
     "image": "sha256:" + "1" * 64,
@@ -23,6 +25,8 @@ SPECIAL = {
     "created_at_us": 1_000_000,
     "started_at_us": 2_000_000,
     "finished_at_us": 3_000_000,
+    "build_id": IDS["build"],
+    "key": IDS["cache"],
     "container_id": IDS["container"],
     "exec_id": IDS["exec"],
     "image_id": IDS["image"],
@@ -73,6 +77,23 @@ def _resting(noun: Noun, status: Any) -> Any:
 
 
 COMMANDS: dict[str, list[Any]] = {
+    "build": [
+        build.StartBuild(build.BuildStarted(IDS["build"], [REFERENCE], "Dockerfile", "", "", 1_000_000)),
+        build.TellBuild(build.BuildContextReceived(IDS["build"], "sha256:" + "3" * 64, 10, 1, "sha256:" + "4" * 64)),
+        build.TellBuild(
+            build.BuildStepDone(
+                IDS["build"], "0", 2, "RUN x", "made", "new", IDS["cache"], IDS["layer"], 1_000
+            )
+        ),
+    ],
+    "cache": [
+        cache.RecordCache(
+            cache.CacheRecorded(
+                IDS["cache"], [IDS["layer"]], False, "RUN x", "Dockerfile:2", "sha256:" + "3" * 64, IDS["build"], 1
+            )
+        ),
+        cache.ForgetCache("prune"),
+    ],
     "container": [
         container.CreateContainer(
             container.ContainerCreated(

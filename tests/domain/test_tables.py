@@ -169,7 +169,7 @@ REFUSALS = [
     ("exec", exec_.Status.EXITED, exec_.StartExec(), Conflict, "has already run"),
     ("exec", None, exec_.StartExec(), NotFound, "no such exec"),
     ("image", image.Status.PRESENT, image.RemoveImage(("c" * 64,)), Conflict, "in use by container cccccccccccc"),
-    ("layer", layer.Status.STORED, layer.RemoveLayer(("sha256:i",)), Conflict, "in use by image"),
+    ("layer", layer.Status.STORED, layer.RemoveLayer(("image/sha256:i",)), Conflict, "in use by image"),
     ("layer", layer.Status.UNPACKING, layer.RemoveLayer(), Conflict, "is unpacking"),
     ("volume", volume.Status.PRESENT, volume.RemoveVolume(("c1", "c2")), Conflict, "volume is in use - [c1, c2]"),
     ("volume", None, volume.RemoveVolume(), NotFound, "no such volume"),

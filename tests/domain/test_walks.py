@@ -71,7 +71,7 @@ class Walk:
 
 REPORTS = (
     container.ContainerExited, container.ContainerOomKilled, container.ContainerRestartScheduled,
-    container.ContainerHealthChanged, NOUNS["exec"].module.ExecExited,
+    container.ContainerHealthChanged, container.ContainerTroubled, NOUNS["exec"].module.ExecExited,
 )  # fmt: skip
 
 

@@ -122,7 +122,10 @@ class Lives:
         """An event with random values of the right types."""
         hints = typing.get_type_hints(kind)
         values = {field.name: self._value(hints[field.name]) for field in dataclasses.fields(kind)}  # type: ignore
-        own = {"container": "container_id", "exec": "exec_id", "image": "image_id", "layer": "chain_id"}
+        own = {
+            "container": "container_id", "exec": "exec_id", "image": "image_id", "layer": "chain_id",
+            "build": "build_id", "cache": "key",
+        }  # fmt: skip
         values[own.get(noun.name, "name")] = id
         referred: dict[str, Any] = {
             "name": self.dice.choice(("web", "db", "cache", "wörk")),

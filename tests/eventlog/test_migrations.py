@@ -99,9 +99,9 @@ def test_a_database_of_a_newer_engine_is_refused_untouched(path: Path) -> None:
 def next_scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The migrations with one more, which does two things and can be made to fail between them."""
     folder = Path(shutil.copytree(migrate.scripts_folder(), tmp_path / "migrations"))
-    (folder / "versions" / "0002_next.py").write_text(
+    (folder / "versions" / "9998_next.py").write_text(
         '"""Next."""\nimport sqlalchemy as sa\nfrom alembic import op\nfrom pathlib import Path\n'
-        'revision, down_revision = "0002", "0001"\n'
+        f'revision, down_revision = "9998", "{REVISION}"\n'
         "def upgrade():\n"
         '    op.add_column("names", sa.Column("comment", sa.Text))\n'
         f'    if Path({str(tmp_path / "fail")!r}).exists(): raise RuntimeError("out of luck")\n'
@@ -117,7 +117,7 @@ def test_an_old_database_is_brought_forward_with_its_rows(path: Path, next_scrip
     head = log.head()
     log.close()
     migrate.upgrade(path)
-    assert revision_of(path) == "0002" and "extra" in schema(path)
+    assert revision_of(path) == "9998" and "extra" in schema(path)
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT seq, hash FROM events").fetchall() == [(head.seq, head.hash)]
     database.close()
@@ -128,10 +128,10 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(path: Path, next_scr
     (next_scripts / "fail").touch()
     with pytest.raises(RuntimeError, match="out of luck"):
         migrate.upgrade(path)
-    assert schema(path) == before and revision_of(path) == "0001"
+    assert schema(path) == before and revision_of(path) == REVISION
     (next_scripts / "fail").unlink()
     migrate.upgrade(path)
-    assert revision_of(path) == "0002"
+    assert revision_of(path) == "9998"
 
 
 def test_what_the_child_says_last_is_the_error(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ class Exchange(BaseHTTPRequestHandler):
     """One request and its answer, as a script sees it."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else headers and body, written apart, come 40 ms apart
     server: _Server
     asked: Asked
 

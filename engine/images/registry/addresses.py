@@ -88,7 +88,10 @@ def shown(url: str) -> str:
 
 def target_of(location: str, asked: str) -> str:
     """The absolute URL of a Location header. Raises InvalidArgument."""
-    target = urljoin(asked, location)
+    try:
+        target = urljoin(asked, location)
+    except ValueError as error:
+        raise InvalidArgument(f"invalid URL {shown(location)!r}: {error}") from error
     before, after = Place.of(asked), Place.of(target)
     if (before.scheme, after.scheme) == ("https", "http") and before.host == after.host:
         # behind a proxy that ends TLS, registries often take themselves for plain

@@ -24,7 +24,16 @@ from engine.images.references import DEFAULT_DOMAIN, DEFAULT_TAG, Reference
 from engine.images.registry.cancellation import Cancellation
 from engine.images.registry.credentials import Credentials
 from engine.images.registry.settings import RegistrySettings
-from engine.images.registry.transfers import Document, Fetched, Listener, Pushed, Resolved, SearchResult, ignore
+from engine.images.registry.transfers import (
+    Document,
+    Fetched,
+    Listener,
+    Pushed,
+    Resolved,
+    SearchResult,
+    ignore,
+    stored,
+)
 
 if TYPE_CHECKING:
     from engine.images.registry.endpoint import Endpoint
@@ -32,15 +41,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SEARCH_MOST = 100
 _HUB = ("", DEFAULT_DOMAIN, "index.docker.io", "registry-1.docker.io")
-
-
-def stored(blob: Descriptor, store: ContentStore) -> Fetched | None:
-    """The answer for a blob that the store has. Raises InvalidArgument where its descriptor lies."""
-    if not store.has(blob.digest):
-        return None
-    if (size := store.size_bytes(blob.digest)) != blob.size_bytes:
-        raise InvalidArgument(f"blob {blob.digest} has {size} bytes where its descriptor says {blob.size_bytes}")
-    return Fetched(blob.digest, size, 0, "")
 
 
 class Registries:

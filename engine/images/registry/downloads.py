@@ -11,8 +11,8 @@ from engine.domain.errors import EngineError
 from engine.images.content import ContentStore
 from engine.images.manifests import Descriptor
 from engine.images.registry.cancellation import Cancellation, Cancelled
-from engine.images.registry.client import Repository, stored
-from engine.images.registry.transfers import Fetched, Listener, Progress, ignore
+from engine.images.registry.client import Repository
+from engine.images.registry.transfers import Fetched, Listener, Progress, ignore, stored
 
 _IDLE_S = 10.0
 """A thread that had nothing to do for so long ends."""

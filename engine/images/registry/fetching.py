@@ -17,7 +17,7 @@ from engine.images.registry.cancellation import Cancellation
 from engine.images.registry.endpoint import Endpoint, Request
 from engine.images.registry.exchange import Retries
 from engine.images.registry.meter import Meter
-from engine.images.registry.transfers import Fetched, Listener
+from engine.images.registry.transfers import Fetched, Listener, stored
 from engine.images.registry.transport import Answer, ConnectionFailed
 
 _PROGRESS_BYTES = 1 << 20
@@ -32,8 +32,8 @@ def fetch(
 ) -> Fetched:  # fmt: skip
     """Raises what Repository.fetch raises."""
     with _writer(blob, store, cancellation) as writer:
-        if store.has(blob.digest):
-            return Fetched(blob.digest, blob.size_bytes, 0, "")
+        if (found := stored(blob, store)) is not None:  # who had it until now has committed it
+            return found
         _check_space(writer, blob)
         return _Fetch(endpoint, path, blob, writer, listener, cancellation).run()
 

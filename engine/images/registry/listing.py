@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import quote, urlencode
 
 from engine.domain.errors import InvalidArgument, NotSupported, Unavailable
 from engine.images.documents import parse_object
+from engine.images.registry.addresses import target_of
 from engine.images.registry.endpoint import Endpoint, Request, same_registry
 from engine.images.registry.refusals import clean
 from engine.images.registry.transfers import SearchResult
@@ -50,7 +51,7 @@ def _tags(answer: Answer, path: str) -> list[str]:
 
 def _next(answer: Answer, endpoint: Endpoint) -> str:
     match = _LINK.search(answer.headers.get("Link", ""))
-    return same_registry(urljoin(answer.url, match[1]), endpoint.source) if match else ""
+    return same_registry(target_of(match[1], answer.url), endpoint.source) if match else ""
 
 
 def search(endpoint: Endpoint, term: str, limit: int) -> list[SearchResult]:

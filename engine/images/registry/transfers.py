@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Callable, NamedTuple
 
-from engine.images.manifests import Manifest, Platform
+from engine.domain.errors import InvalidArgument
+from engine.images.content import ContentStore
+from engine.images.manifests import Descriptor, Manifest, Platform
 
 
 class Document(NamedTuple):
@@ -58,6 +60,15 @@ class Fetched(NamedTuple):
     size_bytes: int
     received_bytes: int
     source: str
+
+
+def stored(blob: Descriptor, store: ContentStore) -> Fetched | None:
+    """The answer for a blob that the store has. Raises InvalidArgument where its descriptor lies."""
+    if not store.has(blob.digest):
+        return None
+    if (size := store.size_bytes(blob.digest)) != blob.size_bytes:
+        raise InvalidArgument(f"blob {blob.digest} has {size} bytes where its descriptor says {blob.size_bytes}")
+    return Fetched(blob.digest, size, 0, "")
 
 
 class Pushed(NamedTuple):

@@ -1,0 +1,117 @@
+"""``.dockerignore``: which paths of a context are left out, by Docker's rules.
+
+One pattern a line; the last that matches decides, ``!`` takes a path back in. ``*`` and ``?`` don't match a slash,
+``**`` matches any number of folders; a pattern that matches a folder matches all that is in it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Sequence
+
+    Matches = tuple[bool, ...]
+
+TEXT_LIMIT_BYTES = 1 << 20
+
+
+class Pattern:
+    """One line. ``is_exception``: it began with ``!``."""
+
+    __slots__ = ("fixed", "is_exception", "matches", "text")
+
+    def __init__(self, line: str) -> None:
+        """Raises ValueError."""
+        self.is_exception = line.startswith("!")
+        text = line[1:].strip() if self.is_exception else line
+        if not text:
+            raise ValueError(f'illegal exclusion pattern: "{line}"')
+        text = posixpath.normpath(text)
+        self.text = text.lstrip("/") if len(text) > 1 else text
+        self.fixed = re.split(r"[*?\[\\]", self.text, maxsplit=1)[0]
+        try:
+            self.matches = re.compile(expression(self.text)).fullmatch
+        except re.error as error:
+            raise ValueError(f"syntax error in pattern {line!r}") from error
+
+    def may_match_below(self, folder: str) -> bool:
+        """Whether something in this folder could match."""
+        inside = folder + "/"
+        return inside.startswith(self.fixed) if self.fixed != self.text else self.text.startswith(inside)
+
+
+def expression(pattern: str) -> str:
+    """The regular expression of a pattern."""
+    parts, at = [], 0
+    while at < len(pattern):
+        if pattern.startswith("**", at):
+            at = _end_of_stars(pattern, at)
+            parts.append("(?:.*/)?" if at < len(pattern) else ".*")
+            continue
+        char = pattern[at]
+        at += 1
+        if char == "[" and (end := pattern.find("]", at + 1)) > 0:
+            content = pattern[at:end].replace("[", "\\[")
+            parts.append(f"[{content}]")
+            at = end + 1
+        elif char == "\\":
+            parts.append(re.escape(pattern[at : at + 1] or "\\"))
+            at += 1
+        else:
+            parts.append({"*": "[^/]*", "?": "[^/]"}.get(char) or re.escape(char))
+    return "(?s:" + "".join(parts) + ")"
+
+
+def _end_of_stars(pattern: str, at: int) -> int:
+    """Where the text goes on behind ``**``, ``**/`` and repetitions of them, which mean no more than one."""
+    while pattern.startswith("**", at):
+        at += 2
+        at += pattern.startswith("/", at)
+    return at
+
+
+class Ignored:
+    """All patterns of a file."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        """Raises ValueError."""
+        self.patterns: Sequence[Pattern] = [Pattern(line) for line in lines]
+        self._exceptions = [pattern for pattern in self.patterns if pattern.is_exception]
+        self.nothing: Matches = (False,) * len(self.patterns)
+
+    def match(self, path: str, above: Matches) -> Matches:
+        """Which patterns match a path or a folder that it lies in; ``above`` is the answer for its folder."""
+        return tuple(
+            inherited or bool(pattern.matches(path)) for pattern, inherited in zip(self.patterns, above, strict=True)
+        )
+
+    def decide(self, matches: Matches) -> bool:
+        """Whether what has these matches is left out."""
+        ignored = False
+        for pattern, matched in zip(self.patterns, matches, strict=True):
+            if matched:
+                ignored = not pattern.is_exception
+        return ignored
+
+    def ignores(self, path: str) -> bool:
+        """Whether a path, relative to the context, is left out."""
+        matches, end = self.nothing, 0
+        while end >= 0:
+            end = path.find("/", end + 1)
+            matches = self.match(path[:end] if end >= 0 else path, matches)
+        return self.decide(matches)
+
+    def may_take_back(self, folder: str) -> bool:
+        """Whether an exception could match something in an ignored folder: else it needs no look."""
+        return any(pattern.may_match_below(folder) for pattern in self._exceptions)
+
+
+def read_lines(content: bytes) -> list[str]:
+    """The patterns of a file. Raises ValueError."""
+    if len(content) > TEXT_LIMIT_BYTES:
+        raise ValueError(f"the file is larger than {TEXT_LIMIT_BYTES >> 20} MB")
+    lines = content.decode("utf-8-sig", "surrogateescape").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
