@@ -17,7 +17,7 @@ from engine.images.content import check_digest
 from engine.images.documents import parse_object
 from engine.images.platforms import this_machine
 
-__all__ = ["apply_changes", "chain_ids", "digest_of", "host_platform", "imported", "parse"]
+__all__ = ["apply_changes", "chain_ids", "derived", "digest_of", "host_platform", "imported", "parse"]
 
 LAYER_LIMIT = 500
 """As many layers as an overlay mount takes."""
@@ -57,7 +57,7 @@ def imported(
         named, _, variant = rest.partition("/")
         architecture = named or architecture
         check_platform(system)
-    created = datetime.fromtimestamp(created_at_us / 1e6, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    created = rfc3339(created_at_us)
     history = {"created": created, **({"comment": comment} if comment else {})}
     document = {
         "architecture": architecture, "os": system, "created": created, "config": dict(settings),
@@ -65,6 +65,34 @@ def imported(
         **({"variant": variant} if variant else {}),
     }  # fmt: skip
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def derived(
+    base: Mapping[str, Any], settings: Mapping[str, Any], *, diff_ids: Sequence[str], created_at_us: int,
+    history: Sequence[Mapping[str, Any]], author: str = "",
+) -> bytes:  # fmt: skip
+    """The configuration of an image made on another one: ``base`` with other settings and more layers on top.
+
+    ``history`` has the new entries without their time; the last is marked as an empty layer where there is no new one.
+    """
+    created = rfc3339(created_at_us)
+    entries = [{**entry, "created": created} for entry in history]
+    if entries and not diff_ids:
+        entries[-1]["empty_layer"] = True
+    known = base["rootfs"]["diff_ids"]
+    kept = {key: base[key] for key in ("architecture", "os", "variant", "os.version", "os.features") if base.get(key)}
+    document = {
+        **kept, "created": created, "config": dict(settings),
+        "rootfs": {"type": "layers", "diff_ids": [*known, *diff_ids]},
+        "history": [*(base.get("history") or [{"created": created} for _ in known]), *entries],
+        **({"author": author} if author else {}),
+    }  # fmt: skip
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def rfc3339(moment_us: int) -> str:
+    """Microseconds since the epoch in the form that configurations have."""
+    return datetime.fromtimestamp(moment_us / 1e6, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def check_platform(system: str) -> None:
