@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from datetime import datetime, timezone
 from typing import Any, Callable, Mapping, Sequence
 
@@ -16,12 +15,12 @@ from engine.domain.errors import InvalidArgument, NotSupported
 from engine.images.changes import apply_changes
 from engine.images.content import check_digest
 from engine.images.documents import parse_object
+from engine.images.platforms import this_machine
 
 __all__ = ["apply_changes", "chain_ids", "derived", "digest_of", "host_platform", "imported", "parse"]
 
 LAYER_LIMIT = 500
 """As many layers as an overlay mount takes."""
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 def chain_ids(diff_ids: Sequence[str]) -> list[str]:
@@ -40,8 +39,8 @@ def digest_of(document: bytes) -> str:
 
 def host_platform() -> tuple[str, str]:
     """Operating system and architecture of this machine, in Go's words."""
-    machine = os.uname().machine
-    return "linux", _ARCHITECTURES.get(machine, machine)
+    machine = this_machine()
+    return machine.os, machine.architecture
 
 
 def imported(
