@@ -28,11 +28,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "images": LOW,
     "networking": LOW,
     "services": LOW | MIDDLE,
-    "builder": LOW | MIDDLE | {"services"},
+    "builder": LOW | MIDDLE | {"services", "client"},  # of the client: the patterns of .dockerignore alone
     "recovery": LOW | MIDDLE | {"services"},
     "api": BELOW_THE_SOCKET - {"api"},
     "daemon": BELOW_THE_SOCKET,
-    "spawner": LOW | {"runtime", "images", "networking"},
+    "spawner": LOW | {"runtime", "images", "networking", "builder"},
     "client": set(),
     "compose": {"client"},
     "cli": {"client", "compose"},

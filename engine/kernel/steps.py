@@ -33,6 +33,8 @@ STEPS: dict[str, str] = {
     "volume.create": "make a volume's folder",
     "volume.remove": "remove a volume's folder",
     "container.remove": "remove a container's folder",
+    "build.context": "receive the context of a build",
+    "build.copy": "copy files into the root of a build step",
     "spawner.start": "start the spawner",
     "spawner.fork": "fork a shim or a worker",
     "shim.listen": "bind the shim's socket",

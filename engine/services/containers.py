@@ -72,6 +72,21 @@ class Containers:
             raise
         return container_id, list(settings.warnings)
 
+    def create_for_build(
+        self, body: Mapping[str, Any], chain_ids: list[str], image: str, build_id: str, context: Context
+    ) -> str:
+        """A container whose root is these layers, which must be stored; ``body`` is complete, no image's configuration
+        is added to it. Answers with its id."""
+        settings = container_config.normalize(body, {})
+        document = Document("container-config", settings.document())
+        created = ContainerCreated(
+            container_id=self._core.randomness.hex(64), name=self._choose_name(None), image_id="", image=image,
+            config_digest=document.digest, command=settings.config["Cmd"], created_at_us=self._core.clock.now_us(),
+            labels=settings.config["Labels"], chain_ids=chain_ids, build_id=build_id,
+        )  # fmt: skip
+        self._core.recorder.decide("container", created.container_id, CreateContainer(created), context, [document])
+        return created.container_id
+
     def _choose_name(self, name: str | None) -> str:
         log = self._core.log
         if not name:
