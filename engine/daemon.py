@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import gc
 import hashlib
 import os
 import signal
@@ -50,6 +51,7 @@ from engine.services.restarts import Restarts
 from engine.services.settings import Settings
 from engine.services.statistics import Statistics
 from engine.services.system import System
+from engine.services.trash import Trash
 from engine.services.updates import Updates
 from engine.services.timers import SystemTimers, Timers
 from engine.services.volumes import Volumes
@@ -102,6 +104,7 @@ class Engine:
     blobs: Blobs
     layers: Layers
     downloads: Downloads
+    trash: Trash
 
 
 def compose(
@@ -116,7 +119,8 @@ def compose(
     layers, blobs, volumes = Layers(core, content, limits), Blobs(core, content), Volumes(core)
     health = HealthChecks(core)
     containers = Containers(core, volumes, health)
-    lifecycle = Lifecycle(core, containers, volumes, health)
+    trash = Trash(core)
+    lifecycle = Lifecycle(core, containers, volumes, health, trash)
     health.act = lifecycle.act_on_failing_health
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
@@ -142,7 +146,7 @@ def compose(
     )
     restarts = Restarts(core, lifecycle)
     monitor = Monitor(core, lifecycle, restarts)
-    return Engine(core, services, monitor, restarts, health, content, blobs, layers, downloads)
+    return Engine(core, services, monitor, restarts, health, content, blobs, layers, downloads, trash)
 
 
 def recover(engine: Engine, rebooted: bool) -> None:
@@ -253,6 +257,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
         engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness(), timers, settings))
         composed.set()
         recover(engine[0], rebooted)
+        gc.freeze()  # what is there now stays: the collector need not walk over it again
         server = Server(
             listen(socket_path), engine[0].services, make_context=Context, make_attachment=Attachment,
             clock=clock.now_us, path=socket_path,
@@ -262,6 +267,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
             print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
             stop.wait()
         server.stop()
+        engine[0].trash.empty()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
     finally:
         for one in engine:

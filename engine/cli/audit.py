@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 NOUNS = ("container", "image", "layer", "volume", "exec")
 _SHOWN_CHARACTERS = 60
-_POINTERS = ("_digest", "container_id", "_at_us")
+_POINTERS = ("_digest", "container_id", "image_id", "_at_us")
+_FIRST = ("source", "reference")
+"""Where something came from is what people look for."""
 
 
 def show_trail(session: Session, options: Options, arguments: list[str]) -> int:
@@ -70,9 +72,9 @@ def cause(causation: str, *, whole: bool) -> str:
 
 def facts_of(data: dict[str, Any], prefix: str = "", *, whole: bool) -> str:
     """What an event says, as name=value; what it leaves empty is left out. Not ``whole``: without what repeats the
-    object or the time or only points at a document, and with short ids. Plain values come first."""
+    object or the time or only points at a document, and with short ids. Plain values come first, sources before all."""
     words = []
-    for name, value in sorted(data.items(), key=lambda item: isinstance(item[1], (dict, list))):
+    for name, value in sorted(data.items(), key=_rank):
         if value in (None, "", [], {}) or (not whole and (value is False or name.endswith(_POINTERS))):
             continue
         if isinstance(value, dict):
@@ -81,6 +83,11 @@ def facts_of(data: dict[str, Any], prefix: str = "", *, whole: bool) -> str:
             shown = value if isinstance(value, str) else jsontext.encode(value)
             words.append(f"{prefix}{name}={short_id(shown) if not whole and _is_id(shown) else shown}")
     return " ".join(filter(None, words))
+
+
+def _rank(item: tuple[str, Any]) -> tuple[bool, int]:
+    name, value = item
+    return isinstance(value, (dict, list)), _FIRST.index(name) if name in _FIRST else len(_FIRST)
 
 
 def _is_id(text_shown: str) -> bool:

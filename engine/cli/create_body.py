@@ -139,6 +139,7 @@ def _isolation(options: Options) -> dict[str, Any]:
         "Runtime": options.runtime,
         "SecurityOpt": [_security_option(text) for text in options.security_opt],
         "Sysctls": dict(entry.partition("=")[::2] for entry in options.sysctl),
+        "TimeOffsets": dict(options.time_offset),
         "UTSMode": options.uts,
         "UsernsMode": options.userns,
     }

@@ -8,6 +8,7 @@ from engine.cli.create_values import (
     parse_device_rate,
     parse_label,
     parse_sysctl,
+    parse_time_offset,
     parse_ulimit,
     parse_weight,
 )
@@ -93,7 +94,8 @@ _ISOLATION = (
     switch("--read-only", "Mount the container's root filesystem as read only"),
     listed("--security-opt", "Security Options"),
     listed("--sysctl", "Sysctl options", "map", parse_sysctl),
-    text("--userns", "User namespace to use"),
+    listed("--time-offset", "Clocks ahead of the host's, as boottime=24h or monotonic=-1h", "map", parse_time_offset),
+    text("--userns", "User namespace to use (host, remap or remap:USER of /etc/subuid)"),
     text("--uts", "UTS namespace to use"),
 )
 _STORAGE = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.cli.flags import parse_int
 from engine.cli.quantities import parse_size
+from engine.client.moments import duration_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ def parse_sysctl(text: str) -> str:
     if "=" not in text or not (name in _NAMESPACED_SYSCTLS or name.startswith(("net.", "fs.mqueue."))):
         raise ValueError(f"sysctl '{text}' is not allowed")
     return text
+
+
+def parse_time_offset(text: str) -> tuple[str, int]:
+    """"boottime=24h", "monotonic=-90s" -> the clock and nanoseconds."""
+    clock, found, offset = text.partition("=")
+    if not found or clock not in ("boottime", "monotonic"):
+        raise ValueError("use boottime=DURATION or monotonic=DURATION")
+    offset_ns = duration_ns(offset.lstrip("+-"))
+    return clock, -offset_ns if offset.startswith("-") else offset_ns
 
 
 def parse_ulimit(text: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from engine.domain.container_events import (
     ContainerStarted,
     ContainerStarting,
     ContainerStopFailed,
+    ContainerTroubled,
     ContainerStopping,
     ContainerUnpauseFailed,
     ContainerUnpaused,
@@ -103,6 +104,7 @@ TRANSITIONS: Table = {
     **{(status, ContainerRemoving): S.REMOVING for status in (S.CREATED, S.EXITED, S.DEAD)},
     (S.REMOVING, ContainerRemoved): S.REMOVED,
     (S.REMOVING, ContainerRemoveFailed): S.DEAD,
+    **{(status, ContainerTroubled): status for status in S if status is not S.REMOVED},
 }
 
 PUBLIC_STATUS: Mapping[Status, str] = {

@@ -283,11 +283,22 @@ class ContainerUpdateFailed(Event):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ContainerTroubled(Event):
+    """Something could not be put in order, and nobody waits for an answer that would say so. ``during``: "recovery"
+    (its shim lives and can't be reached), "cgroups" (what they hold doesn't go)."""
+
+    TYPE: ClassVar[str] = "container.troubled"
+    container_id: str
+    during: str
+    reason: str
+
+
 EVENTS: tuple[type[Event], ...] = (
     ContainerCreated, ContainerStarting, ContainerStarted, ContainerStartFailed, ContainerExited,
     ContainerRestartScheduled, ContainerRestartCancelled, ContainerOomKilled, ContainerHealthChanged,
     ContainerStopping, ContainerStopFailed, ContainerKilling, ContainerKilled, ContainerKillFailed,
     ContainerPausing, ContainerPaused, ContainerPauseFailed, ContainerUnpausing, ContainerUnpaused,
     ContainerUnpauseFailed, ContainerRenamed, ContainerRemoving, ContainerRemoved, ContainerRemoveFailed,
-    ContainerUpdating, ContainerUpdated, ContainerUpdateFailed,
+    ContainerUpdating, ContainerUpdated, ContainerUpdateFailed, ContainerTroubled,
 )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Callable, get_args, get_origin, get_type_hints
 
 from engine.domain.errors import EngineError
@@ -66,8 +66,14 @@ def _restorers(noun: str) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
 
 
 def decode_state(noun: Noun, text: str) -> Any:
-    """The state that ``encode_state`` wrote."""
+    """The state that ``encode_state`` wrote. States are values: whoever asks gets the same one."""
+    return _decoded(noun.name, text)
+
+
+@lru_cache(maxsize=256)
+def _decoded(noun: str, text: str) -> Any:
+    """One command looks at the same row several times, and so do those that come after it."""
     values = json.loads(text)
-    for name, restore in _restorers(noun.name):
+    for name, restore in _restorers(noun):
         values[name] = restore(values[name])
-    return noun.state(**values)
+    return NOUNS[noun].state(**values)

@@ -29,6 +29,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA secure_delete=ON")
     connection.execute("PRAGMA journal_size_limit=16777216")
+    connection.execute("PRAGMA wal_autocheckpoint=3000")  # of 4 KiB: a page that changes often is written once a time
     return connection
 
 

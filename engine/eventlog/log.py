@@ -204,6 +204,12 @@ class EventLog:
             after = rows[-1][0]
             remaining -= size
 
+    def last_event(self, stream: str, types: Collection[str]) -> Recorded | None:
+        """The latest event of a stream that is of one of these types."""
+        values = {"stream": stream, "types": json.dumps(sorted(set(types)))}
+        rows = self._readers.rows(statements.LAST_OF_TYPES, values)
+        return _recorded(rows[0]) if rows else None
+
     def trail(self, noun: str, id: str) -> list[Recorded]:
         """The events of an object and of what belonged to it (a container's execs), in order; of removed ones too."""
         streams = [f"{noun}/{id}"]

@@ -75,6 +75,14 @@ def select_events(by_stream: bool, by_type: bool) -> str:
     return sql(page).replace(" JOIN ", " CROSS JOIN ")
 
 
+LAST_OF_TYPES = sql(
+    select(*_STORED)
+    .where(events.c.stream == bindparam("stream"), events.c.type.in_(select(_listed("types").c.value)))
+    .order_by(events.c.version.desc())
+    .limit(1)
+)
+
+
 # --- names and links ----------------------------------------------------------------------------------------------
 
 _THIS_NAME = (names.c.noun == bindparam("noun"), names.c.name == bindparam("name"))

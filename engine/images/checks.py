@@ -91,7 +91,8 @@ def _differs(ours: str, theirs: str) -> str:
         return "has other extended attributes"
     if kind == stat.S_IFREG and (a.st_size != b.st_size or not _same_content(ours, theirs)):
         return "has another content"
-    if kind != stat.S_IFDIR and a.st_mtime_ns // _SECOND_NS != b.st_mtime_ns // _SECOND_NS:
+    is_whiteout = kind == stat.S_IFCHR and a.st_rdev == 0  # made by us: its time is when that was
+    if kind != stat.S_IFDIR and not is_whiteout and a.st_mtime_ns // _SECOND_NS != b.st_mtime_ns // _SECOND_NS:
         return "has another time"
     return ""
 

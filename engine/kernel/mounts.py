@@ -31,6 +31,7 @@ FSCONFIG_SET_STRING = 1
 FSMOUNT_CLOEXEC = 1
 FSOPEN_CLOEXEC = 1
 MNT_DETACH = 2
+MOUNT_ATTR_IDMAP = 0x100000
 MOUNT_ATTR_NOATIME = 0x10
 MOUNT_ATTR_NODEV = 0x4
 MOUNT_ATTR_NODIRATIME = 0x80
@@ -138,10 +139,13 @@ def move_mount(mount_fd: int, target_fd: int, subject: str) -> None:
 
 
 def mount_setattr(
-    mount_fd: int, *, attributes: int = 0, clear: int = 0, propagation: int = 0, recursive: bool = False, subject: str
-) -> None:
-    """mount_setattr(2) on a mount that is open. A mount of a kernel before 5.12 can't be changed so (ENOSYS)."""
-    change = mount_attr(attributes, clear, propagation, 0)
+    mount_fd: int, *, attributes: int = 0, clear: int = 0, propagation: int = 0, recursive: bool = False, subject: str,
+    user_namespace: int = 0,
+) -> None:  # fmt: skip
+    """mount_setattr(2) on a mount that is open. A mount of a kernel before 5.12 can't be changed so (ENOSYS).
+
+    ``user_namespace`` is the descriptor of the one that maps owners, with MOUNT_ATTR_IDMAP."""
+    change = mount_attr(attributes, clear, propagation, user_namespace)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     arguments = (mount_fd, _path(""), flags, ctypes.byref(change), ctypes.sizeof(change))
     syscall(SYS_mount_setattr, *arguments, subject=subject)

@@ -46,6 +46,8 @@ STEPS: dict[str, str] = {
     "cgroup.remove": "remove the container's cgroups",
     "init.clone": "clone the first process into its namespaces",
     "namespace.join": "join a namespace that is there already",
+    "namespace.time": "make a time namespace with its offsets",
+    "userns.map": "map users and groups of a user namespace",
     "rootfs.overlay": "mount the overlay of image layers and writable layer",
     "rootfs.mounts": "mount what the specification lists (proc, sys, dev, volumes)",
     "rootfs.devices": "make the device nodes",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import Any
 
@@ -14,11 +13,12 @@ from engine.domain.container import (
     ContainerPauseFailed,
     ContainerStarted,
     ContainerStartFailed,
+    ContainerStopFailed,
     ContainerUnpaused,
     ContainerUnpauseFailed,
     Status,
 )
-from engine.domain.errors import EngineError, describe
+from engine.domain.errors import EngineError, NotFound, describe
 from engine.domain.exec import Exec, ExecExited, ExecStarted, ExecStartFailed
 from engine.eventlog.log import Context
 from engine.services.core import Core
@@ -47,7 +47,7 @@ class ContainerRecovery:
             try:
                 self._settle(container)
             except (OSError, EngineError) as error:  # one that can't be settled must not keep the others from it
-                print(f"docket: recovery of container {container.id}: {describe(error)}", file=sys.stderr, flush=True)
+                self._lifecycle.tell_trouble(container.id, "recovery", describe(error), self._context)
 
     def _settle(self, container: Container) -> None:
         match container.status:
@@ -124,8 +124,10 @@ class ContainerRecovery:
             try:
                 self._core.runtime.signal(state.id, state.stop_signal)
                 self._lifecycle.finish_stop(state.id, waiter, patience_s, self._context)
-            except (OSError, EngineError):
-                return  # it ended meanwhile, or the failure to stop it is on record
+            except (NotFound, ProcessLookupError):
+                return  # it has just ended, and its end is on its way
+            except (OSError, EngineError) as error:  # the outcome of the stop, unless that is on record already
+                self._record(state, ContainerStopFailed(state.id, describe(error)))
 
     def _settle_gone(self, container_id: str) -> None:
         """No shim: nothing of the container may be left, and the log says honestly what is not known."""
@@ -133,7 +135,7 @@ class ContainerRecovery:
         if state is None:
             return
         self._monitor.kill_the_rest(container_id)
-        self._lifecycle.sweep(container_id)
+        self._lifecycle.sweep(container_id, self._context)
         cause, reason = ("reboot", "the host was restarted") if self._rebooted else (
             "shim lost", "the container's shim died while the engine was down: what was left was killed"
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Callable
@@ -21,6 +22,7 @@ from engine.services.image_removal import ImageRemoval
 from engine.services.layers import Layers
 from engine.services.volumes import Volumes
 
+_CONTAINER_ID = re.compile("[0-9a-f]{64}")
 INTERRUPTED = "the engine ended before the outcome was known"
 
 
@@ -87,8 +89,14 @@ class StoreRecovery:
 
     def _sweep_folders(self) -> None:
         """Temporary trees of workers that died. What the log knows, and what others put here, stays."""
-        for folder in list(self._core.store.layers.glob("tmp-*")) + list(self._core.store.trash.iterdir()):
+        store = self._core.store
+        for folder in [*store.layers.glob("tmp-*"), *store.trash.iterdir(), *self._folders_of_removed_containers()]:
             self._core.runtime.run_job("tree.remove", {"path": str(folder)})
+
+    def _folders_of_removed_containers(self) -> list[Path]:
+        """A power cut may have undone their way into the trash, which is not synced before the removal is on record."""
+        folders = [folder for folder in self._core.store.containers.iterdir() if _CONTAINER_ID.fullmatch(folder.name)]
+        return [folder for folder in folders if self._core.log.get("container", folder.name) is None]
 
     @staticmethod
     def _try(action: Callable[..., Any], *arguments: Any) -> None:

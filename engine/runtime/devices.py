@@ -59,7 +59,7 @@ class DeviceNode(Operation):
 
     def _bind(self, setup: Setup) -> None:
         """In a user namespace mknod is EPERM; the host's node is as good, if it is one."""
-        clone = mounts.open_tree(-1, self._path, OPEN_TREE_CLONE)
+        clone = mounts.open_tree(-1, self._device.get("source") or self._path, OPEN_TREE_CLONE)
         try:
             if os.fstat(clone).st_rdev != os.makedev(self._device["major"], self._device["minor"]):
                 raise OSError(errno.ENODEV, "the host has another device here", self._path)

@@ -33,6 +33,7 @@ def read(pid: int, cgroup: cgroups.Cgroup) -> dict[str, Any]:
         },
         "uid_map": _text(pid, "uid_map").split(),
         "gid_map": _text(pid, "gid_map").split(),
+        "time_offsets": _time_offsets(pid),
         "rlimits": _rlimits(pid),
         "oom_score_adj": int(_text(pid, "oom_score_adj")),
         "mounts": mounts,
@@ -55,6 +56,16 @@ def _status(pid: int) -> dict[str, list[str]]:
     """Field -> words of proc_pid_status(5)."""
     pairs = (line.split(":", 1) for line in _text(pid, "status").splitlines())
     return {name: value.split() for name, value in pairs}
+
+
+def _time_offsets(pid: int) -> dict[str, list[int]]:
+    """Clock -> seconds and nanoseconds ahead of the host's (time_namespaces(7)); nothing where none is."""
+    try:
+        lines = _text(pid, "timens_offsets").splitlines()
+    except FileNotFoundError:
+        return {}
+    found = {clock: [int(seconds), int(nanoseconds)] for clock, seconds, nanoseconds in map(str.split, lines)}
+    return {clock: offset for clock, offset in found.items() if offset != [0, 0]}
 
 
 def _memberships(pid: int) -> dict[str, str]:

@@ -8,9 +8,9 @@ from typing import NoReturn, Sequence
 
 from engine.kernel import capabilities
 from engine.kernel.cgroups import Cgroup
-from engine.kernel.namespaces import CLONE_NEWPID, FLAGS, setns
+from engine.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, FLAGS, setns
 from engine.kernel.steps import step
-from engine.runtime import command, credentials, devices, identity, init, messages
+from engine.runtime import command, credentials, devices, identity, init, messages, userns
 from engine.runtime.launch import clone_in
 from engine.runtime.setup import Json, Operation, Setup
 
@@ -29,6 +29,8 @@ class JoinNamespaces(Operation):
     def execute(self, setup: Setup) -> None:
         setns(self._pid_fd, self._flags)
         os.close(self._pid_fd)
+        if self._flags & CLONE_NEWUSER:
+            userns.become_root()
         setup.root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
@@ -54,15 +56,19 @@ def operations(plan: Json, pid_fd: int, kinds: set[str]) -> list[Operation]:
 
 class Target:
     """The container that execs go into. ``pid`` is its first process, ``pid_fd`` its pidfd; ``kinds`` are the
-    namespaces that it has of its own, ``own_pid_namespace`` is a descriptor of the caller's."""
+    namespaces that it has of its own, ``root`` are the host's numbers of its root, ``own_pid_namespace`` is a
+    descriptor of the caller's."""
 
-    __slots__ = ("cgroup", "pid", "pid_fd", "kinds", "own_pid_namespace")
+    __slots__ = ("cgroup", "pid", "pid_fd", "kinds", "root", "own_pid_namespace")
 
-    def __init__(self, cgroup: Cgroup, pid: int, pid_fd: int, kinds: set[str]) -> None:
+    def __init__(
+        self, cgroup: Cgroup, pid: int, pid_fd: int, kinds: set[str], root: tuple[int, int] = (0, 0)
+    ) -> None:
         self.cgroup = cgroup
         self.pid = pid
         self.pid_fd = pid_fd
         self.kinds = kinds
+        self.root = root
         self.own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
 
@@ -71,6 +77,7 @@ def start(plan: Json, target: Target, stdio: Sequence[int]) -> tuple[int, socket
 
     The caller's own setns(2) of the pid namespace concerns its next children only, and is taken back at once.
     """
+    userns.own_pipes(stdio, target.root)
     own, childs = messages.pair()
     pid = -1
     with step("exec.join"):

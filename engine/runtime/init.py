@@ -9,7 +9,7 @@ from typing import Callable, NoReturn, Sequence
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.process import close_all_but, set_dumpable
 from engine.kernel.steps import step
-from engine.runtime import command, credentials, devices, identity, messages, reaper, rootfs, setup as setups
+from engine.runtime import command, credentials, devices, identity, messages, reaper, rootfs, setup as setups, userns
 from engine.runtime.setup import Json, Operation, Setup
 
 
@@ -21,14 +21,15 @@ def operations(setup: Setup) -> list[Operation]:
     has_own_dev = any(entry["destination"] == "/dev" and entry.get("type") != "bind" for entry in setup.mounts)
     nodes: list[Operation] = [devices.DeviceNode(device) for device in linux.get("devices") or []]
     joins = [identity.JoinNamespace(kind, one) for kind, one in setup.joined_namespaces.items() if kind != "pid"]
+    is_mapped = "user" in setup.new_namespaces  # then the launcher has prepared what takes the host's root
     return [
         *own_cgroup_namespace,
         *joins,
-        identity.OomScore(),
+        *([] if is_mapped else [identity.OomScore()]),
         identity.Keyring(),
-        rootfs.OpenBindSources(),
+        *([] if is_mapped else [rootfs.OpenBindSources()]),
         rootfs.CutPropagation(),
-        rootfs.MountRoot(),
+        userns.AttachRoot() if is_mapped else rootfs.MountRoot(),
         *(rootfs.Mount(index, entry) for index, entry in enumerate(setup.mounts)),
         *([*nodes, devices.DeviceLinks()] if has_own_dev else []),
         *terminal,
@@ -86,8 +87,10 @@ def run(plan: Json, cgroup: Cgroup, born_in_it: bool, handshake: socket.socket, 
         prepare(handshake, stdio)
         setup = Setup(plan)
         os.umask(0)
-        enter = EnterCgroup(cgroup, skip_unified=born_in_it)
-        converse(handshake, setup, lambda: [enter, *operations(setup)])
+        first: Operation = EnterCgroup(cgroup, skip_unified=born_in_it)
+        if "user" in setup.new_namespaces:
+            first = userns.TakePrepared(handshake)
+        converse(handshake, setup, lambda: [first, *operations(setup)])
     finally:
         os._exit(1)
 

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple, Sequence
 
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import (
-    CLONE_NEWCGROUP, CLONE_NEWPID, CLONE_PARENT, FLAGS, clone_near_cgroup, open_existing, setns,
+    CLONE_NEWCGROUP, CLONE_NEWPID, CLONE_NEWTIME, CLONE_PARENT, FLAGS, clone_near_cgroup, open_existing, setns,
+    unshare_time,
 )  # fmt: skip
 from engine.kernel.steps import step
-from engine.runtime import evidence, init, messages
+from engine.runtime import evidence, init, messages, userns
 from engine.runtime.setup import Json, joined_namespaces, new_namespaces
 
 
@@ -59,6 +60,8 @@ class Launch:
         try:
             self._clone(own, childs)
             childs.close()
+            if "user" in new_namespaces(self._plan["spec"]):
+                userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
@@ -80,7 +83,10 @@ class Launch:
         flags = 0
         for kind in kinds:
             flags |= FLAGS[kind]
-        flags &= ~CLONE_NEWCGROUP  # made by the child, when it is in its cgroups
+        flags &= ~(CLONE_NEWCGROUP | CLONE_NEWTIME)  # made by the child, when it is in its cgroups; made before it
+        if "time" in kinds:
+            with step("namespace.time"):
+                unshare_time(_time_offsets(self._plan["spec"]["linux"]))
         if (pids := joined_namespaces(self._plan["spec"]).get("pid")) is not None:
             with step("namespace.join"):  # of our children: we are a short-lived process that has no other ones
                 fd = open_existing("pid", pids["path"], pids.get("inode"))
@@ -111,6 +117,11 @@ class Launch:
         poll.register(self._daemon, 0)
         if poll.poll(0):
             raise Aborted
+
+
+def _time_offsets(linux: Json) -> dict[str, tuple[int, int]]:
+    offsets = linux.get("timeOffsets") or {}
+    return {clock: (offset.get("secs") or 0, offset.get("nanosecs") or 0) for clock, offset in offsets.items()}
 
 
 def clone_in(cgroup: Cgroup, flags: int) -> tuple[int, bool]:

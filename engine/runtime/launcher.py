@@ -28,6 +28,7 @@ from engine.runtime import messages
 from engine.runtime.journal import Journal
 from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed
 from engine.runtime.setup import Json, failure, joined_namespaces, new_namespaces, refuse_unknown
+from engine.runtime.userns import root_of
 
 
 def run(
@@ -63,7 +64,8 @@ def _launch(
         own = new_namespaces(plan["spec"])
         report = {
             "type": "launched", "pid": launched.pid, "kinds": sorted(own | joined_namespaces(plan["spec"]).keys()),
-            "own_pids": "pid" in own, "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
+            "own_pids": "pid" in own, "root": root_of(plan["spec"].get("linux") or {}),
+            "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
         }  # fmt: skip
         fds = [launched.terminal_fd] if launched.terminal_fd >= 0 else []
     except SetupFailed as error:

@@ -38,7 +38,7 @@ class Link:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def ask(self, request: dict[str, Any], fds: Sequence[int] = (), wait_s: float = ANSWER_S) -> dict[str, Any]:
+    def ask(self, request: dict[str, Any], fds: Sequence[int] = (), wait_s: float | None = None) -> dict[str, Any]:
         """The shim's answer. Raises NotFound where it is gone, Unavailable where it doesn't answer."""
         answer = _Answer()
         with self._lock:
@@ -52,7 +52,7 @@ class Link:
             except OSError as error:
                 del self._answers[number]
                 raise gone(self.container_id) from error
-        if not answer.ready.wait(wait_s):
+        if not answer.ready.wait(ANSWER_S if wait_s is None else wait_s):
             with self._lock:
                 self._answers.pop(number, None)
             raise Unavailable(f"the shim of container {self.container_id} does not answer")

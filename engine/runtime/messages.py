@@ -51,12 +51,19 @@ def _send(sock: socket.socket, payload: bytes, fds: Sequence[int], flags: int) -
     sock.sendmsg([payload], ancillary, flags | _MSG_NOSIGNAL)
 
 
+def _receive(sock: socket.socket, flags: int) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+    return sock.recvmsg(_INLINE_BYTES + 1, _ANCILLARY_BYTES, flags | _MSG_CMSG_CLOEXEC)[:2]
+
+
 def receive(sock: socket.socket, flags: int = 0) -> tuple[Message, list[int]] | None:
     """The next message and its descriptors, close-on-exec; None when the other end is closed."""
     try:
-        payload, ancillary, _, _ = sock.recvmsg(_INLINE_BYTES + 1, _ANCILLARY_BYTES, flags | _MSG_CMSG_CLOEXEC)
-    except ConnectionResetError:
-        return None
+        payload, ancillary = _receive(sock, flags)
+    except ConnectionResetError:  # told once, where the other end closed with something unread ...
+        try:
+            payload, ancillary = _receive(sock, flags)  # ... and what it had said before that is still to be heard
+        except ConnectionResetError:
+            return None
     fds = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

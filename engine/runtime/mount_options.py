@@ -37,7 +37,8 @@ _SUPERBLOCK_FLAGS = ("sync", "dirsync", "lazytime", "mand")
 
 
 class Options(NamedTuple):
-    """``attributes`` and ``clear`` belong to the mount, ``data`` to the file system (a flag has the value None)."""
+    """``attributes`` and ``clear`` belong to the mount, ``data`` to the file system (a flag has the value None);
+    ``idmap``: owners are those of the container's user namespace."""
 
     attributes: int
     clear: int
@@ -45,6 +46,7 @@ class Options(NamedTuple):
     propagation_recursive: bool
     recursive_bind: bool
     data: list[tuple[str, str | None]]
+    idmap: bool = False
 
 
 def propagation_of(word: str) -> tuple[int, bool] | None:
@@ -59,11 +61,13 @@ def propagation_of(word: str) -> tuple[int, bool] | None:
 def parse(words: Sequence[str]) -> Options:
     """A later word wins over an earlier one, as for mount(8)."""
     attributes = clear = 0
-    propagation, recursive, bind = 0, False, False
+    propagation, recursive, bind, idmap = 0, False, False, False
     data: list[tuple[str, str | None]] = []
     for word in words:
         if word in ("bind", "rbind"):
             bind = word == "rbind"
+        elif word == "idmap":
+            idmap = True
         elif word in _ATIMES:
             attributes, clear = attributes & ~MOUNT_ATTR__ATIME | _SET[word], clear | MOUNT_ATTR__ATIME
         elif word in _SET:
@@ -79,4 +83,4 @@ def parse(words: Sequence[str]) -> Options:
             if not key:
                 raise OSError(errno.EINVAL, "a mount option has no name", word)
             data.append((key, value if separator else None))
-    return Options(attributes, clear, propagation, recursive, bind, data)
+    return Options(attributes, clear, propagation, recursive, bind, data, idmap)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import cache
 from typing import Iterator, Sequence
 
 from engine.kernel import mounts
@@ -32,6 +33,7 @@ def mount_overlay(lower: Sequence[str], upper: str, work: str, target: str) -> N
         mount_by_numbers(lower, upper, work, target)
 
 
+@cache
 def takes_layers_one_by_one() -> bool:
     """Whether ``lowerdir+`` is known. An old kernel takes any option and complains later; a new one refuses ""."""
     context = mounts.fsopen("overlay")

@@ -11,7 +11,7 @@ import os
 import socket
 
 from engine.kernel import capabilities, cgroups
-from engine.runtime import command, evidence, init, messages, mount_options, targets, users
+from engine.runtime import command, evidence, init, messages, mount_options, overlay, targets, users
 from engine.runtime.control import Connection
 from engine.runtime.json_log import JsonLog
 from engine.runtime.loop import Loop
@@ -85,6 +85,7 @@ def _plans() -> None:
     setup = Setup(_PLAN)
     for operation in init.operations(setup):
         operation.describe(setup)
+    overlay.takes_layers_one_by_one()  # and remember it
     mount_options.parse(["nosuid", "noexec", "nodev", "mode=755", "ro", "rprivate", "rbind"])
     capabilities.to_mask(["CAP_CHOWN"])
 

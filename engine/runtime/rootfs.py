@@ -32,20 +32,20 @@ class OpenBindSources(Operation):
             if entry.get("type") != "bind" and not {"bind", "rbind"} & set(entry.get("options") or ()):
                 continue
             options = mount_options.parse(entry.get("options") or ())
-            if options.data:
-                word = options.data[0][0]
-                raise OSError(errno.EINVAL, f"option {word} can't be given to a bind mount", entry["destination"])
             shared = setup.plan.get("shared_memory") if entry["destination"] == _SHARED_MEMORY else None
             if shared:
                 clone = _clone_in(shared, entry["source"])
             else:
-                clone = _clone_of_host(setup, entry, options)
-            _change(clone, options, entry["destination"])
+                clone = clone_of_host(setup, entry, options)
+            change(clone, options, entry["destination"])
             setup.sources[index] = clone
 
 
-def _clone_of_host(setup: Setup, entry: Json, options: Options) -> int:
+def clone_of_host(setup: Setup, entry: Json, options: Options) -> int:
     """Clone a source, and note for the evidence what path it really has, links resolved."""
+    if options.data:
+        word = options.data[0][0]
+        raise OSError(errno.EINVAL, f"option {word} can't be given to a bind mount", entry["destination"])
     recursive = AT_RECURSIVE if options.recursive_bind else 0
     source = os.open(_absolute(entry["source"]), os.O_PATH | os.O_CLOEXEC)
     try:
@@ -82,7 +82,7 @@ def _absolute(path: str) -> str:
     return path
 
 
-def _change(mount_fd: int, options: Options, subject: str) -> None:
+def change(mount_fd: int, options: Options, subject: str) -> None:
     if options.attributes or options.clear:
         mounts.mount_setattr(
             mount_fd, attributes=options.attributes, clear=options.clear, recursive=options.recursive_bind,

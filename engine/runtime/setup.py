@@ -63,7 +63,7 @@ _KNOWN = {
     },
     "linux": {
         "namespaces", "resources", "sysctl", "devices", "maskedPaths", "readonlyPaths", "rootfsPropagation",
-        "cgroupsPath",
+        "cgroupsPath", "uidMappings", "gidMappings", "timeOffsets",
     },
 }  # fmt: skip
 
@@ -85,8 +85,8 @@ def new_namespaces(spec: Json) -> set[str]:
 def joined_namespaces(spec: Json) -> dict[str, Json]:
     """Kind -> the entry of an existing namespace that the process joins. Raises OSError for what can't be joined."""
     found = {entry["type"]: entry for entry in _namespaces(spec) if entry.get("path")}
-    if "mount" in found:
-        raise OSError(errno.EOPNOTSUPP, "an existing mount namespace can't be joined by this version")
+    for kind in found.keys() & {"mount", "user"}:
+        raise OSError(errno.EOPNOTSUPP, f"an existing {kind} namespace can't be joined by this version")
     return found
 
 

@@ -116,7 +116,7 @@ class Shim:
         self._watch_oom()
         self._loop.watch(self._signals, IN, self._children_ended)
         self._has_own_pids = report["own_pids"]
-        target = Target(self._cgroup, self._pid, self._pid_fd, set(report["kinds"]))
+        target = Target(self._cgroup, self._pid, self._pid_fd, set(report["kinds"]), tuple(report["root"]))
         self._execs = Execs(self._loop, self._directory, self._journal, self._control, target)
         self._control.serve_first()
 

@@ -110,16 +110,8 @@ class Supervisor:
                 errno=error.errno or 0, exit_code=128,
             ) from error  # fmt: skip
         try:
-            try:
-                clients = [_wishes(attachment) for attachment in attachments]
-                settings = {key: plan.get(key) for key in _SHIM_SETTINGS}
-                messages.send(own, {**settings, "clients": clients}, [attachment.fd for attachment in attachments])
-                messages.send(own, {"plan": plan})
-                answer = messages.receive(own)
-            except ConnectionError:
-                answer = None
-            finally:
-                _close_all(attachments)
+            _hand_over(own, plan, attachments)
+            answer = messages.receive(own)
             if answer is None:
                 raise self._shim_died(plan)
             if answer[0]["type"] == "failed":
@@ -371,6 +363,19 @@ def _wishes(attachment: Attachment) -> dict[str, Any]:
         "framed": attachment.framed, "detach_keys": attachment.detach_keys.hex(), "early": attachment.early.hex(),
         "logs": attachment.logs,
     }  # fmt: skip
+
+
+def _hand_over(own: socket.socket, plan: dict[str, Any], attachments: Sequence[Attachment]) -> None:
+    """Give a shim what it needs. One that has given up already may have said why: that is read next."""
+    settings = {key: plan.get(key) for key in _SHIM_SETTINGS}
+    settings["clients"] = [_wishes(attachment) for attachment in attachments]
+    try:
+        messages.send(own, settings, [attachment.fd for attachment in attachments])
+        messages.send(own, {"plan": plan})
+    except ConnectionError:
+        return
+    finally:
+        _close_all(attachments)
 
 
 def _close_all(attachments: Sequence[Attachment]) -> None:

@@ -16,7 +16,8 @@ from typing import Any, Mapping
 from engine.domain import restart_policy
 from engine.domain.errors import InvalidArgument, NotSupported
 from engine.services import (
-    devices, health_config, limits, log_config, mount_points, oci_spec, security_options, sharing,
+    clock_offsets, devices, health_config, limits, log_config, mount_points, oci_spec, security_options, sharing,
+    user_namespace,
 )  # fmt: skip
 from engine.services.seccomp_filter import filter_for
 
@@ -30,7 +31,6 @@ UNSUPPORTED_HOST_CONFIG: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     "Links": ("--link", ()),
     "VolumesFrom": ("--volumes-from", ()),
     "VolumeDriver": ("--volume-driver", ("local",)),
-    "UsernsMode": ("--userns", ("host",)),
     "Cgroup": ("--cgroup", ()),
     "DeviceRequests": ("--gpus", ()),
     "Isolation": ("--isolation", ("default",)),
@@ -204,6 +204,8 @@ def check_restart(host: dict[str, Any]) -> None:
 def _check_isolation(host: dict[str, Any], config: Mapping[str, Any]) -> tuple[str, ...]:
     """Everything about powers and namespaces, and warnings. Raises InvalidArgument or NotSupported."""
     sharing.check(host, config)
+    user_namespace.check(host)
+    clock_offsets.check(host)
     devices.check(host)
     capabilities = oci_spec.capabilities(host)
     oci_spec.sysctls(host)

@@ -83,7 +83,8 @@ def _of_host(path: str, inside: str) -> Json:
         raise InvalidArgument(f'error gathering device information while adding custom device "{path}": not a device')
     kind, number = "c" if stat.S_ISCHR(found.st_mode) else "b", found.st_rdev
     permissions = stat.S_IMODE(found.st_mode)
-    return _node(inside, kind, os.major(number), os.minor(number), permissions, found.st_uid, found.st_gid)
+    node = _node(inside, kind, os.major(number), os.minor(number), permissions, found.st_uid, found.st_gid)
+    return node if inside == path else {**node, "source": path}  # where no node can be made, the host's is bound
 
 
 def _expand(outside: str, inside: str) -> Iterator[tuple[str, str]]:

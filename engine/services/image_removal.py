@@ -90,8 +90,11 @@ class ImageRemoval:
         return self._untag(image, image.references, context) if users else self._delete(image, context)
 
     def _untag(self, image: Image, names: Sequence[str], context: Context) -> Outcome:
+        wanted = self._blobs.of_image(image)
         for name in names:
             self._core.recorder.decide("image", image.id, UntagImage(name), context)
+        if any("@" in name for name in names):  # what it was pushed as may be kept for that name alone
+            self._blobs.release(wanted)
         return [{"Untagged": _familiar(name)} for name in names]
 
     def _delete(self, image: Image, context: Context) -> Outcome:

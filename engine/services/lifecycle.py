@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import signal as signals
-import sys
 import time
 from pathlib import Path
+from typing import Callable
 
 from engine.domain.container import (
     Container,
@@ -21,6 +20,7 @@ from engine.domain.container import (
     ContainerStarted,
     ContainerStartFailed,
     ContainerStopFailed,
+    ContainerTroubled,
     ContainerUnpaused,
     ContainerUnpauseFailed,
     KillContainer,
@@ -43,7 +43,8 @@ from engine.services.health import HealthChecks
 from engine.services.launch_plan import build_plan
 from engine.services.recorder import caused_by
 from engine.services.selection import Filters, Selection
-from engine.services.views import is_small_tree, parse_document, tree_size_bytes
+from engine.services.trash import Trash
+from engine.services.views import parse_document, tree_size_bytes
 from engine.services.volumes import Volumes
 from engine.services.waits import Waiter
 
@@ -57,8 +58,11 @@ ENDLESS_S = 10 * 365 * 86_400.0
 class Lifecycle:
     """Start, stop, kill, pause, restart, remove."""
 
-    def __init__(self, core: Core, containers: Containers, volumes: Volumes, health: HealthChecks) -> None:
+    def __init__(
+        self, core: Core, containers: Containers, volumes: Volumes, health: HealthChecks, trash: Trash
+    ) -> None:
         self._core = core
+        self._trash = trash
         self._health = health
         self._containers = containers
         self._volumes = volumes
@@ -209,31 +213,30 @@ class Lifecycle:
 
     def pause(self, reference: str, context: Context) -> None:
         """Freeze. Raises Conflict where it doesn't run or is frozen already."""
-        container_id = resolve_container(self._core.log, reference).id
-        with self._core.recorder.exclusive(f"container/{container_id}"):
-            intent = self._core.recorder.decide("container", container_id, PauseContainer(), context)[-1]
-            outcome = caused_by(context, intent)
-            try:
-                self._core.runtime.pause(container_id)
-            except (OSError, EngineError) as error:
-                failed = ContainerPauseFailed(container_id, describe(error))
-                self._core.recorder.record("container", container_id, failed, outcome)
-                raise
-            self._core.recorder.record("container", container_id, ContainerPaused(container_id), outcome)
+        freeze = self._core.runtime.pause
+        self._freeze_or_thaw(reference, PauseContainer(), freeze, ContainerPaused, ContainerPauseFailed, context)
 
     def unpause(self, reference: str, context: Context) -> None:
         """Thaw. Raises Conflict where it is not frozen."""
+        thaw = self._core.runtime.resume
+        self._freeze_or_thaw(reference, UnpauseContainer(), thaw, ContainerUnpaused, ContainerUnpauseFailed, context)
+
+    def _freeze_or_thaw(
+        self, reference: str, command: PauseContainer | UnpauseContainer, effect: Callable[[str], None],
+        done: type[ContainerPaused | ContainerUnpaused], failed: type[ContainerPauseFailed | ContainerUnpauseFailed],
+        context: Context,
+    ) -> None:  # fmt: skip
         container_id = resolve_container(self._core.log, reference).id
         with self._core.recorder.exclusive(f"container/{container_id}"):
-            intent = self._core.recorder.decide("container", container_id, UnpauseContainer(), context)[-1]
+            intent = self._core.recorder.decide("container", container_id, command, context)[-1]
             outcome = caused_by(context, intent)
             try:
-                self._core.runtime.resume(container_id)
+                effect(container_id)
             except (OSError, EngineError) as error:
-                failed = ContainerUnpauseFailed(container_id, describe(error))
-                self._core.recorder.record("container", container_id, failed, outcome)
+                failure = failed(container_id, describe(error))
+                self._core.recorder.record("container", container_id, failure, outcome)
                 raise
-            self._core.recorder.record("container", container_id, ContainerUnpaused(container_id), outcome)
+            self._core.recorder.record("container", container_id, done(container_id), outcome)
 
     # --- remove ---
 
@@ -279,44 +282,51 @@ class Lifecycle:
         intent = self._core.recorder.decide("container", container.id, RemoveContainer(volumes), context)[-1]
         self.finish_removal(container, volumes, caused_by(context, intent))
 
-    def sweep(self, container_id: str) -> None:
-        """Remove what a dead shim left of the cgroups. A failure is told, and tried again at the removal."""
-        path = self._core.cgroup_path_of(container_id)
+    def sweep(self, container_id: str, context: Context) -> None:
+        """Remove what a shim left of the cgroups. A failure is on record, and it is tried again at the removal."""
         try:
-            self._core.runtime.run_job("container.sweep", {"cgroup_path": path})
+            self._remove_cgroups(container_id)
         except (OSError, EngineError) as error:
-            print(f"docket: cgroups of container {container_id}: {describe(error)}", file=sys.stderr, flush=True)
+            self.tell_trouble(container_id, "cgroups", describe(error), context)
+
+    def _remove_cgroups(self, container_id: str) -> None:
+        path = self._core.cgroup_path_of(container_id)
+        if Cgroup(path).exists():
+            self._core.runtime.run_job("container.sweep", {"cgroup_path": path})
+
+    def tell_trouble(self, container_id: str, during: str, reason: str, context: Context) -> None:
+        """Put on record what could not be put in order, and has no intent of its own to be the outcome of."""
+        self._core.recorder.record("container", container_id, ContainerTroubled(container_id, during, reason), context)
 
     def finish_removal(self, container: Container, volumes: bool, context: Context) -> None:
         """The effect and the outcome of an open removal; may be done again after a crash."""
         self._containers.drop_waiting(container.id)
-        cgroup_path = self._core.cgroup_path_of(container.id)
         try:
-            if Cgroup(cgroup_path).exists():
-                self._core.runtime.run_job("container.sweep", {"cgroup_path": cgroup_path})
-            self._delete_folder(self._core.store.container(container.id))
+            self._remove_cgroups(container.id)
+            self._throw_away(self._core.store.container(container.id))
+            self._remove_volumes(container, volumes, context)
         except (OSError, EngineError) as error:
             failed = ContainerRemoveFailed(container.id, describe(error))
             self._core.recorder.record("container", container.id, failed, context)
             raise
         self._core.recorder.record("container", container.id, ContainerRemoved(container.id), context)
         self._health.forget(container.id)
+
+    def _remove_volumes(self, container: Container, volumes: bool, context: Context) -> None:
+        """Before the container's end is on record: after a crash its removal is done again, and theirs with it."""
         for volume in container.anonymous_volumes if volumes else ():
             try:
-                self._volumes.remove(volume, force=True, context=context)
+                self._volumes.remove(volume, force=True, going=container.id, context=context)
             except Conflict:
                 continue  # another container mounts it by name
 
-    def _delete_folder(self, folder: Path) -> None:
+    def _throw_away(self, folder: Path) -> None:
         if not folder.exists():
             return
         lock = acquire_shim_lock(folder)
         try:
             with step("container.remove"):
-                if is_small_tree(folder):
-                    shutil.rmtree(folder)
-                    return
-            self._core.runtime.run_job("tree.remove", {"path": str(folder)})  # may take seconds: not in this process
+                self._trash.throw(folder)
         finally:
             os.close(lock)
 

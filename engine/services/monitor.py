@@ -33,6 +33,8 @@ class Monitor:
                 exited = ContainerExited(
                     container_id, message["exit_code"], message["finished_at_us"], message["oom_killed"]
                 )
+                if message.get("leftover"):
+                    self._lifecycle.sweep(container_id, self.context(container_id))
                 self.exited(exited, self.context(container_id))
             case "oom":
                 event = ContainerOomKilled(container_id, message["kills"])
@@ -64,8 +66,9 @@ class Monitor:
             exited = ContainerExited(
                 container_id, UNKNOWN_EXIT_CODE, self._core.clock.now_us(), cause=cause, reason=reason
             )
-        self._lifecycle.sweep(container_id)
-        self.exited(exited, self.context(container_id))
+        context = self.context(container_id)
+        self._lifecycle.sweep(container_id, context)
+        self.exited(exited, context)
 
     def kill_the_rest(self, container_id: str) -> None:
         """Kill every process in the container's cgroups: only then may the log call it exited. Raises EngineError."""
@@ -100,9 +103,7 @@ class Monitor:
     def context(self, container_id: str, stream: str = "") -> Context:
         """Reported by the shim; caused by the stop or kill that is open or was last, else by the start."""
         causes = ("container.stopping", "container.killing", "container.started", "container.starting", "exec.started")
-        last = None
-        for last in self._core.log.events(streams=[stream or f"container/{container_id}"], types=causes):
-            pass
+        last = self._core.log.last_event(stream or f"container/{container_id}", causes)
         if last is None:
             return Context({"door": "shim"}, "", "")
         return Context({"door": "shim"}, last.correlation, f"event:{last.seq}")

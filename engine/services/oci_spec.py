@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from engine.domain.errors import InvalidArgument
-from engine.services import devices, limits, security_options
+from engine.services import clock_offsets, devices, limits, security_options, user_namespace
 from engine.services.devices import DEVICES as DEVICES
 from engine.services.mount_points import MountPoint
 from engine.services.security_options import SecurityOptions
@@ -122,7 +122,7 @@ def _shared_memory_mount(host: Mapping[str, Any], quiet: list[str]) -> list[dict
     return [{"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": options}]
 
 
-def _user_mount(mount: MountPoint, volume_folder: Mapping[str, Path]) -> dict[str, Any]:
+def _user_mount(mount: MountPoint, volume_folder: Mapping[str, Path], *, mapped: bool) -> dict[str, Any]:
     access = "ro" if mount.read_only else "rw"
     if mount.type == "tmpfs":
         words = [word for word in mount.options if word not in ("ro", "rw")]
@@ -133,7 +133,7 @@ def _user_mount(mount: MountPoint, volume_folder: Mapping[str, Path]) -> dict[st
         "destination": mount.destination,
         "type": "bind",
         "source": source,
-        "options": ["rbind", mount.propagation, access],
+        "options": ["rbind", mount.propagation, access, *(["idmap"] if mapped and mount.type == "volume" else [])],
     }
 
 
@@ -174,13 +174,16 @@ def build(
     hostname = config["Hostname"] or container_id[:12]
     options = options or security_options.parse(host)
     caps = capabilities(host)
+    mappings, time_offsets = user_namespace.mappings(host), clock_offsets.offsets(host)
+    idmap = ["idmap"] if mappings else []
     user_destinations = {mount.destination for mount in mounts}
     system = [mount for mount in _system_mounts(host, options) if mount["destination"] not in user_destinations]
     generated = [
-        {"destination": destination, "type": "bind", "source": str(source), "options": ["rbind", "rprivate", "rw"]}
+        {"destination": destination, "type": "bind", "source": str(source),
+         "options": ["rbind", "rprivate", "rw", *idmap]}
         for destination, source in files.items()
         if destination not in user_destinations
-    ]
+    ]  # fmt: skip
     nodes, device_rules = devices.of_container(host)
     return {
         "ociVersion": "1.2.0",
@@ -198,9 +201,20 @@ def build(
         "root": {"path": "rootfs", "readonly": bool(host.get("ReadonlyRootfs"))},
         "hostname": hostname,
         **({"domainname": config["Domainname"]} if config["Domainname"] else {}),
-        "mounts": [*system, *generated, *(_user_mount(mount, volume_folder) for mount in mounts)],
+        "mounts": [
+            *system,
+            *generated,
+            *(_user_mount(mount, volume_folder, mapped=bool(mappings)) for mount in mounts),
+        ],
         "linux": {
-            "namespaces": [*namespaces, *([] if host["NetworkMode"] == "host" else [{"type": "network"}])],
+            "namespaces": [
+                *namespaces,
+                *([] if host["NetworkMode"] == "host" else [{"type": "network"}]),
+                *([{"type": "user"}] if mappings else []),
+                *([{"type": "time"}] if time_offsets else []),
+            ],
+            **mappings,
+            **({"timeOffsets": time_offsets} if time_offsets else {}),
             "resources": {**limits.resources(host), "devices": device_rules},
             "sysctl": sysctls(host),
             "devices": nodes,

@@ -173,7 +173,8 @@ class Pulls:
         news: News = queue.SimpleQueue()
         missing = []
         for layer, descriptor in zip(layers, descriptors, strict=True):
-            if self._layers.is_stored(layer.chain_id):
+            # a layer that came in another form, perhaps in an archive, has a blob that is not the manifest's
+            if self._layers.is_stored(layer.chain_id) and self._content.has(layer.blob_digest):
                 yield Notice("Already exists", descriptor.digest[_SHORT])
             else:
                 missing.append((layer, descriptor))

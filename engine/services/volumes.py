@@ -88,10 +88,11 @@ class Volumes:
         users = tuple(self._core.log.containers_of_volume(state.id))
         return VolumeView(state, self._core.store.volume(state.id), users)
 
-    def remove(self, name: str, *, force: bool = False, context: Context) -> None:
-        """Raises Conflict while a container mounts it, NotFound unless ``force``."""
+    def remove(self, name: str, *, force: bool = False, going: str = "", context: Context) -> None:
+        """Raises Conflict while a container mounts it, other than the one that is ``going`` with it; NotFound unless
+        ``force``."""
         with self._core.recorder.exclusive(f"volume/{name}"):
-            command = RemoveVolume(tuple(self._core.log.containers_of_volume(name)))
+            command = RemoveVolume(tuple(id for id in self._core.log.containers_of_volume(name) if id != going))
             try:
                 intent = self._core.recorder.decide("volume", name, command, context)[-1]
             except NotFound:

@@ -73,6 +73,13 @@ def test_errors_before_the_first_line_have_a_status_and_later_ones_a_line(api: A
     assert lines(late.body)[-1] == {"errorDetail": {"message": "token expired"}, "error": "token expired"}
 
 
+def test_a_pull_never_asks_for_a_login(api: Api) -> None:
+    """A 401 makes Docker's client prompt its user, who may be a script."""
+    api.services.pulls.error = Unauthorized("no basic auth credentials")
+    answer = api.ask("POST", "/images/create?fromImage=base&tag=v1")
+    assert (answer.status, answer.message) == (500, "no basic auth credentials")
+
+
 def test_a_client_that_leaves_ends_its_pull(api: Api) -> None:
     with api.dial() as sock:
         path = f"{V}/images/create?fromImage=base&tag=endless"

@@ -71,7 +71,7 @@ class Walk:
 
 REPORTS = (
     container.ContainerExited, container.ContainerOomKilled, container.ContainerRestartScheduled,
-    container.ContainerHealthChanged, NOUNS["exec"].module.ExecExited,
+    container.ContainerHealthChanged, container.ContainerTroubled, NOUNS["exec"].module.ExecExited,
 )  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def test_a_random_life_keeps_its_books(noun: Noun, seed: int) -> None:
 @pytest.mark.parametrize("noun", NOUNS.values(), ids=lambda noun: noun.name)
 def test_the_walks_visit_every_status(noun: Noun) -> None:
     seen = set()
-    for seed in SEEDS:
+    for seed in range(100):  # many lives are short
         walk = Walk(noun, seed)
         for _ in range(STEPS):
             walk.random.choice((walk.command, walk.report))()

@@ -232,3 +232,16 @@ def process_with_pid(pid: int) -> subprocess.Popen[bytes]:
         process.kill()
         process.wait()
     raise AssertionError(f"pid {pid} could not be had")
+
+
+def test_cgroups_that_do_not_go_are_on_record_and_go_with_the_container(own_engine: Engine) -> None:
+    own_engine.stop()
+    own_engine.start(failpoints="cgroup.remove=error(EBUSY)")
+    container_id = own_engine.run("-d", "base", "true").strip()
+    assert own_engine.docket("wait", container_id).stdout == "0\n"
+    eventually(lambda: own_engine.event_types(container_id)[-2:] == ["container.troubled", "container.exited"])
+    trouble = own_engine.trail(container_id)[-2]["data"]
+    assert trouble["during"] == "cgroups" and "cgroup.remove" in trouble["reason"]
+    own_engine.stop()
+    own_engine.start()
+    own_engine.docket("rm", container_id)  # and the fixture's census finds nothing

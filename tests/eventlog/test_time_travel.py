@@ -197,3 +197,14 @@ def test_a_log_that_is_closed_says_so(open_log: Callable[..., EventLog]) -> None
     for question in (lambda: log.get("container", "x"), lambda: list(log.events()), lambda: lived(log, 1)):
         with pytest.raises(Unavailable, match="closed"):
             question()
+
+
+def test_the_last_event_of_some_types(log: EventLog) -> None:
+    lives = lived(log, 3)
+    for noun, id in lives.versions:
+        trail = list(log.events(streams=[f"{noun}/{id}"]))
+        wanted = {recorded.type for recorded in trail[::2]}
+        expected = [recorded for recorded in trail if recorded.type in wanted][-1]
+        assert log.last_event(f"{noun}/{id}", wanted) == expected
+    assert log.last_event("container/none", ["container.created"]) is None
+    assert log.last_event(expected.stream, ["container.never"]) is None

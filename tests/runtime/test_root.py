@@ -258,7 +258,7 @@ def test_a_plain_folder_as_root(runtime: Runtime) -> None:
 @pytest.mark.parametrize(
     ("section", "field", "value"),
     [("", "hooks", {"prestart": [{}]}), ("linux", "mountLabel", "x"), ("process", "apparmorProfile", "x"),
-     ("linux", "uidMappings", [{"containerID": 0}])],
+     ("linux", "memoryPolicy", [{"containerID": 0}])],
 )  # fmt: skip
 def test_what_would_be_ignored_is_refused(runtime: Runtime, section: str, field: str, value: Any) -> None:
     def add(spec: dict[str, Any]) -> None:
@@ -269,7 +269,7 @@ def test_what_would_be_ignored_is_refused(runtime: Runtime, section: str, field:
 
 
 def test_namespaces_that_cannot_be_given(runtime: Runtime) -> None:
-    for entry in ({"type": "time"}, {"type": "user"}, {"type": "mount", "path": "/proc/self/ns/mnt"}):
+    for entry in ({"type": "wild"}, {"type": "user"}, {"type": "mount", "path": "/proc/self/ns/mnt"}):
         with pytest.raises(LaunchFailed, match="can't be"):
             runtime.start("true", change=lambda spec, entry=entry: spec["linux"]["namespaces"].append(entry))
 

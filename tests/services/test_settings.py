@@ -61,7 +61,7 @@ def test_the_default_network_is_none_and_says_so_once() -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        {"PortBindings": {"80/tcp": [{"HostPort": "8000"}]}}, {"PublishAllPorts": True}, {"UsernsMode": "remap"},
+        {"PortBindings": {"80/tcp": [{"HostPort": "8000"}]}}, {"PublishAllPorts": True},
         {"Links": ["a:b"]}, {"VolumesFrom": ["a"]}, {"Runtime": "runc"},
         {"LogConfig": {"Type": "syslog"}},
         {"NetworkMode": "mynet"}, {"NetworkMode": "container:x"}, {"ExtraHosts": ["gw:host-gateway"]},

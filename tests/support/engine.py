@@ -14,7 +14,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 from support.census import assert_nothing_left, assert_parent_is_gone, processes_of, take_census
 from support.connection import Answer, UnixConnection, ask
@@ -63,15 +63,16 @@ class Engine:
 
     # --- the daemon ------------------------------------------------------------------------------------------------
 
-    def start(self, *, failpoints: str = "", boot_id: str = "") -> None:
+    def start(self, *, failpoints: str = "", boot_id: str = "", covers: Mapping[str, Path] | None = None) -> None:
         """Start the daemon and wait until it answers."""
-        self.launch(failpoints=failpoints, boot_id=boot_id)
+        self.launch(failpoints=failpoints, boot_id=boot_id, covers=covers)
         eventually(self._is_up, timeout_s=30, what="the daemon answers")
 
-    def launch(self, *, failpoints: str = "", boot_id: str = "") -> None:
+    def launch(self, *, failpoints: str = "", boot_id: str = "", covers: Mapping[str, Path] | None = None) -> None:
         """Start the daemon in the foreground of a child.
 
-        ``failpoints`` are those of engine.kernel.steps; with ``boot_id`` the daemon sees another one than the kernel's.
+        ``failpoints`` are those of engine.kernel.steps; with ``boot_id`` the daemon sees another one than the kernel's,
+        with ``covers`` other files (path -> what it finds there).
         """
         log = (self.home / "daemon.log").open("ab")
         armed = {"DOCKET_FAILPOINTS": failpoints} if failpoints else {}
@@ -79,14 +80,17 @@ class Engine:
             self.daemon = subprocess.Popen(
                 [*docket_command(), "daemon"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(**armed),
-                preexec_fn=(lambda: self._pretend_boot(boot_id)) if boot_id else None,
+                preexec_fn=(lambda: self._pretend(boot_id, covers or {})) if boot_id or covers else None,
             )  # fmt: skip
 
-    def _pretend_boot(self, boot_id: str) -> None:
-        file = self.home / "boot_id"
-        file.write_text(f"{boot_id}\n")
+    def _pretend(self, boot_id: str, covers: Mapping[str, Path]) -> None:
         private_mounts()
-        mount(str(file), "/proc/sys/kernel/random/boot_id", None, MS_BIND)
+        if boot_id:
+            file = self.home / "boot_id"
+            file.write_text(f"{boot_id}\n")
+            covers = {**covers, "/proc/sys/kernel/random/boot_id": file}
+        for path, file in covers.items():
+            mount(str(file), path, None, MS_BIND)
 
     def _is_up(self) -> bool:
         assert self.daemon is not None

@@ -9,7 +9,7 @@ from engine.api.filters import read_filters
 from engine.api.router import Route
 from engine.api.streams import json_lines
 from engine.api.views import progress
-from engine.domain.errors import InvalidArgument
+from engine.domain.errors import EngineError, InvalidArgument, Unauthorized
 from engine.images.references import Reference
 from engine.images.registry.credentials import Credentials
 
@@ -58,8 +58,12 @@ def push(services: Any, request: Request) -> Answer:
 
 
 def _lines(notices: Iterator[Any]) -> Iterator[dict[str, Any]]:
-    for notice in notices:
-        yield from progress.lines(notice)
+    """Clients take a 401 for a question that they should ask their user; Docker's engine never asks it here."""
+    try:
+        for notice in notices:
+            yield from progress.lines(notice)
+    except Unauthorized as error:
+        raise EngineError(str(error)) from error
 
 
 def login(services: Any, request: Request) -> Answer:

@@ -14,13 +14,17 @@ import threading
 from typing import Any, Callable, Sequence
 
 import requests.adapters
+import urllib3
 import urllib3.connection
 import urllib3.connectionpool
 import urllib3.exceptions
 
-from engine.domain.errors import Forbidden
+from engine.domain.errors import Forbidden, NotSupported
 from engine.images.registry.addresses import Network, Place, Reach, check_reach, lies_in, reach_of, shown
 from engine.images.registry.cancellation import Cancellation
+
+if urllib3.__version__.startswith("1."):
+    raise NotSupported(f"registries need urllib3 2, and this is {urllib3.__version__}: pip install --upgrade urllib3")
 
 _SEND_BYTES = 512 * 1024
 _CONNECTIONS = 8
@@ -81,7 +85,11 @@ _CALLS = threading.local()
 
 
 class _Watched:
-    """Connections that tell the thread's Call which socket they use."""
+    """Connections that tell the thread's Call which socket they use, and send files in large pieces."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.blocksize = _SEND_BYTES
 
     def _new_conn(self) -> socket.socket:
         peer = super()._new_conn()  # type: ignore[misc]
@@ -125,11 +133,11 @@ class Adapter(requests.adapters.HTTPAdapter):
         super().__init__(pool_maxsize=_CONNECTIONS, max_retries=0)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options, blocksize=_SEND_BYTES)
+        super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options, blocksize=_SEND_BYTES)
+        manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
         return manager
 
@@ -159,7 +167,7 @@ def _worded(seen: list[BaseException]) -> str:
     if any(isinstance(error, urllib3.exceptions.ReadTimeoutError) for error in seen):
         return "the registry stalls: nothing came in time"
     if isinstance(innermost, socket.gaierror):
-        return "no such host"
+        return "no such host" if innermost.errno != socket.EAI_AGAIN else "temporary failure in name resolution"
     if isinstance(innermost, TimeoutError):
         return "timed out"
     if isinstance(innermost, ssl.SSLError):

@@ -22,7 +22,8 @@ HUB = "https://registry-1.docker.io"
 
 
 class Request(NamedTuple):
-    """``url`` is a path of the registry's API (``/v2/...``) or a whole URL that the registry gave."""
+    """``url`` is a path of the registry's API (``/v2/...``) or a whole URL that the registry gave; ``once`` and
+    ``slow`` are those of Exchanges.ask."""
 
     method: str
     url: str
@@ -30,6 +31,7 @@ class Request(NamedTuple):
     body: Any = None
     scopes: Scopes = frozenset()
     once: bool = False
+    slow: bool = False
 
 
 class Endpoint:
@@ -128,7 +130,7 @@ class Endpoint:
         authorization = self._authorizer.header(request.scopes) if Place.of(url) == home else ""
         answer = self._exchanges.ask(
             request.method, url, request.headers, cancellation, authorization=authorization, body=request.body,
-            home=home, notice=notice, once=request.once,
+            home=home, notice=notice, once=request.once, slow=request.slow,
         )  # fmt: skip
         answer.authorization = authorization
         return answer

@@ -23,6 +23,7 @@ RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _MOST_REDIRECTS = 10
 _DOUBLINGS = 16
+_SLOW = 10
 
 
 def ignore_notice(_: str) -> None:
@@ -75,14 +76,17 @@ class Exchanges:
         home: Place | None = None,
         notice: Notice = ignore_notice,
         once: bool = False,
+        slow: bool = False,
     ) -> Answer:
         """``home`` is the registry's own place, which is trusted; a callable ``body`` is called for each attempt; what
-        can't be repeated is asked ``once``. Raises Unavailable, Forbidden, Cancelled; other statuses are answers."""
+        can't be repeated is asked ``once``; an answer that takes its time is waited for longer (``slow``).
+
+        Raises Unavailable, Forbidden, Cancelled; other statuses are answers."""
         retries = Retries(self.patience._replace(attempts=1) if once else self.patience, cancellation, notice)
         while True:
             try:
                 sent = body() if callable(body) else body
-                answer = self._follow(method, url, headers, authorization, sent, home, cancellation)
+                answer = self._follow(method, url, headers, authorization, sent, home, cancellation, slow)
             except ConnectionFailed as error:
                 if isinstance(error, NotThere) and not self.answered:
                     raise  # a wrong name, rather than a bad moment
@@ -97,8 +101,9 @@ class Exchanges:
 
     def _follow(
         self, method: str, url: str, headers: Mapping[str, str], authorization: str, body: Any, home: Place | None,
-        cancellation: Cancellation,
+        cancellation: Cancellation, slow: bool,
     ) -> Answer:  # fmt: skip
+        stall_timeout_s = self.patience.stall_timeout_s * (_SLOW if slow else 1)
         asked = Place.of(url)
         for _ in range(_MOST_REDIRECTS):
             place = Place.of(url)
@@ -106,7 +111,7 @@ class Exchanges:
                 raise Forbidden(f"refused to speak plain HTTP with {place.address}: list it in insecure-registries")
             known = {**headers, "Authorization": authorization} if authorization and place == asked else headers
             allowed = None if place == home else self.reach
-            answer = self.transport.send(method, url, known, body, cancellation, allowed)
+            answer = self.transport.send(method, url, known, body, cancellation, allowed, stall_timeout_s)
             self.answered = True
             if place == home and answer.call.reach is not None:
                 self.reach = answer.call.reach

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from functools import partial
 from typing import BinaryIO, Iterator, Sequence
 from urllib.parse import urlencode, urlsplit
 
@@ -175,13 +176,15 @@ class _Push:
                 body = file.read()
             elif at < size:
                 headers = {**_OCTETS, "Content-Range": f"{at}-{size - 1}", "Content-Length": str(size - at)}
-                request = Request("PATCH", location, headers, lambda: _Body(file, at, size, self), self._scopes, True)
-                answer = self._ask(request, (202, 201, 204))
+                rest = partial(_Body, file, at, size, self)
+                answer = self._ask(Request("PATCH", location, headers, rest, self._scopes, once=True), (202, 201, 204))
                 answer.discard()
                 location = self._location(answer) if "Location" in answer.headers else location
             separator = "&" if urlsplit(location).query else "?"
             url = f"{location}{separator}{urlencode({'digest': self._blob.digest})}"
-            self._ask(Request("PUT", url, _OCTETS, body, self._scopes, True), (201, 204)).discard()
+            # the registry digests the whole blob now, or moves it to where it keeps them
+            put = Request("PUT", url, _OCTETS, body, self._scopes, once=True, slow=True)
+            self._ask(put, (201, 204)).discard()
 
     @property
     def _scopes(self) -> frozenset[str]:

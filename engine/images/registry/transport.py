@@ -32,9 +32,7 @@ from engine.images.registry.settings import RegistrySettings
 READ_BYTES = 1 << 20
 _PLAIN = frozenset(("wrong version number", "http request", "record layer failure"))
 """OpenSSL's words for an answer in plain text."""
-_ABSENT = frozenset(
-    (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, socket.EAI_NONAME, socket.EAI_NODATA)
-)
+_ABSENT = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH))
 _SHORT_BYTES = 64 * 1024
 _LEAST_BYTES = 4096
 """Who sends less than this within the stall time-out stalls."""
@@ -163,11 +161,10 @@ class Transport:
         body: Any,
         cancellation: Cancellation,
         allowed: Reach | None,
-        stall_timeout_s: float = 0.0,
+        stall_timeout_s: float,
     ) -> Answer:
         """Raises ConnectionFailed, PlainAnswer, Untrusted, Forbidden (a place too far inside), Cancelled."""
-        patience = self._settings.patience
-        stall_timeout_s = stall_timeout_s or patience.stall_timeout_s
+        connect_timeout_s = self._settings.patience.connect_timeout_s
         place = Place.of(url)
         if allowed is not None:
             check_reach(place.host, allowed, url)
@@ -178,7 +175,7 @@ class Transport:
         with call:
             try:
                 response = adapter.send(
-                    request, stream=True, timeout=(patience.connect_timeout_s, stall_timeout_s), proxies=_proxies(place)
+                    request, stream=True, timeout=(connect_timeout_s, stall_timeout_s), proxies=_proxies(place)
                 )  # fmt: skip
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 call.end()
@@ -227,7 +224,7 @@ class Transport:
             return PlainAnswer(f"{where}: http: server gave HTTP response to HTTPS client")
         if isinstance(error, requests.exceptions.SSLError) and "eof" not in cause:
             return Untrusted(f"{where}: tls: {cause}")
-        absent = isinstance(innermost, OSError) and innermost.errno in _ABSENT
+        absent = isinstance(innermost, socket.gaierror) or getattr(innermost, "errno", None) in _ABSENT
         return (NotThere if absent else ConnectionFailed)(f"{where}: {cause}")
 
 

@@ -12,6 +12,7 @@ from engine.images.content import ContentStore
 from engine.images.manifests import Descriptor
 from engine.images.registry.cancellation import Cancelled
 from engine.images.registry.client import Repository
+from engine.images.registry.settings import RegistrySettings
 from engine.images.registry.transfers import Document, Progress
 from support.scripted_registry import LAYER, MANIFEST, Exchange, ScriptedRegistry, digest_of
 from test_fetch import noise
@@ -107,6 +108,18 @@ def test_a_registry_that_stays_busy(registry: ScriptedRegistry, repository: Make
     with pytest.raises(Unavailable, match="503 Service Unavailable: busy: later"):
         repository().push_blob(stored(store, noise(MIB)), store)
     assert len(registry.requests("PUT")) == 3
+
+
+def test_a_registry_that_takes_its_time_with_a_blob(
+    registry: ScriptedRegistry, repository: Make, store: ContentStore, settings: RegistrySettings
+) -> None:
+    def slow(exchange: Exchange) -> None:
+        time.sleep(0.5)
+        exchange.pass_on()
+
+    registry.on("PUT", "/uploads/", slow)
+    made = repository(patience=settings.patience._replace(stall_timeout_s=0.2, attempts=1))
+    assert made.push_blob(stored(store, noise(MIB)), store).how == "uploaded"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,194 @@
+"""A user namespace: root inside is nobody outside. What only the host's root can do for its init, the launcher does.
+
+    launcher                                              init
+      │ clone with CLONE_NEWUSER ............................│ waits, without powers over anything of the host's
+      │ maps, cgroups, OOM score, owners of the pipes        │
+      │ in a mount namespace of its own: layers and volumes  │
+      │ id-mapped, overlay over them                         │
+      │            prepared (root, sources)                  │
+      ├─────────────────────────────────────────────────────>│ becomes the namespace's root; operations as ever
+
+Layers and volumes keep their owners on disk: their mounts are mapped (mount_setattr(2), Linux 5.12; layers of an
+overlay 5.19). The writable layer has the host's numbers. Bind mounts of the host's folders are not mapped: the host's
+root is nobody in them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from typing import Sequence
+
+from engine.kernel import mounts
+from engine.kernel.cgroups import Cgroup
+from engine.kernel.mounts import AT_RECURSIVE, OPEN_TREE_CLONE
+from engine.kernel.namespaces import CLONE_NEWNS, unshare
+from engine.kernel.steps import step
+from engine.runtime import messages, mount_options, overlay, rootfs
+from engine.runtime.setup import Json, Operation, Setup
+
+_PLACE = "/etc"
+"""Where the init attaches its root for the moment before it becomes the root: any folder that everybody may enter."""
+
+
+# --- the launcher's side --------------------------------------------------------------------------------------------
+
+
+def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshake: socket.socket) -> None:
+    """Everything for the init ``pid``, which waits for it. Changes the caller's mount namespace. Raises OSError."""
+    linux = plan["spec"]["linux"]
+    if not (linux.get("uidMappings") and linux.get("gidMappings")):
+        raise OSError(errno.EINVAL, "a user namespace can't be made without uidMappings and gidMappings")
+    with step("cgroup.join"):
+        cgroup.join(pid)
+    with step("userns.map"):
+        for name in ("uid", "gid"):
+            _write(f"/proc/{pid}/{name}_map", _map_text(linux[f"{name}Mappings"]))
+        score = (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0
+        if score > 0:
+            _write(f"/proc/{pid}/oom_score_adj", str(score))
+        own_pipes(stdio, root_of(linux))
+        namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    setup = Setup(plan)
+    with step("rootfs.overlay"):
+        unshare(CLONE_NEWNS)
+        mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
+        root = _make_root(plan, namespace)
+    with step("rootfs.mounts"):
+        for index, entry in enumerate(setup.mounts):
+            if entry.get("type") == "bind" or {"bind", "rbind"} & set(entry.get("options") or ()):
+                setup.sources[index] = _clone_source(setup, entry, namespace)
+    indexes = list(setup.sources)
+    found = {"type": "prepared", "indexes": indexes, "binds": setup.binds}
+    messages.send(handshake, found, [root, *(setup.sources[index] for index in indexes)])
+
+
+def root_of(linux: Json) -> tuple[int, int]:
+    """The host's numbers of the namespace's root, user and group; 0 where there is none."""
+    found = [0, 0]
+    for index, kind in enumerate(("uid", "gid")):
+        for mapping in linux.get(f"{kind}Mappings") or []:
+            if mapping["containerID"] == 0:
+                found[index] = mapping["hostID"]
+    return found[0], found[1]
+
+
+def own_pipes(stdio: Sequence[int], owner: tuple[int, int]) -> None:
+    """Pipes are made by the host's root: without this nobody inside could open /dev/stdout again."""
+    for fd in stdio:
+        if owner != (0, 0) and stat.S_ISFIFO(os.fstat(fd).st_mode):
+            os.fchown(fd, *owner)
+
+
+def _map_text(mappings: Sequence[Json]) -> str:
+    return "".join(f"{one['containerID']} {one['hostID']} {one['size']}\n" for one in mappings)
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror} writing {text!r}", path) from error
+    finally:
+        os.close(fd)
+
+
+def _make_root(plan: Json, namespace: int) -> int:
+    """A detached overlay. Its layers are attached first, since older kernels take no detached ones. The writable layer
+    is not mapped: the kernel itself makes files in it, as the host's root, whom a map would not know."""
+    scratch = os.path.join(plan["directory"], (plan["spec"].get("root") or {}).get("path") or "rootfs")
+    layers = plan.get("overlay")
+    if layers is None:
+        return _mapped(scratch, namespace, AT_RECURSIVE)
+    mounts.mount("tmpfs", scratch, "tmpfs", 0, "mode=700")
+    lower = [_attach(_mapped(layer, namespace), f"{scratch}/{index}") for index, layer in enumerate(layers["lower"])]
+    linux = plan["spec"]["linux"]
+    os.chown(layers["upper"], *root_of(linux))
+    os.mkdir(f"{scratch}/root", 0o700)
+    overlay.mount_overlay(lower, layers["upper"], layers["work"], f"{scratch}/root")
+    return mounts.open_tree(-1, f"{scratch}/root", OPEN_TREE_CLONE)
+
+
+def _mapped(path: str, namespace: int, flags: int = 0) -> int:
+    """A detached clone that shows each owner by the namespace's map."""
+    clone = mounts.open_tree(-1, path, OPEN_TREE_CLONE | flags)
+    try:
+        mounts.mount_setattr(
+            clone, attributes=mounts.MOUNT_ATTR_IDMAP, propagation=mounts.MS_PRIVATE, user_namespace=namespace,
+            recursive=bool(flags & AT_RECURSIVE), subject=path,
+        )  # fmt: skip
+    except OSError as error:
+        os.close(clone)
+        if error.errno != errno.EINVAL:
+            raise
+        raise OSError(errno.EOPNOTSUPP, "the file system can't be mounted with mapped owners", path) from error
+    return clone
+
+
+def _attach(clone: int, place: str) -> str:
+    os.mkdir(place, 0o700)
+    target = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        mounts.move_mount(clone, target, place)
+    finally:
+        os.close(target)
+        os.close(clone)
+    return place
+
+
+def _clone_source(setup: Setup, entry: Json, namespace: int) -> int:
+    options = mount_options.parse(entry.get("options") or ())
+    clone = rootfs.clone_of_host(setup, entry, options)
+    if options.idmap:
+        mounts.mount_setattr(
+            clone, attributes=mounts.MOUNT_ATTR_IDMAP, user_namespace=namespace, recursive=options.recursive_bind,
+            subject=entry["destination"],
+        )  # fmt: skip
+    rootfs.change(clone, options, entry["destination"])
+    return clone
+
+
+# --- the init's side ------------------------------------------------------------------------------------------------
+
+
+def become_root() -> None:
+    """Take the identity of the namespace's root, whose number only the map makes one of the host's."""
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+class TakePrepared(Operation):
+    """Wait for what the launcher prepares."""
+
+    step = "userns.map"
+
+    def __init__(self, handshake: socket.socket) -> None:
+        self._handshake = handshake
+
+    def execute(self, setup: Setup) -> None:
+        received = messages.receive(self._handshake)
+        if received is None:
+            os._exit(1)  # the launcher has failed, and tells why itself
+        message, fds = received
+        setup.root_fd, *sources = fds
+        setup.sources = dict(zip(message["indexes"], sources, strict=True))
+        setup.binds = message["binds"]
+        become_root()
+
+
+class AttachRoot(Operation):
+    """Attach the root that was prepared, so that it can be pivoted to."""
+
+    step = "rootfs.overlay"
+
+    def execute(self, setup: Setup) -> None:
+        target = os.open(_PLACE, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            mounts.move_mount(setup.root_fd, target, "/")
+        finally:
+            os.close(target)
+
