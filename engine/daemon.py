@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from engine.api.server import Server, listen
+from engine.builder.builds import Builds
+from engine.builder.runs import Runner
 from engine.domain.errors import Conflict, EngineError, describe
 from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
 from engine.images.registry.client import Registries as RegistryClient
 from engine.images.registry.downloads import Downloads
 from engine.recovery.containers import ContainerRecovery
-from engine.recovery.store import StoreRecovery, forget_volatile
+from engine.recovery.store import INTERRUPTED, StoreRecovery, forget_volatile
 from engine.runtime.supervisor import Attachment, Supervisor
 from engine.services import settings as engine_settings
 from engine.services.archives import Archives
@@ -79,6 +81,7 @@ class Services:
     image_removal: ImageRemoval
     archives: Archives
     pulls: Pulls
+    builds: Builds
     pushes: Pushes
     registries: Registries
     fsck: Fsck
@@ -125,6 +128,7 @@ def compose(
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
     downloads = downloads or Downloads(content, settings.registries.downloads)
+    pulls = Pulls(core, content, layers, images, blobs, client, downloads)
     services = Services(
         containers=containers,
         lifecycle=lifecycle,
@@ -132,7 +136,10 @@ def compose(
         images=images,
         image_removal=ImageRemoval(core, layers, images, blobs),
         archives=Archives(core, content, layers, images, blobs, limits),
-        pulls=Pulls(core, content, layers, images, blobs, client, downloads),
+        pulls=pulls,
+        builds=Builds(
+            core, content, layers, images, blobs, pulls, Runner(core, containers, lifecycle), limits
+        ),
         pushes=Pushes(core, content, images, blobs, client, limits),
         registries=Registries(client),
         fsck=Fsck(core, content, layers, blobs, limits),
@@ -157,6 +164,7 @@ def recover(engine: Engine, rebooted: bool) -> None:
         core, engine.content, engine.blobs, engine.layers, services.image_removal, services.volumes, context
     ).run()
     ContainerRecovery(core, services.lifecycle, engine.monitor, context, rebooted).run()
+    services.builds.recover(context, INTERRUPTED)
     for container in core.log.all("container"):
         if container.health_check and container.alive:
             engine.health.watch(container.id)

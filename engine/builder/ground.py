@@ -86,7 +86,8 @@ class Ground:
     @classmethod
     def of_image(cls, config: Mapping[str, Any], image_id: str, chain_ids: list[str], blobs: list[str]) -> Ground:
         """``config`` is the image's configuration."""
-        settings = {key: value for key, value in (config.get("config") or {}).items() if value not in (None, "", [], {})}
+        own = config.get("config") or {}
+        settings = {key: value for key, value in own.items() if value not in (None, "", [], {})}
         for gone in ("Image", "Hostname", "Domainname", "AttachStdin", "AttachStdout", "AttachStderr", "Tty"):
             settings.pop(gone, None)  # what images of Docker's first years say of the container they came from
         platform = {key: config[key] for key in ("architecture", "os", "variant", "os.version") if config.get(key)}

@@ -66,8 +66,8 @@ def look_at_sources(arguments: Json, fds: list[int]) -> Json:
 
 def copy_sources(arguments: Json, fds: list[int]) -> Json:
     """Copy what ``words`` name in ``tree`` to ``destination`` in the root ``{"lower", "scratch"}``, whose writable
-    layer is ``scratch``/upper. ``chown`` and ``chmod`` are the flags' texts; without ``chown`` and with ``keep_owners`` files
-    keep theirs. ``archives``: unpack what is a tar archive.
+    layer is ``scratch``/upper. ``chown`` and ``chmod`` are the flags' texts; without ``chown`` and with ``keep_owners``
+    files keep theirs. ``archives``: unpack what is a tar archive.
 
     Answers ``{"count"}``. Raises InvalidArgument, OSError."""
     limits, ignored = Limits.from_json(arguments.get("limits")), Ignored(arguments["exclude"])

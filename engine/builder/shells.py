@@ -108,7 +108,8 @@ class Shells:
         mounts = _scripts(command, site)
         variables: dict[str, str] = {}
         for mount in command.mounts:
-            expanded = Mount(mount.type, {key: self._expand(value, ground, site) for key, value in mount.fields.items()})
+            fields = {key: self._expand(value, ground, site) for key, value in mount.fields.items()}
+            expanded = Mount(mount.type, fields)
             target = target_in(expanded, ground.workdir)
             if mount.type == "tmpfs":
                 size = {"SizeBytes": _bytes(expanded.text("size"))} if expanded.text("size") else {}

@@ -11,14 +11,17 @@ from engine.images.config import host_platform
 from engine.images.shell_words import substitute
 
 PREDEFINED = frozenset(
-    name for upper in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY") for name in (upper, upper.lower())
+    spelled
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+    for spelled in (name, name.lower())
 )  # fmt: skip
 """Arguments that need no ARG: RUN sees them, but nothing depends on them."""
 
 
 @dataclass(slots=True)
 class Stage:
-    """``base`` is an image's reference, ``scratch``, or another stage (``base_stage``). ``first_step`` counts from 1."""
+    """``base`` is an image's reference, ``scratch``, or another stage (``base_stage``). ``first_step`` counts from 1.
+    """
 
     index: int
     begins: From
@@ -121,7 +124,8 @@ def needed(target: str, stages: list[Stage], file: str) -> list[Stage]:
     Raises DockerfileError."""
     last = stages[-1] if not target else find_stage(target, stages)
     if last is None:
-        raise DockerfileError(stages[-1].begins.source.line, f"failed to reach build target {target} in Dockerfile", file)
+        message = f"failed to reach build target {target} in Dockerfile"
+        raise DockerfileError(stages[-1].begins.source.line, message, file)
     wanted: dict[int, Stage] = {}
     waiting = [last]
     while waiting:

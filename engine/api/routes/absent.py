@@ -41,8 +41,6 @@ _NOT_YET = (
     ("PUT", "/containers/{}/archive", "copying into a container"),
     ("GET", "/containers/{}/attach/ws", "attaching over a websocket"),
     ("POST", "/commit", "committing a container"),
-    ("POST", "/build", "building images"),
-    ("POST", "/build/prune", "building images"),
     ("POST", "/build/cancel", "building images"),
     ("POST", "/session", "BuildKit's session"),
     ("POST", "/grpc", "BuildKit's session"),
