@@ -233,6 +233,7 @@ class Builds:
                 ground = self._image_ground(stage.base, stage.platform or site.order.platform, site, departed)
         except (EngineError, OSError) as error:
             raise DockerfileError(stage.begins.source.line, describe(error), site.order.dockerfile) from error
+        ground.set_default_path()
         files = Files(self._core, self._content.root, self._limits, ground_of)
         return StageRun(
             self._core, site, stage, ground, plan.arguments, self._layering, files, self._shells

@@ -95,23 +95,19 @@ class Copier:
             folder, name = self._destination, ""
             if not source.is_folder and not into_folder and "/" not in source.target:
                 folder, name = posixpath.split(self._destination)
-            is_new = not is_folder(self._root_fd, folder)
             fd = open_destination(self._root_fd, folder, self._parents_owner)
             try:
-                self._copy_source(tree_fd, source._replace(target=name or source.target), fd, ignored, is_new)
+                self._copy_source(tree_fd, source._replace(target=name or source.target), fd, ignored)
             finally:
                 os.close(fd)
 
-    def _copy_source(self, tree_fd: int, source: Source, into_fd: int, ignored: Ignored, is_new: bool) -> None:
+    def _copy_source(self, tree_fd: int, source: Source, into_fd: int, ignored: Ignored) -> None:
         self._links.clear()
         times: list[tuple[str, int]] = []
         for one in walk(tree_fd, source, ignored):
             self.count += 1
-            if not one.name:  # the folder whose content is copied: a destination that was there stays as it is
-                if is_new:
-                    self._set(one, into_fd)
-                    times.append((".", one.found.st_mtime_ns))
-                continue
+            if not one.name:
+                continue  # the folder whose content is copied: the destination has a mode of its own
             folder, _, leaf = one.name.rpartition("/")
             parent = self._open_parent(into_fd, folder)
             try:

@@ -10,6 +10,7 @@ from typing import Any, Mapping
 
 from engine.images import config as image_config
 from engine.images.changes import environment_of
+from engine.services.oci_spec import DEFAULT_PATH
 
 Settings = dict[str, Any]
 
@@ -53,6 +54,11 @@ class Ground:
     def variables(self) -> dict[str, str]:
         """What ``$name`` means in an instruction: the environment wins over arguments."""
         return {**self.arguments, **environment_of(self.settings)}
+
+    def set_default_path(self) -> None:
+        """As Docker does where an image says nothing of it."""
+        if "PATH" not in environment_of(self.settings):
+            self.settings["Env"] = [DEFAULT_PATH, *(self.settings.get("Env") or [])]
 
     def stand_on(self) -> Ground:
         """A stage that begins with this one as its base: arguments end with their stage."""
