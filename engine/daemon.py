@@ -33,10 +33,12 @@ from engine.services import settings as engine_settings
 from engine.services.archives import Archives
 from engine.services.audit import Audit
 from engine.services.blobs import Blobs
+from engine.services.commits import Commits
 from engine.services.containers import Containers
 from engine.services.core import Core
 from engine.services.events import Events
 from engine.services.execs import Execs
+from engine.services.files import Files
 from engine.services.fsck import Fsck
 from engine.services.health import HealthChecks
 from engine.services.image_removal import ImageRemoval
@@ -80,6 +82,8 @@ class Services:
     images: Images
     image_removal: ImageRemoval
     archives: Archives
+    commits: Commits
+    files: Files
     pulls: Pulls
     builds: Builds
     pushes: Pushes
@@ -129,17 +133,18 @@ def compose(
     client = client or RegistryClient(settings.registries)
     downloads = downloads or Downloads(content, settings.registries.downloads)
     pulls = Pulls(core, content, layers, images, blobs, client, downloads)
+    archives = Archives(core, content, layers, images, blobs, limits)
     services = Services(
         containers=containers,
         lifecycle=lifecycle,
         execs=Execs(core),
         images=images,
         image_removal=ImageRemoval(core, layers, images, blobs),
-        archives=Archives(core, content, layers, images, blobs, limits),
+        archives=archives,
+        commits=Commits(core, content, blobs, archives, lifecycle),
+        files=Files(core, limits),
         pulls=pulls,
-        builds=Builds(
-            core, content, layers, images, blobs, pulls, Runner(core, containers, lifecycle), limits
-        ),
+        builds=Builds(core, content, layers, images, blobs, pulls, Runner(core, containers, lifecycle), limits),
         pushes=Pushes(core, content, images, blobs, client, limits),
         registries=Registries(client),
         fsck=Fsck(core, content, layers, blobs, limits),

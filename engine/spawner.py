@@ -6,12 +6,16 @@ Executed by the supervisor from a sealed copy of the interpreter; single-threade
 from __future__ import annotations
 
 from engine.builder import jobs as build_jobs
-from engine.images import checks, commit_jobs
+from engine.images import checks, commit_jobs, file_archives
 from engine.images import jobs as image_jobs
 from engine.runtime import sweep
+from engine.runtime.container_root import with_root
 from engine.runtime.spawner import main
 
-JOBS = {**image_jobs.JOBS, **checks.JOBS, **commit_jobs.JOBS, **build_jobs.JOBS, **sweep.JOBS}
+JOBS = {
+    **image_jobs.JOBS, **checks.JOBS, **commit_jobs.JOBS, **build_jobs.JOBS, **sweep.JOBS,
+    **{name: with_root(job) for name, job in file_archives.ROOT_JOBS.items()},
+}  # fmt: skip
 
 if __name__ == "__main__":
     main(JOBS)

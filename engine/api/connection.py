@@ -189,6 +189,7 @@ class Connection(Exchange):
         chunked = head.minor == 1
         keep = keep and chunked
         lines = ["HTTP/1.1 200 OK\r\n", _SERVER, _date(), f"Content-Type: {answer.content_type}\r\n"]
+        lines += [f"{name}: {value}\r\n" for name, value in answer.headers.items()]
         if chunked:
             lines.append("Transfer-Encoding: chunked\r\n")
         lines.append("\r\n" if keep else "Connection: close\r\n\r\n")

@@ -60,6 +60,8 @@ class Translator:
             yield from self._container(record, object_id, event)
         elif noun == "exec":
             yield from self._exec(record, event)
+        elif isinstance(event, images.ImageCreated) and event.origin == "commit":
+            yield from self._commit(record, event)
         elif noun == "image":
             yield from _image(record, object_id, event)
         elif noun == "volume":
@@ -95,6 +97,12 @@ class Translator:
                 yield _container_event(record, state, action, attributes)
         if isinstance(event, containers.ContainerRemoved):
             del self._stories[container_id]
+
+    def _commit(self, record: Any, event: images.ImageCreated) -> Iterator[dict[str, Any]]:
+        """Docker tells it of the container."""
+        story = self._story(event.source, record)
+        if story.state is not None:
+            yield _container_event(record, story.state, "commit", {"imageID": event.image_id})
 
     def _exec(self, record: Any, event: Any) -> Iterator[dict[str, Any]]:
         story = self._story(event.container_id, record)
@@ -141,6 +149,12 @@ def _container_actions(
             yield "oom", {}
         case containers.ContainerHealthChanged(health=health):
             yield f"health_status: {health}", {}
+        case containers.ContainerFilesAccessed(access="write", path=path):
+            yield "extract-to-dir", {"path": path}
+        case containers.ContainerFilesAccessed(access="read", path=path):
+            yield "archive-path", {"path": path}
+        case containers.ContainerFilesAccessed():
+            yield "export", {}
         case containers.ContainerPaused():
             yield "pause", {}
         case containers.ContainerUnpaused():

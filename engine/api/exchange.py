@@ -140,6 +140,7 @@ class Stream:
 
     chunks: Iterator[bytes]
     content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     release: Callable[[], None] = lambda: None
 
 

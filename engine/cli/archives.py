@@ -58,14 +58,14 @@ def save_images(session: Session, options: Options, arguments: list[str]) -> int
     if not options.output and os.isatty(STDOUT):
         raise CommandError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
     response = session.client.stream("GET", "/images/get", query=[("names", name) for name in arguments])
-    with _Target(options.output) as fd:
+    with Target(options.output) as fd:
         while piece := response.read_some():
             write_all(fd, piece)
     response.close()
     return 0
 
 
-class _Target:
+class Target:
     """A file to be written whole or not at all; standard output where no path is given."""
 
     def __init__(self, path: str) -> None:

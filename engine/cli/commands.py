@@ -13,8 +13,12 @@ Place = tuple[str, str, str]
 
 _CONTAINER: dict[str, Place] = {
     "attach": ("attach", "ATTACH", "Attach local standard input, output, and error streams to a running container"),
+    "commit": ("changes", "COMMIT", "Create a new image from a container's changes"),
+    "cp": ("copy", "COPY", "Copy files/folders between a container and the local filesystem"),
     "create": ("run", "CREATE", "Create a new container"),
+    "diff": ("changes", "DIFF", "Inspect changes to files or directories on a container's filesystem"),
     "exec": ("execute", "EXEC", "Execute a command in a running container"),
+    "export": ("copy", "EXPORT", "Export a container's filesystem as a tar archive"),
     "inspect": ("inspect", "CONTAINER_INSPECT", "Display detailed information on one or more containers"),
     "kill": ("lifecycle", "KILL", "Kill one or more running containers"),
     "logs": ("logs", "LOGS", "Fetch the logs of a container"),

@@ -14,6 +14,7 @@ from engine.domain.container_events import (
     EVENTS,
     ContainerCreated,
     ContainerExited,
+    ContainerFilesAccessed,
     ContainerHealthChanged,
     ContainerKillFailed,
     ContainerKilled,
@@ -94,13 +95,14 @@ TRANSITIONS: Table = {
     (S.PAUSED, ContainerUnpaused): S.RUNNING,
     **{(status, ContainerUnpauseFailed): status for status in (S.PAUSED, S.STOPPING, *ENDED)},
     **{(status, ContainerRenamed): status for status in (S.CREATED, S.RUNNING, S.PAUSED, *ENDED)},
-    **{(status, ContainerUpdating): status for status in (S.CREATED, S.RUNNING, S.PAUSED, S.EXITED)},
+    **{(status, ContainerUpdating): status for status in (S.CREATED, S.RUNNING, S.PAUSED, *ENDED)},
     # it may have ended, or be in the middle of a stop, when the outcome comes
     **{
         (status, event): status
-        for status in (S.CREATED, *ALIVE, S.EXITED)
+        for status in (S.CREATED, *ALIVE, *ENDED)
         for event in (ContainerUpdated, ContainerUpdateFailed)
     },
+    **{(status, ContainerFilesAccessed): status for status in (S.CREATED, S.STARTING, *ALIVE, *ENDED)},
     **{(status, ContainerRemoving): S.REMOVING for status in (S.CREATED, S.EXITED, S.DEAD)},
     (S.REMOVING, ContainerRemoved): S.REMOVED,
     (S.REMOVING, ContainerRemoveFailed): S.DEAD,
@@ -309,6 +311,18 @@ class UnpauseContainer:
     pass
 
 
+class FileAccess(StrEnum):
+    READ = "read"
+    WRITE = "write"
+    EXPORT = "export"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessFiles:
+    access: FileAccess
+    path: str
+
+
 @dataclass(frozen=True, slots=True)
 class RenameContainer:
     name: str
@@ -414,6 +428,12 @@ def _decide_remove(state: Container, command: RemoveContainer) -> list[Event]:
     return [ContainerRemoving(state.id, command.remove_volumes)]
 
 
+def _decide_access(state: Container, command: AccessFiles) -> list[Event]:
+    if (state.status, ContainerFilesAccessed) not in TRANSITIONS:
+        raise Conflict(f"container {state.id} is {state.status}: its files are going")
+    return [ContainerFilesAccessed(state.id, str(command.access), command.path)]
+
+
 DECIDERS: Mapping[type, Callable[[Container, Any], list[Event]]] = {
     StartContainer: _decide_start,
     StopContainer: _decide_stop,
@@ -421,6 +441,7 @@ DECIDERS: Mapping[type, Callable[[Container, Any], list[Event]]] = {
     PauseContainer: _decide_pause,
     UnpauseContainer: _decide_unpause,
     RenameContainer: _decide_rename,
+    AccessFiles: _decide_access,
     RemoveContainer: _decide_remove,
     UpdateContainer: _decide_update,
 }

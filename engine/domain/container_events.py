@@ -122,6 +122,16 @@ class ContainerHealthChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerFilesAccessed(Event):
+    """Somebody reads or writes files of the container from outside: ``access`` is ``read``, ``write`` or ``export``."""
+
+    TYPE: ClassVar[str] = "container.files_accessed"
+    container_id: str
+    access: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerStopping(Event):
     """Intent: ``signal`` is sent, and SIGKILL after ``timeout_s`` seconds (-1: never). ContainerExited closes it.
     ``restarting``: a start follows at once, so that ``--rm`` does not remove the container in between."""
@@ -297,6 +307,7 @@ class ContainerTroubled(Event):
 EVENTS: tuple[type[Event], ...] = (
     ContainerCreated, ContainerStarting, ContainerStarted, ContainerStartFailed, ContainerExited,
     ContainerRestartScheduled, ContainerRestartCancelled, ContainerOomKilled, ContainerHealthChanged,
+    ContainerFilesAccessed,
     ContainerStopping, ContainerStopFailed, ContainerKilling, ContainerKilled, ContainerKillFailed,
     ContainerPausing, ContainerPaused, ContainerPauseFailed, ContainerUnpausing, ContainerUnpaused,
     ContainerUnpauseFailed, ContainerRenamed, ContainerRemoving, ContainerRemoved, ContainerRemoveFailed,

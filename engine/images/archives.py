@@ -16,6 +16,7 @@ from engine.images.content import ContentStore, Readable
 from engine.images.documents import parse_document, parse_object
 from engine.images.limits import Limits
 from engine.images.manifests import Descriptor, Platform
+from engine.images.platforms import best, this_machine
 from engine.images.references import Reference
 from engine.images.staging import Staging
 from engine.images.tar import Stream
@@ -32,7 +33,7 @@ def read_archive(
     "size_bytes", "media_type"}] from the base upwards, "tags": [...]}``. Of an image for several platforms
     ``platform`` (this machine's) is taken. Raises InvalidArgument, NotSupported, OSError.
     """
-    wanted = Platform.parse(platform) if platform else Platform(*image_config.host_platform())
+    wanted = Platform.parse(platform) if platform else this_machine()
     with Staging(store) as staging:
         with Uncompressed(file, limits) as pieces:
             staging.read(Stream(pieces), limits)
@@ -123,7 +124,7 @@ def _layout_images(staging: Staging, wanted: Platform) -> list[dict[str, Any]]:
         raise InvalidArgument("index.json lists no image")
     images = []
     for name, group in by_name.items():
-        chosen = group if not name or len(group) == 1 else [manifests.choose(group, wanted)]
+        chosen = group if not name or len(group) == 1 else [best(group, wanted)]
         images += [_layout_image(staging, descriptor, name, wanted) for descriptor in chosen]
     return images
 
@@ -140,7 +141,7 @@ def _image_name(descriptor: Descriptor) -> str:
 def _layout_image(staging: Staging, descriptor: Descriptor, name: str, wanted: Platform) -> dict[str, Any]:
     if descriptor.media_type in manifests.INDEX_TYPES:
         listed = manifests.parse_index(_blob_document(staging, descriptor), descriptor.media_type)
-        descriptor = manifests.choose(listed, wanted)
+        descriptor = best(listed, wanted)
     if descriptor.media_type not in manifests.MANIFEST_TYPES:
         raise NotSupported(f"manifest {descriptor.digest} has the unsupported media type {descriptor.media_type!r}")
     manifest = manifests.parse_manifest(_blob_document(staging, descriptor), descriptor.media_type)

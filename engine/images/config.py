@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from datetime import datetime, timezone
 from typing import Any, Callable, Mapping, Sequence
 
@@ -16,12 +15,12 @@ from engine.domain.errors import InvalidArgument, NotSupported
 from engine.images.changes import apply_changes
 from engine.images.content import check_digest
 from engine.images.documents import parse_object
+from engine.images.platforms import this_machine
 
-__all__ = ["apply_changes", "chain_ids", "digest_of", "host_platform", "imported", "parse"]
+__all__ = ["apply_changes", "chain_ids", "derived", "digest_of", "host_platform", "imported", "parse"]
 
 LAYER_LIMIT = 500
 """As many layers as an overlay mount takes."""
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 def chain_ids(diff_ids: Sequence[str]) -> list[str]:
@@ -40,8 +39,8 @@ def digest_of(document: bytes) -> str:
 
 def host_platform() -> tuple[str, str]:
     """Operating system and architecture of this machine, in Go's words."""
-    machine = os.uname().machine
-    return "linux", _ARCHITECTURES.get(machine, machine)
+    machine = this_machine()
+    return machine.os, machine.architecture
 
 
 def imported(
@@ -58,7 +57,7 @@ def imported(
         named, _, variant = rest.partition("/")
         architecture = named or architecture
         check_platform(system)
-    created = datetime.fromtimestamp(created_at_us / 1e6, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    created = rfc3339(created_at_us)
     history = {"created": created, **({"comment": comment} if comment else {})}
     document = {
         "architecture": architecture, "os": system, "created": created, "config": dict(settings),
@@ -66,6 +65,34 @@ def imported(
         **({"variant": variant} if variant else {}),
     }  # fmt: skip
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def derived(
+    base: Mapping[str, Any], settings: Mapping[str, Any], *, diff_ids: Sequence[str], created_at_us: int,
+    history: Sequence[Mapping[str, Any]], author: str = "",
+) -> bytes:  # fmt: skip
+    """The configuration of an image made on another one: ``base`` with other settings and more layers on top.
+
+    ``history`` has the new entries without their time; the last is marked as an empty layer where there is no new one.
+    """
+    created = rfc3339(created_at_us)
+    entries = [{**entry, "created": created} for entry in history]
+    if entries and not diff_ids:
+        entries[-1]["empty_layer"] = True
+    known = base["rootfs"]["diff_ids"]
+    kept = {key: base[key] for key in ("architecture", "os", "variant", "os.version", "os.features") if base.get(key)}
+    document = {
+        **kept, "created": created, "config": dict(settings),
+        "rootfs": {"type": "layers", "diff_ids": [*known, *diff_ids]},
+        "history": [*(base.get("history") or [{"created": created} for _ in known]), *entries],
+        **({"author": author} if author else {}),
+    }  # fmt: skip
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def rfc3339(moment_us: int) -> str:
+    """Microseconds since the epoch in the form that configurations have."""
+    return datetime.fromtimestamp(moment_us / 1e6, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def check_platform(system: str) -> None:

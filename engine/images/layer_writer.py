@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from typing import Callable, NamedTuple
 
@@ -61,6 +62,22 @@ class Written(NamedTuple):
     warnings: list[str]
 
 
+class Rules(NamedTuple):
+    """How entries become files. The defaults are those of layers; copying into a container has others.
+
+    ``whiteouts``: names that begin with ``.wh.`` stand for what is deleted. ``replace_folders``: something else may
+    take a folder's place. ``keep_files``: a folder may not take the place of something else. ``owner`` (uid, gid) of
+    everything, in place of the archive's. ``resolve``: how openat2(2) walks; ``prefix``: below which path of the root.
+    """
+
+    whiteouts: bool = True
+    replace_folders: bool = False
+    keep_files: bool = False
+    owner: tuple[int, int] | None = None
+    resolve: int = _BENEATH
+    prefix: tuple[bytes, ...] = ()
+
+
 def write_layer(stream: Stream, root_fd: int, limits: Limits) -> Written:
     """Apply every entry of a layer's tar to the empty folder ``root_fd``. Raises InvalidArgument, OSError."""
     writer = LayerWriter(stream, root_fd, limits)
@@ -78,11 +95,13 @@ def write_layer(stream: Stream, root_fd: int, limits: Limits) -> Written:
 class LayerWriter:
     """Applies entries one by one; ``finish`` sets what must come last."""
 
-    def __init__(self, stream: Stream, root_fd: int, limits: Limits) -> None:
+    def __init__(self, stream: Stream, root_fd: int, limits: Limits, rules: Rules = Rules()) -> None:
         self._stream = stream
+        self._rules = rules
         self._root_fd = root_fd
         self._limits = limits
         self._folders: dict[bytes, int] = {}
+        self._forgotten: list[int] = []
         self._folder_times: dict[bytes, int] = {}
         self.size_bytes = 0
         self.count = 0
@@ -100,6 +119,7 @@ class LayerWriter:
     def apply(self, entry: Entry) -> None:
         """Raises InvalidArgument with the entry's name, or OSError where the machine is at fault."""
         self.count += 1
+        self._close_forgotten()
         try:
             self._apply(entry)
         except OSError as error:
@@ -115,17 +135,25 @@ class LayerWriter:
         if not components:
             self._check_root(entry)
             return
-        if components[0].startswith(WHITEOUT_META) and components[0] != OPAQUE:
-            self._stream.skip(entry.stored_bytes)  # the records of AUFS itself in layers of Docker's first years
+        if self._rules.owner is not None:
+            entry.uid, entry.gid = self._rules.owner
+        if self._rules.whiteouts and self._is_whiteout(entry, components):
             return
         name = components.pop()
-        parent = b"/".join(components)
+        self._make[entry.kind](entry, self._folder(b"/".join((*self._rules.prefix, *components))), name)
+
+    def _is_whiteout(self, entry: Entry, components: list[bytes]) -> bool:
+        """Whether the entry stands for something that is deleted; then it has been dealt with."""
+        if components[0].startswith(WHITEOUT_META) and components[0] != OPAQUE:
+            self._stream.skip(entry.stored_bytes)  # the records of AUFS itself in layers of Docker's first years
+            return True
+        parent, name = b"/".join(components[:-1]), components[-1]
         if parent.startswith(WHITEOUT) or b"/" + WHITEOUT in parent:
             raise _refused(entry, "lies below a whiteout")
-        if name.startswith(WHITEOUT):
-            self._whiteout(entry, parent, name)
-            return
-        self._make[entry.kind](entry, self._folder(parent), name)
+        if not name.startswith(WHITEOUT):
+            return False
+        self._whiteout(entry, parent, name)
+        return True
 
     @staticmethod
     def _check_root(entry: Entry) -> None:
@@ -141,7 +169,7 @@ class LayerWriter:
         if (known := self._folders.get(path)) is not None:
             return known
         try:
-            fd = openat2(self._root_fd, path, _FOLDER_FLAGS, resolve=_BENEATH)
+            fd = openat2(self._root_fd, path, _FOLDER_FLAGS, resolve=self._rules.resolve)
         except (FileNotFoundError, NotADirectoryError):
             parent, _, name = path.rpartition(b"/")
             fd = self._implied_folder(self._folder(parent), name)
@@ -170,9 +198,13 @@ class LayerWriter:
         return fd
 
     def _forget_folders(self) -> None:
-        for fd in self._folders.values():
-            os.close(fd)
+        """They are found anew from now on; whoever holds one at the moment goes on with it until the next entry."""
+        self._forgotten += self._folders.values()
         self._folders.clear()
+
+    def _close_forgotten(self) -> None:
+        while self._forgotten:
+            os.close(self._forgotten.pop())
 
     # --- entries ---
 
@@ -182,6 +214,8 @@ class LayerWriter:
         if found is not None and stat.S_ISDIR(found.st_mode):
             fd = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
         else:
+            if self._rules.keep_files and found is not None:
+                raise _refused(entry, "is a folder, where the container has something else")
             fd = self._new_folder(parent_fd, name, found, entry.mode)
         try:
             os.fchown(fd, entry.uid, entry.gid)
@@ -190,7 +224,8 @@ class LayerWriter:
         except BaseException:
             os.close(fd)
             raise
-        path = b"/".join(part for part in entry.name.split(b"/") if part not in (b"", b"."))
+        parts = (part for part in entry.name.split(b"/") if part not in (b"", b"."))
+        path = b"/".join((*self._rules.prefix, *parts))
         self._folder_times[path] = entry.mtime_ns
         if (old := self._folders.pop(path, None)) is not None:
             os.close(old)
@@ -266,9 +301,9 @@ class LayerWriter:
         if not target:
             raise _refused(entry, "is a hard link to nothing")
         target_name = target.pop()
-        path = b"/".join(target)
+        path = b"/".join((*self._rules.prefix, *target))
         target_fd = os.dup(self._root_fd) if not path else openat2(
-            self._root_fd, path, _FOLDER_FLAGS, resolve=_BENEATH
+            self._root_fd, path, _FOLDER_FLAGS, resolve=self._rules.resolve
         )  # fmt: skip
         try:
             found = os.lstat(target_name, dir_fd=target_fd)
@@ -289,7 +324,11 @@ class LayerWriter:
         """Remove what an earlier entry, or a whiteout, left under this name."""
         found = os.lstat(name, dir_fd=parent_fd)
         if stat.S_ISDIR(found.st_mode):
-            raise _refused(entry, "replaces a folder of the same layer by something else")
+            if not self._rules.replace_folders:
+                raise _refused(entry, "replaces a folder of the same layer by something else")
+            shutil.rmtree(name, dir_fd=parent_fd)
+            self._forget_folders()
+            return
         if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
             self.size_bytes -= found.st_size
         self._unlink(parent_fd, name)
@@ -350,7 +389,7 @@ class LayerWriter:
         """The folders' times, which every entry below them has changed, and the digest's last bytes."""
         for path, time_ns in self._folder_times.items():
             try:
-                fd = openat2(self._root_fd, path, _FOLDER_FLAGS, resolve=_BENEATH)
+                fd = openat2(self._root_fd, path, _FOLDER_FLAGS, resolve=self._rules.resolve)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # it lay below a link that a later entry replaced
             try:
@@ -362,6 +401,7 @@ class LayerWriter:
 
     def close(self) -> None:
         self._forget_folders()
+        self._close_forgotten()
 
 
 def _refused(entry: Entry, reason: str) -> InvalidArgument:

@@ -52,11 +52,6 @@ class Platform(NamedTuple):
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
-    def accepts(self, other: Platform) -> bool:
-        """Whether an image for ``other`` is what was asked for."""
-        same = (self.os, self.architecture) == (other.os, other.architecture)
-        return same and (not self.variant or not other.variant or self.variant == other.variant)
-
 
 class Descriptor(NamedTuple):
     """A reference to a blob by what it must be."""
@@ -160,15 +155,3 @@ def make_manifest(config: tuple[str, int], layers: Sequence[tuple[str, str, int]
         "layers": [{"mediaType": kind, "digest": digest, "size": size} for kind, digest, size in layers],
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-
-
-def choose(manifests: Sequence[Descriptor], wanted: Platform) -> Descriptor:
-    """The manifest for a platform, an exact variant before any. Raises InvalidArgument with what there is."""
-    fitting = [manifest for manifest in manifests if manifest.platform and wanted.accepts(manifest.platform)]
-    exact = [manifest for manifest in fitting if manifest.platform and manifest.platform.variant == wanted.variant]
-    if exact or fitting:
-        return (exact or fitting)[0]
-    if len(manifests) == 1 and manifests[0].platform is None:
-        return manifests[0]
-    offered = sorted({str(manifest.platform) for manifest in manifests if manifest.platform})
-    raise InvalidArgument(f"no image for platform {wanted}: there are {', '.join(offered) or 'none with a platform'}")

@@ -114,24 +114,29 @@ def _xattrs(folder_fd: int, leaf: bytes, found: os.stat_result) -> dict[str, str
     return {f"SCHILY.xattr.{name}": os.fsdecode(os.getxattr(path, name, follow_symlinks=False)) for name in kept}
 
 
-def add_tree(writer: TarWriter, name: bytes, folder_fd: int, leaf: bytes) -> None:
-    """A file, or a folder with all that is below it, on whatever file systems; names are sorted."""
+def add_tree(
+    writer: TarWriter, name: bytes, folder_fd: int, leaf: bytes, skip: frozenset[int] = frozenset()
+) -> None:
+    """A file, or a folder with all that is below it, on whatever file systems; names are sorted. What lies on the
+    devices (st_dev) in ``skip`` is left out, but for the folder that it is mounted on."""
     found = os.lstat(leaf, dir_fd=folder_fd)
     if not stat.S_ISDIR(found.st_mode):
         writer.add(name, folder_fd, leaf, found)
         return
     writer.add(name + b"/", folder_fd, leaf, found)
+    if found.st_dev in skip:
+        return
     fd = os.open(leaf, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
     try:
-        add_folder(writer, name + b"/", fd)
+        add_folder(writer, name + b"/", fd, skip)
     finally:
         os.close(fd)
 
 
-def add_folder(writer: TarWriter, prefix: bytes, fd: int) -> None:
+def add_folder(writer: TarWriter, prefix: bytes, fd: int, skip: frozenset[int] = frozenset()) -> None:
     """What is in a folder, not the folder itself; ``prefix`` (b"" or with a slash at its end) begins every name."""
     for child in sorted(map(os.fsencode, os.listdir(fd))):
         try:
-            add_tree(writer, prefix + child, fd, child)
+            add_tree(writer, prefix + child, fd, child, skip)
         except FileNotFoundError:
             continue  # a living tree changes while it is read

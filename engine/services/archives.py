@@ -55,7 +55,7 @@ class Archives:
                 document = image_config.imported(
                     diff_id, settings, created_at_us=self._core.clock.now_us(), comment=message, platform=platform
                 )
-                return self._add(document, [blob], "import", source, [name] if name else [], context)
+                return self.add(document, [blob], "import", source, [name] if name else [], context)
             finally:
                 self._blobs.release(came)
 
@@ -102,7 +102,7 @@ class Archives:
         config = self._content.read(image["config_digest"])
         blobs = [layer["digest"] for layer in image["layers"]]
         names = [Reference.parse(tag) for tag in image["tags"]]
-        image_id = self._add(
+        image_id = self.add(
             config, blobs, "load", "", [name.normalized for name in names], context, image.get("manifest_digest") or ""
         )
         if not names:
@@ -110,7 +110,7 @@ class Archives:
         for name in names:
             yield {"stream": f"Loaded image: {name.familiar}\n"}
 
-    def _add(
+    def add(
         self, document: bytes, blobs: Sequence[str], origin: str, source: str, names: Sequence[str], context: Context,
         manifest_digest: str = "",
     ) -> str:  # fmt: skip

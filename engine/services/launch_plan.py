@@ -38,7 +38,7 @@ def build_plan(core: Core, container: Container) -> dict[str, Any]:
         "shared_memory": sharing.shared_memory(core, host),
         "init": bool(host.get("Init")),
         "overlay": {
-            "lower": _lower_folders(core, container),
+            "lower": lower_folders(core, container),
             "upper": str(folder / "upper"),
             "work": str(folder / "work"),
         },
@@ -78,7 +78,8 @@ def _make_bind_sources(mounts: tuple[mount_points.MountPoint, ...]) -> None:
                 continue  # a file: bound as such
 
 
-def _lower_folders(core: Core, container: Container) -> list[str]:
+def lower_folders(core: Core, container: Container) -> list[str]:
+    """The folders of the image's layers, topmost first. Raises EngineError where the image is gone."""
     if container.build_id:
         return [str(core.store.layer(chain_id)) for chain_id in reversed(container.chain_ids)]
     image = core.log.get("image", container.image_id)

@@ -24,6 +24,7 @@ from engine.images.compression import check_supported
 from engine.images.content import ContentStore
 from engine.images.documents import DOCUMENT_LIMIT_BYTES
 from engine.images.manifests import Descriptor, Platform
+from engine.images.platforms import runs
 from engine.images.references import Reference
 from engine.images.registry.cancellation import Cancelled
 from engine.images.registry.client import Registries, Repository
@@ -125,7 +126,7 @@ class Pulls:
                 f"the manifest has {len(manifest.layers)} layers but the image's configuration lists {len(diff_ids)}"
             )
         own = Platform(config.get("os") or "linux", config.get("architecture") or "", config.get("variant") or "")
-        if wanted is not None and own.architecture and not wanted.accepts(own):
+        if wanted is not None and own.architecture and not runs(wanted, own):
             raise InvalidArgument(f"the image is for platform {own}, not for {wanted}")
         return document, diff_ids
 

@@ -110,6 +110,7 @@ COMMANDS: dict[str, list[Any]] = {
         container.UpdateContainer("sha256:" + "3" * 64),
         container.UnpauseContainer(),
         container.RenameContainer("other"),
+        container.AccessFiles(container.FileAccess.READ, "/etc"),
         container.RenameContainer("text"),
         container.RemoveContainer(),
         container.RemoveContainer(remove_volumes=True),

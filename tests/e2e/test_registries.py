@@ -325,3 +325,44 @@ def test_search(engine: Engine, index: str) -> None:
     assert lines[1] == ["team/alpine", "A", "small", "image", "12", "[OK]"] and lines[2][0] == "my/alpine"
     official = engine.docket("search", "--filter", "is-official=true", f"{index}/alpine").stdout
     assert len(official.splitlines()) == 2
+
+
+@pytest.mark.requires("skopeo", "real docker")
+def test_images_travel_between_a_real_docker_and_this_engine(
+    engine: Engine, registry: DockerRegistry, app: str, tmp_path: Path
+) -> None:
+    """docker save -> docket load -> docket push -> skopeo copy -> docker load, and an image of ours into Docker."""
+    engine.docket("pull", app)
+    saved = tmp_path / "ours.tar"
+    engine.docket("save", "-o", str(saved), app)
+    name = f"{registry.address}/docket-test-travel/app:1"
+    try:
+        assert app in real_docker("load", "-i", str(saved))
+        ours = engine.api("GET", f"/images/{app}/json").json
+        theirs = json.loads(real_docker("inspect", app))[0]
+        assert (theirs["Id"], theirs["RootFS"]) == (ours["Id"], ours["RootFS"])
+        real_docker("tag", app, name)
+        real_docker("rmi", app)
+        real_docker("save", "-o", str(tmp_path / "theirs.tar"), name)
+        real_docker("rmi", name)
+        engine.docket("rmi", app)
+        engine.docket("load", "-i", str(tmp_path / "theirs.tar"))
+        digest = engine.docket("push", name).stdout.splitlines()[-1].split()[2]
+        copy = f"{registry.address}/docket-test-travel/copy:1"
+        plain = ("--src-tls-verify=false", "--dest-tls-verify=false")
+        skopeo("copy", "--preserve-digests", *plain, f"docker://{name}", f"docker://{copy}")
+        shown = json.loads(skopeo("inspect", "--tls-verify=false", f"docker://{copy}"))
+        assert shown["Digest"] == digest
+        skopeo("copy", "--src-tls-verify=false", f"docker://{copy}", f"docker-archive:{tmp_path / 'back.tar'}:{name}")
+        real_docker("load", "-i", str(tmp_path / "back.tar"))
+        back = json.loads(real_docker("inspect", name))[0]
+        assert (back["Id"], back["RootFS"]) == (theirs["Id"], theirs["RootFS"])
+    finally:
+        real_docker("rmi", "-f", app, name, check=False)
+
+
+def real_docker(*words: str, check: bool = True) -> str:
+    command = ["docker", "-H", os.environ["DOCKET_TEST_DOCKER_HOST"], *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0 or not check, done.stderr
+    return done.stdout

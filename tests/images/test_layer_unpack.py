@@ -163,6 +163,15 @@ def test_later_entries_replace_earlier_ones(store: Store) -> None:
     assert (layer / "d").stat().st_uid == 9
 
 
+def test_later_entries_replace_earlier_ones_in_folders(store: Store) -> None:
+    layer = store.unpack(
+        tar(folder("d"), member("d/f", b"old"), member("d/f", b"new"), symlink("d/l", "f"), member("d/l", b"file"),
+            member("d/n"), device("d/n", 1, 3), member("d/h"), hard_link("d/h", "d/f"), symlink("d/l", "h"))
+    )  # fmt: skip
+    assert (layer / "d/f").read_bytes() == b"new" and os.readlink(layer / "d/l") == "h"
+    assert stat.S_ISCHR((layer / "d/n").stat().st_mode) and (layer / "d/h").samefile(layer / "d/f")
+
+
 def test_attributes_of_the_last_hard_link_count(store: Store) -> None:
     """Docker and containerd take a link's own header as well, so an image looks the same under all three."""
     layer = store.unpack(tar(member("a", mode=0o600, uid=1), hard_link("b", "a", mode=0o4711, uid=2, mtime=5)))

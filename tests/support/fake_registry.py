@@ -11,6 +11,7 @@ from engine.domain.errors import InvalidArgument, NotFound
 from engine.images import manifests
 from engine.images.content import ContentStore
 from engine.images.manifests import Descriptor, Platform
+from engine.images.platforms import best
 from engine.images.references import Reference
 from engine.images.registry.cancellation import Cancellation
 from engine.images.registry.credentials import Credentials
@@ -103,7 +104,7 @@ class FakeRepository:
             raise NotFound(f"manifest for {self.reference.familiar} not found: manifest unknown: manifest unknown")
         document, chosen = top, None
         if top.media_type in manifests.INDEX_TYPES:
-            found = manifests.choose(manifests.parse_index(top.body, top.media_type), platform or AMD64)
+            found = best(manifests.parse_index(top.body, top.media_type), platform or AMD64)
             document, chosen = self._registry.documents[self.reference.path][found.digest], found.platform
         manifest = manifests.parse_manifest(document.body, document.media_type)
         return Resolved(top, document, manifest, chosen, SOURCE)

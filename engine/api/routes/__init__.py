@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from engine.api.router import Route
 from engine.api.routes import (
-    absent, attach, audit, builds, containers, execs, images, networks, registries, statistics, system, volumes,
+    absent, attach, audit, builds, containers, execs, files, images, networks, registries, statistics, system, volumes,
 )  # fmt: skip
 
 ROUTES: tuple[Route, ...] = (
     *system.ROUTES,
     *containers.ROUTES,
     *attach.ROUTES,
+    *files.ROUTES,
     *statistics.ROUTES,
     *execs.ROUTES,
     *registries.ROUTES,

@@ -35,12 +35,7 @@ _SWARM_PATHS = (
 )  # fmt: skip
 
 _NOT_YET = (
-    ("GET", "/containers/{}/changes", "listing a container's changes"),
-    ("GET", "/containers/{}/export", "exporting a container"),
-    ("GET", "/containers/{}/archive", "copying from a container"),
-    ("PUT", "/containers/{}/archive", "copying into a container"),
     ("GET", "/containers/{}/attach/ws", "attaching over a websocket"),
-    ("POST", "/commit", "committing a container"),
     ("POST", "/build/cancel", "building images"),
     ("POST", "/session", "BuildKit's session"),
     ("POST", "/grpc", "BuildKit's session"),
