@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recovery": LOW | MIDDLE | {"services"},
     "api": BELOW_THE_SOCKET - {"api"},
     "daemon": BELOW_THE_SOCKET,
+    "oci": LOW | {"runtime"},
     "spawner": LOW | {"runtime", "images", "networking", "builder"},
     "client": set(),
     "compose": {"client"},

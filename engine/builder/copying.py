@@ -17,6 +17,7 @@ from engine.builder.sources import Found, Source, walk
 from engine.client.dockerignore import Ignored
 from engine.domain.errors import InvalidArgument
 from engine.images.compression import Uncompressed
+from engine.images.layer_writer import Rules as TarRules
 from engine.images.layer_writer import write_layer
 from engine.images.limits import Limits
 from engine.images.tar import Stream
@@ -239,7 +240,7 @@ def unpack(root_fd: int, tree_fd: int, source: Source, destination: str, limits:
     fd = open_destination(root_fd, destination, (0, 0))
     try:
         with open(_opened(tree_fd, source), "rb", buffering=0) as file, Uncompressed(file, limits) as pieces:
-            return write_layer(Stream(pieces), fd, limits).entries
+            return write_layer(Stream(pieces), fd, limits, TarRules(whiteouts=False, replace_folders=True)).entries
     finally:
         os.close(fd)
 

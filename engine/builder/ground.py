@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any, Mapping
 
 from engine.images import config as image_config
@@ -13,11 +12,6 @@ from engine.images.changes import environment_of
 from engine.services.oci_spec import DEFAULT_PATH
 
 Settings = dict[str, Any]
-
-
-def rfc3339(moment_us: int) -> str:
-    """Microseconds since the epoch in the form that configurations have."""
-    return datetime.fromtimestamp(moment_us / 1e6, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclass(slots=True)
@@ -81,9 +75,9 @@ class Ground:
             last = entry["created_us"] if entry["created_us"] is not None else last
             moment = last if epoch_us is None else min(last, epoch_us)
             shown = {key: value for key, value in entry.items() if key != "created_us"}
-            entries.append({**shown, "created": rfc3339(moment)})
+            entries.append({**shown, "created": image_config.rfc3339(moment)})
         document = {
-            **self.platform, "created": rfc3339(created_us), "config": self.settings,
+            **self.platform, "created": image_config.rfc3339(created_us), "config": self.settings,
             "rootfs": {"type": "layers", "diff_ids": self.diff_ids}, "history": [*self.base_history, *entries],
             **({"author": self.author} if self.author else {}),
         }  # fmt: skip

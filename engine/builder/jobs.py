@@ -18,6 +18,7 @@ from engine.builder.sources import Source, fingerprint, select
 from engine.client.dockerignore import Ignored
 from engine.images.content import ContentStore
 from engine.images.jobs import unpack_into
+from engine.images.layer_writer import Rules as TarRules
 from engine.images.layer_tar import write_layer_tar
 from engine.images.limits import Limits
 from engine.images.trees import remove_tree
@@ -35,10 +36,10 @@ def receive_context(arguments: Json, fds: list[int]) -> Json:
     """Unpack the archive that comes by the first descriptor into the new folder ``target``.
 
     Answers ``{"digest", "size_bytes", "entries"}``. Raises InvalidArgument for a bad archive, OSError."""
-    target = Path(arguments["target"])
+    target, limits = Path(arguments["target"]), Limits.from_json(arguments.get("limits"))
     try:
         with open(fds[0], "rb", buffering=0, closefd=False) as stream, step("build.context"):
-            digest, written = unpack_into(stream, target, Limits.from_json(arguments.get("limits")))
+            digest, written = unpack_into(stream, target, limits, TarRules(whiteouts=False))
     except BaseException:
         remove_tree(str(target))
         raise

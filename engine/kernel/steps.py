@@ -51,6 +51,7 @@ STEPS: dict[str, str] = {
     "rootfs.overlay": "mount the overlay of image layers and writable layer",
     "rootfs.mounts": "mount what the specification lists (proc, sys, dev, volumes)",
     "rootfs.devices": "make the device nodes",
+    "hooks.run": "run the hooks of a specification",
     "rootfs.pivot": "make the overlay the root (pivot_root)",
     "rootfs.mask": "mask paths and make paths read-only",
     "process.identity": "set hostname, sysctls, rlimits and oom score",

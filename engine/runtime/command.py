@@ -74,12 +74,12 @@ def environment_of(entries: Sequence[str], home: str) -> dict[str, str]:
     return environment
 
 
-def execute(path: str, arguments: Sequence[str], environment: dict[str, str]) -> NoReturn:
+def execute(path: str, arguments: Sequence[str], environment: dict[str, str], umask: int = 0o022) -> NoReturn:
     """execve(2) with signals as a fresh process has them. Raises CommandError."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)  # Python ignores SIGPIPE, and who knows what the daemon's parent ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    os.umask(0o022)
+    os.umask(umask)
     try:
         os.execve(path, list(arguments), environment)
     except OSError as error:

@@ -39,7 +39,7 @@ def operations(plan: Json, pid_fd: int, kinds: set[str]) -> list[Operation]:
     names = plan.get("capabilities") or []
     if plan.get("privileged"):
         names = capabilities.to_names(capabilities.grantable())
-    sets = {name: names for name in ("bounding", "effective", "permitted")}
+    sets = plan.get("capability_sets") or {name: names for name in ("bounding", "effective", "permitted")}
     return [
         identity.OomScore(),
         identity.Keyring(),

@@ -81,18 +81,29 @@ class EnterCgroup(Operation):
         self._cgroup.enter(skip_unified=self._skip_unified, beside=self._beside)
 
 
-def run(plan: Json, cgroup: Cgroup, born_in_it: bool, handshake: socket.socket, stdio: Sequence[int]) -> NoReturn:
-    """The child of clone(2). ``stdio`` are the descriptors that become 0, 1 and 2 (a terminal replaces them)."""
+def run(
+    plan: Json, cgroup: Cgroup, born_in_it: bool, handshake: socket.socket, stdio: Sequence[int],
+    keep: Sequence[int] = (),
+) -> NoReturn:  # fmt: skip
+    """The child of clone(2). ``stdio`` are the descriptors that become 0, 1 and 2 (a terminal replaces them); those to
+    ``keep`` the command gets, too."""
     try:
-        prepare(handshake, stdio)
+        prepare(handshake, stdio, keep)
         setup = Setup(plan)
         os.umask(0)
         first: Operation = EnterCgroup(cgroup, skip_unified=born_in_it)
         if "user" in setup.new_namespaces:
             first = userns.TakePrepared(handshake)
-        converse(handshake, setup, lambda: [first, *operations(setup)])
+        hooks = [AskForHooks(handshake)] if setup.spec.get("hooks") else []
+        converse(handshake, setup, lambda: _with_hooks([first, *operations(setup)], hooks))
     finally:
         os._exit(1)
+
+
+def _with_hooks(planned: list[Operation], hooks: Sequence[Operation]) -> list[Operation]:
+    """Hooks come before the root changes."""
+    at = next(index for index, one in enumerate(planned) if isinstance(one, rootfs.PivotRoot))
+    return [*planned[:at], *hooks, *planned[at:]]
 
 
 def prepare(handshake: socket.socket, stdio: Sequence[int], keep: Sequence[int] = ()) -> None:
@@ -110,8 +121,10 @@ def converse(handshake: socket.socket, setup: Setup, plan_operations: Callable[[
         setups.run(plan_operations(), setup)
         terminal = [setup.terminal_fd] if setup.terminal_fd >= 0 else []
         messages.send(handshake, {"type": "ready", "warnings": setup.warnings, "binds": setup.binds}, terminal)
-        if messages.receive(handshake) is None:
+        if (go := messages.receive(handshake)) is None:
             os._exit(1)  # the shim is gone
+        if go[1]:
+            handshake = _wait_for_start(handshake, go[1][0])
         for fd in (setup.terminal_fd, setup.root_fd, setup.proc_fd):
             if fd >= 0:
                 os.close(fd)
@@ -119,7 +132,33 @@ def converse(handshake: socket.socket, setup: Setup, plan_operations: Callable[[
             if setup.plan.get("init"):
                 reaper.fork_command(handshake)
             environment = command.environment_of(setup.process["env"], setup.user.home)
-            command.execute(setup.command, setup.process["args"], environment)
+            umask = setup.plan.get("umask")
+            command.execute(setup.command, setup.process["args"], environment, 0o022 if umask is None else umask)
     except Exception as error:
         messages.send(handshake, setups.failure(error))
     os._exit(1)
+
+
+def _wait_for_start(handshake: socket.socket, listener: int) -> socket.socket:
+    """A container of the OCI command line is created first and started by another process, which connects."""
+    handshake.close()
+    with socket.socket(fileno=listener) as listening:
+        while True:
+            connection, _ = listening.accept()
+            if messages.receive(connection) is not None:
+                return connection
+            connection.close()  # it ended before it had run its hooks
+
+
+class AskForHooks(Operation):
+    """The namespaces are there and the root is not taken yet: the moment of hooks, which the launcher runs."""
+
+    step = "hooks.run"
+
+    def __init__(self, handshake: socket.socket) -> None:
+        self._handshake = handshake
+
+    def execute(self, setup: Setup) -> None:
+        messages.send(self._handshake, {"type": "hooks"})
+        if messages.receive(self._handshake) is None:
+            os._exit(1)  # one has failed, and the launcher tells

@@ -6,7 +6,7 @@ import os
 import select
 import socket
 import time
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import (
@@ -45,9 +45,21 @@ class Launched(NamedTuple):
 
 
 class Launch:
-    """One attempt. Whoever called cleans up after a failure."""
+    """One attempt. Whoever called cleans up after a failure.
 
-    def __init__(self, plan: Json, cgroup: Cgroup, stdio: Sequence[int], daemon: socket.socket) -> None:
+    ``as_sibling``: the init becomes a child of the caller's parent. ``listener`` is a listening socket: then the
+    command is executed only when somebody connects to it. ``on_hooks`` is called with the init's pid when hooks are
+    due. The command gets the descriptors to ``keep``.
+    """
+
+    def __init__(
+        self, plan: Json, cgroup: Cgroup, stdio: Sequence[int], daemon: socket.socket, *, as_sibling: bool = True,
+        listener: int = -1, on_hooks: Callable[[int], None] | None = None, keep: Sequence[int] = (),
+    ) -> None:  # fmt: skip
+        self._as_sibling = as_sibling
+        self._listener = listener
+        self._on_hooks = on_hooks
+        self._keep = keep
         self._plan = plan
         self._cgroup = cgroup
         self._stdio = stdio
@@ -69,7 +81,7 @@ class Launch:
             if found["seccomp_mode"] == SECCOMP_MODE_FILTER:
                 found["seccomp_profile"] = (self._plan.get("seccomp") or {}).get("digest", "")
             self._stop_if_daemon_is_gone()
-            _tell(own, {"type": "go"})
+            _tell(own, {"type": "go"}, [self._listener] if self._listener >= 0 else [])
             started_at_us = time.time_ns() // 1000
             if (answer := messages.receive(own)) is not None:
                 raise SetupFailed(answer[0])
@@ -93,10 +105,10 @@ class Launch:
                 setns(fd, CLONE_NEWPID)
                 os.close(fd)
         with step("init.clone"):
-            self.pid, born_in_it = clone_in(self._cgroup, flags | CLONE_PARENT)
+            self.pid, born_in_it = clone_in(self._cgroup, flags | (CLONE_PARENT if self._as_sibling else 0))
         if self.pid == 0:
             own.close()
-            init.run(self._plan, self._cgroup, born_in_it, childs, self._stdio)
+            init.run(self._plan, self._cgroup, born_in_it, childs, self._stdio, self._keep)
 
     def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:
         poll = select.poll()
@@ -108,6 +120,10 @@ class Launch:
         if answer is None:
             raise SetupFailed(died("the container's first process"))
         message, fds = answer
+        if message["type"] == "hooks" and self._on_hooks is not None:
+            self._on_hooks(self.pid)
+            _tell(own, {"type": "hooked"})
+            return self._expect_ready(own)
         if message["type"] != "ready":
             raise SetupFailed(message)
         return message, fds
@@ -134,10 +150,10 @@ def clone_in(cgroup: Cgroup, flags: int) -> tuple[int, bool]:
             os.close(folder)
 
 
-def _tell(own: socket.socket, message: Json) -> None:
+def _tell(own: socket.socket, message: Json, fds: Sequence[int] = ()) -> None:
     """A child that is gone already has left its reason, or its end, to be read."""
     try:
-        messages.send(own, message)
+        messages.send(own, message, fds)
     except (BrokenPipeError, ConnectionResetError):
         return
 

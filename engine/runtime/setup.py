@@ -56,7 +56,7 @@ class Setup:
 
 
 _KNOWN = {
-    "": {"ociVersion", "process", "root", "hostname", "domainname", "mounts", "linux", "annotations"},
+    "": {"ociVersion", "process", "root", "hostname", "domainname", "mounts", "linux", "annotations", "hooks"},
     "process": {
         "terminal", "user", "args", "env", "cwd", "capabilities", "rlimits", "noNewPrivileges", "oomScoreAdj",
         "consoleSize",

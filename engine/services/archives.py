@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, Iterator, Mapping, Sequence
 
 from engine.domain.errors import InvalidArgument, NotFound
@@ -11,12 +9,13 @@ from engine.domain.image import Image, ImageCreated, SaveImage, TagImage
 from engine.eventlog.log import Context
 from engine.images import config as image_config
 from engine.images.compression import format_of
-from engine.images.content import CHUNK_BYTES, ContentStore, Readable
+from engine.images.content import ContentStore, Readable
 from engine.images.references import Reference
 from engine.services.blobs import Blobs
 from engine.services.core import Core
 from engine.services.image_names import resolve_image
 from engine.services.images import Images
+from engine.services.job_streams import feed, output_of
 from engine.services.layers import Layers, wanted_layers
 
 _STORABLE = ("", "gzip", "zstd")
@@ -83,20 +82,8 @@ class Archives:
 
     def _read_archive(self, stream: Readable, platform: str | None) -> dict[str, Any]:
         """A worker reads the archive from a pipe and writes its blobs: the bytes touch the disk once."""
-        reader, writer = os.pipe2(os.O_CLOEXEC)
         job = {"content": str(self._content.root), "platform": platform, "limits": self._limits}
-        with ThreadPoolExecutor(1, "load") as pool:
-            reading = pool.submit(self._core.runtime.run_job, "archive.read", job, [reader])
-            reading.add_done_callback(lambda _: os.close(reader))  # ends the writing, where it stopped early
-            with open(writer, "wb", buffering=0) as pipe:
-                try:
-                    while chunk := stream.read(CHUNK_BYTES):
-                        view = memoryview(chunk)
-                        while view:
-                            view = view[pipe.write(view) :]
-                except BrokenPipeError:
-                    pass  # the worker says why
-            return reading.result()
+        return feed(stream, lambda fds: self._core.runtime.run_job("archive.read", job, fds))
 
     def _load_image(self, image: Mapping[str, Any], context: Context) -> Iterator[dict[str, Any]]:
         config = self._content.read(image["config_digest"])
@@ -183,17 +170,8 @@ class Archives:
         return layer.blob_digest if layer is not None else ""
 
     def _stream(self, images: list[dict[str, Any]]) -> Iterator[bytes]:
-        reader, writer = os.pipe2(os.O_CLOEXEC)
         job = {"content": str(self._content.root), "images": images}
-        with open(reader, "rb", buffering=0) as pipe, ThreadPoolExecutor(1, "save") as pool:
-            writing = pool.submit(self._core.runtime.run_job, "archive.write", job, [writer])
-            writing.add_done_callback(lambda _: os.close(writer))
-            try:
-                while chunk := pipe.read(CHUNK_BYTES):
-                    yield chunk
-            finally:
-                pipe.close()  # ends the worker, where the client left
-            writing.result()
+        return output_of(lambda fds: self._core.runtime.run_job("archive.write", job, fds))
 
 
 def _digests(image: Mapping[str, Any]) -> Iterator[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Iterator, Mapping, Sequence
 
 from engine.domain.container import Container, Status
@@ -16,6 +14,7 @@ from engine.images.references import Reference
 from engine.services.archives import Archives
 from engine.services.blobs import Blobs
 from engine.services.core import Core, resolve_container
+from engine.services.job_streams import output_of
 from engine.services.launch_plan import lower_folders
 from engine.services.lifecycle import Lifecycle
 from engine.services.views import parse_document
@@ -55,17 +54,12 @@ class Commits:
         return {"upper": str(upper), "lower": lower_folders(self._core, container)}
 
     def _changes(self, job: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        with open(reader, "rb") as pipe, ThreadPoolExecutor(1, "diff") as pool:
-            listing = pool.submit(self._core.runtime.run_job, "layer.changes", job, [writer])
-            listing.add_done_callback(lambda _: os.close(writer))
-            try:
-                for line in pipe:
-                    path, kind = json.loads(line)
-                    yield path, kind
-            finally:
-                pipe.close()  # ends the worker, where the client left
-            listing.result()
+        rest = b""
+        for piece in output_of(lambda fds: self._core.runtime.run_job("layer.changes", job, fds)):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                path, kind = json.loads(line)
+                yield path, kind
 
     # --- commit ---
 

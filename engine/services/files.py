@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 from engine.domain.container import AccessFiles, Container, FileAccess, Status
 from engine.domain.errors import Conflict, InvalidArgument
 from engine.eventlog.log import Context
-from engine.images.content import CHUNK_BYTES, Readable
+from engine.images.content import Readable
 from engine.services import mount_points
 from engine.services.core import Core, resolve_container
+from engine.services.job_streams import feed, output_of
 from engine.services.launch_plan import lower_folders, volume_folders
 from engine.services.views import parse_document
 
@@ -54,13 +54,7 @@ class Files:
         if as_own_user:
             settings = parse_document(self._core.log.document(container.config_digest))
             arguments["user"] = settings["Config"]["User"]
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        with ThreadPoolExecutor(1, "copy") as pool:
-            job = pool.submit(self._run, container, "root.write", arguments, [reader])
-            job.add_done_callback(lambda _: os.close(reader))  # ends the writing, where it stopped early
-            with open(writer, "wb", buffering=0) as pipe:
-                _pour(stream, pipe.write)
-            job.result()
+        feed(stream, lambda fds: self._run(container, "root.write", arguments, fds))
 
     def _resolve(self, reference: str) -> Container:
         container = resolve_container(self._core.log, reference)
@@ -74,16 +68,7 @@ class Files:
     def _pieces(
         self, container: Container, job: str, arguments: dict[str, Any], *, plain: bool = False
     ) -> Iterator[bytes]:
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        with open(reader, "rb", buffering=0) as pipe, ThreadPoolExecutor(1, "copy") as pool:
-            writing = pool.submit(self._run, container, job, arguments, [writer], plain)
-            writing.add_done_callback(lambda _: os.close(writer))
-            try:
-                while chunk := pipe.read(CHUNK_BYTES):
-                    yield chunk
-            finally:
-                pipe.close()  # ends the worker, where the client left
-            writing.result()
+        return output_of(lambda fds: self._run(container, job, arguments, fds, plain))
 
     def _run(
         self, container: Container, job: str, arguments: dict[str, Any], fds: list[int] | None = None,
@@ -136,14 +121,3 @@ def _checked(path: str) -> str:
     if not path:
         raise InvalidArgument("bad parameter: 'path' cannot be empty")
     return path if path.startswith("/") else f"/{path}"
-
-
-def _pour(stream: Readable, write: Callable[[memoryview], int | None]) -> None:
-    """Everything, or as much as the other end takes: it says itself what is wrong."""
-    try:
-        while chunk := stream.read(CHUNK_BYTES):
-            view = memoryview(chunk)
-            while view:
-                view = view[write(view) or 0 :]
-    except BrokenPipeError:
-        return

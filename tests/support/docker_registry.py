@@ -45,7 +45,7 @@ class DockerRegistry:
                 ["docker-registry", "serve", str(folder / "config.yml")],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        eventually(self._listens, what="docker-registry listens")
+        eventually(self._listens, timeout_s=60, what="docker-registry listens")
 
     @classmethod
     def with_password(cls, folder: Path, **options: Any) -> DockerRegistry:

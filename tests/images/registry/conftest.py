@@ -14,7 +14,8 @@ from engine.images.registry.credentials import Credentials
 from engine.images.registry.settings import Patience, RegistrySettings
 from support.scripted_registry import ScriptedRegistry
 
-IMPATIENT = Patience(connect_timeout_s=2.0, stall_timeout_s=1.0, attempts=3, backoff_s=0.01, longest_wait_s=2.0)
+IMPATIENT = Patience(connect_timeout_s=20.0, stall_timeout_s=20.0, attempts=3, backoff_s=0.01, longest_wait_s=2.0)
+"""With failures. A loaded machine may take its time."""
 
 
 @pytest.fixture

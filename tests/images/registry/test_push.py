@@ -114,11 +114,11 @@ def test_a_registry_that_takes_its_time_with_a_blob(
     registry: ScriptedRegistry, repository: Make, store: ContentStore, settings: RegistrySettings
 ) -> None:
     def slow(exchange: Exchange) -> None:
-        time.sleep(0.5)
+        time.sleep(2)
         exchange.pass_on()
 
     registry.on("PUT", "/uploads/", slow)
-    made = repository(patience=settings.patience._replace(stall_timeout_s=0.2, attempts=1))
+    made = repository(patience=settings.patience._replace(stall_timeout_s=1.0, attempts=1))
     assert made.push_blob(stored(store, noise(MIB)), store).how == "uploaded"
 
 
@@ -160,7 +160,7 @@ def test_cancelling(registry: ScriptedRegistry, repository: Make, store: Content
     began = time.monotonic()
     with pytest.raises(Cancelled):
         made.push_blob(stored(store, noise(30 * MIB)), store)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 def test_manifests(registry: ScriptedRegistry, repository: Make) -> None:
