@@ -240,7 +240,8 @@ def unpack(root_fd: int, tree_fd: int, source: Source, destination: str, limits:
     fd = open_destination(root_fd, destination, (0, 0))
     try:
         with open(_opened(tree_fd, source), "rb", buffering=0) as file, Uncompressed(file, limits) as pieces:
-            return write_layer(Stream(pieces), fd, limits, TarRules(whiteouts=False, replace_folders=True)).entries
+            rules = TarRules(whiteouts=False, replace_folders=True)
+            return write_layer(Stream(pieces), fd, limits, rules).entries
     finally:
         os.close(fd)
 
