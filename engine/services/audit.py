@@ -22,7 +22,8 @@ class Audit:
 
     def trail(self, noun: str | None, text: str) -> list[Recorded]:
         """Every event of one object, living or long removed, in order; an image's with those of its layers and
-        of the build that made it, so that it says where everything came from and when. Raises NotFound or InvalidArgument."""
+        of the build that made it, so that it says where everything came from and when. Raises NotFound or
+        InvalidArgument."""
         if noun is not None and noun not in _NOUNS:
             raise InvalidArgument(f"there is no kind of object named {noun!r}: give one of {', '.join(_NOUNS)}")
         for candidate in (noun,) if noun else _NOUNS:
