@@ -57,6 +57,16 @@ _BUILDER: dict[str, Place] = {
     "build": _BUILD,
     "prune": ("prune", "BUILDER_PRUNE", "Remove build cache"),
 }
+_NETWORK: dict[str, Place] = {
+    "connect": ("networks", "CONNECT", "Connect a container to a network"),
+    "create": ("networks", "CREATE", "Create a network"),
+    "disconnect": ("networks", "DISCONNECT", "Disconnect a container from a network"),
+    "holder": ("networks", "HOLDER", "Show which container has, or had, an address"),
+    "inspect": ("inspect", "NETWORK_INSPECT", "Display detailed information on one or more networks"),
+    "ls": ("networks", "LIST", "List networks"),
+    "prune": ("prune", "NETWORK_PRUNE", "Remove all unused networks"),
+    "rm": ("networks", "REMOVE", "Remove one or more networks"),
+}
 _VOLUME: dict[str, Place] = {
     "create": ("volumes", "CREATE", "Create a volume"),
     "inspect": ("inspect", "VOLUME_INSPECT", "Display detailed information on one or more volumes"),
@@ -83,6 +93,7 @@ GROUPS: Mapping[str, tuple[str, dict[str, Place]]] = {
     "builder": ("Manage builds", _BUILDER),
     "container": ("Manage containers", _CONTAINER),
     "image": ("Manage images", _IMAGE),
+    "network": ("Manage networks", _NETWORK),
     "system": ("Manage the engine", _SYSTEM),
     "volume": ("Manage volumes", _VOLUME),
 }
@@ -111,6 +122,8 @@ _OTHER_NAMES = {
     ("container", "remove"): "rm",
     ("image", "list"): "ls",
     ("image", "remove"): "rm",
+    ("network", "list"): "ls",
+    ("network", "remove"): "rm",
     ("volume", "list"): "ls",
     ("volume", "remove"): "rm",
 }

@@ -99,6 +99,15 @@ def prune_builder(session: Session, options: Options, arguments: list[str]) -> i
     return 0
 
 
+def prune_networks(session: Session, options: Options, arguments: list[str]) -> int:
+    if not _confirmed(options, "This will remove all custom networks not used by at least one container."):
+        return 0
+    answer = session.client.call("POST", "/networks/prune", query=_filters(options))
+    if names := answer["NetworksDeleted"]:
+        out(f"Deleted Networks:\n{_named(names)}\n")
+    return 0
+
+
 def prune_system(session: Session, options: Options, arguments: list[str]) -> int:
     if options.volumes and any(name == "until" for name, _ in options.filter):
         raise CommandError('ERROR: The "until" filter is not supported with "--volumes"')
@@ -148,6 +157,14 @@ BUILDER_PRUNE = Command(
     _FORCE,
     most=0,
     examples="docket builder prune -f\ndocket builder prune -f --filter until=24h",
+)
+NETWORK_PRUNE = Command(
+    prune_networks,
+    "[OPTIONS]",
+    _UNTIL,
+    _FORCE,
+    most=0,
+    examples="docket network prune -f",
 )
 VOLUME_PRUNE = Command(
     prune_volumes,
