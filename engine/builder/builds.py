@@ -63,7 +63,7 @@ class Builds:
         self._pulls = pulls
         self._runner = runner
         self._limits = limits
-        self._cache = StepCache(core, layers)
+        self._cache = StepCache(core, layers, blobs)
         self._layering = Layering(core, layers, self._cache)
         self._shells = Shells(core, runner, content.root, core.run_dir)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from engine.client.dockerignore import Ignored, read_lines
@@ -10,6 +11,8 @@ from engine.domain.errors import InvalidArgument
 from engine.kernel.paths import open_in_root
 
 _NAME = ".dockerignore"
+_MADE_UP = re.compile(r"\.dockerfile\.[0-9a-f]{16,64}")
+"""The name that clients give to a Dockerfile that doesn't lie in the context."""
 _LIMIT_BYTES = 1 << 20
 
 
@@ -21,7 +24,9 @@ def remove_ignored(context: Path, dockerfile: str) -> None:
             content = _content(root_fd, name)
             if content is not None:
                 _remove(root_fd, content, {dockerfile, _NAME, f"{dockerfile}{_NAME}"})
-                return
+                break
+        if _MADE_UP.fullmatch(dockerfile):
+            _remove(root_fd, b"*", {dockerfile, f"{dockerfile}{_NAME}"})
     finally:
         os.close(root_fd)
 

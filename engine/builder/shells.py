@@ -73,9 +73,9 @@ class Shells:
         """Run it in a container. Answers with the blob of its changes. Raises RunFailed, InvalidArgument."""
         given = {name: value for name, value in site.order.arguments.items() if name in PREDEFINED}
         env = {**given, **arguments, **environment_of(ground.settings)}
-        mounts, env_secrets = self._mounts(command, ground, site, files)
+        mounts = self._mounts(command, ground, site, files)
         config = {
-            "Cmd": argv, "Env": [f"{name}={value}" for name, value in {**env, **env_secrets}.items()],
+            "Cmd": argv, "Env": [f"{name}={value}" for name, value in env.items()],
             "WorkingDir": ground.settings.get("WorkingDir") or "", "User": ground.settings.get("User") or "",
             "AttachStdout": True, "AttachStderr": True,
         }  # fmt: skip
@@ -103,10 +103,9 @@ class Shells:
 
     def _mounts(
         self, command: Run, ground: Ground, site: Site, files: Files
-    ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-        """HostConfig's ``Mounts``, and the secrets that are variables."""
+    ) -> list[dict[str, Any]]:
+        """HostConfig's ``Mounts``."""
         mounts = _scripts(command, site)
-        variables: dict[str, str] = {}
         for mount in command.mounts:
             fields = {key: self._expand(value, ground, site) for key, value in mount.fields.items()}
             expanded = Mount(mount.type, fields)
@@ -116,41 +115,36 @@ class Shells:
                 mounts.append({"Type": "tmpfs", "Target": target, "TmpfsOptions": size})
                 continue
             if mount.type == "secret":
-                self._add_secret(expanded, target, site, mounts, variables)
+                self._add_secret(expanded, target, site, mounts)
                 continue
             if mount.type == "cache":
                 source = self._cache_folder(expanded, target)
             else:
                 source = files.mount_source(expanded, ground, site)
             mounts.append({"Type": "bind", "Source": source, "Target": target, "ReadOnly": expanded.is_read_only})
-        return mounts, variables
+        return mounts
 
     def _expand(self, text: str, ground: Ground, site: Site) -> str:
         return substitute(text, ground.variables(), site.escape)
 
-    def _add_secret(
-        self, mount: Mount, target: str, site: Site, mounts: list[dict[str, Any]], variables: dict[str, str]
-    ) -> None:
+    def _add_secret(self, mount: Mount, target: str, site: Site, mounts: list[dict[str, Any]]) -> None:
+        """A file in the run folder, which is memory, for as long as the build lasts."""
         name = mount.text("id") or posixpath.basename(mount.text("target"))
         value = site.order.secrets.get(name)
         if value is None:
             if mount.is_on("required"):
                 raise InvalidArgument(f"secret {name}: not found: give it with --secret id={name},src=FILE")
             return
-        if variable := mount.text("env"):
-            variables[variable] = value.decode("utf-8", "surrogateescape")
-        if not mount.text("env") or mount.text("target"):
-            folder = self._secrets / site.build_id
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = folder / os.urandom(8).hex()
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
-            try:
-                os.write(fd, value)
-                os.fchown(fd, mount.number("uid", 0), mount.number("gid", 0))
-                os.fchmod(fd, mount.number("mode", 0o400, 8))
-            finally:
-                os.close(fd)
-            mounts.append({"Type": "bind", "Source": str(path), "Target": target, "ReadOnly": True})
+        folder = self._secrets / site.build_id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / os.urandom(8).hex()
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+        with open(fd, "wb") as file:
+            file.write(value)
+            file.flush()
+            os.fchown(fd, mount.number("uid", 0), mount.number("gid", 0))
+            os.fchmod(fd, mount.number("mode", 0o400, 8))
+        mounts.append({"Type": "bind", "Source": str(path), "Target": target, "ReadOnly": True})
 
     def _cache_folder(self, mount: Mount, target: str) -> str:
         """A folder that outlives the build, by the mount's id."""

@@ -10,6 +10,7 @@ from engine.builder.keys import Inputs
 from engine.domain.cache import Cache, CacheRecorded, ForgetCache, RecordCache
 from engine.domain.errors import Conflict, NotFound
 from engine.eventlog.log import Context, Document
+from engine.services.blobs import Blobs
 from engine.services.core import Core
 from engine.services.layers import Layers
 
@@ -19,9 +20,10 @@ INPUTS = "build-inputs"
 class StepCache:
     """The cached steps of the whole engine."""
 
-    def __init__(self, core: Core, layers: Layers) -> None:
+    def __init__(self, core: Core, layers: Layers, blobs: Blobs) -> None:
         self._core = core
         self._layers = layers
+        self._blobs = blobs
 
     def find(self, key: str) -> Cache | None:
         """A step with all its layers in the store."""
@@ -40,7 +42,14 @@ class StepCache:
             stored = [Document(INPUTS, document)]
             self._core.recorder.decide("cache", recorded.key, RecordCache(recorded), context, stored)
         if known is not None and known.chain_ids != recorded.chain_ids:
-            self._layers.release(known.chain_ids, "", context)
+            self._release(known.chain_ids, context)
+
+    def _release(self, chain_ids: list[str], context: Context) -> list[str]:
+        """Remove layers that nothing refers to any more, and their blobs. Answers with their chain IDs."""
+        states = [self._core.log.get("layer", chain_id) for chain_id in chain_ids]
+        removed = self._layers.release(chain_ids, "", context)
+        self._blobs.release(state.blob_digest for state in states if state is not None and state.id in removed)
+        return removed
 
     def why_not(self, inputs: Inputs, place: str) -> str:
         """What is different from the last time that this instruction was carried out."""
@@ -68,5 +77,5 @@ class StepCache:
             forgotten.append(cached)
         for cached in sorted(forgotten, key=lambda cached: len(cached.chain_ids), reverse=True):
             sizes = {chain_id: self._layers.size_bytes([chain_id]) for chain_id in cached.chain_ids}
-            freed += sum(sizes[chain_id] for chain_id in self._layers.release(cached.chain_ids, "", context))
+            freed += sum(sizes[chain_id] for chain_id in self._release(cached.chain_ids, context))
         return [cached.id for cached in forgotten], freed

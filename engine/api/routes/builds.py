@@ -147,7 +147,8 @@ def _credentials(request: Request) -> Any:
 
 def prune(services: Any, request: Request) -> Answer:
     filters = read_prune_filters(request, ("until", "unused-for"))
-    moments = [parse_time_us(value, request.now_us) for value in (*filters.get("until"), *filters.get("unused-for"))]
+    asked = [value for name in ("until", "unused-for") for value in filters.get(name) or ()]
+    moments = [parse_time_us(value, request.now_us) for value in asked]
     forgotten, freed = services.builds.prune(request.context, min(moments) if moments else None)
     return reply({"CachesDeleted": forgotten or None, "SpaceReclaimed": freed})
 
