@@ -120,10 +120,10 @@ def compose(
     core = Core(log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root))
     content = ContentStore(store.root / "content")
     limits = settings.archive_limits
-    layers, blobs, volumes = Layers(core, content, limits), Blobs(core, content), Volumes(core)
+    trash = Trash(core)
+    layers, blobs, volumes = Layers(core, content, trash, limits), Blobs(core, content), Volumes(core)
     health = HealthChecks(core)
     containers = Containers(core, volumes, health)
-    trash = Trash(core)
     lifecycle = Lifecycle(core, containers, volumes, health, trash)
     health.act = lifecycle.act_on_failing_health
     images = Images(core, layers)
