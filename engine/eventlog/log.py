@@ -172,6 +172,19 @@ class EventLog:
         """Ids of a container's execs, oldest first."""
         return self._linked(f"container/{id}", "exec")
 
+    def endpoints_of_container(self, id: str) -> list[str]:
+        """Ids of a container's endpoints, oldest first."""
+        return self._linked(f"container/{id}", "endpoint")
+
+    def endpoints_of_network(self, id: str) -> list[str]:
+        """Ids of the endpoints on a network, oldest first."""
+        return self._linked(f"network/{id}", "endpoint")
+
+    def addresses_of_network(self, id: str) -> set[str]:
+        """The addresses on a network that somebody holds."""
+        between = {"noun": "endpoint", "low": f"{id}/", "high": _beyond(f"{id}/")}
+        return {name.partition("/")[2] for (name,) in self._readers.rows(statements.NAMES_HELD, between)}
+
     def _linked(self, target: str, noun: str) -> list[str]:
         return [id for (id,) in self._readers.rows(statements.LINKED, {"target": target, "noun": noun})]
 
@@ -215,7 +228,7 @@ class EventLog:
     def trail(self, noun: str, id: str) -> list[Recorded]:
         """The events of an object and of what belonged to it (a container's execs), in order; of removed ones too."""
         streams = [f"{noun}/{id}"]
-        if owned := OWNED.get(noun):
+        for owned in OWNED.get(noun, ()):
             rows = self._readers.rows(statements.LINKED_EVER, {"target": streams[0], "noun": owned})
             streams += [f"{owned}/{belonging}" for (belonging,) in rows]
         return list(self.events(streams=streams))
