@@ -32,6 +32,7 @@ from engine.services.archives import Archives
 from engine.services.audit import Audit
 from engine.services.blobs import Blobs
 from engine.services.commits import Commits
+from engine.services.bundles import Bundles
 from engine.services.containers import Containers
 from engine.services.core import Core
 from engine.services.events import Events
@@ -93,6 +94,7 @@ class Services:
     statistics: Statistics
     updates: Updates
     who_ran: WhoRan
+    bundles: Bundles
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def compose(
     client = client or RegistryClient(settings.registries)
     downloads = downloads or Downloads(content, settings.registries.downloads)
     archives = Archives(core, content, layers, images, blobs, limits)
+    files = Files(core, limits)
     services = Services(
         containers=containers,
         lifecycle=lifecycle,
@@ -138,7 +141,7 @@ def compose(
         image_removal=ImageRemoval(core, layers, images, blobs),
         archives=archives,
         commits=Commits(core, content, blobs, archives, lifecycle),
-        files=Files(core, limits),
+        files=files,
         pulls=Pulls(core, content, layers, images, blobs, client, downloads),
         pushes=Pushes(core, content, images, blobs, client, limits),
         registries=Registries(client),
@@ -150,6 +153,7 @@ def compose(
         statistics=Statistics(core),
         updates=Updates(core),
         who_ran=WhoRan(core),
+        bundles=Bundles(core, files),
     )
     restarts = Restarts(core, lifecycle)
     monitor = Monitor(core, lifecycle, restarts)

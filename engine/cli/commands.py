@@ -72,8 +72,13 @@ _AUDIT: dict[str, Place] = {
     "who-ran": ("who_ran", "WHO_RAN", "Show which containers ran with which powers, and who asked for it"),
 }
 
+_BUNDLE: dict[str, Place] = {
+    "export": ("bundle", "EXPORT", "Export a container as a bundle for any OCI runtime"),
+}
+
 GROUPS: Mapping[str, tuple[str, dict[str, Place]]] = {
     "audit": ("Ask the event log", _AUDIT),
+    "bundle": ("Manage OCI bundles", _BUNDLE),
     "container": ("Manage containers", _CONTAINER),
     "image": ("Manage images", _IMAGE),
     "system": ("Manage the engine", _SYSTEM),
