@@ -24,6 +24,7 @@ from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
 from engine.images.registry.client import Registries as RegistryClient
 from engine.images.registry.downloads import Downloads
+from engine.kernel.service_manager import notify
 from engine.recovery.containers import ContainerRecovery
 from engine.recovery.store import StoreRecovery, forget_volatile
 from engine.runtime.supervisor import Attachment, Supervisor
@@ -272,7 +273,9 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
         with StopSignal() as stop:
             server.start()
             print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
+            notify("READY=1")
             stop.wait()
+            notify("STOPPING=1")
         server.stop()
         engine[0].trash.empty()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
