@@ -25,7 +25,9 @@ from engine.images.content import ContentStore
 from engine.images.registry.client import Registries as RegistryClient
 from engine.images.registry.downloads import Downloads
 from engine.kernel.service_manager import notify
+from engine.networking.host import HostNetwork
 from engine.recovery.containers import ContainerRecovery
+from engine.recovery.networks import NetworkRecovery
 from engine.recovery.store import StoreRecovery, forget_volatile
 from engine.runtime.supervisor import Attachment, Supervisor
 from engine.services import settings as engine_settings
@@ -35,6 +37,7 @@ from engine.services.blobs import Blobs
 from engine.services.commits import Commits
 from engine.services.containers import Containers
 from engine.services.core import Core
+from engine.services.endpoints import Endpoints
 from engine.services.events import Events
 from engine.services.execs import Execs
 from engine.services.files import Files
@@ -45,6 +48,7 @@ from engine.services.images import Images
 from engine.services.layers import Layers
 from engine.services.lifecycle import Lifecycle
 from engine.services.monitor import Monitor
+from engine.services.networks import Networks
 from engine.services.ports import Clock, Randomness, Runtime, Store, SystemClock, SystemRandomness, boot_id
 from engine.services.pulls import Pulls
 from engine.services.pushes import Pushes
@@ -88,6 +92,8 @@ class Services:
     registries: Registries
     fsck: Fsck
     volumes: Volumes
+    networks: Networks
+    endpoints: Endpoints
     audit: Audit
     events: Events
     system: System
@@ -115,6 +121,7 @@ class Engine:
 def compose(
     log: EventLog, runtime: Runtime, store: Store, run_dir: Path, clock: Clock, randomness: Randomness, timers: Timers,
     settings: Settings = Settings(), client: RegistryClient | None = None, downloads: Downloads | None = None,
+    host: HostNetwork | None = None,
 ) -> Engine:  # fmt: skip
     """Put the services together on what they need from outside; registries are spoken with as the settings say, where
     nobody brings a client."""
@@ -123,9 +130,12 @@ def compose(
     limits = settings.archive_limits
     layers, blobs, volumes = Layers(core, content, limits), Blobs(core, content), Volumes(core)
     health = HealthChecks(core)
-    containers = Containers(core, volumes, health)
+    tag = network_tag(store.root)
+    networks = Networks(core, host or HostNetwork(tag), default_bridge(store.root))
+    endpoints = Endpoints(core, networks)
+    containers = Containers(core, volumes, health, endpoints)
     trash = Trash(core)
-    lifecycle = Lifecycle(core, containers, volumes, health, trash)
+    lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints)
     health.act = lifecycle.act_on_failing_health
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
@@ -145,6 +155,8 @@ def compose(
         registries=Registries(client),
         fsck=Fsck(core, content, layers, blobs, limits),
         volumes=volumes,
+        networks=networks,
+        endpoints=endpoints,
         audit=Audit(core),
         events=Events(core),
         system=System(core),
@@ -153,7 +165,7 @@ def compose(
         who_ran=WhoRan(core),
     )
     restarts = Restarts(core, lifecycle)
-    monitor = Monitor(core, lifecycle, restarts)
+    monitor = Monitor(core, lifecycle, restarts, endpoints)
     return Engine(core, services, monitor, restarts, health, content, blobs, layers, downloads, trash)
 
 
@@ -164,11 +176,24 @@ def recover(engine: Engine, rebooted: bool) -> None:
     StoreRecovery(
         core, engine.content, engine.blobs, engine.layers, services.image_removal, services.volumes, context
     ).run()
+    network_recovery = NetworkRecovery(core, services.networks, context)
+    network_recovery.run()
     ContainerRecovery(core, services.lifecycle, engine.monitor, context, rebooted).run()
+    network_recovery.finish()
     for container in core.log.all("container"):
         if container.health_check and container.alive:
             engine.health.watch(container.id)
     engine.restarts.resume(context)
+
+
+def network_tag(root: Path) -> str:
+    """What tells an engine's interfaces and rules from those of others on the host."""
+    return hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]
+
+
+def default_bridge(root: Path) -> str:
+    """The interface of the network "bridge": ``docket0`` for the default root, a name of its own for others."""
+    return "docket0" if str(root.resolve()) == DEFAULT_ROOT else f"dkt{network_tag(root)}"
 
 
 def cgroup_parent(root: Path) -> str:
@@ -277,6 +302,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
             stop.wait()
             notify("STOPPING=1")
         server.stop()
+        engine[0].services.networks.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
         engine[0].trash.empty()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
     finally:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from engine.images import checks, commit_jobs, file_archives
 from engine.images import jobs as image_jobs
-from engine.runtime import sweep
+from engine.runtime import network, sweep
 from engine.runtime.container_root import with_root
 from engine.runtime.spawner import main
 
 JOBS = {
-    **image_jobs.JOBS, **checks.JOBS, **commit_jobs.JOBS, **sweep.JOBS,
+    **image_jobs.JOBS, **checks.JOBS, **commit_jobs.JOBS, **sweep.JOBS, **network.JOBS,
     **{name: with_root(job) for name, job in file_archives.ROOT_JOBS.items()},
 }  # fmt: skip
 

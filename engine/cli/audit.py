@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Sequence
 
-NOUNS = ("container", "image", "layer", "volume", "exec")
+NOUNS = ("container", "image", "layer", "volume", "network", "exec", "endpoint")
 _SHOWN_CHARACTERS = 60
 _POINTERS = ("_digest", "container_id", "image_id", "_at_us")
 _FIRST = ("source", "reference")

@@ -51,6 +51,16 @@ _IMAGE: dict[str, Place] = {
     "save": ("archives", "SAVE", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
     "tag": ("images", "TAG", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
 }
+_NETWORK: dict[str, Place] = {
+    "connect": ("networks", "CONNECT", "Connect a container to a network"),
+    "create": ("networks", "CREATE", "Create a network"),
+    "disconnect": ("networks", "DISCONNECT", "Disconnect a container from a network"),
+    "holder": ("networks", "HOLDER", "Show which container has, or had, an address"),
+    "inspect": ("inspect", "NETWORK_INSPECT", "Display detailed information on one or more networks"),
+    "ls": ("networks", "LIST", "List networks"),
+    "prune": ("prune", "NETWORK_PRUNE", "Remove all unused networks"),
+    "rm": ("networks", "REMOVE", "Remove one or more networks"),
+}
 _VOLUME: dict[str, Place] = {
     "create": ("volumes", "CREATE", "Create a volume"),
     "inspect": ("inspect", "VOLUME_INSPECT", "Display detailed information on one or more volumes"),
@@ -76,6 +86,7 @@ GROUPS: Mapping[str, tuple[str, dict[str, Place]]] = {
     "audit": ("Ask the event log", _AUDIT),
     "container": ("Manage containers", _CONTAINER),
     "image": ("Manage images", _IMAGE),
+    "network": ("Manage networks", _NETWORK),
     "system": ("Manage the engine", _SYSTEM),
     "volume": ("Manage volumes", _VOLUME),
 }
@@ -105,6 +116,8 @@ _OTHER_NAMES = {
     ("container", "remove"): "rm",
     ("image", "list"): "ls",
     ("image", "remove"): "rm",
+    ("network", "list"): "ls",
+    ("network", "remove"): "rm",
     ("volume", "list"): "ls",
     ("volume", "remove"): "rm",
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Fetch = Callable[[str], bytes]
 
 _NOT_FOUND = 404
-_TYPES = ("container", "image", "volume")
+_TYPES = ("container", "image", "network", "volume")
 
 
 def _fetchers(session: Session, options: Options) -> dict[str, Fetch]:
@@ -38,15 +38,20 @@ def _fetchers(session: Session, options: Options) -> dict[str, Fetch]:
         size = getattr(options, "size", False)
         return client.call_raw("GET", path_of("containers", name, "json"), query={"size": size})
 
+    def network(name: str) -> bytes:
+        prefix, query = ("/docket", {"as_of": as_of}) if as_of else ("", {})
+        return client.call_raw("GET", prefix + path_of("networks", name), query=query)
+
     return {
         "container": container,
         "image": lambda name: client.call_raw("GET", path_of("images", name, "json")),
+        "network": network,
         "volume": lambda name: client.call_raw("GET", path_of("volumes", name)),
     }
 
 
 def inspect_objects(session: Session, options: Options, arguments: list[str]) -> int:
-    """Containers first, then images, then volumes, unless ``--type`` names one."""
+    """Containers first, then images, networks and volumes, unless ``--type`` names one."""
     asks_the_log = options.as_of or options.evidence
     types = [options.type] if options.type else ["container"] if asks_the_log else list(_TYPES)
     if options.type and options.type not in _TYPES:
@@ -119,7 +124,7 @@ INSPECT = Command(
     _EVIDENCE,
     _FORMAT,
     _SIZE,
-    text("--type", "Only inspect objects of the given type: container, image, volume"),
+    text("--type", "Only inspect objects of the given type: container, image, network, volume"),
     least=1,
     examples="""
 docket inspect web
@@ -145,6 +150,14 @@ IMAGE_INSPECT = Command(
     _FORMAT,
     least=1,
     examples="docket image inspect -f '{{json .RootFS.Layers}}' base",
+)
+NETWORK_INSPECT = Command(
+    _inspect_one_type("network"),
+    "[OPTIONS] NETWORK [NETWORK...]",
+    _AS_OF,
+    _FORMAT,
+    least=1,
+    examples="docket network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}}' app",
 )
 VOLUME_INSPECT = Command(
     _inspect_one_type("volume"),

@@ -91,6 +91,15 @@ def _prune_volumes(session: Session, options: Options, *, every: bool) -> dict[s
     return session.client.call("POST", "/volumes/prune", query=_filters(options, *more))
 
 
+def prune_networks(session: Session, options: Options, arguments: list[str]) -> int:
+    if not _confirmed(options, "This will remove all custom networks not used by at least one container."):
+        return 0
+    answer = session.client.call("POST", "/networks/prune", query=_filters(options))
+    if names := answer["NetworksDeleted"]:
+        out(f"Deleted Networks:\n{_named(names)}\n")
+    return 0
+
+
 def prune_system(session: Session, options: Options, arguments: list[str]) -> int:
     if options.volumes and any(name == "until" for name, _ in options.filter):
         raise CommandError('ERROR: The "until" filter is not supported with "--volumes"')
@@ -131,6 +140,14 @@ IMAGE_PRUNE = Command(
     _FORCE,
     most=0,
     examples="docket image prune\ndocket image prune -a -f",
+)
+NETWORK_PRUNE = Command(
+    prune_networks,
+    "[OPTIONS]",
+    _UNTIL,
+    _FORCE,
+    most=0,
+    examples="docket network prune -f",
 )
 VOLUME_PRUNE = Command(
     prune_volumes,

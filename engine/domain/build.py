@@ -5,12 +5,12 @@ Each instruction that was carried out is one event, whether its layer was made o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, next_intents, next_status
+from engine.domain.machine import Event, Table, changed, next_intents, next_status
 
 
 class Status(StrEnum):
@@ -130,7 +130,7 @@ def evolve(state: Build | None, event: Event) -> Build:
             facts = {"image_id": event.image_id, "finished_at_us": event.finished_at_us}
         case BuildFailed():
             facts = {"error": event.reason, "finished_at_us": event.finished_at_us}
-    return replace(state, status=status, intents=intents, **facts)
+    return changed(state, status=status, intents=intents, **facts)
 
 
 @dataclass(frozen=True, slots=True)

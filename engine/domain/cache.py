@@ -5,12 +5,12 @@ It keeps the layers alive that it refers to, until it is forgotten.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import NotFound
-from engine.domain.machine import Event, Table, next_intents, next_status
+from engine.domain.machine import Event, Table, changed, next_intents, next_status
 
 
 class Status(StrEnum):
@@ -78,7 +78,7 @@ def evolve(state: Cache | None, event: Event) -> Cache:
             event.created_at_us, intents,
         )  # fmt: skip
     assert state is not None
-    return replace(state, status=status, intents=intents)
+    return changed(state, status=status, intents=intents)
 
 
 @dataclass(frozen=True, slots=True)

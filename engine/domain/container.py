@@ -6,7 +6,7 @@ its outcome, which the log must be able to tell apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Callable, Mapping
 
@@ -44,7 +44,7 @@ from engine.domain.container_events import (
 )
 from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotModified
 from engine.domain.health import STARTING
-from engine.domain.machine import PREVIOUS, Event, Table, next_intents, next_status
+from engine.domain.machine import PREVIOUS, Event, Table, changed, next_intents, next_status
 
 
 class Status(StrEnum):
@@ -271,7 +271,7 @@ def evolve(state: Container | None, event: Event) -> Container:
     intents = next_intents(state.intents, event)
     if isinstance(event, ContainerExited):  # the end of a container is the outcome of its stop
         intents = tuple(kind for kind in intents if kind != "stop")
-    return replace(state, status=Status(status), intents=intents, **_facts(state, event))
+    return changed(state, status=Status(status), intents=intents, **_facts(state, event))
 
 
 # --- commands ----------------------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, next_intents, next_status
+from engine.domain.machine import Event, Table, changed, next_intents, next_status
 
 
 class Status(StrEnum):
@@ -126,7 +126,7 @@ def evolve(state: Exec | None, event: Event) -> Exec:
             facts = {"error": reason, "exit_code": exit_code}
         case ExecExited(exit_code=exit_code, finished_at_us=finished):
             facts = {"exit_code": exit_code, "finished_at_us": finished, "pid": 0}
-    return replace(state, status=Status(status), intents=next_intents(state.intents, event), **facts)
+    return changed(state, status=Status(status), intents=next_intents(state.intents, event), **facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ in one transaction, so that a reference names at most one image at any moment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, next_intents, next_status
+from engine.domain.machine import Event, Table, changed, next_intents, next_status
 
 
 class Status(StrEnum):
@@ -219,7 +219,7 @@ def evolve(state: Image | None, event: Event) -> Image:
             facts = {"references": _with(state, digest)}
         case ImageUntagged(reference=reference):
             facts = {"references": tuple(name for name in state.references if name != reference)}
-    return replace(state, status=status, intents=next_intents(state.intents, event), **facts)
+    return changed(state, status=status, intents=next_intents(state.intents, event), **facts)
 
 
 def _begun(state: Image | None, event: ImageCreated | ImagePulling, status: Status) -> Image:

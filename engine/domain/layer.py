@@ -5,12 +5,12 @@ After a failure or a removal the same content may come again, so both lead back 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, next_intents, next_status
+from engine.domain.machine import Event, Table, changed, next_intents, next_status
 
 
 class Status(StrEnum):
@@ -155,7 +155,7 @@ def evolve(state: Layer | None, event: Event) -> Layer:
             facts = {"size_bytes": size_bytes, "entries": entries, "error": ""}
         case LayerUnpackFailed(reason=reason) | LayerRemoveFailed(reason=reason) | LayerDamaged(reason=reason):
             facts = {"error": reason}
-    return replace(state, status=status, intents=intents, **facts)
+    return changed(state, status=status, intents=intents, **facts)
 
 
 @dataclass(frozen=True, slots=True)

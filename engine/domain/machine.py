@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from enum import StrEnum
-from typing import ClassVar, Final, Mapping
+from functools import cache
+from operator import attrgetter
+from typing import Any, Callable, ClassVar, Final, Mapping, TypeVar
 
 from engine.domain.errors import EngineError
 
@@ -60,3 +63,19 @@ def next_intents(intents: tuple[str, ...], event: Event) -> tuple[str, ...]:
             raise InvalidTransition(f"{event.TYPE}: no intent {event.CLOSES!r} is open")
         return tuple(kind for kind in intents if kind != event.CLOSES)
     return intents
+
+
+State = TypeVar("State")
+
+
+@cache
+def _parts(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    names = tuple(field.name for field in fields(kind))
+    return names, attrgetter(*names)
+
+
+def changed(state: State, **facts: Any) -> State:
+    """The state with some fields changed: dataclasses.replace for those that hold two fields or more, several times as
+    fast, since every event of a log goes through it."""
+    names, values_of = _parts(type(state))
+    return type(state)(**{**dict(zip(names, values_of(state))), **facts})

@@ -5,12 +5,12 @@ After a failure or a removal a volume of the same name may be made again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import PREVIOUS, Event, Table, next_intents, next_status
+from engine.domain.machine import PREVIOUS, Event, Table, changed, next_intents, next_status
 
 
 class Status(StrEnum):
@@ -118,7 +118,7 @@ def evolve(state: Volume | None, event: Event) -> Volume:
     facts: dict[str, Any] = {"resting": before if isinstance(event, VolumeRemoving) else None}
     if isinstance(event, VolumeCreateFailed | VolumeRemoveFailed):
         facts["error"] = event.reason
-    return replace(state, status=status, intents=intents, **facts)
+    return changed(state, status=status, intents=intents, **facts)
 
 
 @dataclass(frozen=True, slots=True)

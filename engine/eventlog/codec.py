@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any, Callable, get_args, get_origin, get_type_hints
 
 from engine.domain.errors import EngineError
@@ -24,6 +25,11 @@ canonical: Callable[[Any], str] = json.JSONEncoder(
 @cache
 def _names(kind: type) -> tuple[str, ...]:
     return tuple(sorted(field.name for field in fields(kind)))
+
+
+@cache
+def _values_of(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    return attrgetter(*_names(kind))
 
 
 def encode_event(event: Event) -> str:
@@ -47,7 +53,8 @@ def decode_event(type_: str, schema: int, data: dict[str, Any]) -> Event:
 
 def encode_state(state: Any) -> str:
     """A state as canonical JSON of its fields."""
-    return canonical({name: getattr(state, name) for name in _names(type(state))})
+    kind = type(state)
+    return canonical(dict(zip(_names(kind), _values_of(kind)(state))))
 
 
 @cache

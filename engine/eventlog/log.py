@@ -22,7 +22,7 @@ from engine.eventlog.migrate import ensure
 from engine.eventlog.projections import OWNED
 from engine.eventlog.records import Change, Context, Document, Head, Problem, Recorded, Report
 from engine.eventlog.subscriptions import Board, Subscription
-from engine.eventlog.verification import verify
+from engine.eventlog.verification import verify, verify_apart
 from engine.eventlog.writer import Append, Writer
 
 __all__ = [
@@ -30,6 +30,8 @@ __all__ = [
 ]  # fmt: skip
 
 PAGE_ROWS = 256
+SMALL_LOG = 5_000
+"""So few events are verified sooner than two processes have started."""
 END = 2**63 - 1
 """Greater than every sequence number."""
 
@@ -170,6 +172,19 @@ class EventLog:
         """Ids of a container's execs, oldest first."""
         return self._linked(f"container/{id}", "exec")
 
+    def endpoints_of_container(self, id: str) -> list[str]:
+        """Ids of a container's endpoints, oldest first."""
+        return self._linked(f"container/{id}", "endpoint")
+
+    def endpoints_of_network(self, id: str) -> list[str]:
+        """Ids of the endpoints on a network, oldest first."""
+        return self._linked(f"network/{id}", "endpoint")
+
+    def addresses_of_network(self, id: str) -> set[str]:
+        """The addresses on a network that somebody holds."""
+        between = {"noun": "endpoint", "low": f"{id}/", "high": _beyond(f"{id}/")}
+        return {name.partition("/")[2] for (name,) in self._readers.rows(statements.NAMES_HELD, between)}
+
     def _linked(self, target: str, noun: str) -> list[str]:
         return [id for (id,) in self._readers.rows(statements.LINKED, {"target": target, "noun": noun})]
 
@@ -213,7 +228,7 @@ class EventLog:
     def trail(self, noun: str, id: str) -> list[Recorded]:
         """The events of an object and of what belonged to it (a container's execs), in order; of removed ones too."""
         streams = [f"{noun}/{id}"]
-        if owned := OWNED.get(noun):
+        for owned in OWNED.get(noun, ()):
             rows = self._readers.rows(statements.LINKED_EVER, {"target": streams[0], "noun": owned})
             streams += [f"{owned}/{belonging}" for (belonging,) in rows]
         return list(self.events(streams=streams))
@@ -247,7 +262,8 @@ class EventLog:
 
     def verify(self, against: Head | None = None) -> Report:
         """Check chain, documents, projections and guards; ``against`` is a head that was published earlier."""
-        return verify(self._path, against)
+        check = verify if self._writer.head.seq < SMALL_LOG else verify_apart
+        return check(self._path, against)
 
     def subscribe(self, streams: Collection[str] | None = None) -> Subscription:
         """A cursor over what is committed from now on, to certain streams or (None) to all. Close it."""

@@ -22,8 +22,8 @@ from engine.eventlog.intervals import fork
 GONE = "removed"
 """The status of what no longer exists: such an object leaves the current table, and its next event starts anew."""
 
-OWNED = {"container": "exec"}
-"""Noun -> the noun of what ceases to exist with it (and belongs to its trail)."""
+OWNED = {"container": ("exec", "endpoint"), "network": ("endpoint",)}
+"""Noun -> the nouns of what ceases to exist with it (and belongs to its trail)."""
 
 RULES = 1
 """Count this up when the rules here or a machine's fold change their outcome: projections are then rebuilt at start."""
@@ -59,9 +59,12 @@ class Tables(Protocol):
 
 
 def names_of(noun: str, state: Any) -> tuple[str, ...]:
-    """The unique names that an object holds. A volume's name is its id, which is unique already."""
-    if noun == "container":
+    """The unique names that an object holds. A volume's name is its id, which is unique already; an endpoint's are its
+    addresses on its network."""
+    if noun in ("container", "network"):
         return (state.name,)
+    if noun == "endpoint":
+        return tuple(f"{state.network_id}/{address}" for address in state.held)
     return state.references if noun == "image" else ()
 
 
@@ -76,6 +79,8 @@ def links_of(noun: str, state: Any) -> tuple[str, ...]:
         )
     if noun in ("image", "cache"):
         return tuple(f"layer/{chain_id}" for chain_id in dict.fromkeys(state.chain_ids))
+    if noun == "endpoint":
+        return (f"container/{state.container_id}", f"network/{state.network_id}")
     return (f"container/{state.container_id}",) if noun == "exec" else ()
 
 
@@ -120,7 +125,7 @@ def _forget(tables: Tables, noun: str, row: Row, seq: int) -> None:
         tables.release(noun, name, seq)
     for target in links_of(noun, row.state):
         tables.unlink(target, noun, row.id, seq)
-    if owned := OWNED.get(noun):
+    for owned in OWNED.get(noun, ()):
         for belonging in tables.owned(noun, row.id, owned):
             tables.close(owned, belonging, seq)
             _forget(tables, owned, belonging, seq)

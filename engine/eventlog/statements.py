@@ -98,6 +98,14 @@ NAME_AS_OF = sql(
     .order_by(names.c.valid_from.desc())
     .limit(1)
 )
+NAMES_HELD = sql(
+    select(names.c.name).where(
+        names.c.noun == bindparam("noun"),
+        names.c.name >= bindparam("low"),
+        names.c.name < bindparam("high"),
+        names.c.valid_to.is_(None),
+    )
+)
 LINK = sql(insert(links))
 UNLINK = sql(
     update(links)

@@ -14,7 +14,7 @@ from engine.kernel.namespaces import (
     unshare_time,
 )  # fmt: skip
 from engine.kernel.steps import step
-from engine.runtime import evidence, init, messages, userns
+from engine.runtime import evidence, init, messages, network, resolver_sockets, userns
 from engine.runtime.setup import Json, joined_namespaces, new_namespaces
 
 
@@ -42,6 +42,7 @@ class Launched(NamedTuple):
     evidence: dict[str, Any]
     warnings: list[str]
     terminal_fd: int
+    resolver_fds: list[int] = []
 
 
 class Launch:
@@ -65,6 +66,7 @@ class Launch:
         self._stdio = stdio
         self._daemon = daemon
         self.pid = -1
+        self._resolver_fds: list[int] = []
 
     def run(self) -> Launched:
         """Raises SetupFailed, Aborted, OSError (with its step)."""
@@ -74,18 +76,23 @@ class Launch:
             childs.close()
             if "user" in new_namespaces(self._plan["spec"]):
                 userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
+            interfaces = self._attach_interfaces()
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
                 found["binds"] = ready["binds"]
             if found["seccomp_mode"] == SECCOMP_MODE_FILTER:
                 found["seccomp_profile"] = (self._plan.get("seccomp") or {}).get("digest", "")
+            if interfaces:
+                found["interfaces"] = interfaces
             self._stop_if_daemon_is_gone()
             _tell(own, {"type": "go"}, [self._listener] if self._listener >= 0 else [])
             started_at_us = time.time_ns() // 1000
             if (answer := messages.receive(own)) is not None:
                 raise SetupFailed(answer[0])
-            return Launched(self.pid, started_at_us, found, ready["warnings"], fds[0] if fds else -1)
+            return Launched(
+                self.pid, started_at_us, found, ready["warnings"], fds[0] if fds else -1, self._resolver_fds
+            )  # fmt: skip
         finally:
             own.close()
             childs.close()
@@ -109,6 +116,16 @@ class Launch:
         if self.pid == 0:
             own.close()
             init.run(self._plan, self._cgroup, born_in_it, childs, self._stdio, self._keep)
+
+    def _attach_interfaces(self) -> list[Json]:
+        """While the init sets itself up: its network namespace is there already."""
+        if not (wanted := self._plan.get("interfaces")):
+            return []
+        with open(f"/proc/{self.pid}/ns/net", "rb") as namespace:
+            made = network.attach(wanted, namespace.fileno())
+            if self._plan.get("resolver"):
+                self._resolver_fds = resolver_sockets.open_in(namespace.fileno())
+        return made
 
     def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:
         poll = select.poll()

@@ -67,7 +67,8 @@ def _launch(
             "own_pids": "pid" in own, "root": root_of(plan["spec"].get("linux") or {}),
             "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
         }  # fmt: skip
-        fds = [launched.terminal_fd] if launched.terminal_fd >= 0 else []
+        fds = [*launched.resolver_fds, *([launched.terminal_fd] if launched.terminal_fd >= 0 else [])]
+        report["resolver_fds"] = len(launched.resolver_fds)
     except SetupFailed as error:
         report = error.report
     except Aborted:

@@ -17,7 +17,7 @@ from engine.kernel import cgroups
 from engine.kernel.namespaces import clone
 from engine.kernel.process import set_child_subreaper, set_name, signal_fd
 from engine.kernel.steps import step
-from engine.runtime import launcher, messages
+from engine.runtime import launcher, messages, resolver_sockets
 from engine.runtime.control import Connection, Control
 from engine.runtime.exec_process import Target
 from engine.runtime.execs import Execs
@@ -26,6 +26,8 @@ from engine.runtime.json_log import JsonLog
 from engine.runtime.launch import died
 from engine.runtime.loop import IN, Loop
 from engine.runtime.messages import Message
+from engine.runtime.port_proxy import PortProxies
+from engine.runtime.resolver import Resolver
 from engine.runtime.setup import Json, failure
 from engine.runtime.stdio import Stdio
 
@@ -45,9 +47,17 @@ def main(connection: socket.socket, lock_fd: int) -> None:
     if received is None:
         return
     shim = Shim(connection, lock_fd, received[0])
-    if shim.launch(received[0], received[1]):
+    if shim.launch(received[0], received[1], _held(connection, len(received[0].get("listeners") or ()))):
         del received
         shim.serve()
+
+
+def _held(connection: socket.socket, count: int) -> list[int]:
+    """The sockets that hold the host's ports, which follow in messages of their own."""
+    held: list[int] = []
+    while len(held) < count and (received := messages.receive(connection)) is not None:
+        held += received[1]
+    return held
 
 
 class Shim:
@@ -62,6 +72,7 @@ class Shim:
         )
         self._cgroup = cgroups.Cgroup(settings["cgroup_path"])
         self._stdio: Stdio | None = None
+        self._resolver: Resolver | None = None
         self._pid = self._pid_fd = -1
         self._oom_fd = -1
         self._oom_kills = 0
@@ -72,9 +83,10 @@ class Shim:
 
     # --- launch ----------------------------------------------------------------------------------------------------
 
-    def launch(self, settings: Json, fds: list[int]) -> bool:
+    def launch(self, settings: Json, fds: list[int], held: list[int]) -> bool:
         """Whether there is a container to serve now. What failed is told, and nothing of it is left."""
         try:
+            self._ports = PortProxies(self._loop, held, settings.get("listeners") or [])
             report = self._launch(settings, fds)
         except Exception as error:
             report = failure(error)
@@ -107,8 +119,11 @@ class Shim:
             self._take_over(report, terminal)
         return report
 
-    def _take_over(self, report: Json, terminal: list[int]) -> None:
+    def _take_over(self, report: Json, fds: list[int]) -> None:
         assert self._stdio is not None
+        count = report["resolver_fds"]
+        self._serve_names(fds[:count])
+        terminal = fds[count:]
         self._pid = report["pid"]
         self._pid_fd = os.pidfd_open(self._pid)  # it is our child and not reaped yet
         self._oom_score = report["oom_score"]
@@ -119,6 +134,11 @@ class Shim:
         target = Target(self._cgroup, self._pid, self._pid_fd, set(report["kinds"]), tuple(report["root"]))
         self._execs = Execs(self._loop, self._directory, self._journal, self._control, target)
         self._control.serve_first()
+
+    def _serve_names(self, fds: list[int]) -> None:
+        """Answer what the container asks at the sockets of its resolver, if it has one."""
+        if fds:
+            self._resolver = Resolver(self._loop, fds, os.path.join(self._directory, "resolver.json"))
 
     def _open_stdio(self, settings: Json) -> Stdio:
         wishes, log = settings.get("stdio") or {}, settings.get("log")
@@ -249,6 +269,10 @@ class Shim:
             case "resize":
                 stdio = self._execs.stdio_of(request["exec_id"]) if request["exec_id"] else self._stdio
                 stdio.resize(request["rows"], request["columns"])
+            case "names":
+                if self._resolver is None:
+                    with open(f"/proc/{self._pid}/ns/net", "rb") as namespace:
+                        self._serve_names(resolver_sockets.open_in(namespace.fileno()))
             case "attach":
                 self._stdio.attach(fds.pop(), request["client"])
             case "exec":
@@ -303,6 +327,9 @@ class Shim:
             record["unrecorded"] = failure(error)["message"]  # a full disk must not keep the daemon from knowing
         self._ended = True
         self._control.close()
+        self._ports.close()
+        if self._resolver is not None:
+            self._resolver.close()
         os.close(self._lock_fd)  # before anybody is told: who hears of the end may start it again at once
         self._lingers_until = time.monotonic() + LINGER_S
         self._loop.later(LINGER_S, lambda: None)

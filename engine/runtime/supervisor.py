@@ -27,7 +27,8 @@ from engine.runtime.spawner_process import SpawnerProcess
 
 _ADOPTION_S = 15.0
 _FAREWELL_S = 10.0
-_SHIM_SETTINGS = ("container_id", "directory", "socket_folder", "cgroup_path", "stdio", "log")
+_FDS_A_MESSAGE = 200
+_SHIM_SETTINGS = ("container_id", "directory", "socket_folder", "cgroup_path", "stdio", "log", "listeners")
 """What of the plan the shim itself needs; the rest is for its launcher."""
 LOCK_NAME = "shim.lock"
 
@@ -94,11 +95,13 @@ class Supervisor:
 
     # --- containers ------------------------------------------------------------------------------------------------
 
-    def launch(self, plan: dict[str, Any], lock_fd: int, attachments: Sequence[Attachment] = ()) -> dict[str, Any]:
+    def launch(
+        self, plan: dict[str, Any], lock_fd: int, attachments: Sequence[Attachment] = (), held: Sequence[int] = ()
+    ) -> dict[str, Any]:
         """Start a container's first process: {"pid", "started_at_us", "evidence", "warnings"}.
 
-        ``lock_fd`` holds the container's liveness lock; the shim keeps it from now on. Raises LaunchFailed, and then
-        nothing of the container is left.
+        ``lock_fd`` holds the container's liveness lock; the shim keeps it from now on, and ``held``, the sockets of the
+        plan's "listeners" in their order. Raises LaunchFailed, and then nothing of the container is left.
         """
         plan = {**plan, "socket_folder": str(self._shims)}
         try:
@@ -110,7 +113,7 @@ class Supervisor:
                 errno=error.errno or 0, exit_code=128,
             ) from error  # fmt: skip
         try:
-            _hand_over(own, plan, attachments)
+            _hand_over(own, plan, attachments, held)
             answer = messages.receive(own)
             if answer is None:
                 raise self._shim_died(plan)
@@ -190,6 +193,10 @@ class Supervisor:
         if "error" in answer:
             raise _os_error(answer["error"])
         return {key: answer[key] for key in ("warnings", "limits")}
+
+    def serve_names(self, container_id: str) -> None:
+        """Have the shim run a resolver for a container that has come to a network with names; one that runs, stays."""
+        self._ask(container_id, {"op": "names"})
 
     def resize(self, container_id: str, exec_id: str | None, rows: int, cols: int) -> None:
         """The size of a terminal in characters: the container's, or an exec's. Raises OSError where it has none."""
@@ -365,12 +372,16 @@ def _wishes(attachment: Attachment) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _hand_over(own: socket.socket, plan: dict[str, Any], attachments: Sequence[Attachment]) -> None:
+def _hand_over(
+    own: socket.socket, plan: dict[str, Any], attachments: Sequence[Attachment], held: Sequence[int]
+) -> None:
     """Give a shim what it needs. One that has given up already may have said why: that is read next."""
     settings = {key: plan.get(key) for key in _SHIM_SETTINGS}
     settings["clients"] = [_wishes(attachment) for attachment in attachments]
     try:
         messages.send(own, settings, [attachment.fd for attachment in attachments])
+        for start in range(0, len(held), _FDS_A_MESSAGE):
+            messages.send(own, {"type": "held"}, held[start : start + _FDS_A_MESSAGE])
         messages.send(own, {"plan": plan})
     except ConnectionError:
         return

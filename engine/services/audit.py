@@ -11,7 +11,7 @@ from engine.services.as_of import resolve_as_of
 from engine.services.core import Core
 from engine.services.image_names import stored_name
 
-_NOUNS = ("container", "image", "volume", "layer", "exec")
+_NOUNS = ("container", "image", "volume", "network", "layer", "exec", "endpoint")
 
 
 class Audit:

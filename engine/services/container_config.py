@@ -16,8 +16,8 @@ from typing import Any, Mapping
 from engine.domain import restart_policy
 from engine.domain.errors import InvalidArgument, NotSupported
 from engine.services import (
-    clock_offsets, devices, health_config, limits, log_config, mount_points, oci_spec, security_options, sharing,
-    user_namespace,
+    clock_offsets, devices, health_config, limits, log_config, mount_points, network_config, oci_spec,
+    security_options, sharing, user_namespace,
 )  # fmt: skip
 from engine.services.seccomp_filter import filter_for
 
@@ -26,8 +26,6 @@ NEVER_ASKS = (None, "", 0, False, [], {})
 
 UNSUPPORTED_HOST_CONFIG: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     # field: (what a user calls it, values beside NEVER_ASKS that ask for nothing)
-    "PortBindings": ("publishing ports (-p)", ()),
-    "PublishAllPorts": ("publishing ports (-P)", ()),
     "Links": ("--link", ()),
     "VolumesFrom": ("--volumes-from", ()),
     "VolumeDriver": ("--volume-driver", ("local",)),
@@ -40,8 +38,6 @@ UNSUPPORTED_HOST_CONFIG: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     "IOMaximumIOps": ("--io-maxiops", ()),
     "IOMaximumBandwidth": ("--io-maxbandwidth", ()),
 }
-
-NETWORK_MODES = ("none", "host")
 
 _HOST_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*\.?")
 _CONFIG_DEFAULTS: Mapping[str, Any] = {
@@ -60,6 +56,7 @@ class Settings:
     host_config: dict[str, Any]
     mounts: tuple[mount_points.MountPoint, ...]
     warnings: tuple[str, ...]
+    endpoints: tuple[network_config.EndpointRequest, ...] = ()
 
     def document(self) -> bytes:
         """Canonical JSON: equal settings have one document."""
@@ -74,14 +71,14 @@ def normalize(body: Mapping[str, Any], image_config: Mapping[str, Any]) -> Setti
     config = _merge_image({**_CONFIG_DEFAULTS, **_known_config(body)}, image_config)
     _check_config(config)
     _refuse_unsupported(host)
-    _check_networking(body, host, warnings)
+    endpoints = network_config.check(body, config, host, warnings)
     log_config.check(host)
     check_restart(host)
     warnings += _check_isolation(host, config)
     warnings += limits.check(host)
     mounts = mount_points.parse(host, config)
     mount_points.check_sources(mounts)
-    return Settings(config, host, mounts, tuple(warnings))
+    return Settings(config, host, mounts, tuple(warnings), endpoints)
 
 
 def _mapping(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -109,8 +106,6 @@ def _known_config(body: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidArgument(f"{key} must be a list of strings")
     if health := health_config.check(body.get("Healthcheck")):
         known["Healthcheck"] = health
-    if body.get("MacAddress"):
-        raise NotSupported("--mac-address is not supported by this version of docket yet")
     return known
 
 
@@ -164,25 +159,6 @@ def _refuse_unsupported(host: Mapping[str, Any]) -> None:
         if value in NEVER_ASKS or value in harmless:
             continue
         raise NotSupported(f"{name} is not supported by this version of docket yet (HostConfig.{field}: {value!r})")
-
-
-def _check_networking(body: Mapping[str, Any], host: dict[str, Any], warnings: list[str]) -> None:
-    mode = host.get("NetworkMode") or "default"
-    if mode == "default":
-        host["NetworkMode"] = "none"
-        warnings.append("bridge networks come in a later version: the container has no network (--network none)")
-    elif mode not in NETWORK_MODES:
-        raise NotSupported(f"network mode {mode!r} is not supported by this version of docket yet: use none or host")
-    endpoints = _mapping(_mapping(body, "NetworkingConfig"), "EndpointsConfig")
-    for name in endpoints:
-        if name not in ("default", *NETWORK_MODES):
-            raise NotSupported(f"network {name!r} is not supported by this version of docket yet: use none or host")
-    for entry in host.get("ExtraHosts") or []:
-        name, separator, address = entry.partition(":")
-        if not name or not separator or not address:
-            raise InvalidArgument(f'bad format for add-host: "{entry}"')
-        if address == "host-gateway":
-            raise NotSupported("host-gateway needs a bridge network, which this version of docket has not yet")
 
 
 def check_restart(host: dict[str, Any]) -> None:

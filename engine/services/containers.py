@@ -6,15 +6,16 @@ import os
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
 from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound
-from engine.eventlog.log import Context, Document
+from engine.eventlog.log import Change, Context, Document
 from engine.runtime.supervisor import Attachment
 from engine.services import container_config, health_config, json_log, sharing
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
+from engine.services.endpoints import Endpoints, change_of
 from engine.services.health import HealthChecks
 from engine.services.image_names import resolve_image
 from engine.services.launch_plan import volume_folders
@@ -30,8 +31,9 @@ from engine.services.waits import Waiter
 class Containers:
     """The use cases of containers that start and end nothing."""
 
-    def __init__(self, core: Core, volumes: Volumes, health: HealthChecks) -> None:
+    def __init__(self, core: Core, volumes: Volumes, health: HealthChecks, endpoints: Endpoints) -> None:
         self._core = core
+        self._endpoints = endpoints
         self._health = health
         self._volumes = volumes
         self._guard = threading.Lock()
@@ -50,6 +52,7 @@ class Containers:
         settings = container_config.normalize(body, image_config)
         sharing.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
+        endpoints = self._endpoints.requested(settings.endpoints, container_id, context)
         anonymous: list[str] = []
         try:
             named = self._make_volumes(settings.mounts, anonymous, context)
@@ -65,7 +68,7 @@ class Containers:
                 restart_limit=settings.host_config["RestartPolicy"]["MaximumRetryCount"],
                 health_check=health_config.read(settings.config) is not None,
             )  # fmt: skip
-            self._append_created(created, document, context)
+            self._append_created(created, document, [change_of(endpoint) for endpoint in endpoints], context)
         except BaseException:
             for volume in anonymous:
                 self._volumes.remove(volume, force=True, context=context)
@@ -95,7 +98,9 @@ class Containers:
                 self._volumes.ensure(anonymous[-1], context, anonymous=True)
         return sorted(set(named))
 
-    def _append_created(self, created: ContainerCreated, document: Document, context: Context) -> None:
+    def _append_created(
+        self, created: ContainerCreated, document: Document, also: Sequence[Change], context: Context
+    ) -> None:
         """Image and volumes are held meanwhile, so that none is removed between the check and the event."""
         streams = sorted({f"image/{created.image_id}", *(f"volume/{name}" for name in created.volumes)})
         with ExitStack() as held:
@@ -109,9 +114,11 @@ class Containers:
                     raise NotFound(f"get {volume}: no such volume")
             try:
                 self._core.recorder.decide(
-                    "container", created.container_id, CreateContainer(created), context, [document]
+                    "container", created.container_id, CreateContainer(created), context, [document], also
                 )
             except NameTaken as error:
+                if error.name != created.name:
+                    raise self._endpoints.taken(error) from error
                 raise _name_conflict(error.name, error.holder) from error
 
     def rename(self, reference: str, name: str, context: Context) -> None:
@@ -158,6 +165,7 @@ class Containers:
         return ContainerView(
             container, config, host, folder, self._mounts(container, host, config), self._open_execs(container),
             layer_bytes, evidence, image_config, lambda: self._health.results(container.id),
+            tuple(self._endpoints.of(container.id, moment)),
         )  # fmt: skip
 
     def _mounts(

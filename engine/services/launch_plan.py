@@ -11,20 +11,25 @@ from engine.domain.errors import EngineError
 from engine.services import log_config, mount_points, oci_spec, security_options, sharing
 from engine.services.container_files import write_container_files
 from engine.services.core import Core
+from engine.services.endpoints import Attachment
 from engine.services.seccomp_filter import filter_for
 from engine.services.views import parse_document
 
 
-def build_plan(core: Core, container: Container) -> dict[str, Any]:
-    """Write the container's own files and answer with the plan. Its folder must exist."""
-    settings = parse_document(core.log.document(container.config_digest))
+def build_plan(
+    core: Core, container: Container, settings: Mapping[str, Any], network: Attachment
+) -> dict[str, Any]:
+    """Write the container's own files and answer with the plan. Its folder must exist. ``settings`` are the document
+    of its creation."""
     config, host = settings["Config"], settings["HostConfig"]
     folder = core.store.container(container.id)
     mounts = mount_points.parse(host, config)
     volumes = volume_folders(core, container, mounts)
     _make_bind_sources(mounts)
     config = {**config, "Hostname": hostname_of(container.id, config, host)}
-    files = write_container_files(folder, config["Hostname"], config, host)
+    files = _other_files(core, host) or write_container_files(
+        folder, config["Hostname"], config, host, network.addresses, network.gateway, network.resolver
+    )
     options = security_options.parse(host)
     capabilities, privileged = oci_spec.capabilities(host), bool(host.get("Privileged"))
     return {
@@ -34,6 +39,9 @@ def build_plan(core: Core, container: Container) -> dict[str, Any]:
             container.id, config, host, mounts, volumes, files, options=options,
             namespaces=sharing.namespaces(core, host),
         ),
+        "interfaces": network.interfaces,
+        "resolver": network.resolver,
+        "listeners": network.listeners,
         "seccomp": filter_for(options, capabilities, privileged=privileged),
         "shared_memory": sharing.shared_memory(core, host),
         "init": bool(host.get("Init")),
@@ -49,6 +57,15 @@ def build_plan(core: Core, container: Container) -> dict[str, Any]:
         "stdio": {"tty": config["Tty"], "open_stdin": config["OpenStdin"], "stdin_once": config["StdinOnce"]},
         "log": log_config.settings(host, config, folder / f"{container.id}-json.log"),
     }
+
+
+def _other_files(core: Core, host: Mapping[str, Any]) -> dict[str, Path]:
+    """Those of the container whose network it shares, by destination."""
+    mode = host["NetworkMode"]
+    if not mode.startswith("container:"):
+        return {}
+    folder = core.store.container(mode.removeprefix("container:"))
+    return {f"/etc/{name}": folder / name for name in ("hostname", "hosts", "resolv.conf")}
 
 
 def hostname_of(container_id: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> str:

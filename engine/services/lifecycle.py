@@ -39,6 +39,7 @@ from engine.runtime.supervisor import LaunchFailed
 from engine.services.container_config import parse_signal
 from engine.services.containers import Containers
 from engine.services.core import Core, resolve_container
+from engine.services.endpoints import Endpoints
 from engine.services.health import HealthChecks
 from engine.services.launch_plan import build_plan
 from engine.services.recorder import caused_by
@@ -59,8 +60,10 @@ class Lifecycle:
     """Start, stop, kill, pause, restart, remove."""
 
     def __init__(
-        self, core: Core, containers: Containers, volumes: Volumes, health: HealthChecks, trash: Trash
-    ) -> None:
+        self, core: Core, containers: Containers, volumes: Volumes, health: HealthChecks, trash: Trash,
+        endpoints: Endpoints,
+    ) -> None:  # fmt: skip
+        self._endpoints = endpoints
         self._core = core
         self._trash = trash
         self._health = health
@@ -99,14 +102,25 @@ class Lifecycle:
         folder.mkdir(mode=0o700, exist_ok=True)
         lock = acquire_shim_lock(folder)
         try:
-            plan = build_plan(self._core, container)
-            launched = self._core.runtime.launch(plan, lock, self._containers.take_waiting(container.id))
+            settings = parse_document(self._core.log.document(container.config_digest))
+            network = self._endpoints.begin(container, settings, context)
+            try:
+                plan = build_plan(self._core, container, settings, network)
+                held = [sock.fileno() for sock in network.sockets]
+                waiting = self._containers.take_waiting(container.id)
+                launched = self._core.runtime.launch(plan, lock, waiting, held)
+            except BaseException as error:
+                self._endpoints.failed(network, describe(error) if isinstance(error, OSError) else str(error))
+                raise
         finally:
             os.close(lock)
+        network.let_go()
         started = ContainerStarted(
-            container.id, launched["pid"], launched["started_at_us"], launched["evidence"], launched["warnings"]
-        )
-        self._core.recorder.record("container", container.id, started, context)
+            container.id, launched["pid"], launched["started_at_us"], launched["evidence"],
+            [*launched["warnings"], *network.warnings],
+        )  # fmt: skip
+        facts = network.facts(launched["evidence"])
+        self._core.recorder.record("container", container.id, started, context, facts)
         if container.health_check:
             self._health.watch(container.id)
 

@@ -10,6 +10,7 @@ from engine.domain.exec import ExecExited, ExecStartFailed
 from engine.domain.machine import Event
 from engine.eventlog.log import Context
 from engine.services.core import Core
+from engine.services.endpoints import Endpoints
 from engine.services.lifecycle import Lifecycle
 from engine.services.recorder import caused_by
 from engine.services.restarts import Restarts
@@ -21,8 +22,9 @@ UNKNOWN_EXIT_CODE = 255
 class Monitor:
     """Takes in facts. Each may come twice, or after recovery has settled it: then it changes nothing."""
 
-    def __init__(self, core: Core, lifecycle: Lifecycle, restarts: Restarts) -> None:
+    def __init__(self, core: Core, lifecycle: Lifecycle, restarts: Restarts, endpoints: Endpoints) -> None:
         self._core = core
+        self._endpoints = endpoints
         self._lifecycle = lifecycle
         self._restarts = restarts
 
@@ -49,7 +51,11 @@ class Monitor:
         """Record the end, close what it ends with it; remove or restart the container where that was asked for."""
         container_id = event.container_id
         with self._core.recorder.exclusive(f"container/{container_id}"):
-            recorded = self._core.recorder.record("container", container_id, event, context)
+            attached = self._endpoints.attached(container_id)
+            facts = self._endpoints.ending(container_id) if attached else ()
+            recorded = self._core.recorder.record("container", container_id, event, context, facts)
+            if recorded is not None and attached:
+                self._endpoints.ended(attached)
             self.end_execs(container_id, event.cause if event.cause != "exit" else "container exited", context)
         state = self._core.log.get("container", container_id)
         if recorded is None or state is None or state.restarting:

@@ -155,6 +155,11 @@ def rlimits(host: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def has_own_network(host: Mapping[str, Any]) -> bool:
+    """Whether the container gets a network namespace of its own."""
+    return host["NetworkMode"] != "host" and not host["NetworkMode"].startswith("container:")
+
+
 PRIVATE_NAMESPACES = tuple({"type": kind} for kind in ("mount", "pid", "uts", "ipc", "cgroup"))
 
 
@@ -170,7 +175,7 @@ def build(
     namespaces: Sequence[Mapping[str, Any]] = PRIVATE_NAMESPACES,
 ) -> dict[str, Any]:
     """The specification. ``volume_folder`` by destination; ``files`` are /etc/hosts and the like, by destination;
-    ``namespaces`` are all but the network's."""
+    ``namespaces`` are all but a network's of its own."""
     hostname = config["Hostname"] or container_id[:12]
     options = options or security_options.parse(host)
     caps = capabilities(host)
@@ -209,7 +214,7 @@ def build(
         "linux": {
             "namespaces": [
                 *namespaces,
-                *([] if host["NetworkMode"] == "host" else [{"type": "network"}]),
+                *([{"type": "network"}] if has_own_network(host) else []),
                 *([{"type": "user"}] if mappings else []),
                 *([{"type": "time"}] if time_offsets else []),
             ],

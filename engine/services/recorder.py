@@ -14,6 +14,9 @@ from engine.eventlog.log import Change, Context, Document, EventLog, Recorded
 
 _ATTEMPTS = 16
 
+Fact = tuple[str, str, Event]
+"""Noun, id and event."""
+
 
 def caused_by(context: Context, recorded: Recorded) -> Context:
     """The same request and actor, with an event as the immediate cause."""
@@ -29,31 +32,47 @@ class Recorder:
         self._locks: dict[str, list[Any]] = {}
 
     def decide(
-        self, noun: str, identifier: str, command: Any, context: Context, documents: Sequence[Document] = ()
-    ) -> list[Recorded]:
-        """Let the machine answer a command and append its events ([] where there is nothing to do)."""
+        self, noun: str, identifier: str, command: Any, context: Context, documents: Sequence[Document] = (),
+        also: Sequence[Change] = (),
+    ) -> list[Recorded]:  # fmt: skip
+        """Let the machine answer a command and append its events ([] where there is nothing to do).
+
+        ``also`` are changes to others that belong to the same entry; the answer ends with their events.
+        """
         for _ in range(_ATTEMPTS):
             state, version = self.log.load(noun, identifier)
             events = NOUNS[noun].module.decide(state, command)
             if not events:
                 return []
             try:
-                return self.log.append([Change(noun, identifier, version, events)], context, documents)
+                return self.log.append([Change(noun, identifier, version, events), *also], context, documents)
             except VersionConflict:
                 continue
         raise VersionConflict(f"{noun} {identifier} is changed by too many at once: try again")
 
-    def record(self, noun: str, identifier: str, event: Event, context: Context) -> Recorded | None:
-        """Append a fact from below; None where it is on record already (facts may be reported twice)."""
+    def record(
+        self, noun: str, identifier: str, event: Event, context: Context, also: Sequence[Fact] = ()
+    ) -> Recorded | None:
+        """Append a fact from below; None where it is on record already (facts may be reported twice). ``also`` are
+        facts about others that follow from it; those that have no place (any more) are left out."""
         for _ in range(_ATTEMPTS):
             state, version = self.log.load(noun, identifier)
             if not NOUNS[noun].module.is_possible(state, event):
                 return None
             try:
-                return self.log.append([Change(noun, identifier, version, [event])], context)[0]
+                changes = [Change(noun, identifier, version, [event]), *self._possible(also)]
+                return self.log.append(changes, context)[0]
             except VersionConflict:
                 continue
         raise VersionConflict(f"{noun} {identifier} is changed by too many at once: try again")
+
+    def _possible(self, facts: Sequence[Fact]) -> list[Change]:
+        changes = []
+        for noun, identifier, event in facts:
+            state, version = self.log.load(noun, identifier)
+            if NOUNS[noun].module.is_possible(state, event):
+                changes.append(Change(noun, identifier, version, [event]))
+        return changes
 
     @contextmanager
     def exclusive(self, stream: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Namespaces that a container shares: ``--pid``, ``--ipc``, ``--uts`` and ``--cgroupns``.
+"""Namespaces that a container shares: ``--pid``, ``--ipc``, ``--uts``, ``--cgroupns``, ``--network container:NAME``.
 
 Another container's namespace is found by its first process. A pid may be another process's by the time that it is
 used; so the number of the namespace goes along, as the evidence of the other's start has it, and the init joins no
@@ -22,6 +22,7 @@ _MODES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "CgroupnsMode": ("cgroupns", ("", "private", "host")),
 }
 _JOINABLE = ("PidMode", "IpcMode")
+_NAMED = (*_JOINABLE, "NetworkMode")
 _CONTAINER = "container:"
 _KINDS = {"PidMode": "pid", "IpcMode": "ipc", "UTSMode": "uts", "CgroupnsMode": "cgroup"}
 _FILES = {"pid": "pid", "ipc": "ipc", "network": "net", "mount": "mnt"}
@@ -46,18 +47,21 @@ def check(host: Mapping[str, Any], config: Mapping[str, Any]) -> None:
 
 def with_ids(core: Core, host: Json) -> None:
     """Put ids in the places of names, which may change hands. Raises NotFound."""
-    for field in _JOINABLE:
+    for field in _NAMED:
         mode = host.get(field) or ""
         if mode.startswith(_CONTAINER):
             host[field] = _CONTAINER + resolve_container(core.log, mode.removeprefix(_CONTAINER)).id
 
 
 def namespaces(core: Core, host: Mapping[str, Any]) -> list[Json]:
-    """``linux.namespaces``, all but network. One to join has ``path`` and (not of the specification) ``inode``.
+    """``linux.namespaces``, network only where it is another container's. One to join has ``path`` and (not of the
+    specification) ``inode``.
 
     Raises NotFound or Conflict where the other container isn't there or doesn't run, or doesn't share.
     """
     entries: list[Json] = [{"type": "mount"}]
+    if (network := host.get("NetworkMode") or "").startswith(_CONTAINER):
+        entries.append(joined(core, network.removeprefix(_CONTAINER), "network"))
     for field, kind in _KINDS.items():
         mode = host.get(field) or ""
         if mode.startswith(_CONTAINER):

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Callable
 
 from engine.domain.container import Container
+from engine.domain.endpoint import Endpoint
 from engine.domain.exec import Exec
 from engine.domain.image import Image
+from engine.domain.network import Network
 from engine.domain.volume import Volume
 
 
@@ -29,6 +31,7 @@ class ContainerView:
     read_evidence: Callable[[], dict[str, Any] | None]
     read_image_config: Callable[[], dict[str, Any] | None]
     read_health: Callable[[], tuple[int, tuple[Any, ...]]]
+    endpoints: tuple[tuple[Endpoint, Network], ...] = ()
 
     @property
     def log_path(self) -> Path:
@@ -53,6 +56,14 @@ class ContainerView:
         """Bytes in the regular files of the writable layer, and of the whole root."""
         written = tree_size_bytes(self.directory / "upper")
         return written, written + self.layer_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkView:
+    """``members`` are the containers that are on it, with their endpoints."""
+
+    state: Network
+    members: tuple[tuple[Endpoint, Container], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from engine.domain import container as containers
 from engine.domain import exec as execs
 from engine.domain import image as images
 from engine.domain import volume as volumes
-from engine.domain.errors import Conflict, InvalidArgument, NotFound, Unauthorized
+from engine.domain.errors import Conflict, Forbidden, InvalidArgument, NotFound, Unauthorized
 from engine.domain.machine import Event
 from engine.domain.nouns import NOUNS
 from engine.images.manifests import Platform
@@ -131,6 +131,7 @@ class ContainerView:
     mounts: list[dict[str, Any]] = field(default_factory=list)
     exec_ids: tuple[str, ...] = ()
     evidence: dict[str, Any] | None = None
+    endpoints: tuple[Any, ...] = ()
 
     @property
     def log_path(self) -> Path:
@@ -622,6 +623,27 @@ class System:
         }
 
 
+class Networks:
+    """No network of the engine's own; the predefined ones are the API's."""
+
+    def list(self, *, as_of: str | None = None) -> list[Any]:
+        return []
+
+    def ensure(self, reference: str, context: Context) -> None:
+        """Made when it is first asked for, and here by nobody."""
+
+    def get(self, reference: str, *, as_of: str | None = None) -> Any:
+        raise NotFound(f"network {reference} not found")
+
+    def remove(self, reference: str, context: Context) -> None:
+        if reference in ("none", "host"):
+            raise Forbidden(f"{reference} is a pre-defined network and cannot be removed")
+        self.get(reference)
+
+    def prune(self, filters: Any, context: Context) -> list[str]:
+        return []
+
+
 class Services:
     """Everything the API sees, with one image on record."""
 
@@ -638,6 +660,7 @@ class Services:
         self.registries = Registries()
         self.fsck = Fsck()
         self.volumes = Volumes(self.log)
+        self.networks = Networks()
         self.audit = Audit(self.log)
         self.events = Events(self.log)
         self.system = System(self.log)

@@ -431,7 +431,8 @@ def test_every_command_has_a_help_text_with_an_example(docket: Docket) -> None:
         (["ps", "x"], "docket: 'docket ps' accepts no arguments", 1),
         (["ps", "-f", "x"],
          'docket: invalid argument "x" for "-f, --filter" flag: bad format of filter (expected name=value)', 125),
-        (["inspect", "--type", "frob", "x"], '"frob" is not a valid value for --type: use container, image, volume', 1),
+        (["inspect", "--type", "frob", "x"], '"frob" is not a valid value for --type: use container, image, network, '
+         "volume", 1),
         (["-H", "frob://x", "ps"],
          'host "frob://x" is not an address: use unix:///absolute/path.sock or tcp://HOST:PORT', 1),
     ],

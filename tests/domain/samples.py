@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from typing import Any
 
-from engine.domain import build, cache, container, exec as exec_, image, layer, volume
+from engine.domain import build, cache, container, endpoint, exec as exec_, image, layer, network, volume
 from engine.domain.machine import PREVIOUS, Event
 from engine.domain.nouns import Noun
 
@@ -14,7 +14,9 @@ IDS = {
     "build": "b" * 64,
     "cache": "sha256:" + "a" * 64,
     "container": "c" * 64,
+    "endpoint": "d" * 64,
     "exec": "e" * 64,
+    "network": "f" * 64,
     "image": "sha256:" + "1" * 64,
     "layer": "sha256:" + "2" * 64,
     "volume": "data",
@@ -29,6 +31,8 @@ SPECIAL = {
     "key": IDS["cache"],
     "container_id": IDS["container"],
     "exec_id": IDS["exec"],
+    "endpoint_id": IDS["endpoint"],
+    "network_id": IDS["network"],
     "image_id": IDS["image"],
     "chain_id": IDS["layer"],
     "reference": REFERENCE,
@@ -115,6 +119,14 @@ COMMANDS: dict[str, list[Any]] = {
         container.RemoveContainer(),
         container.RemoveContainer(remove_volumes=True),
     ],
+    "endpoint": [
+        endpoint.CreateEndpoint(endpoint.EndpointCreated(IDS["endpoint"], IDS["network"], IDS["container"])),
+        endpoint.AttachEndpoint(
+            endpoint.EndpointAttaching(IDS["endpoint"], ["10.9.0.5"], "02:42:0a:09:00:05", "vd1234")
+        ),
+        endpoint.DetachEndpoint(),
+        endpoint.RemoveEndpoint(),
+    ],
     "exec": [
         *(
             exec_.CreateExec(
@@ -150,6 +162,18 @@ COMMANDS: dict[str, list[Any]] = {
         ),
         layer.RemoveLayer(),
         layer.RemoveLayer(("sha256:" + "1" * 64,)),
+    ],
+    "network": [
+        network.CreateNetwork(
+            network.NetworkCreated(
+                IDS["network"], "net", 1_000_000, "bridge", "br-ffff", [{"subnet": "10.9.0.0/24"}], 1500
+            )
+        ),
+        network.RaiseNetwork(),
+        network.LowerNetwork(),
+        network.LowerNetwork(("web",)),
+        network.RemoveNetwork(),
+        network.RemoveNetwork(("web",)),
     ],
     "volume": [
         volume.CreateVolume(volume.VolumeCreating("data", 1_000_000)),

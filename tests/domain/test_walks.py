@@ -45,6 +45,8 @@ class Walk:
             assert self.open.pop(event.CLOSES, 0) == 1, f"{event.TYPE} closes nothing"
         if isinstance(event, container.ContainerExited):
             self.open.pop("stop", None)
+        if isinstance(event, NOUNS["endpoint"].module.EndpointReleased):
+            self.open.pop("detach", None)
         assert set(self.state.intents) == set(self.open)
 
     def command(self) -> None:
@@ -72,6 +74,7 @@ class Walk:
 REPORTS = (
     container.ContainerExited, container.ContainerOomKilled, container.ContainerRestartScheduled,
     container.ContainerHealthChanged, container.ContainerTroubled, NOUNS["exec"].module.ExecExited,
+    NOUNS["network"].module.NetworkLost, NOUNS["endpoint"].module.EndpointReleased,
 )  # fmt: skip
 
 

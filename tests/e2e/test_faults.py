@@ -7,6 +7,7 @@ failpoints starts on the same data root, and everything must be consistent, sett
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import tarfile
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from engine.kernel.steps import STEPS
 
-from support.census import cgroup_parent, processes_of
+from support.census import cgroup_parent, network_tag, processes_of
 from support.engine import Engine, running_engine
 from support.log_reading import open_intents
 from support.machine import ENGINE_NEEDS, cgroup_mounts, first_lack
@@ -36,6 +37,11 @@ STORIES: dict[str, list[Command]] = {
     "end": [RUN, ("kill", "web"), ("wait", "web"), ("rm", "-v", "web"), ("volume", "rm", "data")],
     "exec": [RUN, ("exec", "web", "true")],
     "signal": [RUN, ("stop", "-t", "0", "web")],
+    "network": [
+        ("network", "create", "net"),
+        ("run", "-d", "--name", "web", "--network", "net", "-p", "127.0.0.1::80", "base", "sleep", "99"),
+        ("rm", "-f", "web"), ("network", "rm", "net"),
+    ],
     "pause": [RUN, ("pause", "web"), ("unpause", "web")],
 }
 
@@ -50,6 +56,15 @@ CASES: dict[str, str] = {
     "layer.remove": "import",
     "volume.create": "start",
     "volume.remove": "end",
+    "network.bridge": "network",
+    "network.sysctl": "network",
+    "network.firewall": "network",
+    "network.hook": "network",
+    "network.ports": "network",
+    "network.veth": "network",
+    "network.address": "network",
+    "network.resolver": "network",
+    "network.remove": "network",
     "container.remove": "end",
     "spawner.start": "start",
     "spawner.fork": "start",
@@ -163,6 +178,8 @@ def assert_clean(engine: Engine) -> bool:
         parent = point / cgroup_parent(engine.home)
         assert not parent.exists() or not [path for path in parent.iterdir() if path.is_dir()]
     assert str(engine.home) not in Path("/proc/self/mountinfo").read_text()
+    pairs = f"vd{network_tag(engine.home)[:4]}"
+    assert not [name for _, name in socket.if_nameindex() if name.startswith((pairs, "br-"))]
     for folder in ("containers", "volumes", "content/ingest"):
         assert not list((engine.root / folder).iterdir()), folder
     assert len(list((engine.root / "layers").iterdir())) == 1, "the layer of base"

@@ -27,10 +27,9 @@ def test_run_prints_and_passes_the_exit_code_on(engine: Engine) -> None:
     assert engine.docket("ps", "-aq").stdout == ""
 
 
-def test_the_default_network_is_said_once_as_a_warning(engine: Engine) -> None:
-    done = engine.docket("run", "--rm", "base", "echo", "hi")
-    assert done.stdout == "hi\n"
-    assert len(done.stderr.splitlines()) == 1 and "none" in done.stderr
+def test_the_default_network_is_a_bridge(engine: Engine) -> None:
+    done = engine.docket("run", "--rm", "base", "ls", "/sys/class/net")
+    assert (done.stdout.split(), done.stderr) == (["eth0", "lo"], "")
 
 
 def test_run_detached_prints_the_whole_id(engine: Engine) -> None:

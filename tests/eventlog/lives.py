@@ -21,6 +21,9 @@ CONTEXT = Context({"door": "test", "uid": 0, "program": "/usr/bin/pytest"}, "req
 World = dict[tuple[str, str], Any]
 """(noun, id) -> state of everything that exists."""
 
+OWNER = {"container": "container_id", "network": "network_id"}
+"""Noun -> the field by which what ceases to exist with it names it."""
+ADDRESSES = [f"10.9.0.{number}" for number in range(2, 9)]
 TEXTS = ("", "plain", "two words", "ünï—cødé 🐳", 'quote " and \\', "new\nline", "\x00\x7f", "\ud800 alone")
 
 
@@ -87,10 +90,10 @@ class Lives:
         world = dict(self.world)
         if state.status == "removed":
             del world[noun, id]
-            if noun == "container":
-                for key, other in self.world.items():
-                    if key[0] == "exec" and other.container_id == id:
-                        del world[key]
+            for key, other in self.world.items():
+                owned = key[0] in ("exec", "endpoint") and key in world
+                if owned and getattr(other, OWNER.get(noun, ""), None) == id:
+                    del world[key]
         else:
             world[noun, id] = state
         self.world = world
@@ -100,7 +103,10 @@ class Lives:
     def holder(self, noun: str, name: str, world: World | None = None) -> Any:
         """Who holds a name in a world (this one by default)."""
         for (kind, id), state in (self.world if world is None else world).items():
-            held = {"container": lambda s: [s.name], "image": lambda s: s.references, "volume": lambda s: [s.id]}
+            held = {
+                "container": lambda s: [s.name], "image": lambda s: s.references, "volume": lambda s: [s.id],
+                "network": lambda s: [s.name], "endpoint": lambda s: [f"{s.network_id}/{one}" for one in s.held],
+            }  # fmt: skip
             if kind == noun and name in held[noun](state):
                 return state
         return None
@@ -124,7 +130,7 @@ class Lives:
         values = {field.name: self._value(hints[field.name]) for field in dataclasses.fields(kind)}  # type: ignore
         own = {
             "container": "container_id", "exec": "exec_id", "image": "image_id", "layer": "chain_id",
-            "build": "build_id", "cache": "key",
+            "network": "network_id", "endpoint": "endpoint_id", "build": "build_id", "cache": "key",
         }  # fmt: skip
         values[own.get(noun.name, "name")] = id
         referred: dict[str, Any] = {
@@ -135,8 +141,11 @@ class Lives:
             "volumes": self.dice.sample(self.ids["volume"], 2),
             "anonymous_volumes": self.dice.sample(self.ids["volume"], 1),
         }
-        if noun.name == "exec":
+        if noun.name in ("exec", "endpoint"):
             referred["container_id"] = self.dice.choice(self.ids["container"])
+        if noun.name == "endpoint":
+            referred["network_id"] = self.dice.choice(self.ids["network"])
+            referred |= {name: self.dice.sample(ADDRESSES, 1) for name in ("requested", "addresses")}
         if noun.name == "container":
             referred["image_id"] = self.dice.choice(self.ids["image"])
         for name, value in referred.items():

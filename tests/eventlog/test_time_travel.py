@@ -171,8 +171,9 @@ def test_trail_and_search_know_what_is_gone(log: EventLog) -> None:
     gone = [id for id in lives.ids["container"] if ("container", id) not in lives.world]
     assert gone
     for id in lives.ids["container"]:
-        execs = {f"exec/{r.id}" for r in whole if r.type == "exec.created" and r.data["container_id"] == id}
-        expected = [r for r in whole if r.stream == f"container/{id}" or r.stream in execs]
+        kinds = ("exec.created", "endpoint.created")
+        owned = {r.stream for r in whole if r.type in kinds and r.data["container_id"] == id}
+        expected = [r for r in whole if r.stream == f"container/{id}" or r.stream in owned]
         assert log.trail("container", id) == expected
         assert log.find_streams("container", id[:8]) == [id] * any(r.id == id for r in expected)
     ever = {r.data["name"]: r.seq for r in whole if r.type in ("container.created", "container.renamed")}

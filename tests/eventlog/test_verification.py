@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -16,10 +17,11 @@ from engine.domain.exec import ExecCreated
 from engine.domain.image import ImageCreated, ImageTagged
 from engine.domain.layer import LayerStored, LayerUnpacking
 from engine.domain.volume import VolumeCreated, VolumeCreating
-from engine.eventlog import chain
+from engine.eventlog import chain, verification
+from engine.eventlog import log as log_module
 from engine.eventlog.log import Change, Context, Document, EventLog, Head, Report
 from engine.eventlog.tables import TRIGGERS
-from engine.eventlog.verification import MOST_PROBLEMS, main, verify
+from engine.eventlog.verification import MOST_PROBLEMS, main, verify, verify_apart
 
 from lives import CONTEXT, Lives
 from rows import TABLES, dump
@@ -324,6 +326,44 @@ def test_as_a_program(small: Path, unguarded: sqlite3.Connection, capsys: pytest
     assert capsys.readouterr().out.startswith(f"event 9: the hash is {head.hash}, but 0000")
     assert main([str(small.parent / "absent.db")]) == 2
     assert "cannot verify the event log" in capsys.readouterr().err
+
+
+def test_two_processes_find_what_one_thread_finds(small: Path, unguarded: sqlite3.Connection) -> None:
+    published = Head(9, "0" * 64)
+    for damage in (
+        "SELECT 1",
+        "UPDATE events SET data = replace(data, 'x', 'y') WHERE seq = 2",
+        "DELETE FROM names",
+        "UPDATE documents SET body = x'00'",
+        "DELETE FROM events WHERE seq = 3",
+    ):
+        unguarded.execute(damage)
+        found = verify_apart(small, published)
+        assert found == verify(small, published) and found.problems
+
+
+def test_a_log_of_some_size_is_verified_by_two_processes(
+    open_log: Callable[..., EventLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log(boot_id="b")
+    fill(log)
+    started: list[str] = []
+    popen = subprocess.Popen
+
+    def noted(command: list[str], **options: Any) -> Any:
+        started.append(command[4])
+        return popen(command, **options)
+
+    monkeypatch.setattr(verification.subprocess, "Popen", noted)
+    assert log.verify() == Report(9, log.head(), []) and not started
+    monkeypatch.setattr(log_module, "SMALL_LOG", 9)
+    assert log.verify() == Report(9, log.head(), [])
+    assert started == ["--half=projections", "--half=chain"]
+
+
+def test_a_log_that_two_processes_cannot_read(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match='cannot verify the event log ".*absent.db"'):
+        verify_apart(tmp_path / "absent.db")
 
 
 def test_a_redacted_document_is_gone_from_the_disk_and_the_chain_still_verifies(

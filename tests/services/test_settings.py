@@ -51,20 +51,18 @@ def test_equal_settings_have_one_document() -> None:
     assert settings(Env=["A=b"]).document() != settings(Env=["A=c"]).document()
 
 
-def test_the_default_network_is_none_and_says_so_once() -> None:
+def test_the_default_network_is_the_bridge() -> None:
     chosen = settings(HostConfig={"NetworkMode": "default"})
-    assert chosen.host_config["NetworkMode"] == "none"
-    assert [warning for warning in chosen.warnings if "no network" in warning]
-    assert settings(HostConfig={"NetworkMode": "none"}).warnings == ()
+    assert chosen.host_config["NetworkMode"] == "bridge" and chosen.warnings == ()
+    assert [request.network for request in chosen.endpoints] == ["bridge"]
+    assert settings(HostConfig={"NetworkMode": "none"}).endpoints == ()
 
 
 @pytest.mark.parametrize(
     "host",
     [
-        {"PortBindings": {"80/tcp": [{"HostPort": "8000"}]}}, {"PublishAllPorts": True},
         {"Links": ["a:b"]}, {"VolumesFrom": ["a"]}, {"Runtime": "runc"},
         {"LogConfig": {"Type": "syslog"}},
-        {"NetworkMode": "mynet"}, {"NetworkMode": "container:x"}, {"ExtraHosts": ["gw:host-gateway"]},
     ],
 )  # fmt: skip
 def test_what_is_not_offered_yet_is_refused_by_name(host: dict[str, Any]) -> None:

@@ -101,7 +101,9 @@ class FakeRuntime:
 
     # --- what the services call ---
 
-    def launch(self, plan: dict[str, Any], lock_fd: int, attachments: Sequence[Attachment] = ()) -> dict[str, Any]:
+    def launch(
+        self, plan: dict[str, Any], lock_fd: int, attachments: Sequence[Attachment] = (), held: Sequence[int] = ()
+    ) -> dict[str, Any]:
         self._perhaps_crash()
         if self.dice.random() < 0.1:
             raise LaunchFailed("exec: no such file", step="exec.start", errno=2, exit_code=127)
@@ -121,6 +123,9 @@ class FakeRuntime:
         if container is None:
             return []
         return [*container.journal, *([{"type": "adopted"}] if container.alive else [])]
+
+    def serve_names(self, container_id: str) -> None:
+        """Nothing looks names up here."""
 
     def signal(self, container_id: str, signal: int) -> None:
         self._perhaps_crash()

@@ -11,10 +11,13 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import re
 import socket
 import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+from engine.kernel import nftables
 
 from support.machine import OWN_PREFIX, cgroup_mounts
 from support.waiting import eventually
@@ -27,6 +30,7 @@ class Census:
     mounts: frozenset[str]
     cgroups: frozenset[str]
     interfaces: frozenset[str]
+    tables: frozenset[str]
     processes: frozenset[str]
     descriptors: frozenset[str]
     temporary_files: frozenset[str]
@@ -43,7 +47,10 @@ class Census:
 
 def take_census(home: Path | None = None) -> Census:
     """Count now. ``home`` is the folder with an engine's data root and run folder, if the test has one."""
-    return Census(_mounts(), _cgroups(home), _interfaces(), _processes(home), _descriptors(), _temporary_files())
+    return Census(
+        _mounts(), _cgroups(home), _interfaces(), _tables(), _processes(home), _descriptors(),
+        _temporary_files(),
+    )  # fmt: skip
 
 
 def assert_nothing_left(before: Census, home: Path | None = None, *, timeout_s: float = 10.0) -> None:
@@ -85,8 +92,42 @@ def assert_parent_is_gone(home: Path) -> None:
     assert not left, f"the cgroup parent of {home} is left in {left}"
 
 
+def network_tag(home: Path) -> str:
+    """What the engine in ``home`` has in the names of its interfaces and tables (see engine.daemon)."""
+    return hashlib.sha256(os.fsencode((home / "root").resolve())).hexdigest()[:8]
+
+
+_OF_A_DAEMON = re.compile(r"(dkt|docket-)[0-9a-f]{8}")
+"""The bridge of an engine's default network and its table, which stay as long as its daemon: whoever ends that asks
+``assert_networks_are_gone``."""
+
+
 def _interfaces() -> frozenset[str]:
-    return frozenset(name for _, name in socket.if_nameindex())  # /sys shows those of the namespace that mounted it
+    names = (name for _, name in socket.if_nameindex())  # /sys shows those of the namespace that mounted it
+    return frozenset(name for name in names if not _OF_A_DAEMON.fullmatch(name))
+
+
+def _tables() -> frozenset[str]:
+    """Of nf_tables, as far as this process may see them."""
+    try:
+        return frozenset(
+            f"{family} {name}" for family in (nftables.IPV4, nftables.IPV6)
+            for name in nftables.tables(family) if not _OF_A_DAEMON.fullmatch(name)
+        )  # fmt: skip
+    except OSError:
+        return frozenset()
+
+
+def assert_networks_are_gone(home: Path) -> None:
+    """After the daemon's end, where no container is left, the kernel has nothing of its networks."""
+    tag = network_tag(home)
+    left = [name for _, name in socket.if_nameindex() if name == f"dkt{tag}" or name.startswith(f"vd{tag[:4]}")]
+    assert not left, f"interfaces of {home} are left: {left}"
+    try:
+        tables = nftables.tables(nftables.IPV4)
+    except OSError:
+        return  # who may not look can't have made any
+    assert f"docket-{tag}" not in tables, f"rules of {home} are left"
 
 
 def names_folder(pid: str, home: Path) -> bool:

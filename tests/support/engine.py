@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
-from support.census import assert_nothing_left, assert_parent_is_gone, processes_of, take_census
+from support.census import (
+    assert_networks_are_gone, assert_nothing_left, assert_parent_is_gone, processes_of, take_census,
+)  # fmt: skip
 from support.connection import Answer, UnixConnection, ask
 from support.machine import MS_BIND, OWN_PREFIX, data_folder, mount, private_mounts
 from support.sources import REPOSITORY
@@ -220,11 +222,14 @@ class Engine:
         return [event["type"] for event in self.trail(name)]
 
     def reset(self) -> None:
-        """Remove every container and volume; images stay."""
+        """Remove every container, volume and network; images stay, and so does the bridge of the default network."""
         for item in self.api("GET", "/containers/json?all=1").json:
             self.api("DELETE", f"/containers/{item['Id']}?force=1&v=1")
         for volume in self.api("GET", "/volumes").json["Volumes"] or []:
             self.api("DELETE", f"/volumes/{volume['Name']}?force=1")
+        for network in self.api("GET", "/networks").json:
+            if network["Name"] not in ("bridge", "host", "none"):
+                self.api("DELETE", f"/networks/{network['Id']}")
 
     def close(self) -> None:
         """Remove what is left and stop the daemon, whatever the test did to it."""
@@ -258,6 +263,7 @@ def running_engine(rootfs: Path | None, *, start: bool = True) -> Iterator[Engin
             shutil.rmtree(home)
     assert_nothing_left(before, home)
     assert_parent_is_gone(home)
+    assert_networks_are_gone(home)
 
 
 def _end_survivors(home: Path) -> None:

@@ -58,15 +58,21 @@ class ContainerFilter:
 
     def _allows_network(self, view: Any) -> bool:
         names = list(views.networks(view))
-        return self._filters.allows("network", *names, *map(network_id, names))
+        ids = [network.id for _, network in view.endpoints] or list(map(network_id, names))
+        return self._filters.allows("network", *names, *ids)
 
     def _allows_volume(self, view: Any) -> bool:
         places = [mount.get(key) for mount in view.mounts for key in ("Name", "Source", "Destination")]
         return self._filters.allows("volume", *filter(None, places))
 
     def _allows_ports(self, view: Any) -> bool:
-        if "publish" in self._filters:
-            return False  # nothing can be published until there are bridges
+        published = [
+            f"{port['host_port']}/{port['protocol']}" for endpoint, _ in view.endpoints for port in endpoint.ports
+        ]
+        if "publish" in self._filters and not any(
+            _port_matches(port, wanted) for wanted in self._filters.get("publish") for port in published
+        ):
+            return False
         exposed = set(view.config.get("ExposedPorts") or ())
         return "expose" not in self._filters or any(
             _port_matches(port, wanted) for wanted in self._filters.get("expose") for port in exposed

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.api.times import human_duration, rfc3339nano
 from engine.api.views.docker_defaults import CONFIG, ENDPOINT, HOST_CONFIG, NETWORK_SETTINGS, STORAGE_DRIVER, filled
-from engine.api.views.networks import network_id
+from engine.api.views.networks import DRIVERS, endpoint_of, network_id
 from engine.domain.container import Container
 
 def status_words(state: Container, now_us: int) -> str:
@@ -31,16 +31,45 @@ def command_words(command: list[str]) -> str:
 
 
 def network_mode(host_config: dict[str, Any]) -> str:
-    """The network that the container is on; the default is ``none`` until bridges come."""
+    """The network that the container is on; containers of an earlier version had none where they named none."""
     mode = host_config.get("NetworkMode") or "default"
     return "none" if mode == "default" else mode
 
 
 def networks(view: Any) -> dict[str, Any]:
+    """Docker's Networks: by name, what the container has or is to have on each."""
+    if view.endpoints:
+        return {network.name: endpoint_of(view.state, endpoint, network) for endpoint, network in view.endpoints}
     mode = network_mode(view.host_config)
-    if mode.startswith("container:"):
+    if mode not in DRIVERS:
         return {}
     return {mode: {**ENDPOINT, "NetworkID": network_id(mode) if view.state.alive else ""}}
+
+
+def ports(view: Any) -> dict[str, Any]:
+    """Docker's Ports: container port -> where it is published, None for one that is only exposed."""
+    if not view.state.alive:
+        return {}
+    found: dict[str, Any] = {name: None for name in view.config.get("ExposedPorts") or {}}
+    for endpoint, _ in view.endpoints:
+        for port in endpoint.ports:
+            name = f"{port['container_port']}/{port['protocol']}"
+            binding = {"HostIp": port["host_address"], "HostPort": str(port["host_port"])}
+            found[name] = [*(found.get(name) or []), binding]
+    return dict(sorted(found.items()))
+
+
+def port_list(view: Any) -> list[dict[str, Any]]:
+    """The same as the list of containers shows it."""
+    listed: list[dict[str, Any]] = []
+    for name, places in ports(view).items():
+        number, _, protocol = name.partition("/")
+        entry = {"PrivatePort": int(number), "Type": protocol}
+        if not places:
+            listed.append(entry)
+        for place in places or ():
+            listed.append({"IP": place["HostIp"], **entry, "PublicPort": int(place["HostPort"])})
+    return listed
 
 
 def summary(view: Any, now_us: int, *, size: tuple[int, int] | None = None) -> dict[str, Any]:
@@ -53,7 +82,7 @@ def summary(view: Any, now_us: int, *, size: tuple[int, int] | None = None) -> d
         "ImageID": state.image_id,
         "Command": command_words(state.command),
         "Created": state.created_at_us // 1_000_000,
-        "Ports": [],
+        "Ports": port_list(view),
     }
     if size is not None:
         entry |= {key: value for key, value in zip(("SizeRw", "SizeRootFs"), size) if value}
@@ -115,7 +144,9 @@ def _state(view: Any) -> dict[str, Any]:
 def _network_settings(view: Any) -> dict[str, Any]:
     sandbox = hashlib.sha256(f"{view.state.id}/{view.state.started_at_us}".encode()).hexdigest()
     alive = {"SandboxID": sandbox, "SandboxKey": f"/proc/{view.state.pid}/ns/net"} if view.state.alive else {}
-    return {**NETWORK_SETTINGS, **alive, "Networks": networks(view)}
+    shown = networks(view)
+    default = {key: value for key, value in shown.get("bridge", {}).items() if key in NETWORK_SETTINGS}
+    return {**NETWORK_SETTINGS, **default, **alive, "Ports": ports(view), "Networks": shown}
 
 
 def _path_of(view: Any, name: str) -> str:

@@ -1,0 +1,184 @@
+"""Networks: create, list, remove, connect, disconnect; and who had an address."""
+
+from __future__ import annotations
+
+from engine.cli.command import Command
+from engine.cli.containers import AS_OF_HELP
+from engine.cli.create_values import set_only
+from engine.cli.flags import Options, listed, switch, text
+from engine.cli.listing import Row, filter_flag, filters_query, format_flag, labels_text, short_id, show
+from engine.cli.outcomes import for_each
+from engine.cli.output import CommandError, err, out
+from engine.cli.session import Session
+from engine.cli.volumes import pairs
+from engine.client.api import path_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+_HEADERS = {
+    "ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "IPv6": "IPV6", "Internal": "INTERNAL",
+    "Labels": "LABELS", "CreatedAt": "CREATED AT",
+}  # fmt: skip
+
+
+def create_network(session: Session, options: Options, arguments: list[str]) -> int:
+    body = {
+        "Name": arguments[0],
+        "CheckDuplicate": True,
+        "Driver": options.driver,
+        "EnableIPv6": options.ipv6,
+        "Internal": options.internal,
+        "Attachable": options.attachable,
+        "IPAM": {"Driver": options.ipam_driver, "Config": _pools(options), "Options": pairs(options.ipam_opt) or None},
+        "Options": pairs(options.opt),
+        "Labels": pairs(options.label),
+    }
+    answer = session.client.call("POST", "/networks/create", body)
+    if warning := answer.get("Warning"):
+        err(f"WARNING: {warning}")
+    out(answer["Id"] + "\n")
+    return 0
+
+
+def _pools(options: Options) -> list[dict[str, Any]]:
+    """One entry a subnet; gateways, ranges and reserved addresses go to the one of their family, in order."""
+    pools: list[dict[str, Any]] = [{"Subnet": subnet} for subnet in options.subnet]
+    for key, values in (("IPRange", options.ip_range), ("Gateway", options.gateway)):
+        _distribute(pools, key, values)
+    for entry in options.aux_address:
+        name, found, address = entry.partition("=")
+        if not found:
+            raise CommandError(f"invalid auxiliary address {entry!r}: give NAME=ADDRESS")
+        pool = next((one for one in pools if (":" in one["Subnet"]) == (":" in address)), None)
+        if pool is None:
+            raise CommandError(f"no matching subnet for aux-address {address}")
+        pool.setdefault("AuxiliaryAddresses", {})[name] = address
+    return pools
+
+
+def _distribute(pools: list[dict[str, Any]], key: str, values: Sequence[str]) -> None:
+    for value in values:
+        free = (one for one in pools if key not in one and (":" in one["Subnet"]) == (":" in value))
+        pool = next(free, None)
+        if pool is None:
+            raise CommandError(f"no matching subnet for {key.lower()} {value}: give a --subnet beside it")
+        pool[key] = value
+
+
+def list_networks(session: Session, options: Options, arguments: list[str]) -> int:
+    query: dict[str, Any] = {"filters": filters_query(options.filter)}
+    path = "/networks"
+    if options.as_of:
+        path, query["as_of"] = "/docket/networks", options.as_of
+    found = sorted(session.client.call("GET", path, query=query), key=lambda network: network["Name"])
+    if options.quiet and not options.format:
+        out("".join((one["Id"] if options.no_trunc else short_id(one["Id"])) + "\n" for one in found))
+        return 0
+    rows = [_row(network, whole=options.no_trunc) for network in found]
+    show(rows, [(_HEADERS[field], field) for field in ("ID", "Name", "Driver", "Scope")], options.format, _HEADERS)
+    return 0
+
+
+def _row(network: dict[str, Any], *, whole: bool) -> Row:
+    labels = network.get("Labels") or {}
+    return Row(
+        ID=network["Id"] if whole else short_id(network["Id"]),
+        Name=network["Name"],
+        Driver=network.get("Driver", ""),
+        Scope=network.get("Scope", ""),
+        IPv6=str(bool(network.get("EnableIPv6"))).lower(),
+        Internal=str(bool(network.get("Internal"))).lower(),
+        Labels=labels_text(labels),
+        CreatedAt=network.get("Created", ""),
+        Label=lambda name: labels.get(name, ""),
+    )
+
+
+def remove_networks(session: Session, options: Options, arguments: list[str]) -> int:
+    client = session.client
+    return for_each(arguments, lambda name: client.call("DELETE", path_of("networks", name)))
+
+
+def connect_network(session: Session, options: Options, arguments: list[str]) -> int:
+    network, container = arguments
+    addresses = set_only({"IPv4Address": options.ip, "IPv6Address": options.ip6})
+    endpoint = set_only({"IPAMConfig": addresses, "Aliases": options.alias})
+    body = {"Container": container, "EndpointConfig": endpoint}
+    session.client.call("POST", path_of("networks", network, "connect"), body)
+    return 0
+
+
+def disconnect_network(session: Session, options: Options, arguments: list[str]) -> int:
+    network, container = arguments
+    body = {"Container": container, "Force": options.force}
+    session.client.call("POST", path_of("networks", network, "disconnect"), body)
+    return 0
+
+
+def show_holder(session: Session, options: Options, arguments: list[str]) -> int:
+    network, address = arguments
+    query = {"as_of": options.as_of or None}
+    found = session.client.call("GET", "/docket" + path_of("networks", network, "holder", address), query=query)
+    out(f"{short_id(found['Container'])} {found['Name']}\n")
+    return 0
+
+
+CREATE = Command(
+    create_network,
+    "[OPTIONS] NETWORK",
+    switch("--attachable", "Enable manual container attachment"),
+    listed("--aux-address", "Addresses that no container gets (NAME=ADDRESS)", "map"),
+    text("-d, --driver", "Driver to manage the Network", "bridge"),
+    listed("--gateway", "IPv4 or IPv6 Gateway for the subnet"),
+    switch("--internal", "Restrict external access to the network"),
+    text("--ipam-driver", "IP Address Management Driver", "default"),
+    listed("--ipam-opt", "Set IPAM driver specific options", "map"),
+    listed("--ip-range", "Allocate container ip from a sub-range"),
+    switch("--ipv6", "Enable IPv6 networking"),
+    listed("--label", "Set metadata on a network"),
+    listed("-o, --opt", "Set driver specific options", "map"),
+    listed("--subnet", "Subnet in CIDR format that represents a network segment"),
+    least=1,
+    most=1,
+    examples="docket network create app\ndocket network create --subnet 10.9.0.0/24 --internal back",
+)
+LIST = Command(
+    list_networks,
+    "[OPTIONS]",
+    text("--as-of", AS_OF_HELP),
+    filter_flag(help='Provide filter values (e.g. "driver=bridge")'),
+    format_flag(),
+    switch("--no-trunc", "Do not truncate the output"),
+    switch("-q, --quiet", "Only display network IDs"),
+    most=0,
+    examples="docket network ls\ndocket network ls --as-of 2h",
+)
+REMOVE = Command(remove_networks, "NETWORK [NETWORK...]", least=1, examples="docket network rm app")
+CONNECT = Command(
+    connect_network,
+    "[OPTIONS] NETWORK CONTAINER",
+    listed("--alias", "Add network-scoped alias for the container"),
+    text("--ip", "IPv4 address (e.g., 172.30.100.104)"),
+    text("--ip6", "IPv6 address (e.g., 2001:db8::33)"),
+    least=2,
+    most=2,
+    examples="docket network connect --alias db app postgres",
+)
+DISCONNECT = Command(
+    disconnect_network,
+    "[OPTIONS] NETWORK CONTAINER",
+    switch("-f, --force", "Force the container to disconnect from a network"),
+    least=2,
+    most=2,
+    examples="docket network disconnect app postgres",
+)
+HOLDER = Command(
+    show_holder,
+    "[OPTIONS] NETWORK ADDRESS",
+    text("--as-of", AS_OF_HELP),
+    least=2,
+    most=2,
+    examples="docket network holder --as-of 2026-11-23T14:00:00Z app 10.9.0.5",
+)

@@ -1,0 +1,219 @@
+"""A network's life: down, raising, up, lowering, removed. It is up while its bridge and rules are in the kernel.
+
+Creating one is one event and no effect; what the kernel is to have begins with ``raising``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from engine.domain.errors import Conflict, NotFound
+from engine.domain.machine import Event, Table, next_intents, next_status
+
+
+class Status(StrEnum):
+    DOWN = "down"
+    RAISING = "raising"
+    UP = "up"
+    LOWERING = "lowering"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCreated(Event):
+    """``subnets`` have "subnet", "gateway", "range" and "reserved" (name -> address); ``bridge`` is the interface's
+    name. ``mtu`` is in bytes."""
+
+    TYPE: ClassVar[str] = "network.created"
+    network_id: str
+    name: str
+    created_at_us: int
+    driver: str
+    bridge: str
+    subnets: list[dict[str, Any]]
+    mtu: int
+    internal: bool = False
+    ipv6: bool = False
+    masquerade: bool = True
+    neighbours: bool = True
+    host_address: str = "0.0.0.0"
+    labels: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRaising(Event):
+    """Intent: bridge, addresses, settings of the host and rules are about to be made."""
+
+    TYPE: ClassVar[str] = "network.raising"
+    OPENS: ClassVar[str] = "raise"
+    network_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRaised(Event):
+    """``evidence`` is what the kernel has now: the bridge's index and address, settings of the host that were changed
+    (name, before, after), rules in chains that are not ours."""
+
+    TYPE: ClassVar[str] = "network.raised"
+    CLOSES: ClassVar[str] = "raise"
+    network_id: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRaiseFailed(Event):
+    TYPE: ClassVar[str] = "network.raise_failed"
+    CLOSES: ClassVar[str] = "raise"
+    network_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkLowering(Event):
+    """Intent: everything of it in the kernel is about to go."""
+
+    TYPE: ClassVar[str] = "network.lowering"
+    OPENS: ClassVar[str] = "lower"
+    network_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkLowered(Event):
+    TYPE: ClassVar[str] = "network.lowered"
+    CLOSES: ClassVar[str] = "lower"
+    network_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkLowerFailed(Event):
+    TYPE: ClassVar[str] = "network.lower_failed"
+    CLOSES: ClassVar[str] = "lower"
+    network_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkLost(Event):
+    """The bridge is not there any more, and it was not the engine that took it away: a reboot, or somebody's hand."""
+
+    TYPE: ClassVar[str] = "network.lost"
+    network_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRemoved(Event):
+    TYPE: ClassVar[str] = "network.removed"
+    network_id: str
+
+
+EVENTS: tuple[type[Event], ...] = (
+    NetworkCreated, NetworkRaising, NetworkRaised, NetworkRaiseFailed, NetworkLowering, NetworkLowered,
+    NetworkLowerFailed, NetworkLost, NetworkRemoved,
+)  # fmt: skip
+
+TRANSITIONS: Table = {
+    (None, NetworkCreated): Status.DOWN,
+    (Status.DOWN, NetworkRaising): Status.RAISING,
+    (Status.RAISING, NetworkRaised): Status.UP,
+    (Status.RAISING, NetworkRaiseFailed): Status.DOWN,
+    (Status.UP, NetworkLowering): Status.LOWERING,
+    (Status.LOWERING, NetworkLowered): Status.DOWN,
+    (Status.LOWERING, NetworkLowerFailed): Status.UP,
+    (Status.UP, NetworkLost): Status.DOWN,
+    (Status.DOWN, NetworkRemoved): Status.REMOVED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The fold of a network's stream."""
+
+    id: str
+    name: str
+    status: Status
+    created_at_us: int
+    driver: str
+    bridge: str
+    subnets: list[dict[str, Any]]
+    mtu: int
+    internal: bool
+    ipv6: bool
+    masquerade: bool
+    neighbours: bool
+    host_address: str
+    labels: dict[str, str]
+    options: dict[str, str]
+    error: str = ""
+    intents: tuple[str, ...] = ()
+
+
+def evolve(state: Network | None, event: Event) -> Network:
+    """Fold one event. Raises InvalidTransition."""
+    status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
+    if state is None:
+        assert isinstance(event, NetworkCreated)
+        return Network(
+            event.network_id, event.name, status, event.created_at_us, event.driver, event.bridge, event.subnets,
+            event.mtu, event.internal, event.ipv6, event.masquerade, event.neighbours, event.host_address,
+            event.labels, event.options,
+        )  # fmt: skip
+    failed = isinstance(event, NetworkRaiseFailed | NetworkLowerFailed | NetworkLost)
+    error = event.reason if failed else ""  # type: ignore[attr-defined]
+    return replace(state, status=status, intents=next_intents(state.intents, event), error=error)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateNetwork:
+    created: NetworkCreated
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseNetwork:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class LowerNetwork:
+    """``used_by`` are names of containers that are on the network now."""
+
+    used_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNetwork:
+    """``used_by`` as above."""
+
+    used_by: tuple[str, ...] = ()
+
+
+Command = CreateNetwork | RaiseNetwork | LowerNetwork | RemoveNetwork
+
+
+def decide(state: Network | None, command: Command) -> list[Event]:
+    """Answer a command with events ([]: it is so already). Raises NotFound or Conflict."""
+    if isinstance(command, CreateNetwork):
+        if state is not None:
+            raise Conflict(f"network {state.id} exists already")
+        return [command.created]
+    if state is None or state.status is Status.REMOVED:
+        raise NotFound("no such network")
+    if state.status in (Status.RAISING, Status.LOWERING):
+        raise Conflict(f"network {state.name} is being changed already: try again")
+    if isinstance(command, RaiseNetwork):
+        return [] if state.status is Status.UP else [NetworkRaising(state.id)]
+    if command.used_by:
+        raise Conflict(f"network {state.name} has active endpoints: {', '.join(command.used_by)}")
+    if isinstance(command, LowerNetwork):
+        return [NetworkLowering(state.id)] if state.status is Status.UP else []
+    if state.status is Status.UP:
+        raise Conflict(f"network {state.name} is up: it must be taken down first")
+    return [NetworkRemoved(state.id)]
+
+
+def is_possible(state: Network | None, event: Event) -> bool:
+    """Whether a fact reported from below still has its place."""
+    return (state.status if state else None, type(event)) in TRANSITIONS

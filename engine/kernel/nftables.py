@@ -1,0 +1,317 @@
+"""nf_tables over nfnetlink: tables, chains, rules, maps. A batch is one transaction: the kernel takes it whole or not.
+
+Nothing here knows what the rules are for. Registers are 32 bits wide (``REGISTERS``), values lie in them as in the
+packet, and numbers that come from the kernel itself (states, kinds of address) in the host's order.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import NamedTuple, Sequence
+
+from engine.kernel.netlink import (
+    NETLINK_NETFILTER, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NetlinkSocket, attribute, attributes, be32,
+    is_error, message, nested, parse, raise_error, text,
+)  # fmt: skip
+
+IPV4, IPV6 = int(socket.AF_INET), int(socket.AF_INET6)
+ACCEPT, DROP = 1, 0
+HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
+REGISTER_0 = 8
+"""NFT_REG32_00: the first of sixteen registers of four bytes."""
+ESTABLISHED, RELATED = 2, 4
+DESTINATION_NAT = 1 << 5
+"""Of ``ct status``: the destination of the connection has been translated."""
+LOCAL_ADDRESS = 2
+"""RTN_LOCAL: an address of this host."""
+
+_SUBSYSTEM = 10 << 8
+_BATCH_BEGIN, _BATCH_END = 0x10, 0x11
+_NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN = 0, 1, 2, 3, 4
+_NEWRULE, _GETRULE, _DELRULE, _NEWSET, _NEWSETELEM = 6, 7, 8, 9, 12
+_LIST_ELEMENT = 1
+_SET_MAP = 8
+_TYPES = {"ipv4_addr": 7, "ipv6_addr": 8, "inet_proto": 12, "inet_service": 13}
+"""Numbers by which the program nft shows keys and data; the kernel only keeps them."""
+_ELEMENTS_A_MESSAGE = 500
+
+Expression = bytes
+
+
+class Rule(NamedTuple):
+    """A rule as the kernel lists it. ``mark`` is the comment that its maker left."""
+
+    handle: int
+    mark: str
+
+
+class Chain(NamedTuple):
+    """``hook`` and ``policy`` are None for a chain that only others jump to."""
+
+    table: str
+    name: str
+    hook: int | None
+    policy: int | None
+    kind: str
+
+
+# --- expressions -----------------------------------------------------------------------------------------------------
+
+
+def _expression(name: str, *parts: bytes) -> Expression:
+    return nested(_LIST_ELEMENT, text(1, name), nested(2, *parts))
+
+
+def _value(kind: int, raw: bytes) -> bytes:
+    return nested(kind, attribute(1, raw))
+
+
+def load_meta(key: str, register: int = REGISTER_0) -> Expression:
+    """``meta``: "iifname", "oifname" or "l4proto"."""
+    return _expression("meta", be32(2, {"iifname": 6, "oifname": 7, "l4proto": 16}[key]), be32(1, register))
+
+
+def load_payload(base: str, offset: int, length: int, register: int = REGISTER_0) -> Expression:
+    """Bytes of the "network" or "transport" header."""
+    where = {"network": 1, "transport": 2}[base]
+    return _expression("payload", be32(1, register), be32(2, where), be32(3, offset), be32(4, length))
+
+
+def load_ct(key: str, register: int = REGISTER_0) -> Expression:
+    """``ct``: "state" or "status"."""
+    return _expression("ct", be32(2, {"state": 0, "status": 2}[key]), be32(1, register))
+
+
+def load_destination_kind(register: int = REGISTER_0) -> Expression:
+    """``fib daddr type``."""
+    return _expression("fib", be32(1, register), be32(2, 3), be32(3, 2))
+
+
+def compare(raw: bytes, *, equal: bool = True, register: int = REGISTER_0) -> Expression:
+    return _expression("cmp", be32(1, register), be32(2, 0 if equal else 1), _value(3, raw))
+
+
+def mask(raw: bytes, register: int = REGISTER_0) -> Expression:
+    """Keep the bits of ``raw``."""
+    length = len(raw)
+    return _expression(
+        "bitwise", be32(1, register), be32(2, register), be32(3, length), _value(4, raw), _value(5, bytes(length))
+    )  # fmt: skip
+
+
+def look_up(map_name: str, register: int = REGISTER_0, into: int | None = None) -> Expression:
+    """Go on only where the map has the key that starts at ``register``; its data is put ``into`` registers."""
+    target = [] if into is None else [be32(3, into)]
+    return _expression("lookup", text(1, map_name), be32(2, register), *target)
+
+
+def immediate(raw: bytes, register: int) -> Expression:
+    return _expression("immediate", be32(1, register), _value(2, raw))
+
+
+def verdict(code: int) -> Expression:
+    """ACCEPT or DROP."""
+    return _expression("immediate", be32(1, 0), nested(2, nested(2, be32(1, code))))
+
+
+def counter() -> Expression:
+    return _expression("counter", attribute(1, bytes(8)), attribute(2, bytes(8)))
+
+
+def destination_nat(family: int, address_register: int, port_register: int) -> Expression:
+    return _expression("nat", be32(1, 1), be32(2, family), be32(3, address_register), be32(5, port_register))
+
+
+def masquerade() -> Expression:
+    return nested(_LIST_ELEMENT, text(1, "masq"), nested(2))
+
+
+# --- ready-made conditions -------------------------------------------------------------------------------------------
+
+
+def interface_is(key: str, name: str, *, equal: bool = True) -> list[Expression]:
+    """``iifname`` or ``oifname`` compared, byte for byte as iptables' own layout has it."""
+    return [load_meta(key), compare(name.encode() + b"\0", equal=equal)]
+
+
+def bits_of(key: str, bits: int) -> list[Expression]:
+    """Any of the bits of ``ct state`` or ``ct status``."""
+    raw = struct.pack("=I", bits)
+    return [load_ct(key), mask(raw), compare(bytes(4), equal=False)]
+
+
+def address_in(family: int, end: str, network: bytes, prefix_length: int, *, equal: bool = True) -> list[Expression]:
+    """The "source" or "destination" lies in a subnet (or, not ``equal``, outside of it)."""
+    size = 4 if family == IPV4 else 16
+    offset = {("source", IPV4): 12, ("destination", IPV4): 16, ("source", IPV6): 8, ("destination", IPV6): 24}
+    bits = ((1 << prefix_length) - 1 << (size * 8 - prefix_length)).to_bytes(size, "big")
+    return [load_payload("network", offset[end, family], size), mask(bits), compare(network, equal=equal)]
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+
+class Batch:
+    """Changes that take effect together. Tables are named with their family (IPV4 or IPV6) each time."""
+
+    def __init__(self) -> None:
+        self._requests: list[tuple[int, int, int, bytes, str]] = []
+
+    def _add(self, kind: int, flags: int, family: int, payload: bytes, subject: str) -> None:
+        self._requests.append((kind, flags, family, payload, subject))
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._requests
+
+    def ensure_table(self, family: int, table: str) -> None:
+        """There already is fine."""
+        self._add(_NEWTABLE, NLM_F_CREATE, family, text(1, table) + be32(2, 0), f"table {table}")
+
+    def delete_table(self, family: int, table: str) -> None:
+        """With everything in it; it must be there."""
+        self._add(_DELTABLE, 0, family, text(1, table), f"table {table}")
+
+    def replace_table(self, family: int, table: str) -> None:
+        """An empty table in the place of what was there, if anything."""
+        self.ensure_table(family, table)
+        self.delete_table(family, table)
+        self.ensure_table(family, table)
+
+    def base_chain(
+        self, family: int, table: str, chain: str, kind: str, hook: str, priority: int, policy: int = ACCEPT
+    ) -> None:
+        """A chain that packets come to by themselves: ``kind`` is "filter" or "nat"."""
+        place = nested(4, be32(1, HOOKS[hook]), be32(2, priority))
+        payload = text(1, table) + text(3, chain) + place + be32(5, policy) + text(7, kind)
+        self._add(_NEWCHAIN, NLM_F_CREATE, family, payload, f"chain {chain} of table {table}")
+
+    def rule(
+        self, family: int, table: str, chain: str, expressions: Sequence[Expression], *, mark: str = "",
+        first: bool = False,
+    ) -> None:  # fmt: skip
+        """At the end of the chain, or ``first``. ``mark`` shows as the rule's comment."""
+        payload = text(1, table) + text(2, chain) + nested(4, *expressions)
+        if mark:
+            raw = mark.encode() + b"\0"
+            payload += attribute(7, bytes([0, len(raw)]) + raw)
+        flags = NLM_F_CREATE | (0 if first else NLM_F_APPEND)
+        self._add(_NEWRULE, flags, family, payload, f"rule of chain {chain} in table {table}")
+
+    def delete_rule(self, family: int, table: str, chain: str, handle: int) -> None:
+        payload = text(1, table) + text(2, chain) + attribute(3, struct.pack(">Q", handle))
+        self._add(_DELRULE, 0, family, payload, f"rule {handle} of chain {chain} in table {table}")
+
+    def map(
+        self, family: int, table: str, name: str, key: Sequence[tuple[str, int]], data: Sequence[tuple[str, int]],
+        elements: Sequence[tuple[bytes, bytes]],
+    ) -> None:  # fmt: skip
+        """A map with its elements. ``key`` and ``data`` are types and their sizes in registers, in bytes."""
+        identifier = len(self._requests) + 1
+        payload = text(1, table) + text(2, name) + be32(3, _SET_MAP) + be32(4, _concatenated(key))
+        payload += be32(5, sum(size for _, size in key)) + be32(6, _concatenated(data))
+        payload += be32(7, sum(size for _, size in data)) + be32(10, identifier)
+        self._add(_NEWSET, NLM_F_CREATE, family, payload, f"map {name} of table {table}")
+        for start in range(0, len(elements), _ELEMENTS_A_MESSAGE):
+            listed = [
+                nested(_LIST_ELEMENT, _value(1, raw_key), _value(2, raw_data))
+                for raw_key, raw_data in elements[start : start + _ELEMENTS_A_MESSAGE]
+            ]
+            payload = text(1, table) + text(2, name) + be32(4, identifier) + nested(3, *listed)
+            self._add(_NEWSETELEM, NLM_F_CREATE, family, payload, f"elements of map {name} in table {table}")
+
+    def commit(self) -> None:
+        """All of it at once, or an OSError that names what the kernel refused, and nothing of it."""
+        if not self._requests:
+            return
+        with NetlinkSocket(NETLINK_NETFILTER) as netlink:
+            netlink.widen_buffers()
+            self._commit(netlink)
+
+    def _commit(self, netlink: NetlinkSocket) -> None:
+        begin = netlink.next_sequence()
+        data = [message(_BATCH_BEGIN, 1, begin, _general(0, _SUBSYSTEM >> 8))]
+        subjects = {begin: "nf_tables transaction"}
+        for kind, flags, family, payload, subject in self._requests:
+            sequence = netlink.next_sequence()
+            subjects[sequence] = subject
+            last = NLM_F_ACK if len(subjects) > len(self._requests) else 0
+            data.append(message(_SUBSYSTEM | kind, 1 | flags | last, sequence, _general(family) + payload))
+        data.append(message(_BATCH_END, 1, netlink.next_sequence(), _general(0, _SUBSYSTEM >> 8)))
+        netlink.send(b"".join(data))
+        failure: OSError | None = None
+        for answer in netlink.receive():
+            if not is_error(answer):
+                continue
+            try:
+                raise_error(answer, subjects.get(answer.sequence, "nf_tables transaction"))
+            except OSError as error:
+                failure = failure or error
+            if answer.sequence == sequence or (failure is not None and answer.sequence == begin):
+                break
+        if failure is not None:
+            raise failure
+
+
+def _general(family: int, resource: int = 0) -> bytes:
+    return struct.pack(">BBH", family, 0, resource)
+
+
+def _concatenated(parts: Sequence[tuple[str, int]]) -> int:
+    number = 0
+    for name, _ in parts:
+        number = number << 6 | _TYPES[name]
+    return number
+
+
+# --- looking ---------------------------------------------------------------------------------------------------------
+
+
+def tables(family: int) -> list[str]:
+    """Names of the tables of a family. Where the kernel has no nf_tables, there are none."""
+    return [_text(found.get(1)) for found in _dump(_GETTABLE, family, b"", "tables")]
+
+
+def chains(family: int) -> list[Chain]:
+    """All chains of a family."""
+    found = []
+    for parts in _dump(_GETCHAIN, family, b"", "chains"):
+        place = attributes(parts.get(4, b""))
+        hook = struct.unpack(">I", place[1])[0] if 1 in place else None
+        policy = struct.unpack(">I", parts[5])[0] if 5 in parts else None
+        found.append(Chain(_text(parts.get(1)), _text(parts.get(3)), hook, policy, _text(parts.get(7))))
+    return found
+
+
+def rules(family: int, table: str, chain: str) -> list[Rule]:
+    """The rules of a chain, in order; none where there is no such chain."""
+    found = []
+    for parts in _dump(_GETRULE, family, text(1, table) + text(2, chain), f"chain {chain}"):
+        if _text(parts.get(1)) == table and _text(parts.get(2)) == chain:
+            found.append(Rule(struct.unpack(">Q", parts[3])[0], _mark(parts.get(7, b""))))
+    return found
+
+
+def _mark(userdata: bytes) -> str:
+    """The comment among the type-length-value triples of a rule's user data."""
+    while len(userdata) >= 2:
+        kind, length = userdata[0], userdata[1]
+        if kind == 0:
+            return _text(userdata[2 : 2 + length])
+        userdata = userdata[2 + length :]
+    return ""
+
+
+def _dump(kind: int, family: int, payload: bytes, subject: str) -> list[dict[int, bytes]]:
+    with NetlinkSocket(NETLINK_NETFILTER) as netlink:
+        netlink.widen_buffers()
+        try:
+            answers = netlink.ask(_SUBSYSTEM | kind, NLM_F_DUMP, _general(family) + payload, subject)
+        except FileNotFoundError:
+            return []
+        return [dict(parse(answer.payload[4:])) for answer in answers]
+
+
+def _text(raw: bytes | None) -> str:
+    return (raw or b"").rstrip(b"\0").decode(errors="replace")

@@ -1,0 +1,174 @@
+"""The engine's own nf_tables tables, written anew as a whole whenever something changes.
+
+One table for IPv4 and one for IPv6, replaced in one transaction: packets meet the old rules or the new ones. Published
+ports are elements of maps, so that their number costs nothing on a packet's way. What crosses the engine's bridges is
+dropped unless it belongs to a connection that was let through, is between neighbours, goes out, or comes in by a
+published port. What doesn't touch them is left alone. (An accept here can't override another table's drop: see hooks.)
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from ipaddress import ip_address, ip_network
+from typing import NamedTuple, Sequence
+
+from engine.kernel import nftables
+from engine.kernel.nftables import ACCEPT, DROP, IPV4, IPV6, Batch, Expression
+
+_PROTOCOLS = {"tcp": int(socket.IPPROTO_TCP), "udp": int(socket.IPPROTO_UDP), "sctp": int(socket.IPPROTO_SCTP)}
+_FIRST = nftables.REGISTER_0
+_LOOPBACK = bytes([127, 0, 0, 0])
+_RAW, _DESTINATION_NAT, _FILTER, _SOURCE_NAT = -300, -100, 0, 100
+_ANY = ("0.0.0.0", "::")
+
+
+class BridgeRules(NamedTuple):
+    """What the rules need of a network: ``subnets`` of both families; ``internal``: nothing goes in or out."""
+
+    bridge: str
+    subnets: tuple[str, ...]
+    internal: bool
+    masquerade: bool
+    neighbours: bool
+
+
+class PortRule(NamedTuple):
+    """A published port: what comes to ``host_address`` (0.0.0.0 or :: for all of the host's) goes to ``target``."""
+
+    protocol: str
+    host_address: str
+    host_port: int
+    target: str
+    target_port: int
+
+
+def render(table: str, networks: Sequence[BridgeRules], ports: Sequence[PortRule]) -> Batch:
+    """The transaction that puts the rules in the place of the former ones; without networks, takes them away."""
+    batch = Batch()
+    for family in (IPV4, IPV6):
+        version = 4 if family == IPV4 else 6
+        subnets = [one for network in networks for one in network.subnets if ip_network(one).version == version]
+        if subnets:
+            batch.replace_table(family, table)
+            _Family(batch, family, table).write(networks, [port for port in ports if _version(port) == version])
+        elif table in nftables.tables(family):
+            batch.delete_table(family, table)
+    return batch
+
+
+def _version(port: PortRule) -> int:
+    return ip_address(port.host_address).version
+
+
+class _Family:
+    """The rules of one family."""
+
+    def __init__(self, batch: Batch, family: int, table: str) -> None:
+        self._batch = batch
+        self._family = family
+        self._table = table
+        self._size = 4 if family == IPV4 else 16
+
+    def write(self, networks: Sequence[BridgeRules], ports: Sequence[PortRule]) -> None:
+        self._maps(ports)
+        self._protect_loopback()
+        self._translate()
+        self._forward(networks)
+        self._postrouting(networks)
+
+    def _rule(self, chain: str, *expressions: Expression | list[Expression]) -> None:
+        flat = [one for part in expressions for one in (part if isinstance(part, list) else [part])]
+        self._batch.rule(self._family, self._table, chain, flat)
+
+    def _chain(self, name: str, kind: str, hook: str, priority: int) -> None:
+        self._batch.base_chain(self._family, self._table, name, kind, hook, priority)
+
+    # --- published ports -------------------------------------------------------------------------------------------
+
+    def _maps(self, ports: Sequence[PortRule]) -> None:
+        address = ("ipv4_addr" if self._family == IPV4 else "ipv6_addr", self._size)
+        port_key, port_data = [("inet_proto", 4), ("inet_service", 4)], [address, ("inet_service", 4)]
+        everywhere = [(_port_key(port), _target(port)) for port in ports if port.host_address in _ANY]
+        certain = [
+            (ip_address(port.host_address).packed + _port_key(port), _target(port))
+            for port in ports if port.host_address not in _ANY
+        ]  # fmt: skip
+        self._batch.map(self._family, self._table, "published", port_key, port_data, everywhere)
+        self._batch.map(self._family, self._table, "published_at", [address, *port_key], port_data, certain)
+
+    def _translate(self) -> None:
+        """From outside and from containers (prerouting), and from the host itself (output). 127.0.0.1 is the host's
+        own: from anywhere else it is dropped before; ::1 is served by the container's shim."""
+        offset = 16 if self._family == IPV4 else 24
+        words = self._size // 4
+        load = [
+            nftables.load_payload("network", offset, self._size, _FIRST),
+            nftables.load_meta("l4proto", _FIRST + words),
+            nftables.load_payload("transport", 2, 2, _FIRST + words + 1),
+        ]
+        found = _FIRST + words + 2
+        translate = nftables.destination_nat(self._family, found, found + words)
+        local = [nftables.load_destination_kind(), nftables.compare(struct.pack("=I", nftables.LOCAL_ADDRESS))]
+        for hook in ("prerouting", "output"):
+            self._chain(hook, "nat", hook, _DESTINATION_NAT)
+            if self._family == IPV6:
+                own = nftables.load_payload("network", offset, 16)
+                self._rule(hook, own, nftables.compare(ip_address("::1").packed), nftables.verdict(ACCEPT))
+            self._rule(hook, load, nftables.look_up("published_at", _FIRST, found), translate)
+            self._rule(hook, local, load, nftables.look_up("published", _FIRST + words, found), translate)
+
+    def _protect_loopback(self) -> None:
+        """No packet from a network may name 127.0.0.0/8 as its destination: the bridges' route_localnet would let it
+        reach the host's own services, and the translation of a port of 127.0.0.1 comes before the kernel's check."""
+        self._chain("loopback", "filter", "prerouting", _RAW)
+        if self._family == IPV4:
+            outside = nftables.interface_is("iifname", "lo", equal=False)
+            there = nftables.address_in(IPV4, "destination", _LOOPBACK, 8)
+            self._rule("loopback", outside, there, nftables.verdict(DROP))
+
+    # --- what crosses the bridges ----------------------------------------------------------------------------------
+
+    def _forward(self, networks: Sequence[BridgeRules]) -> None:
+        self._chain("forward", "filter", "forward", _FILTER)
+        known = nftables.bits_of("state", nftables.ESTABLISHED | nftables.RELATED)
+        translated = nftables.bits_of("status", nftables.DESTINATION_NAT)
+        for network in networks:
+            into = nftables.interface_is("oifname", network.bridge)
+            out_of = nftables.interface_is("iifname", network.bridge)
+            self._rule("forward", out_of, into, nftables.verdict(ACCEPT if network.neighbours else DROP))
+            if not network.internal:
+                self._rule("forward", into, known, nftables.verdict(ACCEPT))
+                self._rule("forward", into, translated, nftables.verdict(ACCEPT))
+            self._rule("forward", into, nftables.verdict(DROP))
+            if network.internal:
+                self._rule("forward", out_of, nftables.verdict(DROP))
+
+    def _postrouting(self, networks: Sequence[BridgeRules]) -> None:
+        self._chain("postrouting", "nat", "postrouting", _SOURCE_NAT)
+        translated = nftables.bits_of("status", nftables.DESTINATION_NAT)
+        for network in networks:
+            into = nftables.interface_is("oifname", network.bridge)
+            if self._family == IPV4:
+                own = nftables.address_in(IPV4, "source", _LOOPBACK, 8)
+                self._rule("postrouting", into, own, nftables.masquerade())
+            for text in network.subnets:
+                subnet = ip_network(text)
+                if subnet.version != (4 if self._family == IPV4 else 6):
+                    continue
+                inside = nftables.address_in(
+                    self._family, "source", subnet.network_address.packed, subnet.prefixlen
+                )  # fmt: skip
+                # a neighbour's answer must come back through the host, which knows of the translation
+                self._rule("postrouting", into, inside, translated, nftables.masquerade())
+                if network.masquerade and not network.internal:
+                    elsewhere = nftables.interface_is("oifname", network.bridge, equal=False)
+                    self._rule("postrouting", elsewhere, inside, nftables.masquerade())
+
+
+def _port_key(port: PortRule) -> bytes:
+    return struct.pack("=Bxxx", _PROTOCOLS[port.protocol]) + struct.pack(">Hxx", port.host_port)
+
+
+def _target(port: PortRule) -> bytes:
+    return ip_address(port.target).packed + struct.pack(">Hxx", port.target_port)

@@ -1,0 +1,204 @@
+"""The host's side of networks: bridges, settings of the kernel, the engine's tables. Called by services.
+
+Works in the network namespace of the process. Every effect is a named step; what fails leaves nothing of itself.
+"""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_address, ip_interface, ip_network
+from pathlib import Path
+from typing import Any, Sequence
+
+from engine.domain.errors import Conflict
+from engine.domain.network import Network
+from engine.kernel import nftables
+from engine.kernel.netlink import is_missing
+from engine.kernel.rtnetlink import RouteSocket
+from engine.kernel.steps import step
+from engine.networking import hooks
+from engine.networking.firewall import BridgeRules, PortRule, render
+from engine.networking.subnets import Network as Subnet
+from engine.networking.subnets import mac_for
+
+_SYSCTLS = Path("/proc/sys/net")
+USUAL_MTU = 1500
+
+
+class HostNetwork:
+    """``tag`` tells this engine's objects from those of others on the same host."""
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self.table = f"docket-{tag}"
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+
+    def subnets_in_use(self) -> list[Subnet]:
+        """Every destination that the host has a route to, but the default."""
+        with RouteSocket() as route:
+            found: list[Subnet] = [
+                ip_network((one.destination.packed, one.prefix_length))
+                for one in route.routes() if one.destination is not None
+            ]  # fmt: skip
+            found += [
+                ip_interface((one.address.packed, one.prefix_length)).network
+                for one in route.addresses() if not one.address.is_loopback
+            ]  # fmt: skip
+        return found
+
+    def mtu(self) -> int:
+        """Bytes: that of the interface which the default route leads through."""
+        with RouteSocket() as route:
+            indexes = {one.index for one in route.routes() if one.destination is None and one.index}
+            found = [link.mtu for link in route.links() if link.index in indexes]
+        return min(found, default=USUAL_MTU)
+
+    def bridges(self) -> dict[str, str]:
+        """Names of all bridges of the host, with their aliases."""
+        with RouteSocket() as route:
+            return {link.name: link.alias for link in route.links() if link.kind == "bridge"}
+
+    # --- bridges ---------------------------------------------------------------------------------------------------
+
+    def raise_bridge(self, network: Network) -> dict[str, Any]:
+        """Make the bridge and give it its addresses. Answers with the evidence. Raises Conflict, OSError.
+
+        A bridge that carries our alias already, from a life of the engine that was cut short, is made anew.
+        """
+        changed: list[list[str]] = []
+        with step("network.bridge"), RouteSocket() as route:
+            alias = self._alias(network.id)
+            found = route.link(network.bridge)
+            if found is not None:
+                if found.alias != alias:
+                    raise Conflict(
+                        f"the host has an interface named {network.bridge} already, and it is not the engine's: remove "
+                        "it, or name another one with -o com.docker.network.bridge.name=..."
+                    )
+                route.delete_link(network.bridge)
+            self._refuse_overlap(route, network)
+            try:
+                index = self._make(route, network, alias, changed)
+            except BaseException:
+                route.delete_link(network.bridge)
+                raise
+        with step("network.sysctl"):
+            self._allow_forwarding(network, changed)
+        return {"index": index, "bridge": network.bridge, "sysctls": changed}
+
+    def _alias(self, network_id: str) -> str:
+        return f"docket {self.tag} network {network_id}"
+
+    @staticmethod
+    def _refuse_overlap(route: RouteSocket, network: Network) -> None:
+        names = {link.index: link.name for link in route.links()}
+        for entry in network.subnets:
+            subnet = ip_network(entry["subnet"])
+            for one in route.routes():
+                if one.destination is None or one.destination.version != subnet.version:
+                    continue
+                if ip_network((one.destination.packed, one.prefix_length)).overlaps(subnet):  # type: ignore[arg-type]
+                    where = names.get(one.index, "?")
+                    raise Conflict(
+                        f"subnet {subnet} of network {network.name} overlaps with {one.destination}/"
+                        f"{one.prefix_length}, which the host reaches through {where}: make the network with another "
+                        "--subnet"
+                    )
+
+    def _make(self, route: RouteSocket, network: Network, alias: str, changed: list[list[str]]) -> int:
+        gateways = [(ip_address(one["gateway"]), ip_network(one["subnet"]).prefixlen) for one in network.subnets]
+        route.create_bridge(network.bridge, mac_for(str(gateways[0][0])), network.mtu)
+        link = route.link(network.bridge)
+        assert link is not None
+        route.set_link(link.index, network.bridge, alias=alias)
+        if any(address.version == 4 for address, _ in gateways):
+            _set(f"ipv4/conf/{network.bridge}/route_localnet", "1", changed)
+        if not network.ipv6:
+            _set(f"ipv6/conf/{network.bridge}/disable_ipv6", "1", changed)
+        else:
+            _set(f"ipv6/conf/{network.bridge}/accept_ra", "0", changed)
+        for address, prefix_length in gateways:
+            route.add_address(link.index, address, prefix_length)
+        route.set_link(link.index, network.bridge, up=True)
+        return link.index
+
+    @staticmethod
+    def _allow_forwarding(network: Network, changed: list[list[str]]) -> None:
+        if network.internal:
+            return
+        _set("ipv4/ip_forward", "1", changed)
+        if network.ipv6 and _read("ipv6/conf/all/forwarding") == "0":
+            # a router takes no more advertisements: interfaces that live by them are told to go on
+            for folder in (_SYSCTLS / "ipv6/conf").iterdir():
+                if folder.name not in ("all", "lo") and _read(f"ipv6/conf/{folder.name}/accept_ra") == "1":
+                    _set(f"ipv6/conf/{folder.name}/accept_ra", "2", changed)
+            _set("ipv6/conf/all/forwarding", "1", changed)
+
+    def lower_bridge(self, network: Network) -> None:
+        """Take the bridge away, if it is there and ours."""
+        with step("network.remove"), RouteSocket() as route:
+            found = route.link(network.bridge)
+            if found is not None and found.alias == self._alias(network.id):
+                route.delete_link(network.bridge)
+
+    def has_bridge(self, network: Network) -> bool:
+        with RouteSocket() as route:
+            found = route.link(network.bridge)
+        return found is not None and found.alias == self._alias(network.id)
+
+    # --- interfaces of containers ----------------------------------------------------------------------------------
+
+    def interface_name(self, endpoint_id: str) -> str:
+        """The host's end of an endpoint's pair: 15 characters at most (IFNAMSIZ)."""
+        return f"vd{self.tag[:4]}{endpoint_id[:8]}"
+
+    def delete_interface(self, name: str) -> bool:
+        """Both ends of a pair go at once. Whether it was there."""
+        with step("network.remove"), RouteSocket() as route:
+            return route.delete_link(name)
+
+    def interfaces(self) -> list[str]:
+        """The host's ends that this engine made."""
+        with RouteSocket() as route:
+            return [link.name for link in route.links() if link.name.startswith(f"vd{self.tag[:4]}")]
+
+    # --- rules -----------------------------------------------------------------------------------------------------
+
+    def apply_rules(self, networks: Sequence[BridgeRules], ports: Sequence[PortRule]) -> None:
+        """Put the engine's tables in line. Without networks they are taken away."""
+        with step("network.firewall"):
+            render(self.table, networks, ports).commit()
+
+    def settle_hooks(self, bridges: Sequence[str]) -> hooks.Found:
+        """Rules of ours in the chains that others offer. Where the kernel has no nf_tables, there are none."""
+        with step("network.hook"):
+            try:
+                return hooks.settle(f"docket-{self.tag}", self.table, bridges)
+            except OSError as error:
+                if is_missing(error) and not bridges:
+                    return hooks.Found([], [])
+                raise
+
+    def has_table(self) -> bool:
+        return self.table in nftables.tables(nftables.IPV4) or self.table in nftables.tables(nftables.IPV6)
+
+
+def _read(name: str) -> str:
+    try:
+        return (_SYSCTLS / name).read_text().strip()
+    except FileNotFoundError:
+        return ""  # a kernel without IPv6
+
+
+def _set(name: str, value: str, changed: list[list[str]]) -> None:
+    """Write a setting, unless it is so already or the kernel doesn't know it, and note what it was."""
+    before = _read(name)
+    if before in (value, ""):
+        return
+    fd = os.open(_SYSCTLS / name, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
+    changed.append([f"net.{name.replace('/', '.')}", before, value])

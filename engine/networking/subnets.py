@@ -1,0 +1,102 @@
+"""Choosing subnets and addresses: pure computation over what is in use."""
+
+from __future__ import annotations
+
+import hashlib
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any, Iterable, Iterator, Mapping
+
+from engine.domain.errors import Conflict, InvalidArgument
+
+Network = IPv4Network | IPv6Network
+
+_SMALLEST_SHARED = 2
+"""Addresses of a subnet that are no container's: the network's own and its last one."""
+
+
+def candidates() -> Iterator[IPv4Network]:
+    """Docker's pools, in Docker's order."""
+    for second in range(17, 32):
+        yield IPv4Network(f"172.{second}.0.0/16")
+    yield from IPv4Network("192.168.0.0/16").subnets(new_prefix=20)
+
+
+def choose_ipv4(in_use: Iterable[Network]) -> IPv4Network:
+    """The first subnet that overlaps nothing in use. Raises Conflict."""
+    taken = [network for network in in_use if isinstance(network, IPv4Network)]
+    for candidate in candidates():
+        if not any(candidate.overlaps(network) for network in taken):
+            return candidate
+    raise Conflict("all predefined address pools have been fully subnetted: give the network a --subnet")
+
+
+def choose_ipv6(seed: str) -> IPv6Network:
+    """A unique local subnet (RFC 4193) whose number follows from ``seed``."""
+    digits = hashlib.sha256(seed.encode()).hexdigest()
+    return IPv6Network((int("fd" + digits[:14] + "0" * 16, 16), 64))
+
+
+def parse_subnet(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Docker's IPAM entry (Subnet, Gateway, IPRange, AuxiliaryAddresses) in the form that events have.
+
+    Raises InvalidArgument with Docker's wording where an address lies outside.
+    """
+    subnet = _network(entry.get("Subnet") or "")
+    first = next(iter(subnet.hosts()))
+    gateway = entry.get("Gateway") or ""
+    range_ = _network(entry["IPRange"]) if entry.get("IPRange") else None
+    if range_ is not None and (range_.version != subnet.version or not range_.subnet_of(subnet)):  # type: ignore
+        raise InvalidArgument(f"invalid ip-range {range_}: it does not lie in subnet {subnet}")
+    reserved = dict(entry.get("AuxiliaryAddresses") or {})
+    for text in filter(None, (gateway, *reserved.values())):
+        address_in(subnet, text)
+    return {
+        "subnet": str(subnet), "gateway": gateway or str(first), "range": str(range_) if range_ else "",
+        "reserved": reserved,
+    }  # fmt: skip
+
+
+def _network(text: str) -> Network:
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError as error:
+        raise InvalidArgument(f"invalid subnet {text!r}: {error}") from error
+    if network.num_addresses < _SMALLEST_SHARED * 2:
+        raise InvalidArgument(f"subnet {text} is too small: it has no address for a container beside the gateway's")
+    return network
+
+
+def address_in(subnet: Network, text: str) -> str:
+    """The address in its usual spelling. Raises InvalidArgument where it is none, or lies outside of the subnet."""
+    try:
+        address = ip_address(text)
+    except ValueError as error:
+        raise InvalidArgument(f"invalid address {text!r}: {error}") from error
+    if address not in subnet:
+        raise InvalidArgument(f"invalid address {text}: it does not belong to subnet {subnet}")
+    return str(address)
+
+
+def free_address(entry: Mapping[str, Any], held: set[str], after: str = "") -> str:
+    """The next address of a subnet that nobody holds, going round from the one ``after``, so that an address that was
+    just given back is not the next to be handed out. Raises Conflict."""
+    subnet = ip_network(entry["subnet"])
+    pool = ip_network(entry["range"] or entry["subnet"])
+    taken = {*held, entry["gateway"], *entry["reserved"].values(), str(subnet.network_address)}
+    if subnet.version == 4:
+        taken.add(str(subnet.broadcast_address))
+    low, size = int(pool.network_address), pool.num_addresses
+    start = int(ip_address(after)) + 1 - low if after and ip_address(after) in pool else 0
+    for offset in range(min(size, len(taken) + 1)):
+        address = str(ip_address(low + (start + offset) % size))
+        if address not in taken:
+            return address
+    raise Conflict(f"no available addresses on subnet {entry['subnet']}: all {size} of {pool} are taken")
+
+
+def mac_for(address: str) -> str:
+    """A locally administered MAC address that follows from the container's address, so that nobody's table of
+    neighbours goes stale when it starts again."""
+    packed = ip_address(address).packed
+    tail = packed if len(packed) == 4 else hashlib.sha256(packed).digest()[:4]
+    return "02:42:" + tail.hex(":")

@@ -1,0 +1,123 @@
+"""Ports of the host that the shim holds for its container, and the few connections that the kernel can't translate.
+
+What comes to a published port by IPv4 is translated by the kernel before a socket sees it. What comes by IPv6 to a
+container that has no such address, and what comes to ::1, is carried by hand, in the shim's loop.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any, Sequence
+
+from engine.runtime.loop import GONE, IN, OUT, Loop
+
+_CHUNK_BYTES = 65536
+_BACKLOG = 128
+
+
+class PortProxies:
+    """The held sockets. ``listeners`` says for each where its connections go: "target" and "port", or nothing."""
+
+    def __init__(self, loop: Loop, held: Sequence[int], listeners: Sequence[dict[str, Any]]) -> None:
+        self._loop = loop
+        self._sockets = [socket.socket(fileno=fd) for fd in held]
+        self._connections: set[_Connection] = set()
+        for sock, listener in zip(self._sockets, listeners):
+            if listener:
+                self._listen(sock, listener["target"], listener["port"])
+
+    def _listen(self, sock: socket.socket, target: str, port: int) -> None:
+        sock.setblocking(False)
+        sock.listen(_BACKLOG)
+        self._loop.watch(sock.fileno(), IN, lambda events: self._accept(sock, target, port))
+
+    def _accept(self, sock: socket.socket, target: str, port: int) -> None:
+        try:
+            client, _ = sock.accept()
+        except OSError:
+            return  # it went away meanwhile, or descriptors are short: the next turn tries again
+        family = socket.AF_INET6 if ":" in target else socket.AF_INET
+        server = socket.socket(family, socket.SOCK_STREAM)
+        for one in (client, server):
+            one.setblocking(False)
+        if server.connect_ex((target, port)) not in (0, errno.EINPROGRESS):
+            client.close()
+            server.close()
+            return
+        self._connections.add(_Connection(self._loop, client, server, self._connections.discard))
+
+    def close(self) -> None:
+        """Let go of the ports and of what is connected through them."""
+        for connection in list(self._connections):
+            connection.close()
+        for sock in self._sockets:
+            self._loop.forget(sock.fileno())
+            sock.close()
+        self._sockets.clear()
+
+
+class _Connection:
+    """Two sockets, each with what waits to be written to it. An end of one direction is passed on alone."""
+
+    def __init__(self, loop: Loop, client: socket.socket, server: socket.socket, on_end: Any) -> None:
+        self._loop = loop
+        self._on_end = on_end
+        self._peers = {client: server, server: client}
+        self._waiting = {client: b"", server: b""}
+        self._ended: set[socket.socket] = set()
+        self._shut: set[socket.socket] = set()
+        self._connecting = server
+        loop.watch(server.fileno(), OUT, lambda events: self._turn(server, events))
+
+    def _turn(self, sock: socket.socket, events: int) -> None:
+        try:
+            if sock is self._connecting:
+                if error := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                    raise OSError(error, "the container refused")
+                self._connecting = None  # type: ignore[assignment]
+            if events & OUT:
+                self._write(sock)
+            if events & (IN | GONE) and sock not in self._ended and not self._waiting[self._peers[sock]]:
+                self._read(sock)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+            return
+        self._watch()
+
+    def _read(self, sock: socket.socket) -> None:
+        data, peer = sock.recv(_CHUNK_BYTES), self._peers[sock]
+        if data:
+            self._waiting[peer] = data
+            self._write(peer)
+        else:
+            self._ended.add(sock)
+            self._write(peer)
+
+    def _write(self, sock: socket.socket) -> None:
+        if data := self._waiting[sock]:
+            self._waiting[sock] = data[sock.send(data) :]
+        if not self._waiting[sock] and self._peers[sock] in self._ended and sock not in self._shut:
+            self._shut.add(sock)
+            sock.shutdown(socket.SHUT_WR)
+
+    def _watch(self) -> None:
+        if len(self._shut) == 2:
+            self.close()
+            return
+        for sock, peer in self._peers.items():
+            readable = sock not in self._ended and not self._waiting[peer]
+            events = (IN if readable else 0) | (OUT if self._waiting[sock] else 0)
+            if events:
+                self._loop.watch(sock.fileno(), events, lambda found, one=sock: self._turn(one, found))
+            else:
+                self._loop.forget(sock.fileno())
+
+    def close(self) -> None:
+        for sock in self._peers:
+            if sock.fileno() >= 0:
+                self._loop.forget(sock.fileno())
+                sock.close()
+        self._on_end(self)

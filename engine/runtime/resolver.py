@@ -1,0 +1,333 @@
+"""The resolver of a container, in its shim's loop: names of its networks are answered, everything else is passed on.
+
+What it knows lies in files that the daemon writes (see services.name_files) and that are looked at for a change with
+every question. It needs no daemon to answer. Forwarded questions go out from the host's network namespace.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import struct
+from ipaddress import ip_address
+from typing import Any, Callable
+
+from engine.runtime import dns_message
+from engine.runtime.dns_message import AAAA, ANY, PTR, A, Query
+from engine.runtime.loop import GONE, IN, OUT, Loop
+
+_MOST_BYTES = 65535
+_QUERIES_A_TURN = 64
+_FORWARD_S = 4.0
+_TCP_S = 30.0
+_MOST_WAITING = 1024
+_MOST_CONNECTIONS = 64
+_SERVER_PORT = 53
+
+Reply = Callable[[bytes], None]
+
+
+class _Names:
+    """One file, read again when another one lies in its place."""
+
+    __slots__ = ("path", "value", "_seen")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.value: dict[str, Any] = {}
+        self._seen: tuple[int, int] = (0, 0)
+
+    def refresh(self) -> dict[str, Any]:
+        try:
+            found = os.stat(self.path)
+            if (found.st_ino, found.st_mtime_ns) != self._seen:
+                with open(self.path, encoding="utf-8") as file:
+                    self.value = json.load(file)
+                self._seen = found.st_ino, found.st_mtime_ns
+        except FileNotFoundError:
+            self.value, self._seen = {}, (0, 0)  # the network is gone
+        except (OSError, ValueError):
+            return self.value  # better what was so than nothing
+        return self.value
+
+
+class Resolver:
+    """``fds`` are a UDP and a listening TCP socket in the container's network namespace."""
+
+    def __init__(self, loop: Loop, fds: list[int], path: str) -> None:
+        self._loop = loop
+        self._settings = _Names(path)
+        self._networks: dict[str, _Names] = {}
+        self._udp, self._tcp = (socket.socket(fileno=fd) for fd in fds)
+        self._waiting: set[_Forward] = set()
+        self._connections: set[_Connection] = set()
+        loop.watch(self._udp.fileno(), IN, self._read)
+        loop.watch(self._tcp.fileno(), IN, self._accept)
+
+    def close(self) -> None:
+        for one in [*self._waiting, *self._connections]:
+            one.close()
+        for sock in (self._udp, self._tcp):
+            self._loop.forget(sock.fileno())
+            sock.close()
+
+    # --- questions -------------------------------------------------------------------------------------------------
+
+    def _read(self, events: int) -> None:
+        udp = self._udp
+        for _ in range(_QUERIES_A_TURN):
+            try:
+                data, source = udp.recvfrom(_MOST_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # an earlier answer met a closed port
+            query = dns_message.parse_query(data)
+            if query is not None:
+                self.serve(query, data, lambda reply, to=source, asked=query: self._send(reply, to, asked))
+
+    def _send(self, reply: bytes, to: Any, query: Query) -> None:
+        if len(reply) > query.udp_bytes:
+            reply = dns_message.truncated(query)
+        try:
+            self._udp.sendto(reply, to)
+        except OSError:
+            return  # the asker is gone, or doesn't read
+
+    def _accept(self, events: int) -> None:
+        try:
+            sock, _ = self._tcp.accept()
+        except OSError:
+            return
+        if len(self._connections) >= _MOST_CONNECTIONS:
+            sock.close()
+            return
+        sock.setblocking(False)
+        self._connections.add(_Connection(self._loop, sock, self, self._connections.discard))
+
+    def serve(self, query: Query, data: bytes, reply: Reply, *, tcp: bool = False) -> None:
+        """Answer, now or when somebody else has."""
+        networks = self._current()
+        if (own := self._own(query, networks)) is not None:
+            reply(own)
+            return
+        servers = self._settings.value.get("servers") or []
+        is_shut_in = bool(networks) and all(internal for _, internal in networks)
+        if is_shut_in or not servers or len(self._waiting) >= _MOST_WAITING:
+            code = dns_message.NAME_ERROR if is_shut_in else dns_message.SERVER_FAILURE
+            reply(dns_message.answer(query, code=code))
+            return
+        forward = _Forward(self._loop, servers, query, data, reply, tcp, self._waiting.discard)
+        self._waiting.add(forward)
+        forward.ask()
+
+    def _current(self) -> list[tuple[dict[str, Any], bool]]:
+        """The networks that the container is on, with whether they are internal."""
+        found = []
+        for entry in self._settings.refresh().get("networks") or ():
+            names = self._networks.get(entry["file"])
+            if names is None:
+                names = self._networks[entry["file"]] = _Names(entry["file"])
+            found.append((names.refresh(), entry["internal"]))
+        return found
+
+    @staticmethod
+    def _own(query: Query, networks: list[tuple[dict[str, Any], bool]]) -> bytes | None:
+        """The answer for a name or an address of the container's networks; None for all others."""
+        if query.kind == PTR:
+            return _reverse(query, networks)
+        addresses: list[str] = []
+        for network, _ in networks:
+            names = network.get("names") or {}
+            bare = query.name.removesuffix("." + network.get("network", "").lower())
+            addresses += names.get(query.name) or names.get(bare) or ()
+        if not addresses:
+            return None
+        records = []
+        for address in addresses:
+            raw = ip_address(address).packed if ":" in address else socket.inet_aton(address)
+            kind = A if len(raw) == 4 else AAAA
+            if query.kind in (kind, ANY):
+                records.append((kind, raw))
+        if len(records) > 1:
+            random.shuffle(records)
+        return dns_message.answer(query, records)
+
+
+def _reverse(query: Query, networks: list[tuple[dict[str, Any], bool]]) -> bytes | None:
+    labels = query.name.split(".")
+    if query.name.endswith(".in-addr.arpa"):
+        text = ".".join(reversed(labels[:-2]))
+    elif query.name.endswith(".ip6.arpa") and len(labels) == 34:
+        digits = "".join(reversed(labels[:-2]))
+        text = ":".join(digits[start : start + 4] for start in range(0, 32, 4))
+    else:
+        return None
+    try:
+        address = str(ip_address(text))
+    except ValueError:
+        return None
+    for network, _ in networks:
+        if name := (network.get("addresses") or {}).get(address):
+            return dns_message.answer(query, [(PTR, dns_message.encode_name(name))])
+    return None
+
+
+class _Connection:
+    """A client that asks over TCP: messages with their length before them (RFC 1035, 4.2.2)."""
+
+    def __init__(self, loop: Loop, sock: socket.socket, resolver: Resolver, on_end: Any) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._resolver = resolver
+        self._on_end = on_end
+        self._received = self._waiting = b""
+        loop.watch(sock.fileno(), IN, self._turn)
+        loop.later(_TCP_S, self.close)
+
+    def _turn(self, events: int) -> None:
+        try:
+            if events & OUT:
+                self._flush()
+            if events & (IN | GONE):
+                self._read()
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+
+    def _read(self) -> None:
+        data = self._sock.recv(_MOST_BYTES)
+        if not data:
+            self.close()
+            return
+        self._received += data
+        while len(self._received) >= 2:
+            (length,) = struct.unpack_from(">H", self._received)
+            if len(self._received) < length + 2:
+                return
+            message, self._received = self._received[2 : length + 2], self._received[length + 2 :]
+            query = dns_message.parse_query(message)
+            if query is None:
+                self.close()
+                return
+            self._resolver.serve(query, message, self._reply, tcp=True)
+
+    def _reply(self, message: bytes) -> None:
+        if self._sock.fileno() < 0:
+            return
+        self._waiting += struct.pack(">H", len(message)) + message
+        try:
+            self._flush()
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+            return
+        self._loop.watch(self._sock.fileno(), IN | (OUT if self._waiting else 0), self._turn)
+
+    def _flush(self) -> None:
+        while self._waiting:
+            self._waiting = self._waiting[self._sock.send(self._waiting) :]
+        self._loop.watch(self._sock.fileno(), IN, self._turn)
+
+    def close(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._loop.forget(self._sock.fileno())
+            self._sock.close()
+            self._on_end(self)
+
+
+class _Forward:
+    """One question that is asked of the host's resolvers, one after the other, by a socket of its own: an answer from
+    anybody else doesn't reach it."""
+
+    def __init__(
+        self, loop: Loop, servers: list[str], query: Query, data: bytes, reply: Reply, tcp: bool, on_end: Any
+    ) -> None:
+        self._loop = loop
+        self._servers = list(servers)
+        self._query = query
+        self._data = struct.pack(">H", len(data)) + data if tcp else data
+        self._reply = reply
+        self._is_tcp = tcp
+        self._on_end = on_end
+        self._received = b""
+        self._sock: socket.socket | None = None
+        self._attempt = 0
+
+    def ask(self) -> None:
+        """Begin with the first server."""
+        self._ask_next()
+
+    def _ask_next(self) -> None:
+        self._drop()
+        self._attempt += 1
+        self._received = b""
+        if not self._servers:
+            self._finish(dns_message.answer(self._query, code=dns_message.SERVER_FAILURE))
+            return
+        server = self._servers.pop(0)
+        family = socket.AF_INET6 if ":" in server else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM if self._is_tcp else socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        self._sock = sock
+        attempt = self._attempt
+        self._loop.later(_FORWARD_S, lambda: self._expired(attempt))
+        try:
+            sock.connect((server, _SERVER_PORT))
+            if not self._is_tcp:
+                sock.send(self._data)
+                self._loop.watch(sock.fileno(), IN, self._turn)
+                return
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._ask_next()
+            return
+        self._loop.watch(sock.fileno(), OUT, self._turn)
+
+    def _expired(self, attempt: int) -> None:
+        if self._sock is not None and attempt == self._attempt:
+            self._ask_next()
+
+    def _turn(self, events: int) -> None:
+        assert self._sock is not None
+        try:
+            if self._is_tcp and events & OUT:
+                self._data = self._data[self._sock.send(self._data) :]
+                if not self._data:
+                    self._loop.watch(self._sock.fileno(), IN, self._turn)
+                return
+            data = self._sock.recv(_MOST_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._ask_next()
+            return
+        if self._is_tcp:
+            self._received += data
+            if len(self._received) < 2 or len(self._received) < 2 + struct.unpack_from(">H", self._received)[0]:
+                if not data:
+                    self._ask_next()
+                return
+            data = self._received[2 : 2 + struct.unpack_from(">H", self._received)[0]]
+        if len(data) >= 12 and data[:2] == struct.pack(">H", self._query.id):
+            self._finish(data)
+
+    def _finish(self, answer: bytes) -> None:
+        self.close()
+        self._reply(answer)
+
+    def _drop(self) -> None:
+        if self._sock is not None:
+            self._loop.forget(self._sock.fileno())
+            self._sock.close()
+            self._sock = None
+
+    def close(self) -> None:
+        self._drop()
+        self._servers.clear()
+        self._on_end(self)
