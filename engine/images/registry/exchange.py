@@ -96,8 +96,7 @@ class Exchanges:
                 return answer
             wanted_s = answer.retry_after_s
             text = "" if answer.status == 429 else f"{method} {shown(url)}: {status_line(answer.status)}: "
-            error = refusal(answer)
-            retries.pause(Unavailable(f"{text}{error}"), wanted_s)
+            retries.pause(Unavailable(f"{text}{refusal(answer)}"), wanted_s)
 
     def _follow(
         self, method: str, url: str, headers: Mapping[str, str], authorization: str, body: Any, home: Place | None,

@@ -285,6 +285,19 @@ def test_secrets_follow_to_no_other_host(
     assert all("Authorization" not in asked.headers for asked in other.asked)
 
 
+def test_who_was_reached_by_a_redirect_names_no_realm(
+    registry: ScriptedRegistry, other: ScriptedRegistry, repository: Make, store: ContentStore
+) -> None:
+    blob = Descriptor(LAYER, digest_of(b"layer"), 5, None, {})
+    with TokenServer({"someone": "secret"}) as evil:
+        challenge = f'Bearer realm="{evil.realm}",service="tests"'
+        other.on("GET", "/", lambda exchange: exchange.refuse(401, "U", "no", WWW_Authenticate=challenge))
+        registry.on("GET", "/blobs/", lambda exchange: exchange.reply(307, Location=f"{other.url}/blob"))
+        with pytest.raises(Unauthorized):
+            repository(credentials=KNOWN).fetch(blob, store)
+        assert other.asked and not evil.wanted
+
+
 def test_uploads_elsewhere_get_no_secrets(
     registry: ScriptedRegistry, other: ScriptedRegistry, repository: Make, store: ContentStore
 ) -> None:
