@@ -24,6 +24,7 @@ from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
 from engine.images.registry.client import Registries as RegistryClient
 from engine.images.registry.downloads import Downloads
+from engine.kernel.service_manager import notify
 from engine.networking.host import HostNetwork
 from engine.recovery.containers import ContainerRecovery
 from engine.recovery.networks import NetworkRecovery
@@ -301,7 +302,9 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
         with StopSignal() as stop:
             server.start()
             print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
+            notify("READY=1")
             stop.wait()
+            notify("STOPPING=1")
         server.stop()
         engine[0].services.networks.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
         engine[0].trash.empty()
