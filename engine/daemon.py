@@ -24,6 +24,7 @@ from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
 from engine.images.registry.client import Registries as RegistryClient
 from engine.images.registry.downloads import Downloads
+from engine.kernel.service_manager import notify
 from engine.networking.host import HostNetwork
 from engine.recovery.containers import ContainerRecovery
 from engine.recovery.networks import NetworkRecovery
@@ -34,6 +35,7 @@ from engine.services.archives import Archives
 from engine.services.audit import Audit
 from engine.services.blobs import Blobs
 from engine.services.commits import Commits
+from engine.services.bundles import Bundles
 from engine.services.containers import Containers
 from engine.services.core import Core
 from engine.services.endpoints import Endpoints
@@ -99,6 +101,7 @@ class Services:
     statistics: Statistics
     updates: Updates
     who_ran: WhoRan
+    bundles: Bundles
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,7 @@ def compose(
     client = client or RegistryClient(settings.registries)
     downloads = downloads or Downloads(content, settings.registries.downloads)
     archives = Archives(core, content, layers, images, blobs, limits)
+    files = Files(core, limits)
     services = Services(
         containers=containers,
         lifecycle=lifecycle,
@@ -148,7 +152,7 @@ def compose(
         image_removal=ImageRemoval(core, layers, images, blobs),
         archives=archives,
         commits=Commits(core, content, blobs, archives, lifecycle),
-        files=Files(core, limits),
+        files=files,
         pulls=Pulls(core, content, layers, images, blobs, client, downloads),
         pushes=Pushes(core, content, images, blobs, client, limits),
         registries=Registries(client),
@@ -162,6 +166,7 @@ def compose(
         statistics=Statistics(core),
         updates=Updates(core),
         who_ran=WhoRan(core),
+        bundles=Bundles(core, files),
     )
     restarts = Restarts(core, lifecycle)
     monitor = Monitor(core, lifecycle, restarts, endpoints)
@@ -297,7 +302,9 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
         with StopSignal() as stop:
             server.start()
             print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
+            notify("READY=1")
             stop.wait()
+            notify("STOPPING=1")
         server.stop()
         engine[0].services.networks.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
         engine[0].trash.empty()

@@ -357,6 +357,29 @@ def test_a_public_registry_leads_to_no_private_place(
         assert repository(f"{inside.address}/team/app:1").resolve()
 
 
+def test_the_outermost_of_a_registrys_addresses_counts(
+    registry: ScriptedRegistry, repository: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may lead to a public place first and to one inside later."""
+    from engine.images.registry import addresses, connections
+
+    monkeypatch.setattr(connections, "reach_of", lambda _: addresses.Reach.PUBLIC)
+    registry.add_image("team/app", "1", [b"layer"])
+
+    def parting(exchange: Exchange) -> None:
+        exchange.close_connection = True
+        exchange.reply_json(200, {"tags": []}, Connection="close")
+
+    registry.on("GET", "/tags/", parting)
+    made = repository()
+    made.tags()
+    monkeypatch.setattr(connections, "reach_of", addresses.reach_of)
+    made.resolve()
+    registry.on("GET", "/manifests/", lambda exchange: exchange.reply(302, Location="http://127.0.0.5:1/"))
+    with pytest.raises(Forbidden, match="127.0.0.5 is a loopback address"):
+        made.resolve()
+
+
 def test_a_name_that_was_of_loopback_when_it_mattered(
     settings: RegistrySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
