@@ -26,6 +26,7 @@ from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
 from engine.images.registry.client import Registries as RegistryClient
 from engine.images.registry.downloads import Downloads
+from engine.kernel.service_manager import notify
 from engine.networking.host import HostNetwork
 from engine.recovery.containers import ContainerRecovery
 from engine.recovery.networks import NetworkRecovery
@@ -36,6 +37,7 @@ from engine.services.archives import Archives
 from engine.services.audit import Audit
 from engine.services.blobs import Blobs
 from engine.services.commits import Commits
+from engine.services.bundles import Bundles
 from engine.services.containers import Containers
 from engine.services.core import Core
 from engine.services.endpoints import Endpoints
@@ -102,6 +104,7 @@ class Services:
     statistics: Statistics
     updates: Updates
     who_ran: WhoRan
+    bundles: Bundles
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +133,13 @@ def compose(
     core = Core(log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root))
     content = ContentStore(store.root / "content")
     limits = settings.archive_limits
-    layers, blobs, volumes = Layers(core, content, limits), Blobs(core, content), Volumes(core)
+    trash = Trash(core)
+    layers, blobs, volumes = Layers(core, content, trash, limits), Blobs(core, content), Volumes(core)
     health = HealthChecks(core)
     tag = network_tag(store.root)
     networks = Networks(core, host or HostNetwork(tag), default_bridge(store.root))
     endpoints = Endpoints(core, networks)
     containers = Containers(core, volumes, health, endpoints)
-    trash = Trash(core)
     lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints)
     health.act = lifecycle.act_on_failing_health
     images = Images(core, layers)
@@ -144,6 +147,7 @@ def compose(
     downloads = downloads or Downloads(content, settings.registries.downloads)
     pulls = Pulls(core, content, layers, images, blobs, client, downloads)
     archives = Archives(core, content, layers, images, blobs, limits)
+    files = Files(core, limits)
     services = Services(
         containers=containers,
         lifecycle=lifecycle,
@@ -152,7 +156,7 @@ def compose(
         image_removal=ImageRemoval(core, layers, images, blobs),
         archives=archives,
         commits=Commits(core, content, blobs, archives, lifecycle),
-        files=Files(core, limits),
+        files=files,
         pulls=pulls,
         builds=Builds(core, content, layers, images, blobs, pulls, Runner(core, containers, lifecycle), limits),
         pushes=Pushes(core, content, images, blobs, client, limits),
@@ -167,6 +171,7 @@ def compose(
         statistics=Statistics(core),
         updates=Updates(core),
         who_ran=WhoRan(core),
+        bundles=Bundles(core, files),
     )
     restarts = Restarts(core, lifecycle)
     monitor = Monitor(core, lifecycle, restarts, endpoints)
@@ -303,7 +308,9 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
         with StopSignal() as stop:
             server.start()
             print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
+            notify("READY=1")
             stop.wait()
+            notify("STOPPING=1")
         server.stop()
         engine[0].services.networks.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
         engine[0].trash.empty()

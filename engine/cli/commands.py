@@ -88,9 +88,14 @@ _AUDIT: dict[str, Place] = {
     "who-ran": ("who_ran", "WHO_RAN", "Show which containers ran with which powers, and who asked for it"),
 }
 
+_BUNDLE: dict[str, Place] = {
+    "export": ("bundle", "EXPORT", "Export a container as a bundle for any OCI runtime"),
+}
+
 GROUPS: Mapping[str, tuple[str, dict[str, Place]]] = {
     "audit": ("Ask the event log", _AUDIT),
     "builder": ("Manage builds", _BUILDER),
+    "bundle": ("Manage OCI bundles", _BUNDLE),
     "container": ("Manage containers", _CONTAINER),
     "image": ("Manage images", _IMAGE),
     "network": ("Manage networks", _NETWORK),
@@ -104,6 +109,7 @@ COMMANDS: Mapping[str, Place] = {
     **{name: place for name, place in _CONTAINER.items() if name not in ("inspect", "ls", "prune")},
     **{name: place for name, place in _IMAGE.items() if name in _PLAIN_IMAGE},
     **{name: place for name, place in _SYSTEM.items() if name in ("events", "info")},
+    "completion": ("completion", "COMPLETION", "Print the completion of commands, flags and names for a shell"),
     "daemon": ("daemon", "DAEMON", "Run the engine in the foreground, as a service manager wants it"),
     "images": _IMAGE["ls"],
     "inspect": ("inspect", "INSPECT", "Return low-level information on Docker objects"),
