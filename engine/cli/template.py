@@ -10,7 +10,7 @@ A template is parsed to nodes, each a function from a Scope to a value or to tex
 from __future__ import annotations
 
 from engine.cli.output import CommandError
-from engine.cli.template_functions import FUNCTIONS, is_true, show_value
+from engine.cli.template_functions import FUNCTIONS, NilList, NilMap, NilPointer, is_true, show_value
 from engine.cli.template_lexer import Action, Token, lex
 
 TYPE_CHECKING = False
@@ -26,6 +26,13 @@ _MAPS = frozenset((
     "PortBindings", "Ports", "Sysctls", "Tmpfs", "Volumes",
 ))  # fmt: skip
 """Fields whose keys are the user's own: asking for one that is absent is no mistake (Go shows ``<no value>``)."""
+
+_MORE_MAPS = frozenset(("GraphOptions", "LogOpts", "Runtimes", "Status", "StorageOpt"))
+_POINTERS = frozenset((
+    "ClusterInfo", "Config", "ContainerConfig", "Descriptor", "Health", "Healthcheck", "IPAMConfig", "Init",
+    "MemorySwappiness", "Metadata", "OomKillDisable", "PidsLimit", "Platform", "StopTimeout", "UsageData",
+))  # fmt: skip
+"""JSON doesn't tell what a null would have been: these are maps and pointers in Docker's types, others are lists."""
 
 
 class Scope:
@@ -310,13 +317,23 @@ def _call(function: Evaluate, arguments: list[Evaluate]) -> Evaluate:
 def _field(value: Any, name: str, parent: str, place: str) -> Any:
     """The field of a value; absent ones are an error but where the keys are the user's own."""
     if isinstance(value, dict) and name in value:
-        return value[name]
-    if value is None or parent in _MAPS:
+        return value[name] if value[name] is not None else _nil(value, name, parent)
+    if value is None or isinstance(value, NilPointer) or parent in _MAPS:
         return None
     if isinstance(value, dict) and (same := [key for key in value if key.lower() == name.lower()]):
-        return value[same[0]]  # Go's names of fields, which Docker's templates use: ID for Id, HostIP for HostIp
+        found = value[same[0]]  # Go's names of fields, which Docker's templates use: ID for Id, HostIP for HostIp
+        return found if found is not None else _nil(value, same[0], parent)
     if not isinstance(value, dict):
         raise CommandError(f"template parsing error: {place}can't evaluate field {name} in type {type(value).__name__}")
     if kind := getattr(value, "kind", ""):
         raise CommandError(f"failed to execute template: {place}can't evaluate field {name} in type {kind}")
     raise CommandError(f'template parsing error: {place}map has no entry for key "{name}"')
+
+
+def _nil(holder: dict[str, Any], name: str, parent: str) -> Any:
+    """What a null field shows itself as in Docker's client, whose types know what it would have been."""
+    if getattr(holder, "kind", ""):
+        return None  # a row of ours
+    if parent not in _MAPS and name in _POINTERS:
+        return NilPointer()
+    return NilMap() if parent not in _MAPS and name in _MAPS | _MORE_MAPS else NilList()

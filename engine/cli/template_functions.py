@@ -9,6 +9,21 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 
+class NilList(list):
+    """A list that is null in JSON: Go shows an empty one, and null again as JSON."""
+
+
+class NilMap(dict):
+    """The same for a map."""
+
+
+class NilPointer:
+    """A pointer that leads nowhere."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
 def is_true(value: Any) -> bool:
     """Go's truth: not false, zero, nil or empty."""
     return bool(value)
@@ -18,6 +33,8 @@ def show_value(value: Any, *, top: bool = False) -> str:
     """A value as fmt.Print shows it."""
     if value is None:
         return "<no value>" if top else "<nil>"
+    if isinstance(value, NilPointer):
+        return "<nil>"
     if value is True or value is False:
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -37,6 +54,8 @@ def _float(value: float) -> str:
 
 
 def _json(value: Any) -> str:
+    if isinstance(value, (NilList, NilMap, NilPointer)):
+        return "null"
     if getattr(value, "kind", ""):  # a row: what has a name, in the order of the names
         plain = {name: item for name, item in value.items() if not callable(item)}
         shown = jsontext.encode(plain, ascii_only=False, sort_keys=True)
@@ -47,7 +66,7 @@ def _json(value: Any) -> str:
 def _index(value: Any, *keys: Any) -> Any:
     for key in keys:
         if isinstance(value, dict):
-            value = value.get(key)
+            value = NilList() if key in value and value[key] is None else value.get(key)
         elif isinstance(value, (list, str)) and isinstance(key, int):
             if not 0 <= key < len(value):
                 raise ValueError(f"index out of range: {key}")

@@ -331,7 +331,7 @@ class Networks:
             return self._settle_hooks(up)
 
     def firewall_changed(self) -> None:
-        """Somebody has changed nf_tables: see to it that our rules in others' chains are there, and say what changed."""
+        """Somebody has changed nf_tables: see to it that our rules are in others' chains, and say what changed."""
         with self._rules_lock:
             up = [one for one in self._core.log.all("network") if one.status is Status.UP]
             before = self._hooks

@@ -58,11 +58,36 @@ CONTAINER: dict[str, Any] = {
         ("{{.HostConfig.Ratio}} {{.HostConfig.Whole}} {{.HostConfig.NanoCpus}}", "0.5 2 500000000"),
         ("{{eq 1 1}}{{ne 1 1}}{{lt 1 2}}{{le 2 2}}{{gt 1 2}}{{ge 1 2}}", "truefalsetruetruefalsefalse"),
         ("{{`raw \\n`}}{{'a'}}{{true}}{{nil | json}}", "raw \\n97truenull"),
-        ("{{json .Config.Labels}}{{.Config.Cmd}}", '{"team":"x","a b":"y"}<no value>'),
+        ("{{json .Config.Labels}}{{.Config.Cmd}}", '{"team":"x","a b":"y"}[]'),
     ],
 )
 def test_shown(template: str, shown: str) -> None:
     assert parse(template).execute(CONTAINER) == shown
+
+
+NULLS = {
+    "ExecIDs": None,
+    "HostConfig": {"Binds": None, "PidsLimit": None, "Sysctls": None, "StorageOpt": None},
+    "Config": {"Volumes": None, "Entrypoint": None, "Labels": {"PidsLimit": None}},
+    "NetworkSettings": {"Ports": {"80/tcp": None}},
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "shown"),
+    [
+        ("{{.ExecIDs}}{{.HostConfig.Binds}}{{.Config.Entrypoint}}{{.Config.entrypoint}}", "[][][][]"),
+        ("{{.Config.Volumes}}{{.HostConfig.Sysctls}}{{.HostConfig.StorageOpt}}", "map[]map[]map[]"),
+        ("{{.HostConfig.PidsLimit}}{{.HostConfig.PidsLimit.Value}}", "<nil><no value>"),
+        ("{{json .ExecIDs}}{{json .Config.Volumes}}{{json .HostConfig.PidsLimit}}", "nullnullnull"),
+        ("{{len .ExecIDs}}{{if .Config.Volumes}}x{{end}}{{if .HostConfig.PidsLimit}}x{{end}}", "0"),
+        ("{{range .ExecIDs}}x{{else}}none{{end}}{{with .HostConfig.Binds}}x{{else}}none{{end}}", "nonenone"),
+        ('{{index .NetworkSettings.Ports "80/tcp"}}{{join .HostConfig.Binds ","}}', "[]"),
+    ],
+)
+def test_nulls_are_shown_as_dockers_types_have_them(template: str, shown: str) -> None:
+    """Docker's client decodes into types: a null list is an empty one, a null pointer is <nil>."""
+    assert parse(template).execute(NULLS) == shown
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,11 @@ def fsck(services: Any, request: Request) -> Answer:
     return reply(views.fsck(services.fsck.run(repair=request.flag("repair"), context=request.context)))
 
 
+def bundle(services: Any, request: Request) -> Answer:
+    """The config.json of a container's bundle; its root file system is the container's export."""
+    return reply(services.bundles.config(request.params[0]))
+
+
 ROUTES: tuple[Route, ...] = (
     ("GET", "/docket/audit/trail", trail),
     ("GET", "/docket/audit/verify", verify),
@@ -63,4 +68,5 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/docket/containers/json", list_containers),
     ("GET", "/docket/images/json", list_images),
     ("GET", "/docket/containers/{}/json", inspect_container),
+    ("GET", "/docket/containers/{}/bundle", bundle),
 )
