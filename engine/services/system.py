@@ -26,7 +26,7 @@ def _counts_swap(hierarchy: cgroups.Hierarchy) -> bool:
     return os.path.exists(os.path.join(mount_point, "memory.memsw.limit_in_bytes"))
 
 
-def _registry_config(settings: RegistrySettings) -> dict[str, Any]:
+def registry_config(settings: RegistrySettings) -> dict[str, Any]:
     """Docker's form of the settings: networks on the one side, hosts on the other."""
     networks = [name for name in settings.insecure if "/" in name]
     hub = {"Name": "docker.io", "Mirrors": list(settings.mirrors), "Secure": True, "Official": True}
@@ -67,7 +67,7 @@ class System:
             "CgroupVersion": "2" if hierarchy.mode == "v2" else "1",
             **{name: controller in hierarchy.controllers for name, controller in _CONTROLLERS.items()},
             "SwapLimit": _counts_swap(hierarchy),
-            "RegistryConfig": _registry_config(self._registries),
+            "RegistryConfig": registry_config(self._registries),
             "Docket": {"CgroupParent": self._core.cgroup_parent, "Events": head.seq, "Head": f"{head.seq}:{head.hash}"},
         }
 
