@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from engine.api.server import Server, listen
+from engine.builder.builds import Builds
+from engine.builder.runs import Runner
 from engine.domain.errors import Conflict, EngineError, describe
 from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
@@ -28,7 +30,7 @@ from engine.kernel.service_manager import notify
 from engine.networking.host import HostNetwork
 from engine.recovery.containers import ContainerRecovery
 from engine.recovery.networks import NetworkRecovery
-from engine.recovery.store import StoreRecovery, forget_volatile
+from engine.recovery.store import INTERRUPTED, StoreRecovery, forget_volatile
 from engine.runtime.supervisor import Attachment, Supervisor
 from engine.services import settings as engine_settings
 from engine.services.archives import Archives
@@ -89,6 +91,7 @@ class Services:
     commits: Commits
     files: Files
     pulls: Pulls
+    builds: Builds
     pushes: Pushes
     registries: Registries
     fsck: Fsck
@@ -142,6 +145,7 @@ def compose(
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
     downloads = downloads or Downloads(content, settings.registries.downloads)
+    pulls = Pulls(core, content, layers, images, blobs, client, downloads)
     archives = Archives(core, content, layers, images, blobs, limits)
     files = Files(core, limits)
     services = Services(
@@ -153,7 +157,8 @@ def compose(
         archives=archives,
         commits=Commits(core, content, blobs, archives, lifecycle),
         files=files,
-        pulls=Pulls(core, content, layers, images, blobs, client, downloads),
+        pulls=pulls,
+        builds=Builds(core, content, layers, images, blobs, pulls, Runner(core, containers, lifecycle), limits),
         pushes=Pushes(core, content, images, blobs, client, limits),
         registries=Registries(client),
         fsck=Fsck(core, content, layers, blobs, limits),
@@ -183,6 +188,7 @@ def recover(engine: Engine, rebooted: bool) -> None:
     network_recovery = NetworkRecovery(core, services.networks, context)
     network_recovery.run()
     ContainerRecovery(core, services.lifecycle, engine.monitor, context, rebooted).run()
+    services.builds.recover(context, INTERRUPTED)
     network_recovery.finish()
     for container in core.log.all("container"):
         if container.health_check and container.alive:
