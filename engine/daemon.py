@@ -168,7 +168,7 @@ def compose(
         endpoints=endpoints,
         audit=Audit(core),
         events=Events(core),
-        system=System(core),
+        system=System(core, settings.registries),
         statistics=Statistics(core),
         updates=Updates(core),
         who_ran=WhoRan(core),
