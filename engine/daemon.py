@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from engine.api.server import Server, listen
+from engine.builder.builds import Builds
+from engine.builder.runs import Runner
 from engine.domain.errors import Conflict, EngineError, describe
 from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
@@ -28,7 +30,7 @@ from engine.kernel.service_manager import notify
 from engine.networking.host import HostNetwork
 from engine.recovery.containers import ContainerRecovery
 from engine.recovery.networks import NetworkRecovery
-from engine.recovery.store import StoreRecovery, forget_volatile
+from engine.recovery.store import INTERRUPTED, StoreRecovery, forget_volatile
 from engine.runtime.supervisor import Attachment, Supervisor
 from engine.services import settings as engine_settings
 from engine.services.archives import Archives
@@ -42,6 +44,7 @@ from engine.services.endpoints import Endpoints
 from engine.services.events import Events
 from engine.services.execs import Execs
 from engine.services.files import Files
+from engine.services.firewall_watch import FirewallWatch
 from engine.services.fsck import Fsck
 from engine.services.health import HealthChecks
 from engine.services.image_removal import ImageRemoval
@@ -89,6 +92,7 @@ class Services:
     commits: Commits
     files: Files
     pulls: Pulls
+    builds: Builds
     pushes: Pushes
     registries: Registries
     fsck: Fsck
@@ -130,18 +134,19 @@ def compose(
     core = Core(log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root))
     content = ContentStore(store.root / "content")
     limits = settings.archive_limits
-    layers, blobs, volumes = Layers(core, content, limits), Blobs(core, content), Volumes(core)
+    trash = Trash(core)
+    layers, blobs, volumes = Layers(core, content, trash, limits), Blobs(core, content), Volumes(core)
     health = HealthChecks(core)
     tag = network_tag(store.root)
     networks = Networks(core, host or HostNetwork(tag), default_bridge(store.root))
     endpoints = Endpoints(core, networks)
     containers = Containers(core, volumes, health, endpoints)
-    trash = Trash(core)
     lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints)
     health.act = lifecycle.act_on_failing_health
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
     downloads = downloads or Downloads(content, settings.registries.downloads)
+    pulls = Pulls(core, content, layers, images, blobs, client, downloads)
     archives = Archives(core, content, layers, images, blobs, limits)
     files = Files(core, limits)
     services = Services(
@@ -153,7 +158,8 @@ def compose(
         archives=archives,
         commits=Commits(core, content, blobs, archives, lifecycle),
         files=files,
-        pulls=Pulls(core, content, layers, images, blobs, client, downloads),
+        pulls=pulls,
+        builds=Builds(core, content, layers, images, blobs, pulls, Runner(core, containers, lifecycle), limits),
         pushes=Pushes(core, content, images, blobs, client, limits),
         registries=Registries(client),
         fsck=Fsck(core, content, layers, blobs, limits),
@@ -162,7 +168,7 @@ def compose(
         endpoints=endpoints,
         audit=Audit(core),
         events=Events(core),
-        system=System(core),
+        system=System(core, settings.registries),
         statistics=Statistics(core),
         updates=Updates(core),
         who_ran=WhoRan(core),
@@ -183,6 +189,7 @@ def recover(engine: Engine, rebooted: bool) -> None:
     network_recovery = NetworkRecovery(core, services.networks, context)
     network_recovery.run()
     ContainerRecovery(core, services.lifecycle, engine.monitor, context, rebooted).run()
+    services.builds.recover(context, INTERRUPTED)
     network_recovery.finish()
     for container in core.log.all("container"):
         if container.health_check and container.alive:
@@ -299,6 +306,8 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
             listen(socket_path), engine[0].services, make_context=Context, make_attachment=Attachment,
             clock=clock.now_us, path=socket_path,
         )  # fmt: skip
+        firewall = FirewallWatch(engine[0].services.networks)
+        firewall.start()
         with StopSignal() as stop:
             server.start()
             print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
@@ -306,6 +315,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
             stop.wait()
             notify("STOPPING=1")
         server.stop()
+        firewall.close()
         engine[0].services.networks.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
         engine[0].trash.empty()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
