@@ -19,27 +19,32 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from engine.api.server import Server, listen
+from engine.builder.builds import Builds
+from engine.builder.runs import Runner
 from engine.domain.errors import Conflict, EngineError, describe
 from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
 from engine.images.registry.client import Registries as RegistryClient
 from engine.images.registry.downloads import Downloads
+from engine.kernel.service_manager import notify
 from engine.networking.host import HostNetwork
 from engine.recovery.containers import ContainerRecovery
 from engine.recovery.networks import NetworkRecovery
-from engine.recovery.store import StoreRecovery, forget_volatile
+from engine.recovery.store import INTERRUPTED, StoreRecovery, forget_volatile
 from engine.runtime.supervisor import Attachment, Supervisor
 from engine.services import settings as engine_settings
 from engine.services.archives import Archives
 from engine.services.audit import Audit
 from engine.services.blobs import Blobs
 from engine.services.commits import Commits
+from engine.services.bundles import Bundles
 from engine.services.containers import Containers
 from engine.services.core import Core
 from engine.services.endpoints import Endpoints
 from engine.services.events import Events
 from engine.services.execs import Execs
 from engine.services.files import Files
+from engine.services.firewall_watch import FirewallWatch
 from engine.services.fsck import Fsck
 from engine.services.health import HealthChecks
 from engine.services.image_removal import ImageRemoval
@@ -87,6 +92,7 @@ class Services:
     commits: Commits
     files: Files
     pulls: Pulls
+    builds: Builds
     pushes: Pushes
     registries: Registries
     fsck: Fsck
@@ -99,6 +105,7 @@ class Services:
     statistics: Statistics
     updates: Updates
     who_ran: WhoRan
+    bundles: Bundles
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +134,21 @@ def compose(
     core = Core(log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root))
     content = ContentStore(store.root / "content")
     limits = settings.archive_limits
-    layers, blobs, volumes = Layers(core, content, limits), Blobs(core, content), Volumes(core)
+    trash = Trash(core)
+    layers, blobs, volumes = Layers(core, content, trash, limits), Blobs(core, content), Volumes(core)
     health = HealthChecks(core)
     tag = network_tag(store.root)
     networks = Networks(core, host or HostNetwork(tag), default_bridge(store.root))
     endpoints = Endpoints(core, networks)
     containers = Containers(core, volumes, health, endpoints)
-    trash = Trash(core)
     lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints)
     health.act = lifecycle.act_on_failing_health
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
     downloads = downloads or Downloads(content, settings.registries.downloads)
+    pulls = Pulls(core, content, layers, images, blobs, client, downloads)
     archives = Archives(core, content, layers, images, blobs, limits)
+    files = Files(core, limits)
     services = Services(
         containers=containers,
         lifecycle=lifecycle,
@@ -148,8 +157,9 @@ def compose(
         image_removal=ImageRemoval(core, layers, images, blobs),
         archives=archives,
         commits=Commits(core, content, blobs, archives, lifecycle),
-        files=Files(core, limits),
-        pulls=Pulls(core, content, layers, images, blobs, client, downloads),
+        files=files,
+        pulls=pulls,
+        builds=Builds(core, content, layers, images, blobs, pulls, Runner(core, containers, lifecycle), limits),
         pushes=Pushes(core, content, images, blobs, client, limits),
         registries=Registries(client),
         fsck=Fsck(core, content, layers, blobs, limits),
@@ -158,10 +168,11 @@ def compose(
         endpoints=endpoints,
         audit=Audit(core),
         events=Events(core),
-        system=System(core),
+        system=System(core, settings.registries),
         statistics=Statistics(core),
         updates=Updates(core),
         who_ran=WhoRan(core),
+        bundles=Bundles(core, files),
     )
     restarts = Restarts(core, lifecycle)
     monitor = Monitor(core, lifecycle, restarts, endpoints)
@@ -178,6 +189,7 @@ def recover(engine: Engine, rebooted: bool) -> None:
     network_recovery = NetworkRecovery(core, services.networks, context)
     network_recovery.run()
     ContainerRecovery(core, services.lifecycle, engine.monitor, context, rebooted).run()
+    services.builds.recover(context, INTERRUPTED)
     network_recovery.finish()
     for container in core.log.all("container"):
         if container.health_check and container.alive:
@@ -294,11 +306,16 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
             listen(socket_path), engine[0].services, make_context=Context, make_attachment=Attachment,
             clock=clock.now_us, path=socket_path,
         )  # fmt: skip
+        firewall = FirewallWatch(engine[0].services.networks)
+        firewall.start()
         with StopSignal() as stop:
             server.start()
             print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
+            notify("READY=1")
             stop.wait()
+            notify("STOPPING=1")
         server.stop()
+        firewall.close()
         engine[0].services.networks.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
         engine[0].trash.empty()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})

@@ -15,7 +15,7 @@ _TYPES = {
     "bind": {"target", "source", "from", "rw", "readonly"},
     "cache": {"target", "id", "sharing", "mode", "uid", "gid", "readonly", "rw", "source", "from"},
     "tmpfs": {"target", "size"},
-    "secret": {"target", "id", "required", "mode", "uid", "gid", "env"},
+    "secret": {"target", "id", "required", "mode", "uid", "gid"},
 }
 _SWITCHES = ("required", "readonly", "rw")
 
@@ -71,6 +71,8 @@ def parse_mount(text: str) -> Mount:
         raise ValueError("RUN --mount=type=ssh is not supported: pass a key with --secret, or fetch before the build")
     if kind not in _TYPES:
         raise ValueError(f"unsupported mount type {kind!r}: use bind, cache, tmpfs or secret")
+    if kind == "secret" and "env" in fields:
+        raise ValueError("a secret as a variable (env=) is not supported: read it from its file")
     if unknown := set(fields) - _TYPES[kind]:
         raise ValueError(f"{sorted(unknown)[0]!r} means nothing for a mount of type {kind}")
     mount = Mount(kind, fields)

@@ -38,7 +38,9 @@ _CONTAINER: dict[str, Place] = {
     "update": ("update", "UPDATE", "Update configuration of one or more containers"),
     "wait": ("lifecycle", "WAIT", "Block until one or more containers stop, then print their exit codes"),
 }
+_BUILD: Place = ("build", "BUILD", "Build an image from a Dockerfile")
 _IMAGE: dict[str, Place] = {
+    "build": _BUILD,
     "history": ("history", "HISTORY", "Show the history of an image"),
     "import": ("archives", "IMPORT", "Import the contents from a tarball to create a filesystem image"),
     "inspect": ("inspect", "IMAGE_INSPECT", "Display detailed information on one or more images"),
@@ -50,6 +52,10 @@ _IMAGE: dict[str, Place] = {
     "rm": ("images", "REMOVE", "Remove one or more images"),
     "save": ("archives", "SAVE", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
     "tag": ("images", "TAG", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
+}
+_BUILDER: dict[str, Place] = {
+    "build": _BUILD,
+    "prune": ("prune", "BUILDER_PRUNE", "Remove build cache"),
 }
 _NETWORK: dict[str, Place] = {
     "connect": ("networks", "CONNECT", "Connect a container to a network"),
@@ -82,8 +88,14 @@ _AUDIT: dict[str, Place] = {
     "who-ran": ("who_ran", "WHO_RAN", "Show which containers ran with which powers, and who asked for it"),
 }
 
+_BUNDLE: dict[str, Place] = {
+    "export": ("bundle", "EXPORT", "Export a container as a bundle for any OCI runtime"),
+}
+
 GROUPS: Mapping[str, tuple[str, dict[str, Place]]] = {
     "audit": ("Ask the event log", _AUDIT),
+    "builder": ("Manage builds", _BUILDER),
+    "bundle": ("Manage OCI bundles", _BUNDLE),
     "container": ("Manage containers", _CONTAINER),
     "image": ("Manage images", _IMAGE),
     "network": ("Manage networks", _NETWORK),
@@ -91,12 +103,13 @@ GROUPS: Mapping[str, tuple[str, dict[str, Place]]] = {
     "volume": ("Manage volumes", _VOLUME),
 }
 
-_PLAIN_IMAGE = ("history", "import", "load", "pull", "push", "save", "tag")
+_PLAIN_IMAGE = ("build", "history", "import", "load", "pull", "push", "save", "tag")
 
 COMMANDS: Mapping[str, Place] = {
     **{name: place for name, place in _CONTAINER.items() if name not in ("inspect", "ls", "prune")},
     **{name: place for name, place in _IMAGE.items() if name in _PLAIN_IMAGE},
     **{name: place for name, place in _SYSTEM.items() if name in ("events", "info")},
+    "completion": ("completion", "COMPLETION", "Print the completion of commands, flags and names for a shell"),
     "daemon": ("daemon", "DAEMON", "Run the engine in the foreground, as a service manager wants it"),
     "images": _IMAGE["ls"],
     "inspect": ("inspect", "INSPECT", "Return low-level information on Docker objects"),
@@ -107,7 +120,7 @@ COMMANDS: Mapping[str, Place] = {
     "search": ("search", "SEARCH", "Search a registry for images"),
     "version": ("version", "VERSION", "Show the version information of client and engine"),
 }
-COMMON = ("run", "exec", "ps", "pull", "push", "images", "login", "logout", "search", "version", "info")
+COMMON = ("run", "exec", "ps", "build", "pull", "push", "images", "login", "logout", "search", "version", "info")
 
 _OTHER_NAMES = {
     ("container", "list"): "ls",

@@ -82,11 +82,15 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if options.help or not rest or rest[0] == "help":
         return _help(rest[1:] if rest[:1] == ["help"] else rest)
+    session = Session(options.host, options.root, options.run_dir)
+    if rest[0] == "__complete":
+        from engine.cli.completion import complete
+
+        return complete(session, rest[1:])
     found = commands.find(rest)
     if found is None:
         return _help_or_refuse(rest)
     path, place = found
-    session = Session(options.host, options.root, options.run_dir)
     command = commands.load(place)
     try:
         chosen, arguments = command.parse(path, rest[len(path.split()) :])

@@ -91,6 +91,14 @@ def _prune_volumes(session: Session, options: Options, *, every: bool) -> dict[s
     return session.client.call("POST", "/volumes/prune", query=_filters(options, *more))
 
 
+def prune_builder(session: Session, options: Options, arguments: list[str]) -> int:
+    if not _confirmed(options, "This will remove all build cache."):
+        return 0
+    answer = session.client.call("POST", "/build/prune", query=_filters(options))
+    _print_freed("Deleted build cache objects", _named(answer["CachesDeleted"]), answer["SpaceReclaimed"])
+    return 0
+
+
 def prune_networks(session: Session, options: Options, arguments: list[str]) -> int:
     if not _confirmed(options, "This will remove all custom networks not used by at least one container."):
         return 0
@@ -140,6 +148,15 @@ IMAGE_PRUNE = Command(
     _FORCE,
     most=0,
     examples="docket image prune\ndocket image prune -a -f",
+)
+BUILDER_PRUNE = Command(
+    prune_builder,
+    "[OPTIONS]",
+    switch("-a, --all", "Remove all unused build cache: it is always all"),
+    _UNTIL,
+    _FORCE,
+    most=0,
+    examples="docket builder prune -f\ndocket builder prune -f --filter until=24h",
 )
 NETWORK_PRUNE = Command(
     prune_networks,

@@ -21,12 +21,20 @@ def pull(session: Session, options: Options, arguments: list[str]) -> int:
     if options.all_tags and (split_tag(reference)[1] or "@" in reference):
         raise CommandError("tag can't be used with --all-tags/-a")
     client = session.client
+    if not options.quiet and not options.all_tags:
+        say_default_tag(reference)
     pull_image(client, reference, platform=options.platform, quiet=options.quiet, every_tag=options.all_tags)
     if not options.quiet:
         out(printable(named(reference, every_tag=options.all_tags)) + "\n")
     elif not options.all_tags:
         out(client.call("GET", path_of("images", reference, "json"))["Id"] + "\n")
     return 0
+
+
+def say_default_tag(reference: str) -> None:
+    """Tell which tag is meant where none was given, as Docker does."""
+    if not split_tag(reference)[1] and "@" not in reference:
+        out("Using default tag: latest\n")
 
 
 def pull_image(

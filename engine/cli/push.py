@@ -8,7 +8,7 @@ from engine.cli.command import Command
 from engine.cli.flags import Options, switch
 from engine.cli.output import STDOUT, CommandError, out, printable
 from engine.cli.progress import show_progress
-from engine.cli.pull import auth_of
+from engine.cli.pull import auth_of, say_default_tag
 from engine.cli.references import named, split_tag
 from engine.cli.session import Session
 from engine.client.api import quote
@@ -21,6 +21,8 @@ def push(session: Session, options: Options, arguments: list[str]) -> int:
         raise CommandError("cannot push a digest reference")
     if options.all_tags and tag:
         raise CommandError("tag can't be used with --all-tags/-a")
+    if not options.quiet and not options.all_tags:
+        say_default_tag(reference)
     query = {"tag": None if options.all_tags else tag or "latest"}
     headers = auth_of(reference)
     response = session.client.stream("POST", f"/images/{quote(name)}/push", query=query, headers=headers)

@@ -45,6 +45,12 @@ def auth_header(auth: dict[str, str]) -> str:
     return _base64(encode(auth)).replace("+", "-").replace("/", "_") if auth else ""
 
 
+_PROXIES = {
+    "httpProxy": "HTTP_PROXY", "httpsProxy": "HTTPS_PROXY", "ftpProxy": "FTP_PROXY", "noProxy": "NO_PROXY",
+    "allProxy": "ALL_PROXY",
+}  # fmt: skip
+
+
 class CredentialFile:
     """Reading never writes; ``store`` and ``erase`` replace the file under a lock. All raise ClientError."""
 
@@ -66,6 +72,15 @@ class CredentialFile:
             servers += CredentialHelper(str(config["credsStore"])).servers()
         found = {server: self.get(server) for server in dict.fromkeys(map(server_of, servers))}
         return {server: auth for server, auth in found.items() if auth}
+
+    def proxies(self) -> dict[str, str]:
+        """The proxies that builds are to use, as variables in both spellings (``proxies.default`` of the file)."""
+        chosen = _object(_object(self._read(), "proxies"), "default")
+        found = {}
+        for key, name in _PROXIES.items():
+            if isinstance(value := chosen.get(key), str) and value:
+                found |= {name: value, name.lower(): value}
+        return found
 
     def store(self, address: str, auth: dict[str, str]) -> str:
         """Keep credentials: ``username`` and ``password``, and ``identitytoken`` where the registry gave one, which is

@@ -7,7 +7,6 @@ One pattern a line; the last that matches decides, ``!`` takes a path back in. `
 from __future__ import annotations
 
 import posixpath
-import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ class Pattern:
 
     def __init__(self, line: str) -> None:
         """Raises ValueError."""
+        import re
+
         self.is_exception = line.startswith("!")
         text = line[1:].strip() if self.is_exception else line
         if not text:
@@ -45,6 +46,8 @@ class Pattern:
 
 def expression(pattern: str) -> str:
     """The regular expression of a pattern."""
+    from re import escape
+
     parts, at = [], 0
     while at < len(pattern):
         if pattern.startswith("**", at):
@@ -58,10 +61,10 @@ def expression(pattern: str) -> str:
             parts.append(f"[{content}]")
             at = end + 1
         elif char == "\\":
-            parts.append(re.escape(pattern[at : at + 1] or "\\"))
+            parts.append(escape(pattern[at : at + 1] or "\\"))
             at += 1
         else:
-            parts.append({"*": "[^/]*", "?": "[^/]"}.get(char) or re.escape(char))
+            parts.append({"*": "[^/]*", "?": "[^/]"}.get(char) or escape(char))
     return "(?s:" + "".join(parts) + ")"
 
 

@@ -16,7 +16,7 @@ from engine.domain.errors import Conflict, InvalidArgument
 from engine.images.archives import read_archive
 from engine.images.compression import Uncompressed
 from engine.images.content import ContentStore
-from engine.images.layer_writer import Written, write_layer
+from engine.images.layer_writer import Rules, Written, write_layer
 from engine.images.limits import Limits
 from engine.images.saving import write_archive
 from engine.images.tar import BLOCK, Stream
@@ -56,14 +56,16 @@ def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def unpack_into(blob: BinaryIO, temporary: Path, limits: Limits) -> tuple[str, Written]:
+def unpack_into(
+    blob: BinaryIO, temporary: Path, limits: Limits, rules: Rules = Rules()
+) -> tuple[str, Written]:
     """Unpack into a new folder, not synced. Answers with the diff ID and what was written."""
     temporary.mkdir(mode=0o755)
     temporary.chmod(0o755)  # whatever the umask is: it becomes a container's root
     root_fd = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with Uncompressed(blob, limits) as pieces:
-            written = write_layer(Stream(pieces), root_fd, limits)
+            written = write_layer(Stream(pieces), root_fd, limits, rules)
             return pieces.digest, written
     finally:
         os.close(root_fd)

@@ -78,9 +78,9 @@ class Rules(NamedTuple):
     prefix: tuple[bytes, ...] = ()
 
 
-def write_layer(stream: Stream, root_fd: int, limits: Limits) -> Written:
+def write_layer(stream: Stream, root_fd: int, limits: Limits, rules: Rules = Rules()) -> Written:
     """Apply every entry of a layer's tar to the empty folder ``root_fd``. Raises InvalidArgument, OSError."""
-    writer = LayerWriter(stream, root_fd, limits)
+    writer = LayerWriter(stream, root_fd, limits, rules)
     umask = os.umask(0)
     try:
         for entry in tar.entries(stream, limits):

@@ -42,6 +42,8 @@ STEPS: dict[str, str] = {
     "network.resolver": "make the sockets of a container's resolver and lead port 53 to them",
     "network.remove": "take a bridge or an interface away",
     "container.remove": "remove a container's folder",
+    "build.context": "receive the context of a build",
+    "build.copy": "copy files into the root of a build step",
     "spawner.start": "start the spawner",
     "spawner.fork": "fork a shim or a worker",
     "shim.listen": "bind the shim's socket",

@@ -41,12 +41,10 @@ class Containers:
         return folder
 
     def save(self, container_id: str, state: Json) -> None:
-        """Durably, and whole or not at all."""
+        """Whole or not at all; not synced, since what it tells of doesn't survive a reboot either."""
         path = os.path.join(self.folder(container_id), STATE_FILE)
         with open(f"{path}.new", "w") as file:
             json.dump(state, file)
-            file.flush()
-            os.fsync(file.fileno())
         os.rename(f"{path}.new", path)
 
     def load(self, container_id: str) -> Json:

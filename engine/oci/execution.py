@@ -7,8 +7,6 @@ import os
 import select
 import signal
 import sys
-import termios
-import tty
 from typing import Any
 
 from engine.kernel.cgroups import Cgroup
@@ -105,6 +103,9 @@ def wait_in_foreground(pid: int, terminal: int) -> int:
             continue  # one of those that the C library keeps for itself
     if terminal < 0:
         return _wait(pid)
+    import termios
+    import tty
+
     before = termios.tcgetattr(0) if os.isatty(0) else None
     try:
         if before is not None:

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import signal
-import subprocess
 from typing import Any, Sequence
 
 Json = dict[str, Any]
@@ -14,7 +13,11 @@ Json = dict[str, Any]
 
 def run(hooks: Sequence[Json] | None, state: Json, point: str) -> None:
     """In order, each with the state on its standard input. Raises OSError where one fails or takes too long."""
-    for hook in hooks or ():
+    if not hooks:
+        return
+    import subprocess
+
+    for hook in hooks:
         name = f"{point} hook {hook['path']}"
         arguments = hook.get("args") or [hook["path"]]
         environment = dict(entry.partition("=")[::2] for entry in hook.get("env") or [])

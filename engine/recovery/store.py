@@ -22,7 +22,7 @@ from engine.services.image_removal import ImageRemoval
 from engine.services.layers import Layers
 from engine.services.volumes import Volumes
 
-_CONTAINER_ID = re.compile("[0-9a-f]{64}")
+_HEXADECIMAL_ID = re.compile("[0-9a-f]{64}")
 INTERRUPTED = "the engine ended before the outcome was known"
 
 
@@ -90,13 +90,19 @@ class StoreRecovery:
     def _sweep_folders(self) -> None:
         """Temporary trees of workers that died. What the log knows, and what others put here, stays."""
         store = self._core.store
-        for folder in [*store.layers.glob("tmp-*"), *store.trash.iterdir(), *self._folders_of_removed_containers()]:
+        for folder in [*store.layers.glob("tmp-*"), *store.trash.iterdir(), *self._folders_of_removed()]:
             self._core.runtime.run_job("tree.remove", {"path": str(folder)})
 
-    def _folders_of_removed_containers(self) -> list[Path]:
-        """A power cut may have undone their way into the trash, which is not synced before the removal is on record."""
-        folders = [folder for folder in self._core.store.containers.iterdir() if _CONTAINER_ID.fullmatch(folder.name)]
-        return [folder for folder in folders if self._core.log.get("container", folder.name) is None]
+    def _folders_of_removed(self) -> list[Path]:
+        """Of containers and layers: a power cut may have undone their way into the trash, which is not synced before
+        the removal is on record."""
+        log, store = self._core.log, self._core.store
+        known = {"container": store.containers, "layer": store.layers}
+        return [
+            folder for noun, parent in known.items() for folder in parent.iterdir()
+            if _HEXADECIMAL_ID.fullmatch(folder.name)
+            and log.get(noun, f"sha256:{folder.name}" if noun == "layer" else folder.name) is None
+        ]  # fmt: skip
 
     @staticmethod
     def _try(action: Callable[..., Any], *arguments: Any) -> None:

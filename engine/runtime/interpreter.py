@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _PROGRAM = "import runpy, sys; sys.path[:0] = sys.argv[1:2]; runpy.run_module(sys.argv[2], run_name='__main__')"
@@ -45,6 +48,8 @@ def run_module(module: str, copy_fd: int, socket_fd: int) -> subprocess.Popen[by
 
     ``-I -S``: neither the environment nor a site directory decides what the half that runs as root imports.
     """
+    import subprocess  # here: the OCI command line, which needs the copy alone, starts for every verb
+
     parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     arguments = [interpreter_path(), "-I", "-S", "-X", "utf8", "-c", _PROGRAM, parent, module, str(socket_fd)]
     return subprocess.Popen(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, NamedTuple, Sequence
 
 from engine.kernel.paths import open_in_root
 
@@ -126,3 +126,9 @@ def _read(root_fd: int, path: str) -> bytes:
         while part := file.read(1 << 20):
             parts.append(part)
         return b"".join(parts)
+
+
+def resolve_job(arguments: dict[str, Any], fds: list[int], root_fd: int) -> dict[str, Any]:
+    """A worker job on a container's root: ``name`` and ``groups`` as ``resolve`` takes them, in the OCI's shape."""
+    user = resolve(root_fd, arguments["name"], arguments["groups"])
+    return {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups), "home": user.home}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from engine.domain.errors import InvalidArgument, NotFound
 from engine.eventlog.log import Head, Recorded, Report
 from engine.images.references import Reference
+from engine.runtime import command_journal
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core
 from engine.services.image_names import stored_name
 
-_NOUNS = ("container", "image", "volume", "network", "layer", "exec", "endpoint")
+_NOUNS = ("container", "image", "volume", "network", "layer", "exec", "endpoint", "build", "cache")
 
 
 class Audit:
@@ -21,8 +23,9 @@ class Audit:
         self._core = core
 
     def trail(self, noun: str | None, text: str) -> list[Recorded]:
-        """Every event of one object, living or long removed, in order; an image's with those of its layers, so that it
-        says where each came from and when. Raises NotFound or InvalidArgument."""
+        """Every event of one object, living or long removed, in order; an image's with those of its layers and
+        of the build that made it, so that it says where everything came from and when. Raises NotFound or
+        InvalidArgument."""
         if noun is not None and noun not in _NOUNS:
             raise InvalidArgument(f"there is no kind of object named {noun!r}: give one of {', '.join(_NOUNS)}")
         for candidate in (noun,) if noun else _NOUNS:
@@ -39,7 +42,9 @@ class Audit:
         if noun != "image":
             return trail
         layers = {chain_id for recorded in trail for chain_id in recorded.data.get("chain_ids", ())}
+        builds = {str(recorded.data.get("source", "")) for recorded in trail if recorded.type == "image.created"}
         streams = [f"image/{id}", *(f"layer/{chain_id}" for chain_id in layers)]
+        streams += ["build/" + source.removeprefix("build ") for source in builds if source.startswith("build ")]
         return list(self._core.log.events(streams=streams))
 
     @staticmethod
@@ -55,6 +60,17 @@ class Audit:
         for recorded in self._core.log.events(after=moment - 1, until=moment):
             return recorded.time_us
         return self._core.clock.now_us()
+
+    @staticmethod
+    def verify_runtime(root: str) -> dict[str, Any]:
+        """The journal of a ``docket-runtime --root``: lines, head, and what is wrong with it ("" for nothing)."""
+        if not root.startswith("/"):
+            raise InvalidArgument(f"the runtime's root must be an absolute path: {root}")
+        try:
+            lines, head = command_journal.verify(root)
+        except ValueError as error:
+            return {"root": root, "lines": 0, "head": "", "problem": str(error)}
+        return {"root": root, "lines": lines, "head": head, "problem": ""}
 
     def head(self) -> Head:
         """The last sequence number and its hash: publish it, and a later cut of the log is found by it."""

@@ -75,6 +75,25 @@ class Containers:
             raise
         return container_id, list(settings.warnings)
 
+    def create_for_build(
+        self, body: Mapping[str, Any], chain_ids: list[str], image: str, build_id: str, context: Context
+    ) -> str:
+        """A container whose root is these layers, which must be stored; ``body`` is complete, no image's configuration
+        is added to it. Answers with its id."""
+        settings = container_config.normalize(body, {})
+        sharing.with_ids(self._core, settings.host_config)
+        container_id = self._core.randomness.hex(64)
+        endpoints = self._endpoints.requested(settings.endpoints, container_id, context)
+        document = Document("container-config", settings.document())
+        created = ContainerCreated(
+            container_id=container_id, name=self._choose_name(None), image_id="", image=image,
+            config_digest=document.digest, command=settings.config["Cmd"], created_at_us=self._core.clock.now_us(),
+            labels=settings.config["Labels"], chain_ids=chain_ids, build_id=build_id,
+        )  # fmt: skip
+        also = [change_of(endpoint) for endpoint in endpoints]
+        self._core.recorder.decide("container", container_id, CreateContainer(created), context, [document], also)
+        return container_id
+
     def _choose_name(self, name: str | None) -> str:
         log = self._core.log
         if not name:

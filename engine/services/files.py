@@ -40,6 +40,10 @@ class Files:
         self._record(container, FileAccess.EXPORT, "/", context)
         return self._pieces(container, "root.export", {}, plain=True)
 
+    def user(self, reference: str, name: str, groups: list[str]) -> dict[str, Any]:
+        """Who a user is by the container's own files: uid, gid, additionalGids and home. Raises EngineError."""
+        return self._run(self._resolve(reference), "root.user", {"name": name, "groups": groups}, plain=True)
+
     def write(
         self, reference: str, path: str, stream: Readable, *, keep_kinds: bool, as_own_user: bool, context: Context
     ) -> None:

@@ -22,6 +22,7 @@ from engine.images.content import ContentStore
 from engine.kernel.steps import step
 from engine.services.core import Core
 from engine.services.recorder import caused_by
+from engine.services.trash import Trash
 
 UNPACKED_AT_ONCE = max(2, os.cpu_count() or 1)
 
@@ -48,8 +49,11 @@ class Layers:
     """Ensure and release. ``guard`` is held for a moment by whoever decides that nobody wants a layer, and by whoever
     puts an image on record that wants it: neither can overlook the other."""
 
-    def __init__(self, core: Core, content: ContentStore, limits: dict[str, int] | None = None) -> None:
+    def __init__(
+        self, core: Core, content: ContentStore, trash: Trash, limits: dict[str, int] | None = None
+    ) -> None:
         self._core = core
+        self._trash = trash
         self._content = content
         self._limits = limits
         self._slots = threading.BoundedSemaphore(UNPACKED_AT_ONCE)
@@ -114,8 +118,10 @@ class Layers:
     def finish_removal(self, chain_id: str, context: Context) -> None:
         """The effect and the outcome of an open removal; may be done again after a crash."""
         try:
+            folder = self._core.store.layer(chain_id)
             with step("layer.remove"):
-                self._core.runtime.run_job("tree.remove", {"path": str(self._core.store.layer(chain_id))})
+                if folder.exists():
+                    self._trash.throw(folder)
         except (OSError, EngineError) as error:
             failed = LayerRemoveFailed(chain_id, describe(error))
             self._core.recorder.record("layer", chain_id, failed, context)

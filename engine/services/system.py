@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from typing import Any
 
+from engine.images.registry.settings import RegistrySettings
 from engine.kernel import cgroups
 from engine.services.core import Core
 from engine.services.views import tree_size_bytes
@@ -25,11 +26,29 @@ def _counts_swap(hierarchy: cgroups.Hierarchy) -> bool:
     return os.path.exists(os.path.join(mount_point, "memory.memsw.limit_in_bytes"))
 
 
+def registry_config(settings: RegistrySettings) -> dict[str, Any]:
+    """Docker's form of the settings: networks on the one side, hosts on the other."""
+    networks = [name for name in settings.insecure if "/" in name]
+    hub = {"Name": "docker.io", "Mirrors": list(settings.mirrors), "Secure": True, "Official": True}
+    hosts = {
+        name: {"Name": name, "Mirrors": [], "Secure": False, "Official": False}
+        for name in settings.insecure if "/" not in name
+    }  # fmt: skip
+    return {
+        "AllowNondistributableArtifactsCIDRs": [],
+        "AllowNondistributableArtifactsHostnames": [],
+        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8", *networks],
+        "IndexConfigs": {"docker.io": hub, **hosts},
+        "Mirrors": list(settings.mirrors),
+    }
+
+
 class System:
     """``docket info``, ``docket system df``."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, registries: RegistrySettings = RegistrySettings()) -> None:
         self._core = core
+        self._registries = registries
 
     def info(self) -> dict[str, Any]:
         """What only the engine knows, under the names of Docker's info; ``Docket`` is our own."""
@@ -48,6 +67,7 @@ class System:
             "CgroupVersion": "2" if hierarchy.mode == "v2" else "1",
             **{name: controller in hierarchy.controllers for name, controller in _CONTROLLERS.items()},
             "SwapLimit": _counts_swap(hierarchy),
+            "RegistryConfig": registry_config(self._registries),
             "Docket": {"CgroupParent": self._core.cgroup_parent, "Events": head.seq, "Head": f"{head.seq}:{head.hash}"},
         }
 

@@ -32,7 +32,8 @@ class Trash:
 
     def throw(self, folder: Path) -> None:
         """Take a folder of the data root out of its place. Raises OSError; FileNotFoundError where it is not there."""
-        os.rename(folder, self._core.store.trash / folder.name)
+        name = f"{folder.name}.{self._core.randomness.hex(8)}"  # the same layer may come and go twice
+        os.rename(folder, self._core.store.trash / name)
         with self._guard:
             due, self._is_due = self._is_due, True
         if not due:

@@ -122,6 +122,7 @@ def test_directives_end_with_the_first_other_line() -> None:
         (b"FROM a\nRUN --mount=type=what,target=/x x", 2, "unsupported mount type"),
         (b"FROM a\nRUN --mount=type=cache x", 2, "needs a target"), (b"FROM a\nRUN []", 2, "at least one argument"),
         (b"FROM a\nRUN --mount=type=tmpfs,target=/x,from=y x", 2, "means nothing"),
+        (b"FROM a\nRUN --mount=type=secret,id=a,env=B x", 2, "not supported"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_line(text: bytes, line: int, message: str) -> None:

@@ -238,7 +238,7 @@ def test_podman_runs_with_it(runtime: Runtime) -> None:
     program = runtime.home / "docket-runtime"
     program.write_text(
         f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(REPOSITORY)!r})\n"
-        "from engine.oci.main import main\nstatus = main()\nsys.stdout.flush()\nsys.exit(status)\n"
+        "from engine.oci.sealed import main\nmain()\n"
     )
     program.chmod(0o755)
     store = ["--root", str(runtime.home / "podman"), "--runroot", str(runtime.home / "podman-run")]

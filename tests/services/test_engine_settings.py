@@ -12,6 +12,7 @@ from engine.daemon import main
 from engine.domain.errors import InvalidArgument
 from engine.images.registry.settings import RegistrySettings
 from engine.services.settings import Settings, read
+from engine.services.system import registry_config
 
 
 def written(folder: Path, values: Any) -> Path:
@@ -83,3 +84,11 @@ def test_the_daemon_does_not_start_with_a_flag_that_is_wrong(
     assert main([*folders, "--config-file", str(config), flag]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "root").exists()
+
+
+def test_info_shows_the_registries_settings_in_dockers_form() -> None:
+    settings = RegistrySettings(mirrors=("https://mirror.example",), insecure=("host:5000", "10.0.0.0/8"))
+    shown = registry_config(settings)
+    assert shown["Mirrors"] == shown["IndexConfigs"]["docker.io"]["Mirrors"] == ["https://mirror.example"]
+    assert shown["InsecureRegistryCIDRs"] == ["::1/128", "127.0.0.0/8", "10.0.0.0/8"]
+    assert shown["IndexConfigs"]["host:5000"]["Secure"] is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,12 +91,18 @@ def test_shared_layers_and_shared_blobs_survive(home: Home) -> None:
     home.check()
 
 
-def test_a_layer_that_can_not_be_removed_is_finished_at_start(home: Home) -> None:
+def test_a_layer_that_can_not_be_removed_is_finished_at_start(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     imported(home, "app:1")
-    home.worker.errors["tree.remove"] = OSError(5, "Input/output error")
+
+    def refuse(folder: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(home.engine.trash, "throw", refuse)
     with pytest.raises(OSError):
         home.remove("app:1")
-    home.worker.errors.clear()
+    assert home.types()[-1] == "layer.remove_failed"
     home.restart()
     assert home.log.all("image") == home.log.all("layer") == []
     home.check()

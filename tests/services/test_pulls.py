@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.domain.errors import Conflict, InvalidArgument, NotFound, Unavailable
+from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotSupported, Unavailable
 from engine.domain.image import CreateImage, ImageCreated
 from engine.images.manifests import Descriptor
 from engine.images.registry.cancellation import Cancellation, Cancelled
 
-from support.image_home import CONTEXT, Home, ONE, THREE, TWO, statuses
+from support.image_home import CONTEXT, Home, ONE, THREE, TWO, layer, statuses
+
+ZSTD = bytes.fromhex("28b52ffd") + b"no matter what"
 
 
 def test_a_pull_is_told_and_recorded(home: Home) -> None:
@@ -273,3 +278,35 @@ def test_a_layer_that_is_not_what_the_configuration_says_is_refused(home: Home) 
         home.pull("app:1")
     assert home.types()[-2:] == ["layer.unpack_failed", "image.pull_failed"]
     assert not list(home.store.layers.iterdir())
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python 3.14 or newer: it reads zstd")
+def test_a_layer_in_zstd_is_refused_by_its_name_before_anything_is_fetched(home: Home) -> None:
+    home.registry.add("library/app:1", [ONE], compressed=[ZSTD])
+    documents = home.registry.documents["library/app"]
+    document = documents["1"]
+    documents["1"] = document._replace(body=document.body.replace(b"tar+gzip", b"tar+zstd"))
+    with pytest.raises(NotSupported, match=f"layer 'sha256:{hashlib.sha256(ZSTD).hexdigest()}': zstd .* Python 3.14"):
+        home.pull("app:1")
+    assert home.registry.fetches == [] and home.types() == []
+
+
+@pytest.mark.parametrize("name", ["../../escape", "a" * 100_000, "/etc/absolute", "one/../../../escape"])
+def test_a_hostile_layer_touches_nothing_outside(home: Home, name: str) -> None:
+    home.registry.add("library/app:1", [ONE, layer((name, b"bad"))])
+    before = sorted(path.name for path in home.store.root.iterdir())
+    with pytest.raises(InvalidArgument, match="entry") as refused:
+        home.pull("app:1")
+    assert len(str(refused.value)) < 1000
+    assert home.types()[-1] == "image.pull_failed" and "layer.unpack_failed" in home.types()
+    assert sorted(path.name for path in home.store.root.iterdir()) == before
+    assert not Path("/etc/absolute").exists() and not (home.store.root / "escape").exists()
+    home.check()
+
+
+def test_the_same_layer_twice_in_one_image(home: Home) -> None:
+    home.registry.add("library/app:1", [ONE, ONE])
+    home.pull("app:1")
+    assert len(set(home.image("app:1").chain_ids)) == 2
+    assert len(home.registry.fetches) == 2, "the blob once, the configuration once"
+    home.check()

@@ -120,7 +120,7 @@ def test_files_of_a_removed_container_leave_their_place_at_once_and_the_disk_lat
     folder = world.store.container(container_id)
     (folder / "upper").mkdir(exist_ok=True)
     world.engine.services.lifecycle.remove(container_id, context=CONTEXT)
-    assert not folder.exists() and [thrown.name for thrown in world.store.trash.iterdir()] == [container_id]
+    assert not folder.exists() and [thrown.stem for thrown in world.store.trash.iterdir()] == [container_id]
     world.timers.fire()
     assert not list(world.store.trash.iterdir())
 

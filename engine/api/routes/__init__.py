@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.api.router import Route
 from engine.api.routes import (
-    absent, attach, audit, containers, execs, files, images, networks, registries, statistics, system, volumes,
+    absent, attach, audit, builds, containers, execs, files, images, networks, registries, statistics, system, volumes,
 )  # fmt: skip
 
 ROUTES: tuple[Route, ...] = (
@@ -16,6 +16,7 @@ ROUTES: tuple[Route, ...] = (
     *execs.ROUTES,
     *registries.ROUTES,
     *images.ROUTES,
+    *builds.ROUTES,
     *volumes.ROUTES,
     *networks.ROUTES,
     *audit.ROUTES,

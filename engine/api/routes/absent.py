@@ -36,8 +36,6 @@ _SWARM_PATHS = (
 
 _NOT_YET = (
     ("GET", "/containers/{}/attach/ws", "attaching over a websocket"),
-    ("POST", "/build", "building images"),
-    ("POST", "/build/prune", "building images"),
     ("POST", "/build/cancel", "building images"),
     ("POST", "/session", "BuildKit's session"),
     ("POST", "/grpc", "BuildKit's session"),

@@ -26,8 +26,13 @@ def trail(services: Any, request: Request) -> Answer:
 
 
 def verify(services: Any, request: Request) -> Answer:
-    """Check the whole chain; ``against`` is a head that was published before, as SEQ:HASH."""
-    return reply(views.report(services.audit.verify(request.text("against") or None)))
+    """Check the whole chain; ``against`` is a head that was published before, as SEQ:HASH. With ``runtime-root`` also
+    the journal of a docket-runtime."""
+    report = views.report(services.audit.verify(request.text("against") or None))
+    if root := request.text("runtime-root"):
+        runtime = services.audit.verify_runtime(root)
+        report |= {"runtime": runtime, "ok": report["ok"] and not runtime["problem"]}
+    return reply(report)
 
 
 def head(services: Any, request: Request) -> Answer:
@@ -54,6 +59,11 @@ def fsck(services: Any, request: Request) -> Answer:
     return reply(views.fsck(services.fsck.run(repair=request.flag("repair"), context=request.context)))
 
 
+def bundle(services: Any, request: Request) -> Answer:
+    """The config.json of a container's bundle; its root file system is the container's export."""
+    return reply(services.bundles.config(request.params[0]))
+
+
 ROUTES: tuple[Route, ...] = (
     ("GET", "/docket/audit/trail", trail),
     ("GET", "/docket/audit/verify", verify),
@@ -63,4 +73,5 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/docket/containers/json", list_containers),
     ("GET", "/docket/images/json", list_images),
     ("GET", "/docket/containers/{}/json", inspect_container),
+    ("GET", "/docket/containers/{}/bundle", bundle),
 )

@@ -157,8 +157,8 @@ def cause_of(error: BaseException) -> tuple[str, BaseException]:
     while isinstance(current, BaseException) and current not in seen:
         seen.append(current)
         inner = getattr(current, "reason", None)
-        arguments = [argument for argument in current.args if isinstance(argument, BaseException)]
-        current = inner if isinstance(inner, BaseException) else (arguments or [current.__cause__])[0]
+        causes = [inner, *current.args, current.__cause__]
+        current = next((cause for cause in causes if isinstance(cause, BaseException)), None)
     return _worded(seen), seen[-1]
 
 

@@ -165,8 +165,9 @@ class Downloads:
             if downloads is None and self._jobs.get(_key(job.blob)) is job:
                 del self._jobs[_key(job.blob)]
             for number, download in enumerate(chosen):
-                joined = number > 0 and isinstance(outcome, Fetched)
-                _finish(download, outcome._replace(received_bytes=0) if joined else outcome)
+                if number and isinstance(outcome, Fetched):
+                    outcome = outcome._replace(received_bytes=0)
+                _finish(download, outcome)
         for download in chosen:
             download.repository.cancellation.forget(download)
 

@@ -84,16 +84,21 @@ class Endpoint:
 
     def _authorized(self, answer: Answer, request: Request, notice: Notice, cancellation: Cancellation) -> Answer:
         """Once more, with what the challenge asks for."""
-        sent = answer.authorization
-        try:
-            worth_it = self._authorizer.challenged(answer.headers.get("WWW-Authenticate", ""), sent, request.scopes)
-        except EngineError:
-            answer.close()
-            raise
-        if not worth_it:
+        if not self._challenged(answer, request.scopes):
             return answer
         answer.discard()
         return self._send(self.source, request, notice, cancellation)
+
+    def _challenged(self, answer: Answer, scopes: Scopes) -> bool:
+        """Only the registry itself says where its tokens come from: who was reached by a redirect could name a realm of
+        their own, and would be given the credentials there."""
+        if Place.of(answer.url) != Place.of(self.source):
+            return False
+        try:
+            return self._authorizer.challenged(answer.headers.get("WWW-Authenticate", ""), answer.authorization, scopes)
+        except EngineError:
+            answer.close()
+            raise
 
     def _found_out(self, request: Request, notice: Notice, cancellation: Cancellation) -> Answer:
         """The first exchange decides which scheme the registry speaks."""
@@ -139,8 +144,7 @@ class Endpoint:
         """As Registries.login."""
         request = Request("GET", "/v2/")
         answer = self._found_out(request, ignore_notice, self._cancellation)
-        if answer.status == 401:
-            self._authorizer.challenged(answer.headers.get("WWW-Authenticate", ""), "", frozenset())
+        if answer.status == 401 and self._challenged(answer, frozenset()):
             answer.discard()
             self._authorizer.login_token()
             answer = self._send(self.source, request, ignore_notice, self._cancellation)
@@ -168,10 +172,12 @@ def endpoints_of(
     found = []
     if domain == DEFAULT_DOMAIN and not upstream:
         for mirror in settings.mirrors:
-            names = (Place.of(mirror).address,)
-            found.append(Endpoint(mirror.rstrip("/"), names, settings, Credentials(), cancellation, alone=False))
-    base, names = (HUB, (domain, Place.of(HUB).address)) if domain == DEFAULT_DOMAIN else (domain, (domain,))
-    found.append(Endpoint(base, names, settings, credentials, cancellation))
+            address = Place.of(mirror).address
+            found.append(Endpoint(mirror.rstrip("/"), (address,), settings, Credentials(), cancellation, alone=False))
+    if domain == DEFAULT_DOMAIN:
+        found.append(Endpoint(HUB, (domain, Place.of(HUB).address), settings, credentials, cancellation))
+    else:
+        found.append(Endpoint(domain, (domain,), settings, credentials, cancellation))
     return found
 
 

@@ -56,13 +56,19 @@ class Retries:
 
 
 class Exchanges:
-    """With one registry and where it leads. ``reach`` is how far inside the registry was found to be."""
+    """With one registry and where it leads."""
 
     def __init__(self, transport: Transport, patience: Patience) -> None:
         self.transport = transport
         self.patience = patience
-        self.reach = Reach.PUBLIC
+        self._found: Reach | None = None
         self.answered = False
+
+    @property
+    def reach(self) -> Reach:
+        """How far inside the registry was found to be: by the outermost of its connections, since its name may lead to
+        several places at once."""
+        return Reach.PUBLIC if self._found is None else self._found
 
     def ask(
         self,
@@ -96,8 +102,7 @@ class Exchanges:
                 return answer
             wanted_s = answer.retry_after_s
             text = "" if answer.status == 429 else f"{method} {shown(url)}: {status_line(answer.status)}: "
-            error = refusal(answer)
-            retries.pause(Unavailable(f"{text}{error}"), wanted_s)
+            retries.pause(Unavailable(f"{text}{refusal(answer)}"), wanted_s)
 
     def _follow(
         self, method: str, url: str, headers: Mapping[str, str], authorization: str, body: Any, home: Place | None,
@@ -113,8 +118,8 @@ class Exchanges:
             allowed = None if place == home else self.reach
             answer = self.transport.send(method, url, known, body, cancellation, allowed, stall_timeout_s)
             self.answered = True
-            if place == home and answer.call.reach is not None:
-                self.reach = answer.call.reach
+            if place == home and (reach := answer.call.reach) is not None:
+                self._found = reach if self._found is None else min(reach, self._found)
             if answer.status not in _REDIRECTS or "Location" not in answer.headers:
                 return answer
             if method not in ("GET", "HEAD"):

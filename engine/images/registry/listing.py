@@ -26,7 +26,8 @@ SEARCH_MOST = 100
 def tags(endpoint: Endpoint, path: str) -> list[str]:
     """All tags, page by page as the Link header leads (RFC 8288). Raises InvalidArgument for endless listings."""
     found: set[str] = set()
-    url, asked = f"/v2/{path}/tags/list?n={_PAGE}", set()
+    asked: set[str] = set()
+    url = f"/v2/{path}/tags/list?n={_PAGE}"
     while url:
         if url in asked or len(asked) >= _MOST_PAGES or len(found) > _MOST_TAGS:
             raise InvalidArgument(f"the list of tags of {path} has no end: {len(found)} tags in {len(asked)} pages")

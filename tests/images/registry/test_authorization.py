@@ -285,6 +285,19 @@ def test_secrets_follow_to_no_other_host(
     assert all("Authorization" not in asked.headers for asked in other.asked)
 
 
+def test_who_was_reached_by_a_redirect_names_no_realm(
+    registry: ScriptedRegistry, other: ScriptedRegistry, repository: Make, store: ContentStore
+) -> None:
+    blob = Descriptor(LAYER, digest_of(b"layer"), 5, None, {})
+    with TokenServer({"someone": "secret"}) as evil:
+        challenge = f'Bearer realm="{evil.realm}",service="tests"'
+        other.on("GET", "/", lambda exchange: exchange.refuse(401, "U", "no", WWW_Authenticate=challenge))
+        registry.on("GET", "/blobs/", lambda exchange: exchange.reply(307, Location=f"{other.url}/blob"))
+        with pytest.raises(Unauthorized):
+            repository(credentials=KNOWN).fetch(blob, store)
+        assert other.asked and not evil.wanted
+
+
 def test_uploads_elsewhere_get_no_secrets(
     registry: ScriptedRegistry, other: ScriptedRegistry, repository: Make, store: ContentStore
 ) -> None:
@@ -342,6 +355,29 @@ def test_a_public_registry_leads_to_no_private_place(
     with ScriptedRegistry("127.0.0.4") as inside:
         inside.on("GET", "/manifests/", lambda exchange: exchange.reply(302, Location=target))
         assert repository(f"{inside.address}/team/app:1").resolve()
+
+
+def test_the_outermost_of_a_registrys_addresses_counts(
+    registry: ScriptedRegistry, repository: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may lead to a public place first and to one inside later."""
+    from engine.images.registry import addresses, connections
+
+    monkeypatch.setattr(connections, "reach_of", lambda _: addresses.Reach.PUBLIC)
+    registry.add_image("team/app", "1", [b"layer"])
+
+    def parting(exchange: Exchange) -> None:
+        exchange.close_connection = True
+        exchange.reply_json(200, {"tags": []}, Connection="close")
+
+    registry.on("GET", "/tags/", parting)
+    made = repository()
+    made.tags()
+    monkeypatch.setattr(connections, "reach_of", addresses.reach_of)
+    made.resolve()
+    registry.on("GET", "/manifests/", lambda exchange: exchange.reply(302, Location="http://127.0.0.5:1/"))
+    with pytest.raises(Forbidden, match="127.0.0.5 is a loopback address"):
+        made.resolve()
 
 
 def test_a_name_that_was_of_loopback_when_it_mattered(

@@ -1,0 +1,156 @@
+"""Building images: Docker's classic builder, with a few parameters of our own."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any, Mapping
+
+from engine.api.documents import parse_json_object
+from engine.api.exchange import Answer, Request, reply
+from engine.api.filters import read_prune_filters
+from engine.api.router import Route
+from engine.api.streams import json_lines
+from engine.builder.orders import Order
+from engine.domain.errors import InvalidArgument, NotSupported
+from engine.images.references import Reference
+from engine.images.registry.credentials import Credentials
+from engine.services.as_of import parse_time_us
+
+_NUMBERS = {
+    "memory": "Memory", "memswap": "MemorySwap", "cpushares": "CpuShares", "cpuperiod": "CpuPeriod",
+    "cpuquota": "CpuQuota", "shmsize": "ShmSize",
+}  # fmt: skip
+_UNSUPPORTED = ("squash", "outputs", "securityopt")
+_SECRETS_LIMIT_BYTES = 512 * 1024
+
+
+def build(services: Any, request: Request) -> Answer:
+    """The context is the body. Docket's clients ask for lines of our own (``docket=1``) and send secrets in a header,
+    so that they stand in no query and no log."""
+    lines = services.builds.build(request.body, _order(request), request.departed, request.context)
+    return json_lines(lines if request.flag("docket") else _dockers(lines), lines)
+
+
+def _dockers(lines: Any) -> Any:
+    return (line for line in lines if "docket" not in line)
+
+
+def _order(request: Request) -> Order:
+    for name in _UNSUPPORTED:
+        if request.text(name) not in ("", "0", "false", "null", "[]"):
+            raise NotSupported(f"{name} is not supported by this builder")
+    if request.text("version") == "2":
+        raise NotSupported("BuildKit's protocol is not supported: set DOCKER_BUILDKIT=0")
+    if request.text("remote"):
+        raise NotSupported("a remote context is not supported here: the client sends the context")
+    # the cache is found by content, wherever it came from: what cachefrom names is in it already
+    return Order(
+        references=tuple(dict.fromkeys(_reference(text) for text in request.texts("t"))),
+        dockerfile=_dockerfile(request.text("dockerfile") or "Dockerfile"),
+        arguments=_arguments(request),
+        labels=_texts(request, "labels"),
+        target=request.text("target"),
+        no_cache=request.flag("nocache"),
+        pull=request.flag("pull"),
+        keep_containers=request.text("rm") in ("0", "false") and not request.flag("forcerm"),
+        platform=request.text("platform").lower(),
+        host=_host(request),
+        secrets=_secrets(request),
+        credentials=_credentials(request),
+    )
+
+
+def _reference(text: str) -> str:
+    parsed = Reference.parse(text)
+    if parsed.digest:
+        raise InvalidArgument("build tag cannot contain a digest")
+    return parsed.normalized
+
+
+def _dockerfile(text: str) -> str:
+    parts = [part for part in text.replace("\\", "/").split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise InvalidArgument(f"Forbidden path outside the build context: {text}")
+    return "/".join(parts)
+
+
+def _object(request: Request, name: str) -> dict[str, Any]:
+    text = request.text(name)
+    return parse_json_object(text) if text and text != "null" else {}
+
+
+def _texts(request: Request, name: str) -> dict[str, str]:
+    found = _object(request, name)
+    if not all(isinstance(value, str) for value in found.values()):
+        raise InvalidArgument(f"{name} must be an object of strings")
+    return found
+
+
+def _arguments(request: Request) -> dict[str, str]:
+    """``null`` is an argument that the client has no value for: as if it weren't given."""
+    found = {name: value for name, value in _object(request, "buildargs").items() if value is not None}
+    if not all(isinstance(value, str) for value in found.values()):
+        raise InvalidArgument("buildargs must be an object of strings")
+    return found
+
+
+def _host(request: Request) -> dict[str, Any]:
+    host: dict[str, Any] = {field: number for name, field in _NUMBERS.items() if (number := request.number(name))}
+    for name, field in (("cpusetcpus", "CpusetCpus"), ("cpusetmems", "CpusetMems"), ("cgroupparent", "CgroupParent")):
+        if request.text(name):
+            host[field] = request.text(name)
+    mode = request.text("networkmode")
+    if mode and mode != "default":
+        host["NetworkMode"] = mode
+    if hosts := request.text("extrahosts"):
+        host["ExtraHosts"] = [entry for entry in hosts.replace("\n", ",").split(",") if entry]
+    if ulimits := request.text("ulimits"):
+        try:
+            host["Ulimits"] = json.loads(ulimits) or []
+        except ValueError as error:
+            raise InvalidArgument("ulimits is no JSON") from error
+    return host
+
+
+def _secrets(request: Request) -> Mapping[str, bytes]:
+    text = request.headers.get("x-docket-secrets", "")
+    if len(text) > _SECRETS_LIMIT_BYTES:
+        raise InvalidArgument("the secrets are too large")
+    try:
+        found = parse_json_object(base64.b64decode(text, validate=True)) if text else {}
+        return {name: base64.b64decode(value, validate=True) for name, value in found.items()}
+    except (binascii.Error, TypeError) as error:
+        raise InvalidArgument("the secrets are malformed") from error
+
+
+def _credentials(request: Request) -> Any:
+    """Of X-Registry-Config: by the registry's address, with or without scheme and path."""
+    text = request.headers.get("x-registry-config", "")
+    if not text:
+        return lambda registry: Credentials()
+    try:
+        found = parse_json_object(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidArgument("X-Registry-Config is malformed") from error
+
+    def of(registry: str) -> Credentials:
+        for address, values in found.items():
+            host = address.split("://")[-1].partition("/")[0]
+            if host == registry or registry == "docker.io" and host in ("index.docker.io", "registry-1.docker.io"):
+                return Credentials.from_json(values)
+        return Credentials()
+
+    return of
+
+
+def prune(services: Any, request: Request) -> Answer:
+    filters = read_prune_filters(request, ("until", "unused-for"))
+    asked = [value for name in ("until", "unused-for") for value in filters.get(name) or ()]
+    moments = [parse_time_us(value, request.now_us) for value in asked]
+    forgotten, freed = services.builds.prune(request.context, min(moments) if moments else None)
+    return reply({"CachesDeleted": forgotten or None, "SpaceReclaimed": freed})
+
+
+ROUTES: tuple[Route, ...] = (("POST", "/build", build), ("POST", "/build/prune", prune))

@@ -1,0 +1,149 @@
+"""COPY, ADD and WORKDIR: where their files come from, and the layer that they make."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+from engine.builder.dockerfile import expanded
+from engine.builder.fetching import fetch
+from engine.builder.ground import Ground
+from engine.builder.instructions import Copy
+from engine.builder.keys import Inputs
+from engine.builder.layering import Made
+from engine.builder.mounts import Mount
+from engine.builder.orders import Site
+from engine.domain.errors import InvalidArgument, NotSupported
+from engine.kernel.paths import open_in_root
+from engine.services.core import Core
+
+_URL = re.compile(r"https?://|git@|ssh://|git://", re.IGNORECASE)
+Cached = Callable[[Inputs, Callable[[], dict[str, Any]]], Made]
+
+
+class Files:
+    """Of one build. ``ground_of`` gives what ``--from`` names: a stage, when it is done, or an image."""
+
+    def __init__(
+        self, core: Core, content: Path, limits: dict[str, int] | None, ground_of: Callable[[str], Ground]
+    ) -> None:
+        self._core = core
+        self._content = content
+        self._limits = limits
+        self._ground_of = ground_of
+
+    def copy(
+        self, command: Copy, destination: str, ground: Ground, site: Site, whole: Callable[[str], str], cached: Cached
+    ) -> Made:
+        """``destination`` is absolute; ``whole`` puts the values of variables in. Raises InvalidArgument, OSError."""
+        words = [whole(word) for word in command.sources]
+        parts = self._parts(command, words, ground, site)
+        if command.heredocs:
+            parts.append(self._here(command, ground, site))
+        if command.target.endswith("/") or len(words) + len(command.heredocs) > 1 and len(parts) > 1:
+            destination = destination.rstrip("/") + "/"
+        job = {
+            "destination": destination, "chown": whole(command.chown), "chmod": whole(command.chmod),
+            "exclude": [whole(pattern) for pattern in command.exclude], "parents": command.keeps_parents,
+            "keep_owners": bool(command.from_stage), "limits": self._limits,
+        }  # fmt: skip
+        looks = [self._look(part, job, site) for part in parts]
+        inputs: Inputs = {
+            "instruction": command.source.original, "kind": "add" if command.is_add else "copy",
+            "destination": destination, "chown": job["chown"], "chmod": job["chmod"], "exclude": job["exclude"],
+            "files": [entry for _, entries in looks for entry in entries],
+            "files_digest": [digest for digest, _ in looks], "unpack": [part["archives"] for part in parts],
+        }  # fmt: skip
+        return cached(inputs, lambda: self._make("build.copy", [{**job, **part} for part in parts], ground, site))
+
+    def _parts(self, command: Copy, words: Sequence[str], ground: Ground, site: Site) -> list[dict[str, Any]]:
+        """Trees and the words that count in them."""
+        plain = [word for word in words if not (command.is_add and _URL.match(word))]
+        parts = []
+        if plain:
+            archives = command.is_add and command.unpack is not False
+            parts.append({"tree": self._tree(command.from_stage, site), "words": plain, "archives": archives})
+        for url in words if command.is_add else ():
+            if _URL.match(url):
+                folder = site.scratch()
+                name = fetch(url, folder, command.checksum, site)
+                unpack = command.unpack is True
+                parts.append({"tree": {"folder": str(folder)}, "words": [name], "archives": unpack})
+        if command.checksum and plain:
+            raise InvalidArgument("checksum requires HTTP(S) sources")
+        return parts
+
+    def _here(self, command: Copy, ground: Ground, site: Site) -> dict[str, Any]:
+        folder = site.scratch()
+        for document in command.heredocs:
+            path = folder / document.name
+            path.write_text(expanded(document, ground.variables()))
+            path.chmod(0o644)
+            if site.epoch_s is not None:
+                os.utime(path, (site.epoch_s, site.epoch_s))
+        return {"tree": {"folder": str(folder)}, "words": [one.name for one in command.heredocs], "archives": False}
+
+    def _tree(self, from_stage: str, site: Site) -> dict[str, Any]:
+        if not from_stage:
+            return {"folder": str(site.sources)}
+        return {"lower": self._lower(self._ground_of(from_stage)), "scratch": str(site.scratch())}
+
+    def _lower(self, ground: Ground) -> list[str]:
+        return [str(self._core.store.layer(chain_id)) for chain_id in reversed(ground.chain_ids)]
+
+    def _look(self, part: dict[str, Any], job: dict[str, Any], site: Site) -> tuple[str, list[list[Any]]]:
+        listing = site.scratch() / "listing"
+        answer = self._core.runtime.run_job(
+            "build.look",
+            {**part, "exclude": job["exclude"], "parents": job["parents"], "owners": job["keep_owners"],
+             "listing": str(listing)},
+        )  # fmt: skip
+        return answer["digest"], json.loads(listing.read_text())
+
+    def make_folder(self, ground: Ground, path: str, site: Site) -> dict[str, Any]:
+        """The blob of a layer with this folder; none where it is there."""
+        return self._make("build.folder", [{"path": path}], ground, site)
+
+    def _make(self, name: str, jobs: Sequence[dict[str, Any]], ground: Ground, site: Site) -> dict[str, Any]:
+        root = {"lower": self._lower(ground), "scratch": str(site.scratch())}
+        for job in jobs:
+            self._core.runtime.run_job(name, {**job, "root": root})
+        commit = {"root": root, "content": str(self._content), "latest_s": site.epoch_s}
+        return self._core.runtime.run_job("build.commit", commit)
+
+    # --- bind mounts ---
+
+    def mount_source(self, mount: Mount, ground: Ground, site: Site) -> str:
+        """A path of the host to be bound: of the context in place, of a stage or an image a copy. Raises
+        InvalidArgument, NotSupported."""
+        source = mount.text("source", "/")
+        if not mount.is_read_only:
+            raise NotSupported("a bind mount with rw is not supported: copy what is to be changed")
+        if not mount.text("from"):
+            return _inside(site.sources, source)
+        root = {"lower": [], "scratch": str(site.scratch())}
+        job = {
+            "tree": self._tree(mount.text("from"), site), "words": [source], "exclude": [], "parents": False,
+            "archives": False, "root": root, "chown": "", "chmod": "", "keep_owners": True, "limits": self._limits,
+            "destination": "/bound/" if source.strip("/") in ("", ".") else "/bound",
+        }  # fmt: skip
+        self._core.runtime.run_job("build.copy", job)
+        return _inside(Path(root["scratch"]) / "upper", "bound")
+
+
+def _inside(folder: Path, path: str) -> str:
+    """The real path of something in a folder, no link of which leads out. Raises InvalidArgument."""
+    root_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = open_in_root(root_fd, path, os.O_PATH)
+    except FileNotFoundError as error:
+        raise InvalidArgument(f"source {path!r} of the mount is not in the build context") from error
+    finally:
+        os.close(root_fd)
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)

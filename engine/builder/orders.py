@@ -1,0 +1,71 @@
+"""What a client asks of a build, and what the steps share while it lasts."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Mapping
+
+from engine.domain.errors import Conflict
+from engine.eventlog.log import Context
+from engine.images.registry.credentials import Credentials
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """``references`` are normalized. ``host`` are fields of HostConfig that RUN's containers get; ``secrets`` are the
+    values by id, which are written nowhere but where the steps look for them."""
+
+    references: tuple[str, ...] = ()
+    dockerfile: str = "Dockerfile"
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    no_cache: bool = False
+    pull: bool = False
+    keep_containers: bool = False
+    platform: str = ""
+    host: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    credentials: Callable[[str], Credentials] = lambda registry: Credentials()
+    source: str = ""
+
+
+@dataclass(slots=True)
+class Site:
+    """A build under way: its folder below the data root, where its context is, and how it speaks to its client.
+
+    ``stop`` is set when the client has left or a stage has failed: nothing new is begun then."""
+
+    build_id: str
+    order: Order
+    folder: Path
+    context: Context
+    tell: Callable[[Line], None]
+    escape: str = "\\"
+    epoch_s: int | None = None
+    steps: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+    _scratch: int = 0
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def sources(self) -> Path:
+        """The context's tree."""
+        return self.folder / "context"
+
+    def scratch(self) -> Path:
+        """A new folder for a step."""
+        with self._guard:
+            self._scratch += 1
+            path = self.folder / f"step-{self._scratch}"
+        path.mkdir(mode=0o700)
+        return path
+
+    def check(self) -> None:
+        """Raises Conflict where the build is to end."""
+        if self.stop.is_set():
+            raise Conflict("the build was stopped")

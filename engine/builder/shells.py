@@ -1,0 +1,204 @@
+"""RUN: its words, what it depends on, what its container mounts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Mapping
+
+from engine.builder.dockerfile import HereDocument
+from engine.builder.ground import Ground
+from engine.builder.instructions import Run
+from engine.builder.keys import Inputs
+from engine.builder.mounts import Mount, target_in
+from engine.builder.orders import Site
+from engine.builder.runs import Runner
+from engine.builder.stages import PREDEFINED
+from engine.domain.errors import InvalidArgument, NotSupported
+from engine.images.changes import environment_of
+from engine.images.shell_words import substitute
+from engine.services.core import Core
+
+if TYPE_CHECKING:
+    from engine.builder.files import Files
+
+_SCRIPTS = "/dev/pipes"
+
+
+class Shells:
+    """One for the engine."""
+
+    def __init__(self, core: Core, runner: Runner, content: Path, run_dir: Path) -> None:
+        self._core = core
+        self._runner = runner
+        self._content = content
+        self._secrets = run_dir / "build-secrets"
+        self._caches = core.store.root / "build-cache"
+
+    # --- words ---
+
+    def words_of(self, command: Run, ground: Ground) -> list[str]:
+        """What is executed. A here-document alone is the script itself; else it is the shell's to read."""
+        if command.words is not None:
+            return list(command.words)
+        heredocs = command.source.heredocs
+        if len(heredocs) == 1 and _is_alone(command.script, heredocs[0]):
+            document = heredocs[0]
+            return [f"{_SCRIPTS}/{document.name}"] if document.is_script else [*ground.shell, document.content]
+        script = command.script + "".join(f"\n{document.content}{document.name}" for document in heredocs)
+        return [*ground.shell, script]
+
+    # --- inputs ---
+
+    def inputs(
+        self, command: Run, argv: list[str], ground: Ground, arguments: Mapping[str, str], site: Site
+    ) -> Inputs:
+        """Everything that the outcome may depend on, but for the network and the time."""
+        mounts = [[mount.type, *sorted(mount.fields.items())] for mount in command.mounts]
+        return {
+            "instruction": command.source.original, "kind": "run", "command": argv, "network": command.network,
+            "env": environment_of(ground.settings), "args": dict(arguments), "workdir": ground.workdir,
+            "user": ground.settings.get("User") or "", "mounts": mounts,
+            "add_hosts": list(site.order.host.get("ExtraHosts") or []),
+            "scripts": [document.content for document in command.source.heredocs],
+        }  # fmt: skip
+
+    # --- running ---
+
+    def run(
+        self, command: Run, argv: list[str], ground: Ground, arguments: Mapping[str, str], site: Site, files: Files
+    ) -> dict[str, Any]:
+        """Run it in a container. Answers with the blob of its changes. Raises RunFailed, InvalidArgument."""
+        given = {name: value for name, value in site.order.arguments.items() if name in PREDEFINED}
+        env = {**given, **arguments, **environment_of(ground.settings)}
+        mounts = self._mounts(command, ground, site, files)
+        config = {
+            "Cmd": argv, "Env": [f"{name}={value}" for name, value in env.items()],
+            "WorkingDir": ground.settings.get("WorkingDir") or "", "User": ground.settings.get("User") or "",
+            "AttachStdout": True, "AttachStderr": True,
+        }  # fmt: skip
+        host = {**site.order.host, "Mounts": mounts}
+        if command.network != "default":
+            host["NetworkMode"] = command.network
+        container_id = self._runner.create(
+            config, host, chain_ids=ground.chain_ids, image=ground.top[:19] or "scratch", build_id=site.build_id,
+            context=site.context,
+        )  # fmt: skip
+        site.tell({"stream": f" ---> Running in {container_id[:12]}\n"})
+        keep = False
+        try:
+            self._runner.run(container_id, " ".join(argv), lambda piece: _tell(site, piece), site.stop, site.context)
+            stubs = [mount["Target"] for mount in mounts]
+            return self._runner.commit(container_id, str(self._content), stubs, site.epoch_s)
+        except BaseException:
+            keep = site.order.keep_containers and not site.stop.is_set()
+            raise
+        finally:
+            if not keep:
+                self._runner.remove(container_id, site.context)
+
+    # --- mounts ---
+
+    def _mounts(
+        self, command: Run, ground: Ground, site: Site, files: Files
+    ) -> list[dict[str, Any]]:
+        """HostConfig's ``Mounts``."""
+        mounts = _scripts(command, site)
+        for mount in command.mounts:
+            fields = {key: self._expand(value, ground, site) for key, value in mount.fields.items()}
+            expanded = Mount(mount.type, fields)
+            target = target_in(expanded, ground.workdir)
+            if mount.type == "tmpfs":
+                size = {"SizeBytes": _bytes(expanded.text("size"))} if expanded.text("size") else {}
+                mounts.append({"Type": "tmpfs", "Target": target, "TmpfsOptions": size})
+                continue
+            if mount.type == "secret":
+                self._add_secret(expanded, target, site, mounts)
+                continue
+            if mount.type == "cache":
+                source = self._cache_folder(expanded, target)
+            else:
+                source = files.mount_source(expanded, ground, site)
+            mounts.append({"Type": "bind", "Source": source, "Target": target, "ReadOnly": expanded.is_read_only})
+        return mounts
+
+    def _expand(self, text: str, ground: Ground, site: Site) -> str:
+        return substitute(text, ground.variables(), site.escape)
+
+    def _add_secret(self, mount: Mount, target: str, site: Site, mounts: list[dict[str, Any]]) -> None:
+        """A file in the run folder, which is memory, for as long as the build lasts."""
+        name = mount.text("id") or posixpath.basename(mount.text("target"))
+        value = site.order.secrets.get(name)
+        if value is None:
+            if mount.is_on("required"):
+                raise InvalidArgument(f"secret {name}: not found: give it with --secret id={name},src=FILE")
+            return
+        folder = self._secrets / site.build_id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / os.urandom(8).hex()
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+        with open(fd, "wb") as file:
+            file.write(value)
+            file.flush()
+            os.fchown(fd, mount.number("uid", 0), mount.number("gid", 0))
+            os.fchmod(fd, mount.number("mode", 0o400, 8))
+        mounts.append({"Type": "bind", "Source": str(path), "Target": target, "ReadOnly": True})
+
+    def _cache_folder(self, mount: Mount, target: str) -> str:
+        """A folder that outlives the build, by the mount's id."""
+        if mount.text("from") or mount.text("source"):
+            raise NotSupported("a cache mount with from= or source= is not supported")
+        if mount.text("sharing", "shared") != "shared":
+            raise NotSupported("a cache mount with sharing=private or locked is not supported: use shared")
+        name = hashlib.sha256((mount.text("id") or target).encode()).hexdigest()
+        path = self._caches / name
+        try:
+            path.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            return str(path)
+        os.chown(path, mount.number("uid", 0), mount.number("gid", 0))
+        os.chmod(path, mount.number("mode", 0o755, 8))
+        return str(path)
+
+    def forget_secrets(self, build_id: str) -> None:
+        """Nothing of them outlives the build."""
+        folder = self._secrets / build_id
+        if folder.is_dir():
+            for path in folder.iterdir():
+                path.unlink()
+            folder.rmdir()
+
+
+def _is_alone(script: str, document: HereDocument) -> bool:
+    return script.strip().lstrip("0123456789").replace("'", "").replace('"', "") in (
+        f"<<{document.name}", f"<<-{document.name}"
+    )  # fmt: skip
+
+
+def _scripts(command: Run, site: Site) -> list[dict[str, Any]]:
+    """A here-document that names its interpreter is a file, which the step alone sees."""
+    mounts = []
+    for document in command.source.heredocs:
+        if document.is_script and _is_alone(command.script, document):
+            path = site.scratch() / "script"
+            path.write_text(document.content)
+            path.chmod(0o755)
+            mounts.append(
+                {"Type": "bind", "Source": str(path), "Target": f"{_SCRIPTS}/{document.name}", "ReadOnly": True}
+            )
+    return mounts
+
+
+def _tell(site: Site, piece: bytes) -> None:
+    site.tell({"stream": piece.decode("utf-8", "replace")})
+
+
+def _bytes(text: str) -> int:
+    units = {"k": 10, "m": 20, "g": 30}
+    lower = text.lower().removesuffix("b")
+    number = lower[:-1] if lower[-1:] in units else lower
+    if not number.isdigit():
+        raise InvalidArgument(f"invalid size {text!r} of a tmpfs mount")
+    return int(number) << units.get(lower[-1:], 0)

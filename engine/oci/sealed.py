@@ -1,0 +1,45 @@
+"""The first thing that the program does: execute itself from a sealed copy, where it is going to enter a container.
+
+Its process, or a fork of it, is in the container for a moment: /proc/PID/exe must be nothing of the host's there
+(CVE-2019-5736). This is decided before anything else is imported, since the copy imports it all again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_ENTERING = ("create", "run", "exec")
+_WITH_VALUE = ("root", "log", "log-format", "rootless")
+_PROGRAM = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from engine.oci.main import main; main(leave=True)"
+
+
+def leave_the_host(words: list[str]) -> None:
+    """Returns only where that is not needed, or done."""
+    if _verb(words) not in _ENTERING or os.readlink("/proc/self/exe").startswith("/memfd:"):
+        return
+    from engine.runtime.interpreter import interpreter_path, sealed_copy
+
+    parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    # isolated from the environment and without site-packages, as all that runs as root here
+    flags = ["-I", "-S", "-X", "utf8", "-c", _PROGRAM]
+    os.execve(sealed_copy(), [interpreter_path(), *flags, parent, *words], os.environ)
+
+
+def _verb(words: list[str]) -> str:
+    """The first word that is no flag and no flag's value."""
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            return word
+        if word.lstrip("-") in _WITH_VALUE:
+            next(rest, None)
+    return ""
+
+
+def main() -> None:
+    """What the script calls."""
+    leave_the_host(sys.argv[1:])
+    from engine.oci.main import main as program
+
+    program(leave=True)

@@ -1,0 +1,48 @@
+"""scripts/install: the files of a service, in a folder of their own; and the word that a service manager waits for."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine.kernel.service_manager import notify
+from support.sources import REPOSITORY
+
+
+def test_bad_words_are_refused() -> None:
+    done = subprocess.run([REPOSITORY / "scripts" / "install", "--now"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "unknown word --now" in done.stderr
+
+
+@pytest.mark.deadline(300)
+def test_a_package_s_files(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [REPOSITORY / "scripts" / "install", "--destdir", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    if done.returncode and "No matching distribution" in done.stderr:
+        pytest.skip("no package index is in reach")
+    assert done.returncode == 0, done.stderr
+    unit = (tmp_path / "etc/systemd/system/docket.service").read_text()
+    assert "ExecStart=/opt/docket/bin/docket daemon\n" in unit
+    assert all(line in unit for line in ("Type=notify", "KillMode=process", "Delegate=yes"))
+    assert (tmp_path / "opt/docket/bin/docket").read_text().splitlines()[0].startswith("#!/opt/docket/bin/python")
+    assert "_docket" in (tmp_path / "usr/share/bash-completion/completions/docket").read_text()
+    command = [tmp_path / "opt/docket/bin/python", "-P", "-m", "engine.cli.main", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("Docket version")
+    subprocess.run([REPOSITORY / "scripts" / "install", "--destdir", str(tmp_path), "--remove"], check=True)
+    assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
+
+
+@pytest.mark.parametrize("prefix", ["", "@"])
+def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    name = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + name if prefix else name)
+        monkeypatch.setenv("NOTIFY_SOCKET", prefix + name)
+        assert notify("READY=1", "STATUS=fine")
+        assert manager.recv(100) == b"READY=1\nSTATUS=fine"
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert not notify("READY=1")
