@@ -155,6 +155,7 @@ class Containers:
             self._core.recorder.decide("container", container.id, RenameContainer(check_name(name)), context)
         except NameTaken as error:
             raise _name_conflict(error.name, error.holder) from error
+        self._endpoints.renamed(container.id)
 
     # --- finding ---
 

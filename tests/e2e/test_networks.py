@@ -165,6 +165,9 @@ def test_containers_of_one_network_find_each_other_by_name(engine: Engine) -> No
     reverse = "import socket; print(socket.gethostbyaddr('10.123.9.5')[0])"
     assert engine.docket("exec", "web", "python3", "-c", reverse).stdout.strip() == "db.app"
     assert fetch_inside(engine, "web", "nobody") == ""
+    engine.docket("rename", "db", "store")
+    assert fetch_inside(engine, "web", "store") == name and fetch_inside(engine, "web", "db") == ""
+    engine.docket("rename", "store", "db")
     assert engine.docket("network", "holder", "app", "10.123.9.5").stdout.split() == [name, "db"]
 
 
