@@ -149,6 +149,9 @@ class Builds:
                 self._core.runtime.run_job("tree.remove", {"path": str(site.folder)})
         finally:
             self._core.recorder.record("build", site.build_id, ended, site.context)
+        if any(site.superseded) and not self._running():
+            for chain_ids in site.superseded:
+                self._cache.release(chain_ids, site.context)
 
     # --- context and plan ---
 

@@ -402,3 +402,16 @@ def test_dockers_client(engine: Engine, tmp_path: Path) -> None:
     context_of(tmp_path, "FROM base\nRUN exit 4\n")
     failed = engine.docker("build", "--network", "none", folder, check=False, environment=classic)
     assert failed.returncode == 4 and "returned a non-zero code: 4" in failed.stderr
+
+
+def test_builds_at_once(engine: Engine, tmp_path: Path) -> None:
+    """The same steps made twice at the same time, and again without the cache: every image keeps its layers."""
+    folder = context_of(tmp_path, "FROM base\nRUN sleep 0.5; date +%N > /a\nRUN sleep 0.2; cp /a /b\n")
+    clients = [engine.spawn("build", "--network", "none", "-t", f"at-once-{n}", folder) for n in range(3)]
+    assert [client.communicate() and client.returncode for client in clients] == [0, 0, 0]
+    build(engine, "--no-cache", "-t", "at-once-3", folder)
+    for number in range(4):
+        assert inside(engine, f"at-once-{number}", "cmp /a /b && echo same") == "same\n"
+    engine.docket("rmi", *(f"at-once-{number}" for number in range(4)))
+    engine.docket("builder", "prune", "-f")
+    assert "0 problems" in (said := engine.docket("system", "fsck").stdout) or "is whole" in said
