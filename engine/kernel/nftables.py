@@ -272,7 +272,7 @@ def _concatenated(parts: Sequence[tuple[str, int]]) -> int:
     return number
 
 
-# --- looking and watching ----------------------------------------------------------------------------------------------
+# --- looking and watching ---------------------------------------------------------------------------------------------
 
 
 def tables(family: int) -> list[str]:
