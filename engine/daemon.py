@@ -44,6 +44,7 @@ from engine.services.endpoints import Endpoints
 from engine.services.events import Events
 from engine.services.execs import Execs
 from engine.services.files import Files
+from engine.services.firewall_watch import FirewallWatch
 from engine.services.fsck import Fsck
 from engine.services.health import HealthChecks
 from engine.services.image_removal import ImageRemoval
@@ -305,6 +306,8 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
             listen(socket_path), engine[0].services, make_context=Context, make_attachment=Attachment,
             clock=clock.now_us, path=socket_path,
         )  # fmt: skip
+        firewall = FirewallWatch(engine[0].services.networks)
+        firewall.start()
         with StopSignal() as stop:
             server.start()
             print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
@@ -312,6 +315,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
             stop.wait()
             notify("STOPPING=1")
         server.stop()
+        firewall.close()
         engine[0].services.networks.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
         engine[0].trash.empty()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})

@@ -97,7 +97,9 @@ def _is_id(text_shown: str) -> bool:
 
 def verify_log(session: Session, options: Options, arguments: list[str]) -> int:
     """0 if the log is whole, 1 if not: each problem is a line."""
-    report = session.client.call("GET", "/docket/audit/verify", query={"against": options.against or None})
+    root = os.path.abspath(options.runtime_root) if options.runtime_root else None
+    query = {"against": options.against or None, "runtime-root": root}
+    report = session.client.call("GET", "/docket/audit/verify", query=query)
     if options.format == "json":
         out(jsontext.encode(report) + "\n")
         return 0 if report["ok"] else 1
@@ -105,10 +107,14 @@ def verify_log(session: Session, options: Options, arguments: list[str]) -> int:
         out(printable(f"event {problem['seq']}: {problem['what']}") + "\n")
     head = report["head"]
     events = f"{report['events']} event{'' if report['events'] == 1 else 's'}"
-    if not report["ok"]:
+    if report["problems"]:
         count = len(report["problems"])
         raise CommandError(f"the log is NOT whole: {count} problem{'' if count == 1 else 's'} in {events}")
     out(f"the log is whole: {events}, head {head['published']}\n")
+    if runtime := report.get("runtime"):
+        if runtime["problem"]:
+            raise CommandError(f"the journal of {runtime['root']} is NOT whole: {runtime['problem']}")
+        out(f"the journal of {runtime['root']} is whole: {runtime['lines']} lines, head {runtime['head']}\n")
     return 0
 
 
@@ -135,6 +141,7 @@ VERIFY = Command(
     verify_log,
     "[OPTIONS]",
     text("--against", "Also check that the log still holds this published head (SEQ:HASH)"),
+    text("--runtime-root", "Also check the journal of a docket-runtime with this --root"),
     text("--format", "Format output: 'json'"),
     most=0,
     examples="docket audit verify\ndocket audit verify --against \"$(cat head-of-yesterday)\"",

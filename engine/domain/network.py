@@ -105,6 +105,16 @@ class NetworkLost(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkHooked(Event):
+    """Our rules in chains of other firewalls are others than before: ``rules`` are all that there are now, as "family
+    table chain interface". Another firewall came, went, or wrote its rules anew."""
+
+    TYPE: ClassVar[str] = "network.hooked"
+    network_id: str
+    rules: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkRemoved(Event):
     TYPE: ClassVar[str] = "network.removed"
     network_id: str
@@ -112,7 +122,7 @@ class NetworkRemoved(Event):
 
 EVENTS: tuple[type[Event], ...] = (
     NetworkCreated, NetworkRaising, NetworkRaised, NetworkRaiseFailed, NetworkLowering, NetworkLowered,
-    NetworkLowerFailed, NetworkLost, NetworkRemoved,
+    NetworkLowerFailed, NetworkLost, NetworkHooked, NetworkRemoved,
 )  # fmt: skip
 
 TRANSITIONS: Table = {
@@ -124,6 +134,7 @@ TRANSITIONS: Table = {
     (Status.LOWERING, NetworkLowered): Status.DOWN,
     (Status.LOWERING, NetworkLowerFailed): Status.UP,
     (Status.UP, NetworkLost): Status.DOWN,
+    (Status.UP, NetworkHooked): Status.UP,
     (Status.DOWN, NetworkRemoved): Status.REMOVED,
 }
 

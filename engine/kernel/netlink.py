@@ -94,11 +94,11 @@ def message(kind: int, flags: int, sequence: int, payload: bytes) -> bytes:
 class NetlinkSocket:
     """A socket of one netlink family in the network namespace of the thread that makes it. For one thread at a time."""
 
-    def __init__(self, protocol: int) -> None:
+    def __init__(self, protocol: int, groups: int = 0) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._sequence = 0
         try:
-            self._socket.bind((0, 0))
+            self._socket.bind((0, groups))
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         except BaseException:
@@ -151,6 +151,17 @@ class NetlinkSocket:
                     break
                 yield Message(kind, flags, sequence, data[offset + 16 : offset + length])
                 offset += (length + 3) & ~3
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def discard(self) -> None:
+        """Throw one waiting message away; that some were lost is no error."""
+        try:
+            self._socket.recv(1 << 18, socket.MSG_DONTWAIT)
+        except OSError as error:
+            if error.errno not in (errno.ENOBUFS, errno.EAGAIN):
+                raise
 
     def close(self) -> None:
         self._socket.close()

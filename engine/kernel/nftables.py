@@ -6,6 +6,7 @@ packet, and numbers that come from the kernel itself (states, kinds of address) 
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from typing import NamedTuple, Sequence
@@ -35,6 +36,8 @@ _SET_MAP = 8
 _TYPES = {"ipv4_addr": 7, "ipv6_addr": 8, "inet_proto": 12, "inet_service": 13}
 """Numbers by which the program nft shows keys and data; the kernel only keeps them."""
 _ELEMENTS_A_MESSAGE = 500
+_GROUP = 7
+"""NFNLGRP_NFTABLES."""
 
 Expression = bytes
 
@@ -187,6 +190,10 @@ class Batch:
         payload = text(1, table) + text(3, chain) + place + be32(5, policy) + text(7, kind)
         self._add(_NEWCHAIN, NLM_F_CREATE, family, payload, f"chain {chain} of table {table}")
 
+    def plain_chain(self, family: int, table: str, chain: str) -> None:
+        """A chain that packets come to only by a jump."""
+        self._add(_NEWCHAIN, NLM_F_CREATE, family, text(1, table) + text(3, chain), f"chain {chain} of table {table}")
+
     def rule(
         self, family: int, table: str, chain: str, expressions: Sequence[Expression], *, mark: str = "",
         first: bool = False,
@@ -265,7 +272,7 @@ def _concatenated(parts: Sequence[tuple[str, int]]) -> int:
     return number
 
 
-# --- looking ---------------------------------------------------------------------------------------------------------
+# --- looking and watching ---------------------------------------------------------------------------------------------
 
 
 def tables(family: int) -> list[str]:
@@ -291,6 +298,30 @@ def rules(family: int, table: str, chain: str) -> list[Rule]:
         if _text(parts.get(1)) == table and _text(parts.get(2)) == chain:
             found.append(Rule(struct.unpack(">Q", parts[3])[0], _mark(parts.get(7, b""))))
     return found
+
+
+class Watch:
+    """Tells when somebody has changed nf_tables: this process as well as others."""
+
+    def __init__(self) -> None:
+        self._netlink = NetlinkSocket(NETLINK_NETFILTER, groups=1 << _GROUP - 1)
+        self._woken, self._waker = socket.socketpair()
+
+    def wait(self, quiet_s: float) -> bool:
+        """Return when something was changed and nothing more for ``quiet_s`` seconds; False when it is closed."""
+        timeout_s: float | None = None
+        while True:
+            ready, _, _ = select.select([self._netlink, self._woken], [], [], timeout_s)
+            if self._woken in ready:
+                return False
+            if not ready:
+                return True
+            self._netlink.discard()
+            timeout_s = quiet_s
+
+    def close(self) -> None:
+        """Wake whoever waits. The descriptors go with the process, or with the object."""
+        self._waker.close()
 
 
 def _mark(userdata: bytes) -> str:

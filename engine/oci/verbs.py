@@ -10,9 +10,10 @@ import time
 from typing import Any, Callable, Mapping
 
 from engine.kernel.cgroups import Cgroup
-from engine.oci import execution, features, journal, launching
+from engine.oci import execution, features, launching
 from engine.oci.containers import Containers, public_state, status
 from engine.oci.launching import Failed
+from engine.runtime import command_journal as journal
 
 Options = dict[str, Any]
 

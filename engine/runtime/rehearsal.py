@@ -2,20 +2,26 @@
 
 Python rewrites the byte code of a function in place when it has been called a few times, and a page that is written
 after a fork is copied. What the spawner has run through is settled: its children share it, which saves each of them
-hundreds of kilobytes and the launch a good part of its time. Nothing here has an effect outside of this process.
+hundreds of kilobytes and the launch a good part of its time. Nothing here has an effect outside of this process: files
+and mounts are made in a file system in memory that is mounted nowhere.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
+import sys
+from typing import Any
 
-from engine.kernel import capabilities, cgroups
-from engine.runtime import command, evidence, init, messages, mount_options, overlay, targets, users
+from engine.kernel import capabilities, cgroups, mounts
+from engine.runtime import (
+    command, devices, evidence, init, messages, mount_options, overlay, rootfs, shim, targets, users,
+)  # fmt: skip
 from engine.runtime.control import Connection
 from engine.runtime.json_log import JsonLog
 from engine.runtime.loop import Loop
-from engine.runtime.setup import Setup, new_namespaces, refuse_unknown
+from engine.runtime.setup import Operation, Setup, new_namespaces, refuse_unknown
 from engine.runtime.stdio import Stdio
 
 _TIMES = 12
@@ -37,18 +43,80 @@ _PLAN = {
 }  # fmt: skip
 
 
+_MOUNTS: list[dict[str, Any]] = [
+    {"destination": "/x", "type": "proc", "options": ["nosuid", "noexec", "nodev"]},
+    {"destination": "/x", "type": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=64k"]},
+    {"destination": "/x", "type": "bind", "source": "/", "options": ["rbind", "ro", "rprivate"]},
+]
+
+
 def rehearse() -> None:
     """Call what a launch calls, on dummies. What fails on this machine is not rehearsed, and that is all."""
+    held = _descriptors()
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for part in (_messages, _streams, _plans, lambda: _files(root), _evidence, lambda: _command(root), _mounts, _shim):
+        for _ in range(_TIMES):
+            try:
+                part()
+            except OSError:
+                break  # a machine without that file, that cgroup, that program
+            except Exception as error:  # a defect here must not keep containers from starting
+                print(f"docket: rehearsal: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                break
+    gc.collect()  # what closes its descriptor when it goes has done so
+    for fd in _descriptors() - held:
+        os.close(fd)
+
+
+def _descriptors() -> set[int]:
+    return {fd for fd in map(int, os.listdir("/proc/self/fd")) if _is_open(fd)}
+
+
+def _is_open(fd: int) -> bool:
+    """The listing has had a descriptor of its own."""
     try:
-        for part in (_messages, _streams, _plans, lambda: _files(root), _evidence, lambda: _command(root)):
-            for _ in range(_TIMES):
-                try:
-                    part()
-                except OSError:
-                    break  # a machine without that file, that cgroup, that program
+        os.get_inheritable(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _scratch() -> int:
+    """A file system in memory that is mounted nowhere."""
+    context = mounts.fsopen("tmpfs")
+    try:
+        mounts.fsconfig_string(context, "source", "tmpfs")
+        mounts.fsconfig_create(context, "tmpfs")
+        return mounts.fsmount(context)
     finally:
-        os.close(root)
+        os.close(context)
+
+
+def _mounts() -> None:
+    setup = Setup({"spec": {**_PLAN["spec"], "mounts": _MOUNTS}})
+    setup.root_fd = _scratch()
+    try:
+        rootfs.OpenBindSources().execute(setup)
+        operations: list[Operation] = [rootfs.Mount(index, entry) for index, entry in enumerate(_MOUNTS)]
+        null = {"path": "/null", "type": "c", "major": 1, "minor": 3}
+        operations += [devices.DeviceNode(null), devices.DeviceLinks(), rootfs.ReadonlyPath("/x")]
+        for operation in operations:
+            try:
+                operation.execute(setup)
+            except OSError:
+                continue  # old kernels attach nothing to what is mounted nowhere
+    finally:
+        for fd in (setup.root_fd, setup.proc_fd, *setup.sources.values()):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _shim() -> None:
+    scratch = _scratch()
+    try:
+        shim.rehearse(f"/proc/self/fd/{scratch}")
+    finally:
+        os.close(scratch)
 
 
 def _messages() -> None:
@@ -88,6 +156,8 @@ def _plans() -> None:
     overlay.takes_layers_one_by_one()  # and remember it
     mount_options.parse(["nosuid", "noexec", "nodev", "mode=755", "ro", "rprivate", "rbind"])
     capabilities.to_mask(["CAP_CHOWN"])
+    capabilities.limit_bounding((1 << 64) - 1)  # to everything: nothing is given up
+    capabilities.set_sets(*capabilities.get_sets())
 
 
 def _files(root: int) -> None:

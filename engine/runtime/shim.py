@@ -383,3 +383,28 @@ def exit_code_of(status: int) -> int:
     """As shells have it: 128 and the number of the signal that ended the process."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
+
+
+def rehearse(folder: str) -> None:
+    """The life of a shim without a container, in a folder that nobody else sees (see ``rehearsal``)."""
+    ours, theirs = messages.pair()
+    settings: Json = {
+        "container_id": "rehearsal", "directory": folder, "socket_folder": folder, "cgroup_path": "docket/rehearsal",
+        "stdio": {}, "clients": [],
+        "log": {"path": f"{folder}/log", "max_bytes": 0, "max_files": 1, "attributes": {}},
+    }  # fmt: skip
+    with ours:
+        shim = Shim(theirs, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), settings)
+        shim._ports = PortProxies(shim._loop, [], [])
+        shim._signals = signal_fd([signal.SIGCHLD])
+        shim._journal = Journal(folder)
+        shim._stdio = shim._open_stdio(settings)
+        shim._control.listen()
+        report = {
+            "pid": os.getpid(), "kinds": [], "oom_score": 0, "own_pids": True, "root": (0, 0), "resolver_fds": 0,
+        }  # fmt: skip
+        shim._take_over(report, [])
+        shim._end(0)
+        shim.serve()
+        for fd in (shim._signals, shim._pid_fd):
+            os.close(fd)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from engine.domain.errors import InvalidArgument, NotFound
 from engine.eventlog.log import Head, Recorded, Report
 from engine.images.references import Reference
+from engine.runtime import command_journal
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core
 from engine.services.image_names import stored_name
@@ -58,6 +60,17 @@ class Audit:
         for recorded in self._core.log.events(after=moment - 1, until=moment):
             return recorded.time_us
         return self._core.clock.now_us()
+
+    @staticmethod
+    def verify_runtime(root: str) -> dict[str, Any]:
+        """The journal of a ``docket-runtime --root``: lines, head, and what is wrong with it ("" for nothing)."""
+        if not root.startswith("/"):
+            raise InvalidArgument(f"the runtime's root must be an absolute path: {root}")
+        try:
+            lines, head = command_journal.verify(root)
+        except ValueError as error:
+            return {"root": root, "lines": 0, "head": "", "problem": str(error)}
+        return {"root": root, "lines": lines, "head": head, "problem": ""}
 
     def head(self) -> Head:
         """The last sequence number and its hash: publish it, and a later cut of the log is found by it."""

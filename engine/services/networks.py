@@ -22,6 +22,7 @@ from engine.domain.network import (
     LowerNetwork,
     Network,
     NetworkCreated,
+    NetworkHooked,
     NetworkLowered,
     NetworkLowerFailed,
     NetworkRaised,
@@ -66,6 +67,7 @@ class Networks:
         self._default_bridge = default_bridge
         self.names = NameFiles(core)
         self._rules_lock = threading.Lock()
+        self._hooks: list[str] = []
         self.warnings: list[str] = []
         """What other firewalls do to the traffic of our networks, as of the last look."""
 
@@ -326,13 +328,29 @@ class Networks:
                 up = [one for one in up if one.id != without.id]
             endpoints = [one for one in self._core.log.all("endpoint") if one.ports]
             self.host.apply_rules([_bridge_rules(one) for one in up], port_rules(endpoints))
-            found = self.host.settle_hooks([one.bridge for one in up if not one.internal])
-            self.warnings = [
-                f"another firewall drops forwarded packets and offers no place for exceptions ({chain}): containers "
-                "may not reach the outside, nor be reached; let it accept what passes the engine's bridges"
-                for chain in found.obstacles
-            ]
-            return found.rules
+            return self._settle_hooks(up)
+
+    def firewall_changed(self) -> None:
+        """Somebody has changed nf_tables: see to it that our rules are in others' chains, and say what changed."""
+        with self._rules_lock:
+            up = [one for one in self._core.log.all("network") if one.status is Status.UP]
+            before = self._hooks
+            if not up or self._settle_hooks(up) == before:
+                return
+        context = Context({"door": "firewall"}, f"firewall-{self._core.randomness.hex(16)}", "nf_tables changed")
+        for network in up:
+            rules = [one for one in self._hooks if one.endswith(f" {network.bridge}")]
+            self._core.recorder.record("network", network.id, NetworkHooked(network.id, rules), context)
+
+    def _settle_hooks(self, up: list[Network]) -> list[str]:
+        found = self.host.settle_hooks([one.bridge for one in up if not one.internal])
+        self._hooks = found.rules
+        self.warnings = [
+            f"another firewall drops forwarded packets and offers no place for exceptions ({chain}): containers "
+            "may not reach the outside, nor be reached; let it accept what passes the engine's bridges"
+            for chain in found.obstacles
+        ]
+        return found.rules
 
 
 def _bridge_rules(network: Network) -> BridgeRules:

@@ -55,6 +55,7 @@ def test_swarm_is_answered_as_by_a_docker_that_is_no_manager(api: Api, path: str
 
 @pytest.mark.parametrize(
     ("method", "path"),
+    [("POST", "/session"), ("POST", "/grpc")],
 )
 def test_what_is_not_offered_yet_says_so(api: Api, method: str, path: str) -> None:
     answer = api.ask(method, path)

@@ -74,7 +74,8 @@ class Walk:
 REPORTS = (
     container.ContainerExited, container.ContainerOomKilled, container.ContainerRestartScheduled,
     container.ContainerHealthChanged, container.ContainerTroubled, NOUNS["exec"].module.ExecExited,
-    NOUNS["network"].module.NetworkLost, NOUNS["endpoint"].module.EndpointReleased,
+    NOUNS["network"].module.NetworkLost, NOUNS["network"].module.NetworkHooked,
+    NOUNS["endpoint"].module.EndpointReleased,
 )  # fmt: skip
 
 

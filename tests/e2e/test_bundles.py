@@ -37,6 +37,12 @@ def test_a_bundle_runs_as_the_container_does(engine: Engine, tmp_path: Path) -> 
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdin=subprocess.DEVNULL, check=False, timeout=60,
         )  # fmt: skip
         assert (there.returncode, there.stdout) == (5, here.stdout), f"{runtime[0]}: {there.stderr}"
+    root = tmp_path / "root"
+    shown = engine.docket("audit", "verify", "--runtime-root", str(root)).stdout
+    assert f"the journal of {root} is whole: 2 lines" in shown
+    journal = root / "journal"
+    journal.write_bytes(journal.read_bytes().replace(b'"exit_code":5', b'"exit_code":0'))
+    assert "NOT whole: line 2" in engine.refused("audit", "verify", "--runtime-root", str(root))
 
 
 def test_what_can_not_be_exported(engine: Engine, tmp_path: Path) -> None:

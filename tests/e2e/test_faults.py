@@ -55,6 +55,7 @@ CASES: dict[str, str] = {
     "layer.rename": "import",
     "layer.remove": "import",
     "volume.create": "start",
+    "volume.fill": "start",
     "volume.remove": "end",
     "network.bridge": "network",
     "network.sysctl": "network",

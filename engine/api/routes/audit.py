@@ -26,8 +26,13 @@ def trail(services: Any, request: Request) -> Answer:
 
 
 def verify(services: Any, request: Request) -> Answer:
-    """Check the whole chain; ``against`` is a head that was published before, as SEQ:HASH."""
-    return reply(views.report(services.audit.verify(request.text("against") or None)))
+    """Check the whole chain; ``against`` is a head that was published before, as SEQ:HASH. With ``runtime-root`` also
+    the journal of a docket-runtime."""
+    report = views.report(services.audit.verify(request.text("against") or None))
+    if root := request.text("runtime-root"):
+        runtime = services.audit.verify_runtime(root)
+        report |= {"runtime": runtime, "ok": report["ok"] and not runtime["problem"]}
+    return reply(report)
 
 
 def head(services: Any, request: Request) -> Answer:

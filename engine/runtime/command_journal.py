@@ -1,4 +1,5 @@
-"""What was done, one line of JSON a verb: each carries the hash of the one before and its own (SHA-256)."""
+"""The journal of ``docket-runtime``: a line of JSON for each verb that changed something, with the hash of the line
+before and its own (SHA-256). Written under a lock and synced; read by ``docket audit verify``, too."""
 
 from __future__ import annotations
 
