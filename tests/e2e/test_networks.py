@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -432,3 +432,26 @@ def test_a_shim_that_is_killed_leaves_nothing_of_its_network(engine: Engine) -> 
     prefix = f"vd{network_tag(engine.home)[:4]}"
     eventually(lambda: not [name for _, name in socket.if_nameindex() if name.startswith(prefix)])
     socket.create_server(("0.0.0.0", 8000)).close()
+
+
+def test_the_default_network_makes_way(own_engine: Engine) -> None:
+    engine = own_engine
+    engine.docket("run", "--name", "web", "base", "sleep", "0")
+    (first,) = json.loads(engine.docket("network", "inspect", "bridge").stdout)
+    engine.stop()
+    subnet = ip_network(first["IPAM"]["Config"][0]["Subnet"])
+    with RouteSocket() as route:  # somebody else takes it while the engine is down
+        route.create_bridge("dtest1", "02:42:00:00:00:09", 1500)
+        link = route.link("dtest1")
+        assert link is not None
+        route.add_address(link.index, subnet[1], subnet.prefixlen)
+        route.set_link(link.index, "dtest1", up=True)
+    try:
+        engine.start()
+        engine.docket("start", "web")
+        assert "network.moved" in engine.event_types("bridge")
+        (moved,) = json.loads(engine.docket("network", "inspect", "bridge").stdout)
+        assert not ip_network(moved["IPAM"]["Config"][0]["Subnet"]).overlaps(subnet)
+    finally:
+        with RouteSocket() as route:
+            route.delete_link("dtest1")
