@@ -47,10 +47,15 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistr
 
 @pytest.fixture(scope="module")
 def root_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    given = os.environ.get("DOCKET_BENCH_LAYER")
-    path = Path(given) if given else tmp_path_factory.mktemp("root") / "root.tar"
-    if not path.exists() and not bootstrap(path):
+    path = tmp_path_factory.mktemp("root") / "root.tar"
+    if given := os.environ.get("DOCKET_BENCH_LAYER"):
+        shutil.copyfile(given, path)
+    elif not bootstrap(path):
         generate(path)
+    with tarfile.open(path, "a") as tar:  # so that no peer has just this layer already
+        info = tarfile.TarInfo("of-this-run")
+        info.size = 16
+        tar.addfile(info, io.BytesIO(os.urandom(16)))
     return path
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -43,7 +44,7 @@ from engine.services.image_names import resolve_image
 from engine.services.images import Images
 from engine.services.layers import Layers, wanted_layers
 from engine.services.pulls import Pulls
-from engine.services.views import parse_document
+from engine.services.views import is_small_tree, parse_document
 
 _REASON_CHARACTERS = 4000
 
@@ -142,9 +143,15 @@ class Builds:
         """The folder goes before the outcome is on record."""
         self._shells.forget_secrets(site.build_id)
         try:
-            self._core.runtime.run_job("tree.remove", {"path": str(site.folder)})
+            if site.folder.exists() and is_small_tree(site.folder):
+                shutil.rmtree(site.folder)
+            else:
+                self._core.runtime.run_job("tree.remove", {"path": str(site.folder)})
         finally:
             self._core.recorder.record("build", site.build_id, ended, site.context)
+        if any(site.superseded) and not self._running():
+            for chain_ids in site.superseded:
+                self._cache.release(chain_ids, site.context)
 
     # --- context and plan ---
 
@@ -163,7 +170,7 @@ class Builds:
         event = BuildContextReceived(
             site.build_id, received["digest"], received["size_bytes"], received["entries"], stored.digest
         )
-        self._core.recorder.decide("build", site.build_id, TellBuild(event), site.context, [stored])
+        self._core.recorder.decide("build", site.build_id, TellBuild((event,)), site.context, [stored])
 
     def _read_dockerfile(self, site: Site) -> bytes:
         name = site.order.dockerfile
@@ -282,7 +289,8 @@ class Builds:
             stored.digest, ground.chain_ids, size_bytes, self._core.clock.now_us(), "build", f"build {site.build_id}",
             labels=labels,
         )  # fmt: skip
-        self._content.add(document)
+        if not self._content.has(stored.digest):
+            self._content.add(document)
         wanted = wanted_layers(ground.chain_ids, ground.diff_ids, ground.blobs, f"build {site.build_id[:12]}")
         self._images.create(created, document, wanted, site.context)
         if known is None:

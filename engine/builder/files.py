@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Callable, Sequence
 
 from engine.builder.dockerfile import expanded
-from engine.builder.fetching import fetch
 from engine.builder.ground import Ground
 from engine.builder.instructions import Copy
 from engine.builder.keys import Inputs
@@ -17,6 +16,8 @@ from engine.builder.layering import Made
 from engine.builder.mounts import Mount
 from engine.builder.orders import Site
 from engine.domain.errors import InvalidArgument, NotSupported
+from engine.images.limits import Limits
+from engine.images.remote_files import download
 from engine.kernel.paths import open_in_root
 from engine.services.core import Core
 
@@ -69,12 +70,18 @@ class Files:
         for url in words if command.is_add else ():
             if _URL.match(url):
                 folder = site.scratch()
-                name = fetch(url, folder, command.checksum, site)
+                name = self._fetch(url, folder, command, site)
                 unpack = command.unpack is True
                 parts.append({"tree": {"folder": str(folder)}, "words": [name], "archives": unpack})
         if command.checksum and plain:
             raise InvalidArgument("checksum requires HTTP(S) sources")
         return parts
+
+    def _fetch(self, url: str, folder: Path, command: Copy, site: Site) -> str:
+        if not url.lower().startswith(("http://", "https://")) or url.partition("#")[0].endswith(".git"):
+            raise NotSupported(f"ADD of the git repository {url!r} is not supported: clone it beforehand, or in a RUN")
+        most = Limits.from_json(self._limits).bytes
+        return download(url, folder, command.checksum, most, site.stop)
 
     def _here(self, command: Copy, ground: Ground, site: Site) -> dict[str, Any]:
         folder = site.scratch()

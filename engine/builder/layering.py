@@ -57,7 +57,8 @@ class Layering:
             key, list(ground.chain_ids), not blob["digest"], inputs["instruction"], place, keys.key_of(document),
             site.build_id, now_us,
         )  # fmt: skip
-        self._cache.record(recorded, document, site.context)
+        losing = self._cache.record(recorded, document, site.context, replace=site.order.no_cache)
+        site.superseded.append(losing)
         return Made("made", reason, key, bool(blob["digest"]), now_us)
 
     def _add_layer(self, digest: str, ground: Ground, site: Site) -> None:

@@ -38,7 +38,8 @@ class Order:
 class Site:
     """A build under way: its folder below the data root, where its context is, and how it speaks to its client.
 
-    ``stop`` is set when the client has left or a stage has failed: nothing new is begun then."""
+    ``superseded`` are chain IDs that the cache refers to no more. ``stop`` is set when the client has left or a stage
+    has failed: nothing new is begun then."""
 
     build_id: str
     order: Order
@@ -48,6 +49,7 @@ class Site:
     escape: str = "\\"
     epoch_s: int | None = None
     steps: int = 0
+    superseded: list[list[str]] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
     _scratch: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock)

@@ -30,21 +30,25 @@ class StepCache:
         cached = self._core.log.get("cache", key)
         return cached if cached is not None and self._layers.all_stored(cached.chain_ids) else None
 
-    def record(self, recorded: CacheRecorded, document: bytes, context: Context) -> None:
-        """Put a step on record, in place of an older outcome of the same inputs. Raises Conflict where a layer that it
-        stands on has been removed meanwhile."""
+    def record(
+        self, recorded: CacheRecorded, document: bytes, context: Context, *, replace: bool = False
+    ) -> list[str]:
+        """Put a step on record; an older outcome of the same inputs stays unless ``replace``. Answers with the layers
+        that lose by it: whoever still builds on them may do so, so they are released later. Raises Conflict where a
+        layer that the step stands on has been removed meanwhile."""
         with self._core.recorder.exclusive(f"cache/{recorded.key}"), self._layers.guard:
             if not self._layers.all_stored(recorded.chain_ids):
                 raise Conflict("a layer that the build stands on was removed meanwhile: build again")
             known = self._core.log.get("cache", recorded.key)
             if known is not None and known.chain_ids != recorded.chain_ids:
+                if not replace and self._layers.all_stored(known.chain_ids):
+                    return recorded.chain_ids
                 self._core.recorder.decide("cache", recorded.key, ForgetCache("made anew"), context)
             stored = [Document(INPUTS, document)]
             self._core.recorder.decide("cache", recorded.key, RecordCache(recorded), context, stored)
-        if known is not None and known.chain_ids != recorded.chain_ids:
-            self._release(known.chain_ids, context)
+        return known.chain_ids if known is not None else []
 
-    def _release(self, chain_ids: list[str], context: Context) -> list[str]:
+    def release(self, chain_ids: list[str], context: Context) -> list[str]:
         """Remove layers that nothing refers to any more, and their blobs. Answers with their chain IDs."""
         states = [self._core.log.get("layer", chain_id) for chain_id in chain_ids]
         removed = self._layers.release(chain_ids, "", context)
@@ -77,5 +81,5 @@ class StepCache:
             forgotten.append(cached)
         for cached in sorted(forgotten, key=lambda cached: len(cached.chain_ids), reverse=True):
             sizes = {chain_id: self._layers.size_bytes([chain_id]) for chain_id in cached.chain_ids}
-            freed += sum(sizes[chain_id] for chain_id in self._release(cached.chain_ids, context))
+            freed += sum(sizes[chain_id] for chain_id in self.release(cached.chain_ids, context))
         return [cached.id for cached in forgotten], freed

@@ -39,18 +39,28 @@ class StageRun:
         self._shells = shells
         self.ground = ground
         self._step = stage.first_step
+        self._done: list[BuildStepDone] = []
         self._act: Mapping[type, Callable[[Any], Made]] = {
             Arg: self._arg, Run: self._run, Copy: self._copy, Setting: self._setting
         }  # fmt: skip
 
     def run(self) -> Ground:
         """Raises DockerfileError with the line of the instruction that failed."""
-        self._begin()
-        for command in self._stage.commands:
-            self._step += 1
-            self._say(command.source.original, numbered=True)
-            self.carry_out(command)
+        try:
+            self._begin()
+            for command in self._stage.commands:
+                self._step += 1
+                self._say(command.source.original, numbered=True)
+                self.carry_out(command)
+        finally:
+            self._put_on_record()
         return self.ground
+
+    def _put_on_record(self) -> None:
+        """Steps that had no effect wait for one that has, or for the end: a commit costs more than they do."""
+        done, self._done = tuple(self._done), []
+        if done:
+            self._core.recorder.decide("build", self._site.build_id, TellBuild(done), self._site.context)
 
     def _begin(self) -> None:
         begins = self._stage.begins.source
@@ -106,7 +116,9 @@ class StageRun:
             self._site.build_id, self._stage.name, source.line, source.original, made.outcome, made.reason, made.key,
             self.ground.top, int((time.monotonic() - began) * 1e6),
         )  # fmt: skip
-        self._core.recorder.decide("build", self._site.build_id, TellBuild(done), self._site.context)
+        self._done.append(done)
+        if made.outcome == "made":
+            self._put_on_record()
         self._site.tell(
             {"docket": {
                 "step": self._step, "stage": self._stage.name, "line": source.line, "outcome": made.outcome,

@@ -154,7 +154,7 @@ BUILD = Command(
     "[OPTIONS] PATH | URL | -",
     listed("--add-host", "Add a custom host-to-IP mapping (\"host:ip\")"),
     listed("--build-arg", "Set build-time variables"),
-    listed("--cache-from", "Images to consider as cache sources: what they hold is found without it"),
+    listed("--cache-from", "Accepted for scripts: what is cached here is found without it, other images are not asked"),
     text("--cgroup-parent", "Set the parent cgroup for the RUN instructions during build"),
     integer("--cpu-period", "Limit the CPU CFS (Completely Fair Scheduler) period"),
     integer("--cpu-quota", "Limit the CPU CFS (Completely Fair Scheduler) quota"),

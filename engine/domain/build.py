@@ -140,9 +140,9 @@ class StartBuild:
 
 @dataclass(frozen=True, slots=True)
 class TellBuild:
-    """Put a fact of a running build on record."""
+    """Put facts of a running build on record."""
 
-    event: BuildContextReceived | BuildStepDone
+    events: tuple[BuildContextReceived | BuildStepDone, ...]
 
 
 Command = StartBuild | TellBuild
@@ -155,12 +155,12 @@ def decide(state: Build | None, command: Command) -> list[Event]:
             if state is not None:
                 raise Conflict(f"build {state.id} exists already")
             return [started]
-        case TellBuild(event=event):
+        case TellBuild(events=events):
             if state is None:
                 raise NotFound("no such build")
             if state.status is not Status.RUNNING:
                 raise Conflict(f"build {state.id} is {state.status}")
-            return [event]
+            return list(events)
 
 
 def is_possible(state: Build | None, event: Event) -> bool:

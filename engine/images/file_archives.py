@@ -14,6 +14,7 @@ from engine.domain.errors import InvalidArgument, NotFound
 from engine.images.compression import Uncompressed
 from engine.images.layer_writer import LayerWriter, Rules
 from engine.images.limits import Limits
+from engine.images.owners import Owners
 from engine.images.tar import Stream, entries
 from engine.images.tar_writer import TarWriter, add_folder
 from engine.kernel.paths import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, open_in_root
@@ -87,7 +88,7 @@ def read_path(arguments: Json, fds: list[int], root_fd: int) -> Json:
     found = _Found(root_fd, arguments["path"])
     skip = _kernels_own(arguments["root"].get("pid"))
     with open(fds[0], "wb", closefd=False) as output:
-        writer = TarWriter(output.write)
+        writer = TarWriter(output.write, owners=Owners.from_json(arguments.get("owners")))
         try:
             if not stat.S_ISDIR(found.stats.st_mode):
                 writer.add(found.name, found.fd, found.leaf, found.stats)
@@ -126,7 +127,7 @@ def _kernels_own(pid: int | None) -> frozenset[int]:
 def export_root(arguments: Json, fds: list[int], root_fd: int) -> Json:
     """Write the whole root as an archive to the first descriptor."""
     with open(fds[0], "wb", closefd=False) as output:
-        writer = TarWriter(output.write)
+        writer = TarWriter(output.write, owners=Owners.from_json(arguments.get("owners")))
         add_folder(writer, b"", root_fd)
         writer.end()
     return {"size_bytes": writer.size_bytes}
@@ -149,6 +150,7 @@ def write_path(arguments: Json, fds: list[int], root_fd: int) -> Json:
     rules = Rules(
         whiteouts=False, replace_folders=not keep, keep_files=keep, owner=tuple(owner) if owner else None,
         resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+        owners=Owners.from_json(arguments.get("owners")),
         prefix=tuple(part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")),
     )  # fmt: skip
     umask = os.umask(0)

@@ -10,7 +10,7 @@ import os
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Iterator
+from typing import Any, BinaryIO, Callable, Iterator, Sequence
 
 from engine.domain.errors import Conflict, InvalidArgument
 from engine.images.archives import read_archive
@@ -35,8 +35,9 @@ def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """Unpack ``blob`` into the folder ``target``: digested, synced and renamed into place, or not there at all.
 
     ``diff_id`` is what the uncompressed bytes must have ("" or null: not known). ``limits`` may narrow or widen the
-    bounds of ``Limits``. Answers ``{"diff_id", "size_bytes", "entries", "warnings"}``. Raises InvalidArgument for a
-    bad archive, Conflict where the target exists, OSError.
+    bounds of ``Limits``. With ``deferred`` the tree is neither synced nor renamed: it lies in ``temporary``, and
+    ``layers.place`` does both. Answers ``{"diff_id", "size_bytes", "entries", "warnings", "temporary"}``. Raises
+    InvalidArgument for a bad archive, Conflict where the target exists, OSError.
     """
     target = Path(arguments["target"])
     limits = Limits.from_json(arguments.get("limits"))
@@ -47,12 +48,14 @@ def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         expected = arguments.get("diff_id")
         if expected and diff_id != expected:
             raise InvalidArgument(f"layer has diff ID {diff_id} where {expected} is expected")
-        _put_in_place(temporary, target)
+        if not arguments.get("deferred"):
+            _put_in_place([(temporary, target)])
     except BaseException:
         remove_tree(str(temporary))
         raise
     return {
-        "diff_id": diff_id, "size_bytes": written.size_bytes, "entries": written.entries, "warnings": written.warnings
+        "diff_id": diff_id, "size_bytes": written.size_bytes, "entries": written.entries,
+        "warnings": written.warnings, "temporary": str(temporary),
     }  # fmt: skip
 
 
@@ -71,23 +74,38 @@ def unpack_into(
         os.close(root_fd)
 
 
-def _put_in_place(temporary: Path, target: Path) -> None:
+def place_layers(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Sync the file system once, and rename each of ``layers`` (pairs of temporary folder and target) into its place.
+
+    Answers ``{}``. Raises Conflict where a target exists, OSError; then some may be in place and others not.
+    """
+    _put_in_place([(Path(temporary), Path(target)) for temporary, target in arguments["layers"]])
+    return {}
+
+
+def _put_in_place(trees: Sequence[tuple[Path, Path]]) -> None:
+    """All of them lie in one folder."""
     with step("layer.sync"):
-        fd = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(trees[0][0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             syncfs(fd)
         finally:
             os.close(fd)
     with step("layer.rename"):
-        try:
-            os.rename(temporary, target)
-        except (FileExistsError, NotADirectoryError) as error:
+        for temporary, target in trees:
+            _rename(temporary, target)
+        fsync_folder(str(trees[0][1].parent))
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    try:
+        os.rename(temporary, target)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise Conflict(f"layer folder {str(target)!r} exists already") from error
+    except OSError as error:
+        if target.is_dir():  # ENOTEMPTY
             raise Conflict(f"layer folder {str(target)!r} exists already") from error
-        except OSError as error:
-            if target.is_dir():  # ENOTEMPTY
-                raise Conflict(f"layer folder {str(target)!r} exists already") from error
-            raise
-        fsync_folder(str(target.parent))
+        raise
 
 
 def digest_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -161,6 +179,7 @@ def _opened(path: str, fds: list[int]) -> Iterator[BinaryIO]:
 
 JOBS: dict[str, Job] = {
     "layer.unpack": unpack_layer,
+    "layers.place": place_layers,
     "layer.digest": digest_layer,
     "layer.compress": compress_layer,
     "tree.remove": remove_trees,

@@ -9,16 +9,17 @@ from typing import Callable, Sequence
 
 from engine.images.layer_writer import OPAQUE, WHITEOUT
 from engine.images.overlay_diff import STUBS, changes
+from engine.images.owners import Owners
 from engine.images.tar_writer import TarWriter
 
 
 def write_layer_tar(
     write: Callable[[bytes], object], upper: str, lower: Sequence[str], *,
-    stubs: frozenset[bytes] = STUBS, latest_s: int | None = None,
+    stubs: frozenset[bytes] = STUBS, latest_s: int | None = None, owners: Owners = Owners(),
 ) -> int:  # fmt: skip
     """Write what ``upper`` changes of the layers ``lower`` (topmost first). Answers with the number of entries: 0 where
     nothing changed. Files later than ``latest_s`` (seconds since the epoch; SOURCE_DATE_EPOCH) get that time."""
-    writer = TarWriter(write, latest_s)
+    writer = TarWriter(write, latest_s, owners)
     entries = 0
     for change in changes(upper, lower, stubs):
         entries += 1

@@ -25,6 +25,7 @@ from typing import Callable, NamedTuple
 from engine.domain.errors import InvalidArgument
 from engine.images import tar
 from engine.images.limits import Limits
+from engine.images.owners import Owners
 from engine.images.tar import Entry, Stream
 from engine.images.tar_fields import shown, storable_time_ns
 from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV, openat2
@@ -67,13 +68,15 @@ class Rules(NamedTuple):
 
     ``whiteouts``: names that begin with ``.wh.`` stand for what is deleted. ``replace_folders``: something else may
     take a folder's place. ``keep_files``: a folder may not take the place of something else. ``owner`` (uid, gid) of
-    everything, in place of the archive's. ``resolve``: how openat2(2) walks; ``prefix``: below which path of the root.
+    everything, in place of the archive's; ``owners`` tells what it is on disk. ``resolve``: how openat2(2) walks;
+    ``prefix``: below which path of the root.
     """
 
     whiteouts: bool = True
     replace_folders: bool = False
     keep_files: bool = False
     owner: tuple[int, int] | None = None
+    owners: Owners = Owners()
     resolve: int = _BENEATH
     prefix: tuple[bytes, ...] = ()
 
@@ -137,6 +140,8 @@ class LayerWriter:
             return
         if self._rules.owner is not None:
             entry.uid, entry.gid = self._rules.owner
+        if self._rules.owners.users:
+            entry.uid, entry.gid = self._rules.owners.on_disk(entry.uid, entry.gid)
         if self._rules.whiteouts and self._is_whiteout(entry, components):
             return
         name = components.pop()

@@ -11,6 +11,7 @@ import stat
 import tarfile
 from typing import Callable
 
+from engine.images.owners import Owners
 from engine.images.tar import BLOCK
 
 RECORD_BYTES = 10240
@@ -25,10 +26,13 @@ _KINDS = {
 
 class TarWriter:
     """``write`` takes the archive's bytes. ``latest_s`` is the latest time that a file may have (seconds since the
-    epoch; None: its own)."""
+    epoch; None: its own), ``owners`` tells what owners on disk are called."""
 
-    def __init__(self, write: Callable[[bytes], object], latest_s: int | None = None) -> None:
+    def __init__(
+        self, write: Callable[[bytes], object], latest_s: int | None = None, owners: Owners = Owners()
+    ) -> None:
         self._write = write
+        self._owners = owners
         self._latest_s = latest_s
         self._links: dict[tuple[int, int], bytes] = {}
         self.size_bytes = 0
@@ -75,7 +79,7 @@ class TarWriter:
         info = tarfile.TarInfo(os.fsdecode(name))
         info.type = kind
         info.mode = stat.S_IMODE(found.st_mode)
-        info.uid, info.gid = found.st_uid, found.st_gid
+        info.uid, info.gid = self._owners.inside(found.st_uid, found.st_gid)
         info.mtime = self._time(found)
         info.size = found.st_size if kind == tarfile.REGTYPE else 0
         return info

@@ -31,6 +31,7 @@ STEPS: dict[str, str] = {
     "layer.rename": "rename the layer into place",
     "layer.remove": "remove a layer's tree",
     "volume.create": "make a volume's folder",
+    "volume.fill": "copy what the image has into a fresh volume",
     "volume.remove": "remove a volume's folder",
     "network.bridge": "make a network's bridge and give it its addresses",
     "network.sysctl": "change settings of the host that a network needs",

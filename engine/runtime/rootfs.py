@@ -12,8 +12,9 @@ import stat
 
 from engine.kernel import cgroups, mounts, namespaces
 from engine.kernel.mounts import AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE
-from engine.kernel.paths import RESOLVE_NO_SYMLINKS, openat2
-from engine.runtime import mount_options, overlay, targets
+from engine.kernel.paths import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
+from engine.kernel.steps import step
+from engine.runtime import copy_up, mount_options, overlay, targets
 from engine.runtime.mount_options import Options
 from engine.runtime.setup import Json, Operation, Setup
 
@@ -48,6 +49,8 @@ def clone_of_host(setup: Setup, entry: Json, options: Options) -> int:
         raise OSError(errno.EINVAL, f"option {word} can't be given to a bind mount", entry["destination"])
     recursive = AT_RECURSIVE if options.recursive_bind else 0
     source = os.open(_absolute(entry["source"]), os.O_PATH | os.O_CLOEXEC)
+    if subpath := (setup.plan.get("subpaths") or {}).get(entry["destination"]):
+        source = _below(source, subpath)
     try:
         clone = mounts.open_tree(source, "", OPEN_TREE_CLONE | recursive | AT_EMPTY_PATH)
         access = "ro" if options.attributes & mounts.MOUNT_ATTR_RDONLY else "rw"
@@ -55,6 +58,16 @@ def clone_of_host(setup: Setup, entry: Json, options: Options) -> int:
         return clone
     finally:
         os.close(source)
+
+
+def _below(folder: int, subpath: str) -> int:
+    """What lies in a volume; its links, which a container may have made, lead nowhere outside of it."""
+    try:
+        return openat2(folder, subpath, os.O_PATH, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    except FileNotFoundError as error:
+        raise OSError(error.errno, "the volume has no such path", subpath) from error
+    finally:
+        os.close(folder)
 
 
 def _clone_in(namespace: Json, path: str) -> int:
@@ -157,6 +170,9 @@ class Mount(Operation):
         target = (targets.open_folder if is_folder else targets.open_file)(setup.root_fd, self._destination)
         if not is_folder and stat.S_ISDIR(os.fstat(target).st_mode):
             raise OSError(errno.ENOTDIR, "not a directory: a file can't be mounted on a directory", self._destination)
+        if is_folder and self._destination in (setup.plan.get("fill") or ()):
+            with step("volume.fill"):
+                copy_up.fill(target, source)
         _attach(source, target, self._destination)
 
     def _target(self, setup: Setup) -> int:

@@ -11,6 +11,7 @@ from engine.eventlog.log import Context
 from engine.images import config as image_config
 from engine.images.content import ContentStore
 from engine.images.references import Reference
+from engine.services import user_namespace
 from engine.services.archives import Archives
 from engine.services.blobs import Blobs
 from engine.services.core import Core, resolve_container
@@ -51,7 +52,9 @@ class Commits:
         upper = self._core.store.container(container.id) / "upper"
         if not upper.exists():
             return None
-        return {"upper": str(upper), "lower": lower_folders(self._core, container)}
+        host = parse_document(self._core.log.document(container.config_digest))["HostConfig"]
+        owners = user_namespace.mappings(host)
+        return {"upper": str(upper), "lower": lower_folders(self._core, container), "owners": owners}
 
     def _changes(self, job: dict[str, Any]) -> Iterator[tuple[str, str]]:
         rest = b""

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
-from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound
+from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
 from engine.eventlog.log import Change, Context, Document
 from engine.runtime.supervisor import Attachment
-from engine.services import container_config, health_config, json_log, sharing
+from engine.services import container_config, health_config, json_log, sharing, volumes_from
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
 from engine.services.endpoints import Endpoints, change_of
@@ -49,6 +49,7 @@ class Containers:
         chosen = self._choose_name(name)
         image = resolve_image(self._core.log, reference)
         image_config = parse_document(self._core.log.document(image.id)).get("config") or {}
+        body = volumes_from.inherit(self._core, body)
         settings = container_config.normalize(body, image_config)
         sharing.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
@@ -111,10 +112,15 @@ class Containers:
                 continue
             if mount.source:
                 named.append(mount.source)
-                self._volumes.ensure(mount.source, context)
+                self._volumes.ensure(
+                    mount.source, context, labels=dict(mount.labels), options=dict(mount.driver_options)
+                )  # fmt: skip
             else:
                 anonymous.append(self._core.randomness.hex(64))
-                self._volumes.ensure(anonymous[-1], context, anonymous=True)
+                self._volumes.ensure(
+                    anonymous[-1], context, labels=dict(mount.labels), anonymous=True,
+                    options=dict(mount.driver_options),
+                )  # fmt: skip
         return sorted(set(named))
 
     def _append_created(
@@ -149,6 +155,7 @@ class Containers:
             self._core.recorder.decide("container", container.id, RenameContainer(check_name(name)), context)
         except NameTaken as error:
             raise _name_conflict(error.name, error.holder) from error
+        self._endpoints.renamed(container.id)
 
     # --- finding ---
 

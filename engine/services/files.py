@@ -10,7 +10,7 @@ from engine.domain.container import AccessFiles, Container, FileAccess, Status
 from engine.domain.errors import Conflict, InvalidArgument
 from engine.eventlog.log import Context
 from engine.images.content import Readable
-from engine.services import mount_points
+from engine.services import mount_points, user_namespace
 from engine.services.core import Core, resolve_container
 from engine.services.job_streams import feed, output_of
 from engine.services.launch_plan import lower_folders, volume_folders
@@ -78,6 +78,8 @@ class Files:
         self, container: Container, job: str, arguments: dict[str, Any], fds: list[int] | None = None,
         plain: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
+        host = parse_document(self._core.log.document(container.config_digest))["HostConfig"]
+        arguments = {**arguments, "owners": user_namespace.mappings(host)}
         with self._root(container.id, plain) as root:
             try:
                 return self._core.runtime.run_job(job, {**arguments, "root": root}, fds or [])

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from engine.domain.container import Container
-from engine.domain.errors import EngineError
-from engine.services import log_config, mount_points, oci_spec, security_options, sharing
+from engine.domain.errors import Conflict, EngineError
+from engine.services import log_config, mount_points, oci_spec, security_options, sharing, volume_options
 from engine.services.container_files import write_container_files
 from engine.services.core import Core
 from engine.services.endpoints import Attachment
@@ -37,8 +37,9 @@ def build_plan(
         "directory": str(folder),
         "spec": oci_spec.build(
             container.id, config, host, mounts, volumes, files, options=options,
-            namespaces=sharing.namespaces(core, host),
+            namespaces=sharing.namespaces(core, host), volume_opts=volume_settings(core, container, mounts),
         ),
+        "subpaths": {mount.destination: mount.subpath for mount in mounts if mount.subpath},
         "interfaces": network.interfaces,
         "resolver": network.resolver,
         "listeners": network.listeners,
@@ -83,6 +84,48 @@ def volume_folders(
         for mount in mounts
         if mount.type == "volume"
     }
+
+
+def volume_settings(
+    core: Core, container: Container, mounts: tuple[mount_points.MountPoint, ...]
+) -> dict[str, dict[str, str]]:
+    """The driver's options of volumes that have any, by destination. Raises Conflict for one that would not be shared
+    with the container that has it now."""
+    found = {}
+    for destination, folder in volume_folders(core, container, mounts).items():
+        volume = core.log.get("volume", folder.parent.name)
+        if volume is None or not volume.options:
+            continue
+        if volume_options.is_private(volume.options):
+            _refuse_second(core, container, volume.id)
+        found[destination] = volume.options
+    return found
+
+
+def _refuse_second(core: Core, container: Container, volume: str) -> None:
+    for other_id in core.log.containers_of_volume(volume):
+        other = core.log.get("container", other_id)
+        if other is not None and other.id != container.id and other.alive:
+            raise Conflict(
+                f"volume {volume} is a file system in memory that container {other.name} has mounted: it can't be "
+                "shared by two running containers"
+            )
+
+
+def fresh_volumes(
+    core: Core, container: Container, settings: Mapping[str, Any]
+) -> list[tuple[str, str, bool]]:
+    """The volumes of a start, as ``Volumes.filling`` wants them: destination, name, whether a fresh one is filled."""
+    mounts = mount_points.parse(settings["HostConfig"], settings["Config"])
+    folders = volume_folders(core, container, mounts)
+    wanted = []
+    for mount in mounts:
+        if mount.type == "volume":
+            name = folders[mount.destination].parent.name
+            volume = core.log.get("volume", name)
+            plain = volume is not None and not volume.options
+            wanted.append((mount.destination, name, mount.copy and plain and not (mount.read_only or mount.subpath)))
+    return wanted
 
 
 def _make_bind_sources(mounts: tuple[mount_points.MountPoint, ...]) -> None:

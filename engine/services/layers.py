@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from engine.domain.errors import Conflict, EngineError, NotFound, describe
 from engine.domain.layer import (
@@ -21,6 +21,7 @@ from engine.eventlog.log import Context
 from engine.images.content import ContentStore
 from engine.kernel.steps import step
 from engine.services.core import Core
+from engine.services.placing import Placing
 from engine.services.recorder import caused_by
 from engine.services.trash import Trash
 
@@ -54,6 +55,7 @@ class Layers:
     ) -> None:
         self._core = core
         self._trash = trash
+        self._placing = Placing(core.runtime)
         self._content = content
         self._limits = limits
         self._slots = threading.BoundedSemaphore(UNPACKED_AT_ONCE)
@@ -75,8 +77,7 @@ class Layers:
                 return
             outcome = caused_by(context, intents[-1])
             try:
-                with self._slots:
-                    result = self._unpack(wanted)
+                result = self._unpack(wanted)
             except (OSError, EngineError) as error:
                 failed = LayerUnpackFailed(wanted.chain_id, describe(error))
                 self._core.recorder.record("layer", wanted.chain_id, failed, outcome)
@@ -84,15 +85,23 @@ class Layers:
             stored = LayerStored(wanted.chain_id, result["size_bytes"], result["entries"])
             self._core.recorder.record("layer", wanted.chain_id, stored, outcome)
 
-    def _unpack(self, wanted: Wanted) -> dict[str, int]:
+    def _unpack(self, wanted: Wanted) -> dict[str, Any]:
         target = self._core.store.layer(wanted.chain_id)
         if target.exists():  # what a failed removal or damage has left
             self._core.runtime.run_job("tree.remove", {"path": str(target)})
         job = {
             "blob": str(self._content.path(wanted.blob_digest)), "diff_id": wanted.diff_id, "target": str(target),
-            "limits": self._limits,
+            "limits": self._limits, "deferred": True,
         }  # fmt: skip
-        return self._core.runtime.run_job("layer.unpack", job)
+        with self._slots:
+            result = self._core.runtime.run_job("layer.unpack", job)
+        try:
+            self._placing.place(result["temporary"], target)
+        except (OSError, EngineError):
+            for left in (result["temporary"], str(target)):  # one of a group may be in place when another fails
+                self._core.runtime.run_job("tree.remove", {"path": left})
+            raise
+        return result
 
     def size_bytes(self, chain_ids: Sequence[str]) -> int:
         """The sum of the layers' files."""

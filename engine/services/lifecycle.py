@@ -41,7 +41,7 @@ from engine.services.containers import Containers
 from engine.services.core import Core, resolve_container
 from engine.services.endpoints import Endpoints
 from engine.services.health import HealthChecks
-from engine.services.launch_plan import build_plan
+from engine.services.launch_plan import build_plan, fresh_volumes
 from engine.services.recorder import caused_by
 from engine.services.selection import Filters, Selection
 from engine.services.trash import Trash
@@ -107,8 +107,9 @@ class Lifecycle:
             try:
                 plan = build_plan(self._core, container, settings, network)
                 held = [sock.fileno() for sock in network.sockets]
-                waiting = self._containers.take_waiting(container.id)
-                launched = self._core.runtime.launch(plan, lock, waiting, held)
+                with self._volumes.filling(fresh_volumes(self._core, container, settings)) as plan["fill"]:
+                    waiting = self._containers.take_waiting(container.id)
+                    launched = self._core.runtime.launch(plan, lock, waiting, held)
             except BaseException as error:
                 self._endpoints.failed(network, describe(error) if isinstance(error, OSError) else str(error))
                 raise

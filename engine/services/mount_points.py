@@ -8,16 +8,21 @@ import re
 from dataclasses import dataclass
 from typing import Any, Mapping, Sequence
 
-from engine.domain.errors import InvalidArgument, NotSupported
+from engine.domain.errors import InvalidArgument, NotFound, NotSupported
+from engine.services import volume_options
 
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 _FORBIDDEN = ("/proc",)
+_BIND_OPTIONS = ("Propagation", "CreateMountpoint", "NonRecursive", "ReadOnlyForceRecursive")
+_VOLUME_OPTIONS = ("NoCopy", "Subpath", "Labels", "DriverConfig")
 
 
 @dataclass(frozen=True, slots=True)
 class MountPoint:
-    """One mount. ``source`` is a host path (bind), a volume's name ("": an anonymous one) or nothing (tmpfs)."""
+    """One mount. ``source`` is a host path (bind), a volume's name ("": an anonymous one) or nothing (tmpfs). Of
+    volumes: ``copy``, whether a fresh one is filled with what the image has; ``subpath``, what of it is mounted; the
+    options and labels of one that is made now."""
 
     type: str
     source: str
@@ -26,6 +31,11 @@ class MountPoint:
     create_source: bool = False
     propagation: str = "rprivate"
     options: tuple[str, ...] = ()
+    copy: bool = True
+    subpath: str = ""
+    recursive: bool = True
+    driver_options: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 def check_volume_name(name: str) -> str:
@@ -85,16 +95,18 @@ def _parse_bind(text: str) -> MountPoint:
     if len(parts) > 3 or not parts[0] or not parts[1]:
         raise InvalidArgument(f"invalid volume specification: '{text}'")
     source, destination = parts[0], _destination(parts[1])
-    read_only, propagation = False, "rprivate"
+    read_only, propagation, copy = False, "rprivate", True
     for option in filter(None, parts[2].split(",") if len(parts) == 3 else []):
         if option in ("ro", "rw"):
             read_only = option == "ro"
         elif option in _PROPAGATION:
             propagation = option
-        elif option not in ("z", "Z", "nocopy"):  # labels mean nothing where SELinux is off; nothing is copied up yet
+        elif option == "nocopy":
+            copy = False
+        elif option not in ("z", "Z"):  # labels mean nothing where SELinux is off
             raise InvalidArgument(f"invalid mode: {option}")
     if not source.startswith("/"):
-        return MountPoint("volume", check_volume_name(source), destination, read_only)
+        return MountPoint("volume", check_volume_name(source), destination, read_only, copy=copy)
     return MountPoint("bind", posixpath.normpath(source), destination, read_only, True, propagation)
 
 
@@ -104,7 +116,7 @@ def _parse_mount(entry: Mapping[str, Any]) -> MountPoint:
     read_only = bool(entry.get("ReadOnly"))
     if kind == "bind":
         options = entry.get("BindOptions") or {}
-        unknown = [key for key, value in options.items() if value and key not in ("Propagation", "CreateMountpoint")]
+        unknown = [key for key, value in options.items() if value and key not in _BIND_OPTIONS]
         if unknown:
             raise NotSupported(f"bind option {unknown[0]} is not supported by this version of docket yet")
         if not source.startswith("/"):
@@ -113,19 +125,41 @@ def _parse_mount(entry: Mapping[str, Any]) -> MountPoint:
             )
         create = bool(options.get("CreateMountpoint"))
         propagation = options.get("Propagation") or "rprivate"
-        return MountPoint("bind", posixpath.normpath(source), destination, read_only, create, propagation)
+        if propagation not in _PROPAGATION:
+            raise InvalidArgument(f"invalid mount config: invalid propagation mode: {propagation}")
+        recursive = not options.get("NonRecursive")
+        return MountPoint(
+            "bind", posixpath.normpath(source), destination, read_only, create, propagation, recursive=recursive
+        )  # fmt: skip
     if kind == "volume":
         options = entry.get("VolumeOptions") or {}
-        unknown = [key for key, value in options.items() if value and key != "NoCopy"]
-        if unknown:
-            raise NotSupported(f"volume option {unknown[0]} is not supported by this version of docket yet")
-        return MountPoint("volume", check_volume_name(source) if source else "", destination, read_only)
+        return _volume(source, destination, read_only, options)
     if kind == "tmpfs":
         options = entry.get("TmpfsOptions") or {}
         words = [f"size={options['SizeBytes']}"] if options.get("SizeBytes") else []
         words += [f"mode={options['Mode']:o}"] if options.get("Mode") else []
         return MountPoint("tmpfs", "", destination, read_only, options=tuple(words))
     raise InvalidArgument(f"mount type {kind!r} unknown")
+
+
+def _volume(source: str, destination: str, read_only: bool, options: Mapping[str, Any]) -> MountPoint:
+    unknown = [key for key, value in options.items() if value and key not in _VOLUME_OPTIONS]
+    if unknown:
+        raise NotSupported(f"volume option {unknown[0]} is not supported by this version of docket yet")
+    driver = options.get("DriverConfig") or {}
+    if (driver.get("Name") or "local") != "local":
+        raise NotFound(f'error looking up volume plugin {driver["Name"]}: plugin "{driver["Name"]}" not found')
+    subpath = options.get("Subpath") or ""
+    if subpath.startswith("/") or ".." in subpath.split("/"):
+        raise InvalidArgument(f"invalid mount config: subpath must be a relative path within the volume: {subpath!r}")
+    if subpath and not source:
+        raise InvalidArgument("invalid mount config: must not set Subpath when using anonymous volumes")
+    return MountPoint(
+        "volume", check_volume_name(source) if source else "", destination, read_only,
+        copy=not options.get("NoCopy"), subpath=posixpath.normpath(subpath) if subpath else "",
+        driver_options=tuple(sorted(volume_options.check(driver.get("Options") or {}).items())),
+        labels=tuple(sorted((options.get("Labels") or {}).items())),
+    )  # fmt: skip
 
 
 _TMPFS_FLAGS = frozenset("ro rw nosuid suid nodev dev noexec exec sync async noatime relatime strictatime".split())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from engine.domain.errors import InvalidArgument
-from engine.services import clock_offsets, devices, limits, security_options, user_namespace
+from engine.services import clock_offsets, devices, limits, security_options, user_namespace, volume_options
 from engine.services.devices import DEVICES as DEVICES
 from engine.services.mount_points import MountPoint
 from engine.services.security_options import SecurityOptions
@@ -122,18 +122,25 @@ def _shared_memory_mount(host: Mapping[str, Any], quiet: list[str]) -> list[dict
     return [{"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": options}]
 
 
-def _user_mount(mount: MountPoint, volume_folder: Mapping[str, Path], *, mapped: bool) -> dict[str, Any]:
+def _user_mount(
+    mount: MountPoint, volume_folder: Mapping[str, Path], volume_opts: Mapping[str, Mapping[str, str]], *, mapped: bool
+) -> dict[str, Any]:
     access = "ro" if mount.read_only else "rw"
     if mount.type == "tmpfs":
         words = [word for word in mount.options if word not in ("ro", "rw")]
         options = ["nosuid", "nodev", "noexec", *words, access]
         return {"destination": mount.destination, "type": "tmpfs", "source": "tmpfs", "options": options}
+    if options := volume_opts.get(mount.destination):
+        return volume_options.mount_of(options, mount.destination, access)
     source = mount.source if mount.type == "bind" else str(volume_folder[mount.destination])
     return {
         "destination": mount.destination,
         "type": "bind",
         "source": source,
-        "options": ["rbind", mount.propagation, access, *(["idmap"] if mapped and mount.type == "volume" else [])],
+        "options": [
+            "rbind" if mount.recursive else "bind", mount.propagation, access,
+            *(["idmap"] if mapped and mount.type == "volume" else []),
+        ],
     }
 
 
@@ -173,9 +180,10 @@ def build(
     *,
     options: SecurityOptions | None = None,
     namespaces: Sequence[Mapping[str, Any]] = PRIVATE_NAMESPACES,
+    volume_opts: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """The specification. ``volume_folder`` by destination; ``files`` are /etc/hosts and the like, by destination;
-    ``namespaces`` are all but a network's of its own."""
+    """The specification. ``volume_folder`` and ``volume_opts`` (of the driver) by destination; ``files`` are /etc/hosts
+    and the like, by destination; ``namespaces`` are all but a network's of its own."""
     hostname = config["Hostname"] or container_id[:12]
     options = options or security_options.parse(host)
     caps = capabilities(host)
@@ -209,7 +217,7 @@ def build(
         "mounts": [
             *system,
             *generated,
-            *(_user_mount(mount, volume_folder, mapped=bool(mappings)) for mount in mounts),
+            *(_user_mount(mount, volume_folder, volume_opts or {}, mapped=bool(mappings)) for mount in mounts),
         ],
         "linux": {
             "namespaces": [

@@ -39,7 +39,7 @@ from engine.services.layers import Layers, Wanted, wanted_layers
 from engine.services.operations import Notice, Operation
 from engine.services.recorder import caused_by
 
-_LAYERS_AT_ONCE = 6
+_LAYERS_AT_ONCE = 16
 """Layers of one pull that are being fetched, wait for their turn to be unpacked, or are unpacked."""
 _SHORT = slice(7, 19)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping, Sequence
 
 from engine.domain.errors import Conflict, EngineError, NotFound, NotSupported
 from engine.domain.volume import (
@@ -20,6 +22,7 @@ from engine.domain.volume import (
 from engine.eventlog.log import Context
 from engine.kernel.paths import fsync_folder
 from engine.kernel.steps import step
+from engine.services import volume_options
 from engine.services.core import Core
 from engine.services.mount_points import check_volume_name
 from engine.services.recorder import caused_by
@@ -38,23 +41,26 @@ class Volumes:
         driver = body.get("Driver") or "local"
         if driver != "local":
             raise NotFound(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
-        if body.get("DriverOpts"):
-            raise NotSupported("options of the local volume driver are not supported by this version of docket yet")
         if body.get("ClusterVolumeSpec"):
             raise NotSupported("cluster volumes are not supported")
         name = body.get("Name") or self._core.randomness.hex(64)
-        self.ensure(name, context, labels=body.get("Labels") or {}, anonymous=not body.get("Name"))
+        options = volume_options.check(body.get("DriverOpts") or {})
+        self.ensure(
+            name, context, labels=body.get("Labels") or {}, anonymous=not body.get("Name"), options=options
+        )  # fmt: skip
         return self.get(name)
 
     def ensure(
-        self, name: str, context: Context, *, labels: Mapping[str, str] | None = None, anonymous: bool = False
-    ) -> None:
+        self, name: str, context: Context, *, labels: Mapping[str, str] | None = None, anonymous: bool = False,
+        options: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         """Make the volume unless it is there."""
         check_volume_name(name)
         with self._core.recorder.exclusive(f"volume/{name}"):
             creating = VolumeCreating(
-                name, self._core.clock.now_us(), labels=dict(labels or {}), anonymous=anonymous
-            )
+                name, self._core.clock.now_us(), labels=dict(labels or {}), options=dict(options or {}),
+                anonymous=anonymous,
+            )  # fmt: skip
             intents = self._core.recorder.decide("volume", name, CreateVolume(creating), context)
             if intents:
                 self.finish_creation(name, caused_by(context, intents[-1]))
@@ -72,6 +78,42 @@ class Volumes:
             self._core.recorder.record("volume", name, VolumeCreateFailed(name, str(error)), context)
             raise
         self._core.recorder.record("volume", name, VolumeCreated(name), context)
+
+    @contextmanager
+    def filling(self, wanted: Sequence[tuple[str, str, bool]]) -> Iterator[list[str]]:
+        """Hold the fresh ones among a start's volumes (destination, name, whether it may be filled): the destinations
+        of those that are to be filled from the image while the context lasts.
+
+        A mark beside the volume says that it is being filled. Where that was cut short, what was copied is thrown away:
+        no process of any container has seen it.
+        """
+        with ExitStack() as held:
+            marks: list[Path] = []
+            destinations = []
+            for destination, name, may_fill in sorted(wanted, key=lambda one: one[1]):
+                folder = self._core.store.volume(name)
+                mark = folder.parent / "filling"
+                lock = held.enter_context(ExitStack())
+                lock.enter_context(self._core.recorder.exclusive(f"volume/{name}"))
+                if mark.exists():
+                    self._empty(folder)
+                    mark.unlink()
+                if not may_fill or not folder.is_dir() or any(os.scandir(folder)):
+                    lock.close()
+                    continue
+                mark.touch(mode=0o600)
+                marks.append(mark)
+                destinations.append(destination)
+            yield destinations
+            for mark in marks:
+                mark.unlink()
+
+    def _empty(self, folder: Path) -> None:
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                self._delete(path)
+            else:
+                path.unlink()
 
     def list(self) -> list[VolumeView]:
         """All volumes, oldest first."""

@@ -85,10 +85,14 @@ def _resting(noun: Noun, status: Any) -> Any:
 COMMANDS: dict[str, list[Any]] = {
     "build": [
         build.StartBuild(build.BuildStarted(IDS["build"], [REFERENCE], "Dockerfile", "", "", 1_000_000)),
-        build.TellBuild(build.BuildContextReceived(IDS["build"], "sha256:" + "3" * 64, 10, 1, "sha256:" + "4" * 64)),
         build.TellBuild(
-            build.BuildStepDone(
-                IDS["build"], "0", 2, "RUN x", "made", "new", IDS["cache"], IDS["layer"], 1_000
+            (build.BuildContextReceived(IDS["build"], "sha256:" + "3" * 64, 10, 1, "sha256:" + "4" * 64),)
+        ),
+        build.TellBuild(
+            (
+                build.BuildStepDone(
+                    IDS["build"], "0", 2, "RUN x", "made", "new", IDS["cache"], IDS["layer"], 1_000
+                ),
             )
         ),
     ],

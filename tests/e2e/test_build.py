@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import http.server
 import io
 import json
 import os
 import signal
 import tarfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -334,6 +338,58 @@ def test_dockerfiles_from_elsewhere(engine: Engine, tmp_path: Path) -> None:
     assert said.strip() == identifier.read_text() == engine.inspect("o")["Id"]
 
 
+class Server(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Nobody reads it."""
+
+
+def test_files_from_the_network(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "file.txt").write_text("served")
+    digest = "sha256:" + hashlib.sha256(b"served").hexdigest()
+    handler = functools.partial(Server, directory=str(tmp_path / "served"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://user:pass@127.0.0.1:{server.server_port}/file.txt"
+        text = f"FROM base\nADD {url} /a/\nADD --checksum={digest} --chmod=644 {url} /b\n"
+        build(engine, "-t", "net", context_of(tmp_path / "c", text))
+        assert inside(engine, "net", "cat /a/file.txt /b; stat -c %a /a/file.txt /b") == "servedserved600\n644\n"
+        assert build(engine, "-t", "net", str(tmp_path / "c")).count("CACHED") == 2
+        for line, message in (
+            (f"ADD --checksum=sha256:{'0' * 64} {url} /x", "has the digest"), (f"ADD {url}2 /x", "answers 404"),
+            (f"ADD http://127.0.0.1:{server.server_port}/ /x", "cannot determine filename"),
+            ("ADD http://127.0.0.1:1/x /x", "refused"), ("ADD https://e.org/x.git /x", "is not supported"),
+        ):  # fmt: skip
+            context_of(tmp_path / "c", f"FROM base\n{line}\n")
+            done = engine.docket("build", str(tmp_path / "c"), check=False)
+            assert done.returncode == 1 and message in done.stderr and "pass" not in done.stderr, done.stderr
+        server.shutdown()
+
+
+def test_flags_of_copy(engine: Engine, tmp_path: Path) -> None:
+    text = (
+        "FROM base\nCOPY --parents a/b/c.txt ./a/./d/e.txt /p/\nCOPY --exclude=*.o --exclude=x/y --link . /e/\n"
+        "RUN find /p /e -type f | sort > /list\n"
+    )
+    names = {name: "x" for name in ("a__b__c.txt", "a__d__e.txt", "m.o", "n.c", "x__y__z", "x__w")}
+    folder = context_of(tmp_path, text, **names)
+    build(engine, "-t", "flags", folder)
+    assert inside(engine, "flags", "cat /list").split() == [
+        "/e/Dockerfile", "/e/a/b/c.txt", "/e/a/d/e.txt", "/e/n.c", "/e/x/w", "/p/a/b/c.txt", "/p/d/e.txt"
+    ]  # fmt: skip
+
+
+def test_triggers_and_arguments(engine: Engine, tmp_path: Path) -> None:
+    folder = context_of(tmp_path, "FROM base\nONBUILD ARG X=1\nONBUILD RUN echo trigger $X > /t\n")
+    build(engine, "-t", "trigger", folder)
+    context_of(tmp_path, "FROM trigger\nARG HTTP_PROXY\nRUN env | grep -ci http_proxy > /p; cat /t\n")
+    build(engine, "-t", "t2", "--build-arg", "X=2", "--build-arg", "HTTP_PROXY=http://p", folder)
+    assert inside(engine, "t2", "cat /t /p") == "trigger 2\n1\n"
+    assert config_of(engine, "t2").get("OnBuild") in (None, [])
+    again = build(engine, "-t", "t2", "--build-arg", "X=2", "--build-arg", "HTTP_PROXY=http://q", folder)
+    assert again.count("CACHED") == 2 and "http://p" not in engine.docket("history", "--no-trunc", "t2").stdout
+
+
 def test_dockers_client(engine: Engine, tmp_path: Path) -> None:
     folder = context_of(tmp_path, "FROM base\nCOPY . /c/\nRUN cat /c/f\nCMD [\"cat\", \"/c/f\"]\n", f="x")
     (tmp_path / ".dockerignore").write_text("Dockerfile\n")
@@ -346,3 +402,16 @@ def test_dockers_client(engine: Engine, tmp_path: Path) -> None:
     context_of(tmp_path, "FROM base\nRUN exit 4\n")
     failed = engine.docker("build", "--network", "none", folder, check=False, environment=classic)
     assert failed.returncode == 4 and "returned a non-zero code: 4" in failed.stderr
+
+
+def test_builds_at_once(engine: Engine, tmp_path: Path) -> None:
+    """The same steps made twice at the same time, and again without the cache: every image keeps its layers."""
+    folder = context_of(tmp_path, "FROM base\nRUN sleep 0.5; date +%N > /a\nRUN sleep 0.2; cp /a /b\n")
+    clients = [engine.spawn("build", "--network", "none", "-t", f"at-once-{n}", folder) for n in range(3)]
+    assert [client.communicate() and client.returncode for client in clients] == [0, 0, 0]
+    build(engine, "--no-cache", "-t", "at-once-3", folder)
+    for number in range(4):
+        assert inside(engine, f"at-once-{number}", "cmp /a /b && echo same") == "same\n"
+    engine.docket("rmi", *(f"at-once-{number}" for number in range(4)))
+    engine.docket("builder", "prune", "-f")
+    assert "0 problems" in (said := engine.docket("system", "fsck").stdout) or "is whole" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
 from typing import Iterator
 
@@ -142,3 +143,32 @@ def test_clocks_ahead_and_behind(mapped: Engine) -> None:
         "POST", "/containers/create",
         {"Image": "base", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", "TimeOffsets": {"realtime": 1}}},
     ).json["message"]  # fmt: skip
+
+
+# --- what the host reads and writes of such a container ---------------------------------------------------------------
+
+
+def test_owners_that_leave_the_container_are_its_own(mapped: Engine, tmp_path: Path) -> None:
+    """Exported, committed and copied, running and at rest: never the host's numbers."""
+    mapped.run("-d", "--name", "web", "--userns", "remap", "base", "sh", "-c", "mkdir /d; chown 1000:50 /d; sleep 100")
+    mapped.docket("exec", "web", "sh", "-c", "while [ $(stat -c %u /d) = 0 ]; do sleep 0.05; done")
+    (tmp_path / "in").write_text("copied\n")
+    mapped.docket("cp", str(tmp_path / "in"), "web:/in")
+    assert mapped.docket("exec", "web", "stat", "-c", "%u:%g", "/in").stdout == "0:0\n"
+    assert exported(mapped, tmp_path)["d"] == (1000, 50)
+    mapped.docket("commit", "web", "copy")
+    shown = mapped.run("--rm", "copy", "stat", "-c", "%u:%g", "/d", "/in", "/bin").split()
+    assert shown == ["1000:50", "0:0", "0:0"]
+    mapped.docket("stop", "-t", "0", "web")
+    owners = exported(mapped, tmp_path)
+    assert owners["d"] == (1000, 50) and max(owner for owner, _ in owners.values()) < FIRST
+    mapped.docket("cp", str(tmp_path / "in"), "web:/again")
+    mapped.docket("start", "web")
+    assert mapped.docket("exec", "web", "stat", "-c", "%u", "/again").stdout == "0\n"
+
+
+def exported(engine: Engine, folder: Path) -> dict[str, tuple[int, int]]:
+    """Name -> owner of everything in the container's export."""
+    engine.docket("export", "-o", str(folder / "root.tar"), "web")
+    with tarfile.open(folder / "root.tar") as archive:
+        return {member.name: (member.uid, member.gid) for member in archive}

@@ -61,7 +61,7 @@ def test_the_default_network_is_the_bridge() -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        {"Links": ["a:b"]}, {"VolumesFrom": ["a"]}, {"Runtime": "runc"},
+        {"Links": ["a:b"]}, {"Runtime": "runc"},
         {"LogConfig": {"Type": "syslog"}},
     ],
 )  # fmt: skip

@@ -185,8 +185,15 @@ class FakeRuntime:
         return {"diff_id": "sha256:" + hashlib.sha256(Path(arguments["blob"]).read_bytes()).hexdigest()}
 
     def _job_layer_unpack(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        Path(arguments["target"]).mkdir()
-        return {"diff_id": arguments["diff_id"], "size_bytes": 7, "entries": 1}
+        target = Path(arguments["target"])
+        temporary = target.parent / f"tmp-{target.name}"
+        temporary.mkdir(exist_ok=True)
+        return {"diff_id": arguments["diff_id"], "size_bytes": 7, "entries": 1, "temporary": str(temporary)}
+
+    def _job_layers_place(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        for temporary, target in arguments["layers"]:
+            os.rename(temporary, target)
+        return {}
 
     def _job_layer_compress(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return compress_layer(arguments, [])
