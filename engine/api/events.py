@@ -15,8 +15,10 @@ from typing import Any, Iterator, Mapping
 from engine.api.filters import Filters
 from engine.api.views.images import familiar
 from engine.domain import container as containers
+from engine.domain import endpoint as endpoints
 from engine.domain import exec as execs
 from engine.domain import image as images
+from engine.domain import network as networks
 from engine.domain import volume as volumes
 from engine.domain.machine import Event
 
@@ -51,6 +53,7 @@ class Translator:
     def __init__(self, services: Any) -> None:
         self._services = services
         self._stories: OrderedDict[str, _Story] = OrderedDict()
+        self._networks: dict[str, dict[str, str]] = {}
 
     def translate(self, record: Any) -> Iterator[dict[str, Any]]:
         """Docker's events for one record, without regard to filters."""
@@ -66,6 +69,10 @@ class Translator:
             yield from _image(record, object_id, event)
         elif noun == "volume":
             yield from _volume(record, object_id, event)
+        elif noun == "network":
+            yield from self._network(record, object_id, event)
+        elif noun == "endpoint":
+            yield from self._endpoint(record, object_id, event)
 
     def _story(self, container_id: str, before: Any) -> _Story:
         """The container as it was just before a record."""
@@ -103,6 +110,29 @@ class Translator:
         story = self._story(event.source, record)
         if story.state is not None:
             yield _container_event(record, story.state, "commit", {"imageID": event.image_id})
+
+    def _network(self, record: Any, network_id: str, event: Event) -> Iterator[dict[str, Any]]:
+        actions = {networks.NetworkCreated: "create", networks.NetworkRemoved: "destroy"}
+        if action := actions.get(type(event)):
+            yield _event(record, "network", action, network_id, self._network_attributes(network_id))
+
+    def _network_attributes(self, network_id: str) -> dict[str, str]:
+        """Of a network that may be gone; its name never changes."""
+        if network_id not in self._networks:
+            first = self._services.audit.trail("network", network_id)[0].data
+            self._networks[network_id] = {"name": first["name"], "type": first["driver"]}
+        return self._networks[network_id]
+
+    def _endpoint(self, record: Any, endpoint_id: str, event: Event) -> Iterator[dict[str, Any]]:
+        actions: dict[type[Event], str] = {
+            endpoints.EndpointAttached: "connect",
+            endpoints.EndpointDetached: "disconnect",
+            endpoints.EndpointReleased: "disconnect",
+        }
+        if action := actions.get(type(event)):
+            first = self._services.audit.trail("endpoint", endpoint_id)[0].data
+            attributes = {"container": first["container_id"], **self._network_attributes(first["network_id"])}
+            yield _event(record, "network", action, first["network_id"], attributes)
 
     def _exec(self, record: Any, event: Any) -> Iterator[dict[str, Any]]:
         story = self._story(event.container_id, record)

@@ -111,7 +111,7 @@ def prune_networks(session: Session, options: Options, arguments: list[str]) -> 
 def prune_system(session: Session, options: Options, arguments: list[str]) -> int:
     if options.volumes and any(name == "until" for name, _ in options.filter):
         raise CommandError('ERROR: The "until" filter is not supported with "--volumes"')
-    items = ["all stopped containers"]
+    items = ["all stopped containers", "all networks not used by at least one container"]
     if options.volumes:
         items.append("all anonymous volumes not used by at least one container")
     items.append(_which_images(options))
@@ -121,7 +121,11 @@ def prune_system(session: Session, options: Options, arguments: list[str]) -> in
     client = session.client
     containers = client.call("POST", "/containers/prune", query=_filters(options))
     freed = containers["SpaceReclaimed"]
-    parts = [("Deleted Containers", _named(containers["ContainersDeleted"]))]
+    networks = client.call("POST", "/networks/prune", query=_filters(options))
+    parts = [
+        ("Deleted Containers", _named(containers["ContainersDeleted"])),
+        ("Deleted Networks", _named(networks["NetworksDeleted"])),
+    ]
     if options.volumes:
         volumes = _prune_volumes(session, options, every=False)
         freed += volumes["SpaceReclaimed"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
-from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound
+from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
 from engine.eventlog.log import Change, Context, Document
 from engine.runtime.supervisor import Attachment
 from engine.services import container_config, health_config, json_log, sharing, volumes_from
@@ -155,6 +155,7 @@ class Containers:
             self._core.recorder.decide("container", container.id, RenameContainer(check_name(name)), context)
         except NameTaken as error:
             raise _name_conflict(error.name, error.holder) from error
+        self._endpoints.renamed(container.id)
 
     # --- finding ---
 

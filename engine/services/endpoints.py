@@ -296,6 +296,11 @@ class Endpoints:
         found = [self._core.log.get("endpoint", one) for one in self._core.log.endpoints_of_container(container_id)]
         return [one for one in found if one is not None and one.addresses]
 
+    def renamed(self, container_id: str) -> None:
+        """Its neighbours find it by its new name, and no longer by the old one."""
+        for endpoint in self.attached(container_id):
+            self._networks.names.write(endpoint.network_id)
+
     def ended(self, endpoints: Sequence[Endpoint]) -> None:
         """After the record: ``endpoints`` as they were while they were attached."""
         self._gone(endpoints)

@@ -32,6 +32,7 @@ RUN: Command = (
 
 STORIES: dict[str, list[Command]] = {
     "import": [("import", "{other}", "other"), ("rmi", "other")],
+    "build": [("build", "--no-cache", "--network", "none", "-t", "built", "{context}"), ("builder", "prune", "-f")],
     "failed": [("run", "--name", "web", "--network", "none", "base", "no-such-program")],
     "start": [RUN],
     "end": [RUN, ("kill", "web"), ("wait", "web"), ("rm", "-v", "web"), ("volume", "rm", "data")],
@@ -54,6 +55,8 @@ CASES: dict[str, str] = {
     "layer.sync": "import",
     "layer.rename": "import",
     "layer.remove": "import",
+    "build.context": "build",
+    "build.copy": "build",
     "volume.create": "start",
     "volume.fill": "start",
     "volume.remove": "end",
@@ -117,7 +120,7 @@ def play(engine: Engine, story: str, rootfs: Path) -> list[subprocess.CompletedP
     """Type the story's commands; each must end in time, and none may crash the client."""
     done = []
     for command in STORIES[story]:
-        arguments = [word.format(other=other_tarball(engine)) for word in command]
+        arguments = [word.format(other=other_tarball(engine), context=build_context(engine)) for word in command]
         try:
             done.append(engine.docket(*arguments, check=False, timeout_s=30))
         except subprocess.TimeoutExpired as error:
@@ -133,6 +136,14 @@ def other_tarball(engine: Engine) -> Path:
         with tarfile.open(path, "w") as archive:
             archive.add(__file__, "other")
     return path
+
+
+def build_context(engine: Engine) -> Path:
+    folder = engine.home / "context"
+    if not folder.exists():
+        folder.mkdir()
+        (folder / "Dockerfile").write_text("FROM base\nCOPY . /copied/\nRUN touch /ran\n")
+    return folder
 
 
 def start_armed(engine: Engine, failpoints: str) -> bool:
@@ -166,6 +177,7 @@ def assert_settled_and_clean(engine: Engine, rootfs: Path) -> None:
     for image in engine.api("GET", "/images/json?all=1").json:
         if "base:latest" not in (image["RepoTags"] or []):
             engine.api("DELETE", f"/images/{image['Id']}?force=1")
+    engine.api("POST", "/build/prune")
     assert engine.run("--rm", "base", "echo", "works") == "works\n"
     eventually(lambda: assert_clean(engine))
     engine.stop()
@@ -181,8 +193,8 @@ def assert_clean(engine: Engine) -> bool:
     assert str(engine.home) not in Path("/proc/self/mountinfo").read_text()
     pairs = f"vd{network_tag(engine.home)[:4]}"
     assert not [name for _, name in socket.if_nameindex() if name.startswith((pairs, "br-"))]
-    for folder in ("containers", "volumes", "content/ingest"):
-        assert not list((engine.root / folder).iterdir()), folder
+    for folder in ("containers", "volumes", "content/ingest", "builds"):
+        assert not list((engine.root / folder).glob("*")), folder
     assert len(list((engine.root / "layers").iterdir())) == 1, "the layer of base"
     return True
 
@@ -233,7 +245,8 @@ def test_the_daemon_is_killed_while_the_step_is_held(faulty_engine: Engine, root
         for command in STORIES[CASES[step]]:
             if held.exists():
                 break
-            client = faulty_engine.spawn(*(word.format(other=other_tarball(faulty_engine)) for word in command))
+            places = {"other": other_tarball(faulty_engine), "context": build_context(faulty_engine)}
+            client = faulty_engine.spawn(*(word.format(**places) for word in command))
             running = client
             eventually(lambda: held.exists() or running.poll() is not None, timeout_s=30)
             if not held.exists():

@@ -165,6 +165,9 @@ def test_containers_of_one_network_find_each_other_by_name(engine: Engine) -> No
     reverse = "import socket; print(socket.gethostbyaddr('10.123.9.5')[0])"
     assert engine.docket("exec", "web", "python3", "-c", reverse).stdout.strip() == "db.app"
     assert fetch_inside(engine, "web", "nobody") == ""
+    engine.docket("rename", "db", "store")
+    assert fetch_inside(engine, "web", "store") == name and fetch_inside(engine, "web", "db") == ""
+    engine.docket("rename", "store", "db")
     assert engine.docket("network", "holder", "app", "10.123.9.5").stdout.split() == [name, "db"]
 
 
@@ -356,3 +359,34 @@ def test_network_prune_and_use(engine: Engine) -> None:
     (shown,) = json.loads(engine.docket("network", "inspect", "busy").stdout)
     assert [member["Name"] for member in shown["Containers"].values()] == ["web"]
     assert "pre-defined" in engine.refused("network", "rm", "bridge")
+
+
+def test_docker_s_events_tell_of_networks(engine: Engine) -> None:
+    since = engine.api("GET", "/info").json["SystemTime"]
+    engine.docket("network", "create", "app")
+    engine.docket("run", "--rm", "--name", "web", "--network", "app", "base", "true")
+    engine.docket("network", "rm", "app")
+    shape = "{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.type}}"
+    told = engine.docket("events", "--since", since, "--until", "0s", "--filter", "type=network", "--format", shape)
+    actions = ("create", "connect", "disconnect", "destroy")
+    assert told.stdout.splitlines() == [f"{action} app bridge" for action in actions]
+
+
+@pytest.mark.requires("docker client")
+def test_docker_s_client(engine: Engine) -> None:
+    engine.docker("network", "create", "--subnet", "10.123.9.0/24", "--label", "a=b", "app")
+    name = engine.docker("run", "-d", "--name", "web", "--network", "app", "-p", "8000:80", *SERVE).stdout[:12]
+    asks = ("exec", "web", "python3", "-c", FETCH, "127.0.0.1")
+    eventually(lambda: engine.docket(*asks, check=False).returncode == 0, timeout_s=30)
+    assert fetch("127.0.0.1:8000") == name
+    assert engine.docker("port", "web", "80").stdout.split() == ["0.0.0.0:8000", "[::]:8000"]
+    assert "app" in engine.docker("network", "ls", "--filter", "label=a=b", "--format", "{{.Name}}").stdout
+    asked = engine.docker("run", "--rm", "--network", "app", "base", "python3", "-c", FETCH, "web")
+    assert asked.stdout.strip() == name
+    engine.docker("network", "connect", "bridge", "web")
+    engine.docker("network", "disconnect", "app", "web")
+    shape = "{{range $k, $v := .NetworkSettings.Networks}}{{$k}}{{end}}"
+    assert engine.docker("inspect", "-f", shape, "web").stdout == (
+        "bridge\n"
+    )
+    assert engine.docker("network", "prune", "-f").stdout.split()[-1] == "app"
