@@ -126,11 +126,12 @@ class _Lines:
             if not line or line.startswith("#"):
                 self._at += 1
                 continue
-            yield self._instruction()
+            first = self._at + 1
+            text = self._joined().strip()
+            if text:  # else continued lines with nothing in them
+                yield self._instruction(text, first)
 
-    def _instruction(self) -> Instruction:
-        first = self._at + 1
-        text = self._joined().strip()
+    def _instruction(self, text: str, first: int) -> Instruction:
         name, *more = text.split(None, 1)
         rest = more[0] if more else ""
         upper = name.upper()

@@ -45,27 +45,45 @@ class Pattern:
 
 
 def expression(pattern: str) -> str:
-    """The regular expression of a pattern."""
+    """The regular expression of a pattern. All stars of a component but its last, and all ``**`` but the last, take as
+    little as they can and give nothing back: the match is the same, and hostile patterns take no exponential time."""
     from re import escape
 
-    parts, at = [], 0
+    segments, pieces, at = [""], [""], 0  # parts between "**", and of the component that is read between its stars
     while at < len(pattern):
+        char = pattern[at]
         if pattern.startswith("**", at):
             at = _end_of_stars(pattern, at)
-            parts.append("(?:.*/)?" if at < len(pattern) else ".*")
+            segments[-1] += _component(pieces)
+            segments, pieces = [*segments, ""], [""]
             continue
-        char = pattern[at]
         at += 1
-        if char == "[" and (end := pattern.find("]", at + 1)) > 0:
-            content = pattern[at:end].replace("[", "\\[")
-            parts.append(f"[{content}]")
+        if char == "/":
+            segments[-1] += _component(pieces) + "/"
+            pieces = [""]
+        elif char == "*":
+            pieces.append("")
+        elif char == "[" and (end := pattern.find("]", at + 1)) > 0:
+            pieces[-1] += "[" + pattern[at:end].replace("[", "\\[") + "]"
             at = end + 1
         elif char == "\\":
-            parts.append(escape(pattern[at : at + 1] or "\\"))
+            pieces[-1] += escape(pattern[at : at + 1] or "\\")
             at += 1
         else:
-            parts.append({"*": "[^/]*", "?": "[^/]"}.get(char) or escape(char))
-    return "(?s:" + "".join(parts) + ")"
+            pieces[-1] += "[^/]" if char == "?" else escape(char)
+    segments[-1] += _component(pieces)
+    first, *others = segments
+    if not others:
+        return f"(?s:{first})"
+    middle = "".join(f"(?>(?:.*?/)??{segment})" for segment in others[:-1])
+    return f"(?s:{first}{middle}{f'(?:.*/)?{others[-1]}' if others[-1] else '.*'})"
+
+
+def _component(pieces: Sequence[str]) -> str:
+    first, *others = pieces
+    if not others:
+        return first
+    return first + "".join(f"(?>[^/]*?{piece})" for piece in others[:-1]) + f"[^/]*{others[-1]}"
 
 
 def _end_of_stars(pattern: str, at: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Callable, Mapping
 
-from engine.domain import build, cache, container, endpoint, exec as exec_, image, layer, network, volume
+from engine.domain import build, cache, container, document, endpoint, exec as exec_, image, layer, network, volume
 from engine.domain.machine import Event
 
 
@@ -30,6 +30,7 @@ NOUNS: Mapping[str, Noun] = {
         Noun("build", build, build.Build, build.Status),
         Noun("cache", cache, cache.Cache, cache.Status),
         Noun("container", container, container.Container, container.Status),
+        Noun("document", document, document.RedactedDocument, document.Status),
         Noun("endpoint", endpoint, endpoint.Endpoint, endpoint.Status),
         Noun("exec", exec_, exec_.Exec, exec_.Status),
         Noun("image", image, image.Image, image.Status),

@@ -34,8 +34,7 @@ class ChainCheck:
             if said != "ok":
                 self._report(0, f"the database file is damaged: {said}")
         self._check_guards()
-        self._check_chain()
-        self._check_documents()
+        self._check_documents(self._check_chain())
         return self._findings
 
     def _check_guards(self) -> None:
@@ -48,7 +47,8 @@ class ChainCheck:
         for name in sorted(found.keys() - TRIGGERS.keys()):
             self._report(0, f"trigger {name!r} is not this engine's")
 
-    def _check_chain(self) -> None:
+    def _check_chain(self) -> dict[str, int]:
+        """Every row. Answers with the last version of each stream."""
         count = 0
         seq, ends, latest_us = 0, (chain.GENESIS,), 0
         versions: dict[str, int] = {}
@@ -65,6 +65,7 @@ class ChainCheck:
         if published is not None and seq < published.seq:
             self._report(seq + 1, f"the log ends at event {seq}, but {published.seq} was published: its tail is cut")
         self._findings.events, self._findings.seq, self._findings.hash = count, seq, ends[0]
+        return versions
 
     def _check_event(
         self, row: tuple[Any, ...], ends: tuple[str, ...], latest_us: int, versions: dict[str, int]
@@ -97,13 +98,15 @@ class ChainCheck:
 
     # --- documents ------------------------------------------------------------------------------------------------
 
-    def _check_documents(self) -> None:
+    def _check_documents(self, versions: dict[str, int]) -> None:
         for digest, kind, body in self._connection.execute(statements.ALL_DOCUMENTS):
             seq = self._named.pop((digest, kind), None)
             if seq is None:
                 self._report(0, f"document {digest} ({kind}) is named by no event: inserted or changed")
             elif body is None:
                 self._findings.redacted.append(digest)
+                if f"document/{digest}" not in versions:
+                    self._report(seq, f"document {digest} ({kind}) was taken out, and no event says so")
             elif type(body) is not bytes or "sha256:" + hashlib.sha256(body).hexdigest() != digest:
                 self._report(seq, f"document {digest} ({kind}) does not fit its digest: it has been changed")
         for (digest, kind), seq in self._named.items():

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Sequence
 
+from engine.domain.document import RedactDocument
 from engine.domain.errors import NotFound
 from engine.domain.nouns import NOUNS
 from engine.eventlog import statements
@@ -77,10 +78,13 @@ class EventLog:
         """Make all projections anew from the events. Appends wait meanwhile, reads see the old ones until the end."""
         self._writer.rebuild()
 
-    def redact(self, digest: str) -> None:
-        """Take the body of a document out for good. The events keep its digest, so the chain still verifies; ``verify``
-        lists it. Who may ask for that, and the record of it, is the caller's. Raises NotFound."""
-        self._writer.redact(digest)
+    def redact(self, digest: str, reason: str, context: Context) -> Recorded:
+        """Take the body of a document out for good, and record that: both in one transaction. The events keep its
+        digest, so the chain still verifies; ``verify`` lists it. Raises NotFound, VersionConflict."""
+        state, version = self.load("document", digest)
+        events = NOUNS["document"].module.decide(state, RedactDocument(digest, reason))
+        request = Append.of([Change("document", digest, version, events)], context, ())
+        return self._writer.redact(request, digest)
 
     # --- objects, now or at a moment ------------------------------------------------------------------------------
 

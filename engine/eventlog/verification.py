@@ -21,7 +21,7 @@ import sys
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Sequence
 
 from engine.domain.errors import EngineError
 from engine.eventlog.chain_check import ChainCheck
@@ -38,7 +38,7 @@ _HALF = "--half="
 
 def verify(path: Path, against: Head | None = None) -> Report:
     """Check everything, in this thread. Raises EngineError where the database can't be read at all."""
-    return _joined([_check(path, half, against) for half in HALVES])
+    return _joined(_check(path, HALVES, against))
 
 
 def verify_apart(path: Path, against: Head | None = None) -> Report:
@@ -64,9 +64,12 @@ def _start(path: Path, half: str, against: Head | None) -> subprocess.Popen[byte
     )  # fmt: skip
 
 
-def _check(path: Path, half: str, against: Head | None) -> Findings:
-    def work(connection: sqlite3.Connection) -> Findings:
-        return ChainCheck(connection, against).run() if half == "chain" else ProjectionCheck(connection).run()
+def _check(path: Path, halves: Sequence[str], against: Head | None) -> list[Findings]:
+    """The findings of some halves, in one snapshot."""
+
+    def work(connection: sqlite3.Connection) -> list[Findings]:
+        checks = {"projections": ProjectionCheck(connection), "chain": ChainCheck(connection, against)}
+        return [checks[half].run() for half in halves]
 
     try:
         return _in_a_snapshot(path, work)
@@ -74,7 +77,7 @@ def _check(path: Path, half: str, against: Head | None) -> Findings:
         raise EngineError(f'cannot verify the event log "{path}": {error}') from error
 
 
-def _in_a_snapshot(path: Path, work: Callable[[sqlite3.Connection], Findings]) -> Findings:
+def _in_a_snapshot(path: Path, work: Callable[[sqlite3.Connection], list[Findings]]) -> list[Findings]:
     with closing(connect(path, "ro")) as connection:
         connection.execute("BEGIN")
         try:
@@ -114,7 +117,7 @@ def main(arguments: list[str]) -> int:
     against = Head(int(seq), hash_) if published else None
     try:
         if half:
-            print(json.dumps(asdict(_check(Path(path), half, against))))
+            print(json.dumps(asdict(*_check(Path(path), [half], against))))
             return 0
         report = verify(Path(path), against)
     except EngineError as error:

@@ -37,6 +37,7 @@ class Append:
     documents: Mapping[str, Document]
     actor: str
     data: list[list[str]]
+    redacted: str = ""
     settled: bool = False
     recorded: list[Recorded] = field(default_factory=list)
     error: Exception | None = None
@@ -112,16 +113,13 @@ class Writer:
         """Projections from nothing, in one transaction. Raises EngineError, and then they are as before."""
         self._alone(rebuild)
 
-    def redact(self, digest: str) -> None:
-        """Take a document's body out of the database file and out of the WAL. Raises NotFound or EngineError."""
-
-        def overwrite(connection: sqlite3.Connection) -> None:
-            if not connection.execute(statements.REDACT_DOCUMENT, {"redacted": digest}).rowcount:
-                raise NotFound(f'no document "{digest}"')
-
-        self._alone(overwrite)
+    def redact(self, request: Append, digest: str) -> Recorded:
+        """An append that takes a document's body out of the database file and out of the WAL. Raises NotFound, too."""
+        request.redacted = digest
+        (recorded,) = self.append(request)
         with self._turn:  # the freed pages are zeroed (secure_delete), but the WAL still holds them as they were
             self._usable().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return recorded
 
     def _alone(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """A transaction that is no append."""
@@ -235,6 +233,10 @@ class Writer:
         for digest, kind in named.items():
             values = {"digest": digest, "kind": kind, "body": request.documents[digest].body}
             connection.execute(statements.STORE_DOCUMENT, values)
+        if request.redacted and not connection.execute(
+            statements.REDACT_DOCUMENT, {"redacted": request.redacted}
+        ).rowcount:
+            raise NotFound(f'no document "{request.redacted}"')
         tables, time_us = LiveTables(connection), self._clock()
         for change, texts in zip(request.changes, request.data):
             row, version = tables.standing(change.noun, change.id)

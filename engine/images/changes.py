@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Sequence
 
 from engine.domain.errors import InvalidArgument
-from engine.images.shell_words import split_words, substitute
+from engine.images.shell_words import raw_words, split_words, substitute
 
 Settings = dict[str, Any]
 _DEFAULT_SHELL = ["/bin/sh", "-c"]
@@ -100,8 +100,8 @@ def _entrypoint(settings: Settings, rest: str, words: Words) -> None:
 
 def name_values(rest: str, words: Words) -> list[tuple[str, str]]:
     """``a=b c="d e"``, or the old form ``a b with spaces``."""
-    first, *old_value = rest.split(None, 1)
-    if "=" not in first:
+    if "=" not in (raw_words(rest, words.escape) or [""])[0]:
+        first, *old_value = rest.split(None, 1)
         if not old_value:
             raise ValueError("a name and a value are expected")
         return [(words.whole(first), words.whole(old_value[0]))]

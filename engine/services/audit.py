@@ -13,7 +13,7 @@ from engine.services.as_of import resolve_as_of
 from engine.services.core import Core
 from engine.services.image_names import stored_name
 
-_NOUNS = ("container", "image", "volume", "network", "layer", "exec", "endpoint", "build", "cache")
+_NOUNS = ("container", "image", "volume", "network", "layer", "exec", "endpoint", "build", "cache", "document")
 
 
 class Audit:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
-from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound
+from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
 from engine.eventlog.log import Change, Context, Document
 from engine.runtime.supervisor import Attachment
 from engine.services import container_config, health_config, json_log, sharing, volumes_from

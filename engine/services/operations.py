@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-from typing import Any, NamedTuple
+from typing import Any, Iterator, NamedTuple
 
 from engine.images.registry.cancellation import Cancellation
 
@@ -21,6 +22,22 @@ class Notice(NamedTuple):
     current: int = 0
     total: int = 0
     aux: dict[str, Any] | None = None
+
+
+News = queue.SimpleQueue["Notice | BaseException | None"]
+"""What the threads of an operation tell it: progress, an error, None for a piece that is done."""
+
+
+def told(news: News, pieces: int) -> Iterator[Notice]:
+    """What is told until so many pieces are done. Raises the first error."""
+    while pieces:
+        item = news.get()
+        if isinstance(item, BaseException):
+            raise item
+        if item is None:
+            pieces -= 1
+        else:
+            yield item
 
 
 class Operation:

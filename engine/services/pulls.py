@@ -13,10 +13,10 @@ import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Iterator, Sequence
+from typing import Iterator, Sequence
 
 from engine.domain.errors import InvalidArgument, describe
-from engine.domain.image import ImagePulled, ImagePullFailed, ImagePulling, PullImage, Status, TagImage
+from engine.domain.image import ImagePulled, ImagePullFailed, ImagePulling, PullImage, TagImage
 from engine.domain.layer import LayerFetched
 from engine.eventlog.log import Context, Document
 from engine.images import config as image_config
@@ -36,15 +36,12 @@ from engine.services.core import Core
 from engine.services.image_names import stored_name
 from engine.services.images import Images
 from engine.services.layers import Layers, Wanted, wanted_layers
-from engine.services.operations import Notice, Operation
+from engine.services.operations import News, Notice, Operation, told
 from engine.services.recorder import caused_by
 
 _LAYERS_AT_ONCE = 16
 """Layers of one pull that are being fetched, wait for their turn to be unpacked, or are unpacked."""
 _SHORT = slice(7, 19)
-
-News = queue.SimpleQueue["Notice | BaseException | None"]
-"""What the threads of a pull tell it: progress, an error, None for a layer that is done."""
 
 
 class Pulls:
@@ -190,7 +187,7 @@ class Pulls:
                 teller = _Teller(news, descriptor.digest[_SHORT])
                 downloads.append(self._downloads.start(repository, descriptor, teller.listen))
                 pool.submit(self._bring_one, layer, downloads[-1], teller, operation, context)
-            yield from _told(news, len(missing))
+            yield from told(news, len(missing))
         finally:
             operation.cancellation.forget(news)
             for download in downloads:
@@ -233,29 +230,9 @@ class _Teller:
         self.news.put(None)
 
 
-def _told(news: News, layers: int) -> Iterator[Notice]:
-    """What is told until so many layers are done. Raises the first error."""
-    while layers:
-        item = news.get()
-        if isinstance(item, BaseException):
-            raise item
-        if item is None:
-            layers -= 1
-        else:
-            yield item
-
-
 def _whole_platform(text: str) -> str:
     """``linux`` alone, or an architecture alone, as Docker takes them, with this machine's other half."""
     system, architecture = image_config.host_platform()
     if "/" in text:
         return text
     return f"{text}/{architecture}" if text == system else f"{system}/{text}"
-
-
-def settle(core: Core, image: Any, reason: str, context: Context) -> None:
-    """The outcome of a pull that ended with the engine."""
-    if image.status is Status.PULLING:
-        core.recorder.record("image", image.id, ImagePullFailed(image.id, reason), context)
-
-

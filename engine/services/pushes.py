@@ -25,7 +25,7 @@ from engine.services.blobs import Blobs, media_type_of
 from engine.services.core import Core
 from engine.services.image_names import digests_of, repository_of
 from engine.services.images import Images
-from engine.services.operations import Notice, Operation
+from engine.services.operations import News, Notice, Operation, told
 from engine.services.recorder import caused_by
 
 _SHORT = slice(7, 19)
@@ -161,7 +161,7 @@ class Pushes:
     def _send(
         self, plan: _Plan, reference: Reference, repository: Repository, operation: Operation, pushed: list[Pushed]
     ) -> Iterator[Notice]:
-        news: queue.SimpleQueue[Notice | BaseException | None] = queue.SimpleQueue()
+        news: News = queue.SimpleQueue()
         blobs = [*plan.layers, ("", "", plan.config)]
         for shown, _, _ in plan.layers:
             yield Notice("Preparing", shown)
@@ -171,15 +171,7 @@ class Pushes:
             for shown, chain_id, blob in blobs:
                 sources = self._sources(chain_id, reference) if chain_id else []
                 pool.submit(self._send_one, shown, blob, sources, repository, pushed, news)
-            waiting = len(blobs)
-            while waiting:
-                item = news.get()
-                if isinstance(item, BaseException):
-                    raise item
-                if item is None:
-                    waiting -= 1
-                else:
-                    yield item
+            yield from told(news, len(blobs))
         except BaseException:
             operation.cancellation.cancel()  # the others, too
             raise
@@ -189,7 +181,7 @@ class Pushes:
 
     def _send_one(
         self, shown: str, blob: Descriptor, sources: Sequence[str], repository: Repository, pushed: list[Pushed],
-        news: queue.SimpleQueue[Notice | BaseException | None],
+        news: News,
     ) -> None:  # fmt: skip
         def listen(progress: Progress) -> None:
             if shown:

@@ -184,3 +184,7 @@ def test_mounts() -> None:
     for bad in ("type=cache,target=/x,sharing=what", "type=cache,target=/x,mode=9", "target=/x,ro=maybe", "target"):
         with pytest.raises(ValueError):
             parse_mount(bad)
+
+
+def test_continued_lines_with_nothing_in_them() -> None:
+    assert [item.name for item in parse(b"FROM a\n\\\n\n \\\n").instructions] == ["FROM"]

@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from typing import Any
 
-from engine.domain import build, cache, container, endpoint, exec as exec_, image, layer, network, volume
+from engine.domain import build, cache, container, document, endpoint, exec as exec_, image, layer, network, volume
 from engine.domain.machine import PREVIOUS, Event
 from engine.domain.nouns import Noun
 
@@ -14,6 +14,7 @@ IDS = {
     "build": "b" * 64,
     "cache": "sha256:" + "a" * 64,
     "container": "c" * 64,
+    "document": "sha256:" + "4" * 64,
     "endpoint": "d" * 64,
     "exec": "e" * 64,
     "network": "f" * 64,
@@ -31,6 +32,7 @@ SPECIAL = {
     "key": IDS["cache"],
     "container_id": IDS["container"],
     "exec_id": IDS["exec"],
+    "document_digest": IDS["document"],
     "endpoint_id": IDS["endpoint"],
     "network_id": IDS["network"],
     "image_id": IDS["image"],
@@ -94,6 +96,7 @@ COMMANDS: dict[str, list[Any]] = {
             )
         ),
     ],
+    "document": [document.RedactDocument(IDS["document"], reason) for reason in ("asked for", "")],
     "cache": [
         cache.RecordCache(
             cache.CacheRecorded(

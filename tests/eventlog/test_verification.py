@@ -375,17 +375,31 @@ def test_a_redacted_document_is_gone_from_the_disk_and_the_chain_still_verifies(
     log.append([Change("volume", "w", 0, [VolumeCreating("w", 1)])], SMALL, [secret])
     on_disk = [path, path.with_name(path.name + "-wal")]
     assert any(b"s3cr3t" in file.read_bytes() for file in on_disk)
-    log.redact(secret.digest)
+    recorded = log.redact(secret.digest, "a password was in it", SMALL)
+    assert (recorded.type, recorded.stream) == ("document.redacted", f"document/{secret.digest}")
+    assert recorded.data == {"document_digest": secret.digest, "reason": "a password was in it"}
     assert not any(b"s3cr3t" in file.read_bytes() for file in on_disk)
     with pytest.raises(EngineError, match="has been redacted"):
         log.document(secret.digest)
     with pytest.raises(EngineError, match="no document"):
-        log.redact("sha256:unknown")
+        log.redact("sha256:unknown", "asked for", SMALL)
+    assert log.head().seq == recorded.seq, "what is not done is not on record"
     report = log.verify()
     assert report.problems == [] and report.redacted == [secret.digest]
     log.append([Change("volume", "x", 0, [VolumeCreating("x", 1)])], SMALL, [secret])  # it may come again
     assert log.document(secret.digest) == secret.body
     assert log.verify().redacted == []
+    assert log.redact(secret.digest, "again", SMALL).version == 2
+    assert log.verify().problems == [] and log.verify().redacted == [secret.digest]
+
+
+def test_a_document_that_was_taken_out_behind_the_logs_back_is_named(
+    small: Path, unguarded: sqlite3.Connection
+) -> None:
+    unguarded.execute("UPDATE documents SET body = NULL WHERE digest = ?", (CONFIG.digest,))
+    assert [what for _, what in problems(small)] == [
+        f"document {CONFIG.digest} (cfg) was taken out, and no event says so"
+    ]
 
 
 def test_many_problems_are_counted(open_log: Callable[..., EventLog], path: Path, database: sqlite3.Connection) -> None:

@@ -119,6 +119,7 @@ CHANGES: list[tuple[list[str], dict[str, Any]]] = [
     (["ENV A="], {"Env": ["OLD=1", "A="]}),
     (["EXPOSE 80 53/udp 90-91"], {"ExposedPorts": {"80/tcp": {}, "53/udp": {}, "90/tcp": {}, "91/tcp": {}}}),
     (["EXPOSE 8$OLD"], {"ExposedPorts": {"81/tcp": {}}}),
+    (['LABEL "k e y"="v" x='], {"Labels": {"k e y": "v", "x": ""}}),
     (["LABEL a=b c=\"d e\"", "LABEL a=x"], {"Labels": {"a": "x", "c": "d e"}}),
     (["USER 1000:1000"], {"User": "1000:1000"}),
     (["VOLUME /a /b"], {"Volumes": {"/a": {}, "/b": {}}}),

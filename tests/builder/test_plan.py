@@ -1,0 +1,92 @@
+"""Stages as a graph, and the documents that keys are made of."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.builder import keys
+from engine.builder.dockerfile import DockerfileError, parse
+from engine.builder.ground import Ground
+from engine.builder.instructions import commands_of
+from engine.builder.stages import Stage, global_arguments, needed, stages_of
+
+
+def plan(text: str, target: str = "", **given: str) -> list[Stage]:
+    """The stages that are needed."""
+    commands = commands_of(parse(text.encode()))
+    arguments = global_arguments(commands, given, "\\", "Dockerfile")
+    return needed(target, stages_of(commands, arguments, "\\", "Dockerfile"), "Dockerfile")
+
+
+def test_unneeded_stages_are_left_out() -> None:
+    text = (
+        "ARG B=base\nFROM $B AS one\nRUN a\nFROM other AS two\nFROM one AS Three\nRUN b\n"
+        "FROM scratch\nCOPY --from=three /x /\nRUN --mount=from=0,target=/m c\n"
+    )
+    chosen = plan(text)
+    assert [(stage.name, stage.base) for stage in chosen] == [("one", "base"), ("three", "one"), ("3", "scratch")]
+    assert [stage.first_step for stage in chosen] == [1, 3, 5]
+    for target, name in (("ONE", "one"), ("1", "two")):
+        assert [stage.name for stage in plan(text, target)] == [name]
+    assert plan(text, B="given")[0].base == "given"
+
+
+def test_a_later_stage_of_the_same_name_hides_the_earlier() -> None:
+    chosen = plan("FROM a AS x\nFROM b AS x\nFROM x\n")
+    assert [stage.base for stage in chosen] == ["b", "x"] and chosen[1].base_stage is chosen[0]
+
+
+def test_a_stage_can_not_need_itself_or_a_later_one() -> None:
+    assert [stage.name for stage in plan("FROM a AS x\nCOPY --from=x /a /\nCOPY --from=1 /b /\n")] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("RUN x\nFROM a", 1, "no build stage"), ("ARG A\n", 1, "no build stage"), ("ARG A\nFROM $A", 2, "blank"),
+        ("FROM ${A", 1, "not closed"), ("ARG A=${B:?gone}\nFROM a", 1, "gone"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_planned(text: str, line: int, message: str) -> None:
+    with pytest.raises(DockerfileError, match=message) as refused:
+        plan(text)
+    assert refused.value.line == line
+
+
+BEFORE = {
+    "instruction": "COPY . .", "parent": "1", "env": {"A": "1"}, "args": {}, "files_digest": ["x"],
+    "files": [["a", "file", "644", "", "1"], ["b", "file", "644", "", "2"]], "command": ["c"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"files": [["a", "file", "755", "", "1"], ["c", "file", "644", "", "2"]], "files_digest": ["y"]},
+         "a changed, c added, b removed"),
+        ({"env": {"A": "2", "B": "3"}}, "environment variable A, B changed"),
+        ({"args": {"X": "1"}}, "build argument X changed"),
+        ({"parent": "2"}, "what it builds on changed"), ({"command": ["d"]}, "the command changed"),
+        ({"instruction": "COPY x ."}, "the instruction is new"), ({"files_digest": ["y"]}, "its files changed"),
+        ({}, "the builder itself changed"),
+    ],
+)  # fmt: skip
+def test_differences(changes: dict, expected: str) -> None:
+    assert keys.difference(BEFORE, {**BEFORE, **changes}).startswith(expected)
+
+
+def test_keys_are_canonical() -> None:
+    one, other = keys.document_of({"a": 1, "b": 2}), keys.document_of({"b": 2, "a": 1})
+    assert one == other and keys.key_of(one) == keys.key_of(other) and keys.key_of(one).startswith("sha256:")
+
+
+def test_times_of_the_history() -> None:
+    """Steps without files have the time of the last that had some, and the clock's only where there is none."""
+    ground = Ground.scratch()
+    ground.history = [
+        {"created_by": "ENV", "created_us": None, "empty_layer": True}, {"created_by": "RUN", "created_us": 5_000_000},
+        {"created_by": "CMD", "created_us": None, "empty_layer": True},
+    ]  # fmt: skip
+    document = ground.document(9_000_000)
+    assert document == ground.document(9_000_000) and document.count(b"00:00:05") == 3
+    assert ground.document(2_000_000, 2_000_000).count(b"00:00:02") == 4
