@@ -29,8 +29,9 @@ class PortProxies:
 
     def _listen(self, sock: socket.socket, target: str, port: int) -> None:
         sock.setblocking(False)
-        sock.listen(_BACKLOG)  # from now on nobody can bind beside it, and connections may inherit what follows
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ours that are closed must not keep the port
+        # listening asks for the port anew, and connections that are closed must not keep it
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.listen(_BACKLOG)
         self._loop.watch(sock.fileno(), IN, lambda events: self._accept(sock, target, port))
 
     def _accept(self, sock: socket.socket, target: str, port: int) -> None:
