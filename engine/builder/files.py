@@ -124,12 +124,10 @@ class Files:
     # --- bind mounts ---
 
     def mount_source(self, mount: Mount, ground: Ground, site: Site) -> str:
-        """A path of the host to be bound: of the context in place, of a stage or an image a copy. Raises
-        InvalidArgument, NotSupported."""
+        """A path of the host to be bound: of the context in place; a copy where it is of a stage or an image, or may be
+        written to, which nobody else is to see. Raises InvalidArgument."""
         source = mount.text("source", "/")
-        if not mount.is_read_only:
-            raise NotSupported("a bind mount with rw is not supported: copy what is to be changed")
-        if not mount.text("from"):
+        if mount.is_read_only and not mount.text("from"):
             return _inside(site.sources, source)
         root = {"lower": [], "scratch": str(site.scratch())}
         job = {

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping
 
+from engine.builder.cache_folders import CacheFolders
 from engine.builder.dockerfile import HereDocument
 from engine.builder.ground import Ground
 from engine.builder.instructions import Run
@@ -16,7 +18,7 @@ from engine.builder.mounts import Mount, target_in
 from engine.builder.orders import Site
 from engine.builder.runs import Runner
 from engine.builder.stages import PREDEFINED
-from engine.domain.errors import InvalidArgument, NotSupported
+from engine.domain.errors import InvalidArgument
 from engine.images.changes import environment_of
 from engine.images.shell_words import substitute
 from engine.services.core import Core
@@ -35,7 +37,7 @@ class Shells:
         self._runner = runner
         self._content = content
         self._secrets = run_dir / "build-secrets"
-        self._caches = core.store.root / "build-cache"
+        self._caches = CacheFolders(core.store.root / "build-cache")
 
     # --- words ---
 
@@ -71,9 +73,15 @@ class Shells:
         self, command: Run, argv: list[str], ground: Ground, arguments: Mapping[str, str], site: Site, files: Files
     ) -> dict[str, Any]:
         """Run it in a container. Answers with the blob of its changes. Raises RunFailed, InvalidArgument."""
+        with ExitStack() as held:
+            return self._run(command, argv, ground, arguments, site, self._mounts(command, ground, site, files, held))
+
+    def _run(
+        self, command: Run, argv: list[str], ground: Ground, arguments: Mapping[str, str], site: Site,
+        mounts: list[dict[str, Any]],
+    ) -> dict[str, Any]:  # fmt: skip
         given = {name: value for name, value in site.order.arguments.items() if name in PREDEFINED}
         env = {**given, **arguments, **environment_of(ground.settings)}
-        mounts = self._mounts(command, ground, site, files)
         config = {
             "Cmd": argv, "Env": [f"{name}={value}" for name, value in env.items()],
             "WorkingDir": ground.settings.get("WorkingDir") or "", "User": ground.settings.get("User") or "",
@@ -102,9 +110,9 @@ class Shells:
     # --- mounts ---
 
     def _mounts(
-        self, command: Run, ground: Ground, site: Site, files: Files
+        self, command: Run, ground: Ground, site: Site, files: Files, held: ExitStack
     ) -> list[dict[str, Any]]:
-        """HostConfig's ``Mounts``."""
+        """HostConfig's ``Mounts``; what is locked for them is so until ``held`` ends."""
         mounts = _scripts(command, site)
         for mount in command.mounts:
             fields = {key: self._expand(value, ground, site) for key, value in mount.fields.items()}
@@ -118,7 +126,7 @@ class Shells:
                 self._add_secret(expanded, target, site, mounts)
                 continue
             if mount.type == "cache":
-                source = self._cache_folder(expanded, target)
+                source = self._caches.take(expanded, target, held, site.check)
             else:
                 source = files.mount_source(expanded, ground, site)
             mounts.append({"Type": "bind", "Source": source, "Target": target, "ReadOnly": expanded.is_read_only})
@@ -145,22 +153,6 @@ class Shells:
             os.fchown(fd, mount.number("uid", 0), mount.number("gid", 0))
             os.fchmod(fd, mount.number("mode", 0o400, 8))
         mounts.append({"Type": "bind", "Source": str(path), "Target": target, "ReadOnly": True})
-
-    def _cache_folder(self, mount: Mount, target: str) -> str:
-        """A folder that outlives the build, by the mount's id."""
-        if mount.text("from") or mount.text("source"):
-            raise NotSupported("a cache mount with from= or source= is not supported")
-        if mount.text("sharing", "shared") != "shared":
-            raise NotSupported("a cache mount with sharing=private or locked is not supported: use shared")
-        name = hashlib.sha256((mount.text("id") or target).encode()).hexdigest()
-        path = self._caches / name
-        try:
-            path.mkdir(mode=0o700, parents=True)
-        except FileExistsError:
-            return str(path)
-        os.chown(path, mount.number("uid", 0), mount.number("gid", 0))
-        os.chmod(path, mount.number("mode", 0o755, 8))
-        return str(path)
 
     def forget_secrets(self, build_id: str) -> None:
         """Nothing of them outlives the build."""

@@ -26,7 +26,10 @@ _FIRST = ("source", "reference")
 def show_trail(session: Session, options: Options, arguments: list[str]) -> int:
     if options.noun and options.noun not in NOUNS:
         raise CommandError(f'"{options.noun}" is not a valid value for --type: use {", ".join(NOUNS)}')
-    query = {"id": arguments[0], "noun": options.noun or None}
+    noun, name = (options.noun, arguments[0]) if len(arguments) == 1 else arguments
+    if noun and noun not in NOUNS:
+        raise CommandError(f'there is no kind of object named "{noun}": use {", ".join(NOUNS)}')
+    query = {"id": name, "noun": noun or None}
     records = session.client.call("GET", "/docket/audit/trail", query=query)
     if options.format == "json":
         out("".join(jsontext.encode(record, ascii_only=os.isatty(STDOUT)) + "\n" for record in records))
@@ -125,14 +128,15 @@ def show_head(session: Session, options: Options, arguments: list[str]) -> int:
 
 TRAIL = Command(
     show_trail,
-    "[OPTIONS] NAME|ID",
+    "[OPTIONS] [KIND] NAME|ID",
     text("--format", "Format output: 'json' (a line each), or a Go TEMPLATE, as in '{{.seq}} {{.type}}'"),
     switch("--no-trunc", "Don't truncate output"),
     text("--noun", f"Only objects of this kind: {', '.join(NOUNS)}"),
     least=1,
-    most=1,
+    most=2,
     examples="""
 docket audit trail web
+docket audit trail network app
 docket audit trail --noun container --format json web
 docket audit trail --format '{{.time}} {{.type}} {{.actor.uid}}' web
 """,

@@ -105,6 +105,16 @@ class NetworkLost(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkMoved(Event):
+    """Other subnets, since the host has come to use the former ones itself: of the default network, which nobody chose
+    any for."""
+
+    TYPE: ClassVar[str] = "network.moved"
+    network_id: str
+    subnets: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkHooked(Event):
     """Our rules in chains of other firewalls are others than before: ``rules`` are all that there are now, as "family
     table chain interface". Another firewall came, went, or wrote its rules anew."""
@@ -122,7 +132,8 @@ class NetworkRemoved(Event):
 
 EVENTS: tuple[type[Event], ...] = (
     NetworkCreated, NetworkRaising, NetworkRaised, NetworkRaiseFailed, NetworkLowering, NetworkLowered,
-    NetworkLowerFailed, NetworkLost, NetworkHooked, NetworkRemoved,
+    NetworkLowerFailed, NetworkLost, NetworkMoved, NetworkHooked,
+    NetworkRemoved,
 )  # fmt: skip
 
 TRANSITIONS: Table = {
@@ -135,6 +146,7 @@ TRANSITIONS: Table = {
     (Status.LOWERING, NetworkLowerFailed): Status.UP,
     (Status.UP, NetworkLost): Status.DOWN,
     (Status.UP, NetworkHooked): Status.UP,
+    (Status.DOWN, NetworkMoved): Status.DOWN,
     (Status.DOWN, NetworkRemoved): Status.REMOVED,
 }
 
@@ -172,6 +184,8 @@ def evolve(state: Network | None, event: Event) -> Network:
             event.mtu, event.internal, event.ipv6, event.masquerade, event.neighbours, event.host_address,
             event.labels, event.options,
         )  # fmt: skip
+    if isinstance(event, NetworkMoved):
+        return replace(state, subnets=event.subnets)
     failed = isinstance(event, NetworkRaiseFailed | NetworkLowerFailed | NetworkLost)
     error = event.reason if failed else ""  # type: ignore[attr-defined]
     return replace(state, status=status, intents=next_intents(state.intents, event), error=error)

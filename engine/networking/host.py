@@ -77,7 +77,10 @@ class HostNetwork:
                         "it, or name another one with -o com.docker.network.bridge.name=..."
                     )
                 route.delete_link(network.bridge)
-            self._refuse_overlap(route, network)
+            if where := self._overlap(route, network):
+                raise Conflict(
+                    f"a subnet of network {network.name} overlaps with {where}: make the network with another --subnet"
+                )
             try:
                 index = self._make(route, network, alias, changed)
             except BaseException:
@@ -90,21 +93,23 @@ class HostNetwork:
     def _alias(self, network_id: str) -> str:
         return f"docket {self.tag} network {network_id}"
 
+    def overlaps(self, network: Network) -> bool:
+        """Whether the host has come to use a subnet of a network that is down."""
+        with RouteSocket() as route:
+            return bool(self._overlap(route, network))
+
     @staticmethod
-    def _refuse_overlap(route: RouteSocket, network: Network) -> None:
-        names = {link.index: link.name for link in route.links()}
+    def _overlap(route: RouteSocket, network: Network) -> str:
+        """The first route of the host that leads into one of the subnets, in words."""
+        names = {link.index: link.name for link in route.links() if link.name != network.bridge}
         for entry in network.subnets:
             subnet = ip_network(entry["subnet"])
             for one in route.routes():
-                if one.destination is None or one.destination.version != subnet.version:
+                if one.destination is None or one.destination.version != subnet.version or one.index not in names:
                     continue
                 if ip_network((one.destination.packed, one.prefix_length)).overlaps(subnet):  # type: ignore[arg-type]
-                    where = names.get(one.index, "?")
-                    raise Conflict(
-                        f"subnet {subnet} of network {network.name} overlaps with {one.destination}/"
-                        f"{one.prefix_length}, which the host reaches through {where}: make the network with another "
-                        "--subnet"
-                    )
+                    return f"{one.destination}/{one.prefix_length}, which the host reaches through {names[one.index]}"
+        return ""
 
     def _make(self, route: RouteSocket, network: Network, alias: str, changed: list[list[str]]) -> int:
         gateways = [(ip_address(one["gateway"]), ip_network(one["subnet"]).prefixlen) for one in network.subnets]

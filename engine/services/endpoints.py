@@ -151,8 +151,8 @@ class Endpoints:
             raise NotFound(f"network {mode} not found")
         wanted = network_config.wanted_ports(settings["Config"], settings["HostConfig"])
         publishing = next((endpoint.id for endpoint, network in pairs if not network.internal), "")
+        pairs = [(endpoint, self._networks.raise_(network, context)) for endpoint, network in pairs]
         for number, (endpoint, network) in enumerate(pairs):
-            self._networks.raise_(network, context)
             ports: list[Json] = []
             if endpoint.id == publishing and wanted:
                 ports = self._hold(attachment, wanted, network)
@@ -340,7 +340,7 @@ class Endpoints:
         endpoint = self._core.log.get("endpoint", created.endpoint_id)
         attachment = Attachment()
         try:
-            self._networks.raise_(network, context)
+            network = self._networks.raise_(network, context)
             lease = self._lease(endpoint, network, [], context)
             attachment.leases.append((*lease, context))
             names = self._interface_names(container.id)

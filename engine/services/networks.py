@@ -25,6 +25,7 @@ from engine.domain.network import (
     NetworkHooked,
     NetworkLowered,
     NetworkLowerFailed,
+    NetworkMoved,
     NetworkRaised,
     NetworkRaiseFailed,
     RaiseNetwork,
@@ -224,24 +225,38 @@ class Networks:
 
     # --- up and down -----------------------------------------------------------------------------------------------
 
-    def raise_(self, network: Network, context: Context) -> None:
-        """Bridge, settings and rules, unless they are there. Raises OSError, Conflict; then nothing of it is left."""
-        if network.status is Status.UP:
+    def raise_(self, network: Network, context: Context) -> Network:
+        """Bridge, settings and rules, unless they are there; the network as it is then. Raises OSError, Conflict; then
+        nothing of it is left."""
+        if network.status is not Status.UP:
+            with self._core.recorder.exclusive(f"network/{network.id}"):
+                self._raise(self._moved(network, context), context)
+        return self._core.log.get("network", network.id) or network
+
+    def _moved(self, network: Network, context: Context) -> Network:
+        """The default network takes other subnets where the host, or another engine on it, uses its own by now."""
+        current = self._core.log.get("network", network.id)
+        if current is None or current.name != DEFAULT or current.status is not Status.DOWN:
+            return network
+        if self.host.overlaps(current):
+            event = NetworkMoved(current.id, self._subnets(DEFAULT, [], current.ipv6))
+            self._core.recorder.record("network", current.id, event, context)
+        return self._core.log.get("network", network.id) or network
+
+    def _raise(self, network: Network, context: Context) -> None:
+        intents = self._core.recorder.decide("network", network.id, RaiseNetwork(), context)
+        if not intents:
             return
-        with self._core.recorder.exclusive(f"network/{network.id}"):
-            intents = self._core.recorder.decide("network", network.id, RaiseNetwork(), context)
-            if not intents:
-                return
-            outcome = caused_by(context, intents[-1])
-            try:
-                evidence = self.host.raise_bridge(network)
-                evidence["hooks"] = self.refresh(and_also=network)
-            except BaseException as error:
-                self._take_back(network)
-                failed = NetworkRaiseFailed(network.id, describe(error) if isinstance(error, OSError) else str(error))
-                self._core.recorder.record("network", network.id, failed, outcome)
-                raise
-            self._core.recorder.record("network", network.id, NetworkRaised(network.id, evidence), outcome)
+        outcome = caused_by(context, intents[-1])
+        try:
+            evidence = self.host.raise_bridge(network)
+            evidence["hooks"] = self.refresh(and_also=network)
+        except BaseException as error:
+            self._take_back(network)
+            failed = NetworkRaiseFailed(network.id, describe(error) if isinstance(error, OSError) else str(error))
+            self._core.recorder.record("network", network.id, failed, outcome)
+            raise
+        self._core.recorder.record("network", network.id, NetworkRaised(network.id, evidence), outcome)
 
     def _take_back(self, network: Network) -> None:
         for action in (lambda: self.host.lower_bridge(network), self.refresh):

@@ -204,6 +204,10 @@ RUN --mount=type=cache,target=/cache echo x >> /cache/log; wc -l < /cache/log > 
 RUN --mount=type=bind,source=src,target=/s cat /s/file > /from-context; echo no > /s/file && exit 1 || true
 RUN --mount=type=bind,from=tools,source=/t,target=/t cat /t/tool > /from-stage
 RUN --mount=type=tmpfs,target=/scratch echo y > /scratch/y
+RUN --mount=type=bind,source=src,target=/s,rw echo changed > /s/file && cat /s/file >> /from-context
+RUN --mount=type=bind,source=src,target=/s grep -q context /s/file
+RUN --mount=type=cache,id=l,sharing=locked,target=/cache test ! -e /cache/busy; touch /cache/busy; rm /cache/busy
+RUN --mount=type=cache,id=l,sharing=private,target=/cache,mode=700,uid=12 ls -A /cache
 USER 12
 RUN --mount=type=secret,id=key,uid=12 wc -c < /run/secrets/key > /tmp/length
 """
@@ -216,7 +220,7 @@ def test_mounts_of_a_step(engine: Engine, tmp_path: Path) -> None:
     chosen = ["--secret", f"id=key,src={tmp_path / 'secret'}"]
     build(engine, *chosen, "-t", "mounts", folder)
     script = "cat /count /from-context /from-stage /tmp/length; ls -d /cache /s /t /scratch /run/secrets || true"
-    assert inside(engine, "mounts", script) == f"1\ncontexttool\n{len(secret)}\n"
+    assert inside(engine, "mounts", script) == f"1\ncontextchanged\ntool\n{len(secret)}\n"
     again = build(engine, *chosen, "--no-cache", "-t", "mounts", folder)
     assert inside(engine, "mounts", "cat /count") == "2\n" and secret not in again
     for path in [*engine.root.rglob("*"), *engine.run_folder.rglob("*")]:
@@ -415,3 +419,11 @@ def test_builds_at_once(engine: Engine, tmp_path: Path) -> None:
     engine.docket("rmi", *(f"at-once-{number}" for number in range(4)))
     engine.docket("builder", "prune", "-f")
     assert "0 problems" in (said := engine.docket("system", "fsck").stdout) or "is whole" in said
+
+
+def test_a_locked_cache_is_for_one_step_at_a_time(engine: Engine, tmp_path: Path) -> None:
+    mount = "--mount=type=cache,sharing=locked,id=lock,target=/c"
+    step = f"RUN {mount} mkdir /c/busy && sleep 1 && rmdir /c/busy\n"
+    text = f"FROM base AS a\n{step}FROM base AS b\n{step}FROM a\nCOPY --from=b /etc/passwd /b\n"
+    build(engine, "-t", "locked", context_of(tmp_path, text))  # side by side they would meet: mkdir fails
+    build(engine, "--no-cache", "-t", "locked", str(tmp_path))

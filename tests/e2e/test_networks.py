@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
 import sys
 import time
 import urllib.request
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -20,7 +21,7 @@ from engine.kernel import nftables
 from engine.kernel.namespaces import CLONE_NEWNET, setns, unshare
 from engine.kernel.rtnetlink import RouteSocket
 
-from support.census import network_tag
+from support.census import network_tag, processes_of
 from support.engine import Engine
 from support.sources import REPOSITORY
 from support.waiting import eventually
@@ -390,3 +391,67 @@ def test_docker_s_client(engine: Engine) -> None:
         "bridge\n"
     )
     assert engine.docker("network", "prune", "-f").stdout.split()[-1] == "app"
+
+
+def test_after_a_reboot_a_container_has_its_address_again(own_engine: Engine) -> None:
+    engine = own_engine
+    engine.docket("network", "create", "--subnet", "10.123.9.0/24", "app")
+    flags = ("--restart", "always", "--network", "app", "--ip", "10.123.9.5", "-p", "8000:80")
+    serve(engine, "web", *flags)
+    (network,) = json.loads(engine.docket("network", "inspect", "app").stdout)
+    pids = engine.shim_pids()
+    engine.kill()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not engine.shim_pids(), what="the shims have ended")
+    for pid in processes_of(engine.home):
+        os.kill(pid, signal.SIGKILL)
+    with RouteSocket() as route:  # a reboot forgets interfaces and rules
+        route.delete_link(f"br-{network['Id'][:12]}")
+    batch = nftables.Batch()
+    for family in (nftables.IPV4, nftables.IPV6):
+        if (table := f"docket-{network_tag(engine.home)}") in nftables.tables(family):
+            batch.delete_table(family, table)
+    batch.commit()
+    engine.start(boot_id="00000000-0000-4000-8000-000000000002")
+    asks = ("exec", "web", "python3", "-c", FETCH, "127.0.0.1")
+    eventually(lambda: engine.docket(*asks, check=False).returncode == 0, timeout_s=40)
+    assert address_of(engine, "web", "app") == "10.123.9.5"
+    assert fetch("127.0.0.1:8000")
+    assert "network.lost" in engine.event_types("app")
+    assert engine.docket("audit", "verify").returncode == 0
+
+
+def test_a_shim_that_is_killed_leaves_nothing_of_its_network(engine: Engine) -> None:
+    serve(engine, "web", "-p", "8000:80")
+    address = address_of(engine, "web")
+    for pid in engine.shim_pids():
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: engine.inspect("web")["State"]["Status"] == "exited", timeout_s=30)
+    assert "nobody" in engine.refused("network", "holder", "bridge", address)
+    prefix = f"vd{network_tag(engine.home)[:4]}"
+    eventually(lambda: not [name for _, name in socket.if_nameindex() if name.startswith(prefix)])
+    socket.create_server(("0.0.0.0", 8000)).close()
+
+
+def test_the_default_network_makes_way(own_engine: Engine) -> None:
+    engine = own_engine
+    engine.docket("run", "--name", "web", "base", "sleep", "0")
+    (first,) = json.loads(engine.docket("network", "inspect", "bridge").stdout)
+    engine.stop()
+    subnet = ip_network(first["IPAM"]["Config"][0]["Subnet"])
+    with RouteSocket() as route:  # somebody else takes it while the engine is down
+        route.create_bridge("dtest1", "02:42:00:00:00:09", 1500)
+        link = route.link("dtest1")
+        assert link is not None
+        route.add_address(link.index, subnet[1], subnet.prefixlen)
+        route.set_link(link.index, "dtest1", up=True)
+    try:
+        engine.start()
+        engine.docket("start", "web")
+        assert "network.moved" in engine.event_types("bridge")
+        (moved,) = json.loads(engine.docket("network", "inspect", "bridge").stdout)
+        assert not ip_network(moved["IPAM"]["Config"][0]["Subnet"]).overlaps(subnet)
+    finally:
+        with RouteSocket() as route:
+            route.delete_link("dtest1")

@@ -1,0 +1,68 @@
+"""The folders of ``RUN --mount=type=cache``: they outlive builds, and are no part of any layer.
+
+``sharing``: shared by whoever runs, locked for one step at a time, or private (a folder of one's own while it is used).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Callable
+
+from engine.builder.mounts import Mount
+from engine.domain.errors import NotSupported
+
+_PATIENCE_S = 0.25
+
+
+class CacheFolders:
+    """One for the engine. ``root`` holds a folder for each id."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._guard = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+
+    def take(self, mount: Mount, target: str, held: ExitStack, check: Callable[[], None]) -> str:
+        """The folder's path; what is locked stays so until ``held`` ends. ``check`` raises where the wait is to end.
+
+        Raises NotSupported."""
+        if mount.text("from") or mount.text("source"):
+            raise NotSupported("a cache mount with from= or source= is not supported")
+        name = hashlib.sha256((mount.text("id") or target).encode()).hexdigest()
+        match mount.text("sharing", "shared"):
+            case "locked":
+                lock = self._lock(name)
+                while not lock.acquire(timeout=_PATIENCE_S):
+                    check()
+                held.callback(lock.release)
+            case "private":
+                name = self._unused(name, held)
+        return self._made(name, mount)
+
+    def _lock(self, name: str) -> threading.Lock:
+        with self._guard:
+            return self._locks.setdefault(name, threading.Lock())
+
+    def _unused(self, name: str, held: ExitStack) -> str:
+        for number in itertools.count():
+            candidate = f"{name}-{number}" if number else name
+            lock = self._lock(candidate)
+            if lock.acquire(blocking=False):
+                held.callback(lock.release)
+                return candidate
+        raise AssertionError("there is always another number")
+
+    def _made(self, name: str, mount: Mount) -> str:
+        path = self._root / name
+        try:
+            path.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            return str(path)
+        os.chown(path, mount.number("uid", 0), mount.number("gid", 0))
+        os.chmod(path, mount.number("mode", 0o755, 8))
+        return str(path)
