@@ -146,7 +146,15 @@ def _said(message: dict[str, Any], *, explain: bool) -> str:
     if "status" in message:
         return printable(message["status"]) + "\n"
     own = message.get("docket") or {}
+    if own.get("outcome") == "made":
+        return f" ---> made in {own['duration_us'] / 1e6:.1f} s\n"
     return f" ---> not cached: {printable(own['miss'])}\n" if explain and "miss" in own else ""
+
+
+def _progress(value: str) -> str:
+    if value not in ("auto", "plain"):
+        raise ValueError("use auto or plain: both are lines, one after the other")
+    return value
 
 
 BUILD = Command(
@@ -173,7 +181,7 @@ BUILD = Command(
     switch("--no-cache", "Do not use cache when building the image"),
     listed("-o, --output", "Output destination"),
     text("--platform", "Set platform if server is multi-platform capable"),
-    text("--progress", "Type of progress output (auto, plain)", "auto"),
+    text("--progress", "Type of progress output (auto, plain)", "auto", parse=_progress),
     switch("--pull", "Always attempt to pull a newer version of the image"),
     switch("-q, --quiet", "Suppress the build output and print image ID on success"),
     switch("--rm", "Remove intermediate containers after a successful build", True),

@@ -14,6 +14,8 @@ DEFAULT_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1,
 _CHARACTER = (
     *((major, minor) for _, major, minor in DEFAULT_DEVICES), (5, 1), (5, 2), (136, None),
 )  # fmt: skip
+OWN_CGROUPS = "docket-runtime"
+"""Where a container's cgroups are when nobody says where; it goes with the last of them."""
 _KNOWN_USER = {"uid", "gid", "additionalGids", "umask", "username"}
 
 Json = dict[str, Any]
@@ -70,7 +72,7 @@ def cgroup_path(container_id: str, wanted: str) -> str:
         raise OSError(errno.EOPNOTSUPP, "cgroups by systemd are not supported: use the cgroupfs driver", wanted)
     if ".." in wanted.split("/"):
         raise OSError(errno.EINVAL, "invalid cgroupsPath", wanted)
-    return wanted.strip("/") or f"docket-runtime/{container_id}"
+    return wanted.strip("/") or f"{OWN_CGROUPS}/{container_id}"
 
 
 def _check(spec: Json) -> None:

@@ -13,7 +13,7 @@ from engine.kernel.cgroups import Cgroup
 from engine.oci import bundle as bundles
 from engine.oci import hooks
 from engine.oci.containers import START_SOCKET, Containers, public_state, started_ticks, status
-from engine.runtime import messages
+from engine.runtime import messages, sweep
 from engine.runtime.launch import Launch, Launched, SetupFailed
 from engine.runtime.setup import joined_namespaces, new_namespaces, refuse_unknown
 from engine.runtime.userns import root_of
@@ -55,8 +55,15 @@ def _clean_up(cgroup: Cgroup) -> None:
     try:
         cgroup.kill()
         cgroup.remove()
+        _tidy(cgroup.path)
     except OSError:
         return  # what failed first is what is told
+
+
+def _tidy(path: str) -> None:
+    """The folder of our own that the cgroups were in, where they were the last."""
+    if path.startswith(f"{bundles.OWN_CGROUPS}/"):
+        sweep.tidy({"cgroup_path": bundles.OWN_CGROUPS}, [])
 
 
 def _state(container_id: str, bundle: str, spec: Json, plan: Json) -> Json:
@@ -187,6 +194,7 @@ def delete(containers: Containers, container_id: str, *, force: bool) -> None:
     if now != "stopped":
         cgroup.kill()
     cgroup.remove()
+    _tidy(state["cgroup_path"])
     containers.remove(container_id)
     hooks.run(state["hooks"].get("poststop"), {**public_state(state), "status": "stopped", "pid": 0}, "poststop")
 

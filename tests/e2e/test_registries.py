@@ -304,10 +304,12 @@ def index(tmp_path: Path) -> Iterator[str]:
     port = free_port()
     serve = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path)]
     process = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    eventually(lambda: _listens(port), what="the index listens")
-    yield f"127.0.0.1:{port}"
-    process.terminate()
-    process.wait()
+    try:
+        eventually(lambda: _listens(port), what="the index listens")
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _listens(port: int) -> bool:

@@ -251,3 +251,10 @@ def test_podman_runs_with_it(runtime: Runtime) -> None:
     assert (done.returncode, done.stdout) == (4, "in podman\n"), done.stderr
     assert Path("/proc/self/mountinfo").read_text().count(str(runtime.home)) <= 1
     subprocess.run([podman, *store, "system", "prune", "-f"], capture_output=True, check=False)
+
+
+def test_cgroups_of_its_own_go_with_the_last(runtime: Runtime) -> None:
+    runtime.configure("true", change=lambda spec: spec["linux"].pop("cgroupsPath"))
+    runtime("run", "--bundle", str(runtime.bundle), f"own-{os.getpid()}")
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - cgroup" in line]
+    assert points and not [point for point in points if Path(point, "docket-runtime").exists()]
