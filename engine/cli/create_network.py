@@ -42,7 +42,7 @@ def _published(text: str) -> list[tuple[str, dict[str, str]]]:
     address, colon, host = head.rpartition(":")
     if not colon and ("." in head or head.startswith("[")):
         address, host = head, ""
-    inner, outer = _port_range(inside, text), _port_range(host, text) if host else []
+    inner, outer = _port_range(inside, "containerPort"), _port_range(host, "hostPort") if host else []
     if outer and len(outer) != len(inner) and len(inner) != 1:
         raise CommandError(f"invalid ranges specified for container and host Ports: {inside} and {host}")
     if outer and len(inner) == 1 < len(outer):
@@ -55,13 +55,13 @@ def _published(text: str) -> list[tuple[str, dict[str, str]]]:
     ]
 
 
-def _port_range(text: str, whole: str) -> list[int]:
+def _port_range(text: str, name: str) -> list[int]:
     first, dash, last = text.partition("-")
     if first.isdecimal() and (last.isdecimal() or not dash):
         start, end = int(first), int(last or first)
         if start <= end <= 65535:
             return list(range(start, end + 1))
-    raise CommandError(f"invalid containerPort: {whole}")
+    raise CommandError(f"invalid {name}: {text}")
 
 
 def exposed_ports(text: str) -> list[str]:

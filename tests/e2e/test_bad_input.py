@@ -48,9 +48,11 @@ REFUSED = {
     "a reference that is none": (("tag", "base", "UPPER"), 1, "invalid reference format"),
     "an unknown flag": (("run", "--no-such-flag", "base"), 125, "--no-such-flag"),
     "an unknown command": (("frobnicate",), 1, "frobnicate"),
-    "a port out of range": (("create", "-p", "80:65536", "base"), 1, "65536"),
+    "a port out of range": (("create", "-p", "80:65536", "base"), 125, "invalid containerPort: 65536"),
     "a network that is not there": (("run", "--rm", "--network", "mine", "base", "true"), 125, "mine"),
-    "an address outside of IPv4": (("create", "--network", "mine", "--ip", "10.9.0.256", "base"), 1, "10.9.0.256"),
+    "an address outside of IPv4": (
+        ("create", "--network", "mine", "--ip", "10.9.0.256", "base", "true"), 1, "10.9.0.256"
+    ),
     "inspect of nothing known": (("volume", "inspect", "nothing"), 1, "nothing"),
     "rm of nothing known": (("rm", "nothing"), 1, "nothing"),
     "rmi of nothing known": (("rmi", "nothing"), 1, "nothing"),
@@ -108,7 +110,7 @@ def test_the_api_answers_with_dockers_statuses(engine: Engine) -> None:
     assert engine.api("DELETE", "/containers/web").status == 409
     assert engine.api("POST", "/containers/create", base_config("true") | {"Image": "nowhere"}).status == 404
     assert engine.api("POST", "/containers/create", base_config("true", Memory=-1)).status == 400
-    assert engine.api("POST", "/containers/create", base_config("true", Privileged=True)).status == 501
+    assert engine.api("POST", "/containers/create", base_config("true", Isolation="hyperv")).status == 501
     assert engine.api("POST", "/containers/create", b"{not json").status == 400
     assert engine.api("GET", "/v9.99/containers/json").status == 400
     assert engine.api("GET", "/no/such/page").status == 404

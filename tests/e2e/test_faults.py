@@ -43,6 +43,13 @@ STORIES: dict[str, list[Command]] = {
         ("run", "-d", "--name", "web", "--network", "net", "-p", "127.0.0.1::80", "base", "sleep", "99"),
         ("rm", "-f", "web"), ("network", "rm", "net"),
     ],
+    "namespaces": [
+        RUN,
+        ("run", "-d", "--name", "job", "--network", "none", "--pid", "container:web", "base", "sleep", "99"),
+        ("run", "-d", "--name", "own", "--network", "none", "--userns", "remap", "--time-offset", "boottime=24h",
+         "base", "sleep", "99"),
+        ("rm", "-f", "own", "job", "web"), ("volume", "rm", "data"),
+    ],
     "pause": [RUN, ("pause", "web"), ("unpause", "web")],
 }
 
@@ -79,6 +86,9 @@ CASES: dict[str, str] = {
     "cgroup.join": "start",
     "cgroup.kill": "failed",
     "cgroup.remove": "end",
+    "namespace.join": "namespaces",
+    "namespace.time": "namespaces",
+    "userns.map": "namespaces",
     "init.clone": "start",
     "rootfs.overlay": "start",
     "rootfs.mounts": "start",
@@ -98,9 +108,12 @@ CASES: dict[str, str] = {
 }
 """Step -> the story that comes to it."""
 
+OF_THE_OCI_RUNTIME = {"hooks.run"}
+"""No container of the daemon has hooks: tests/oci/test_command.py has their cases."""
+
 
 def test_every_step_has_its_case() -> None:
-    assert set(CASES) == set(STEPS)
+    assert set(CASES) | OF_THE_OCI_RUNTIME == set(STEPS)
     assert set(CASES.values()) <= set(STORIES)
 
 
@@ -144,6 +157,13 @@ def build_context(engine: Engine) -> Path:
         folder.mkdir()
         (folder / "Dockerfile").write_text("FROM base\nCOPY . /copied/\nRUN touch /ran\n")
     return folder
+
+
+def give_ranges(engine: Engine, story: str) -> None:
+    """What --userns asks the host for; the daemon then has a mount namespace of its own, as in no other story."""
+    ranges = engine.home / "ranges"
+    ranges.write_text("docket:300000:65536\n")
+    engine.covers = {"/etc/subuid": ranges, "/etc/subgid": ranges} if story == "namespaces" else {}
 
 
 def start_armed(engine: Engine, failpoints: str) -> bool:
@@ -201,6 +221,7 @@ def assert_clean(engine: Engine) -> bool:
 
 @pytest.mark.parametrize("step", CASES)
 def test_the_process_at_the_step_is_killed(faulty_engine: Engine, rootfs: Path, step: str) -> None:
+    give_ranges(faulty_engine, CASES[step])
     if start_armed(faulty_engine, f"{step}=kill"):
         play(faulty_engine, CASES[step], rootfs)
     end_daemon(faulty_engine)
@@ -209,6 +230,7 @@ def test_the_process_at_the_step_is_killed(faulty_engine: Engine, rootfs: Path, 
 
 @pytest.mark.parametrize("step", CASES)
 def test_the_step_fails(faulty_engine: Engine, rootfs: Path, step: str) -> None:
+    give_ranges(faulty_engine, CASES[step])
     # once a process: a shim outlives the daemon, and must be able to end its container afterwards
     if start_armed(faulty_engine, f"{step}=1*error(EIO)"):
         for done in play(faulty_engine, CASES[step], rootfs):
@@ -234,6 +256,7 @@ def test_the_daemon_is_killed_while_a_step_inside_is_slow(faulty_engine: Engine,
 
 @pytest.mark.parametrize("step", [step for step in CASES if step not in INSIDE])
 def test_the_daemon_is_killed_while_the_step_is_held(faulty_engine: Engine, rootfs: Path, step: str) -> None:
+    give_ranges(faulty_engine, CASES[step])
     held = faulty_engine.home / "held"
     held.unlink(missing_ok=True)
     client: subprocess.Popen[str] | None = None

@@ -26,7 +26,8 @@ def mapping_engine(rootfs: Path) -> Iterator[Engine]:
     with running_engine(None, start=False) as engine:
         ranges = engine.home / "ranges"
         ranges.write_text(f"somebody:100000:1000\ndocket:{FIRST}:{COUNT}\n")
-        engine.start(covers={"/etc/subuid": ranges, "/etc/subgid": ranges})
+        engine.covers = {"/etc/subuid": ranges, "/etc/subgid": ranges}
+        engine.start()
         engine.docket("import", str(rootfs), "base")
         yield engine
 

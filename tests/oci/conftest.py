@@ -58,7 +58,7 @@ class Runtime:
         return done.stderr.strip()
 
     def complete(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **options.pop("environment", {})}
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         return subprocess.run(
             [*self.command, *words], text=True, env=environment, timeout=60, check=False, **streams

@@ -105,6 +105,18 @@ def test_hooks_see_the_state_and_stop_what_they_refuse(runtime: Runtime) -> None
     assert runtime("list", "-q") == ""
 
 
+@pytest.mark.parametrize("failpoint", ["kill", "error(EIO)"])
+def test_a_creation_that_ends_at_its_hooks_leaves_nothing(runtime: Runtime, failpoint: str) -> None:
+    hook = {"path": "/bin/true", "args": ["true"]}
+    runtime.configure("true", change=lambda spec: spec.update(hooks={"prestart": [hook]}))
+    environment = {"DOCKET_FAILPOINTS": f"hooks.run={failpoint}"}
+    done = runtime.complete("create", "--bundle", str(runtime.bundle), "one", environment=environment)
+    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert runtime("list", "-q") == ""
+    runtime.create()
+    runtime("delete", "--force", "one")
+
+
 def test_a_terminal_by_a_socket(runtime: Runtime) -> None:
     runtime.configure("sh", "-c", "tty; stty size", change=lambda spec: spec["process"].update(
         terminal=True, consoleSize={"height": 33, "width": 99}))  # fmt: skip

@@ -52,6 +52,8 @@ class Engine:
         self.run_folder = home / "run"
         self.socket = self.run_folder / "docket.sock"
         self.daemon: subprocess.Popen[bytes] | None = None
+        self.covers: Mapping[str, Path] = {}
+        """Files of the host (path) in whose place its daemon finds others."""
         self.names_its_host = True
         """With the host named, no command starts a daemon by itself: the one under test is the only one."""
 
@@ -65,12 +67,12 @@ class Engine:
 
     # --- the daemon ------------------------------------------------------------------------------------------------
 
-    def start(self, *, failpoints: str = "", boot_id: str = "", covers: Mapping[str, Path] | None = None) -> None:
+    def start(self, *, failpoints: str = "", boot_id: str = "") -> None:
         """Start the daemon and wait until it answers."""
-        self.launch(failpoints=failpoints, boot_id=boot_id, covers=covers)
+        self.launch(failpoints=failpoints, boot_id=boot_id)
         eventually(self._is_up, timeout_s=30, what="the daemon answers")
 
-    def launch(self, *, failpoints: str = "", boot_id: str = "", covers: Mapping[str, Path] | None = None) -> None:
+    def launch(self, *, failpoints: str = "", boot_id: str = "") -> None:
         """Start the daemon in the foreground of a child.
 
         ``failpoints`` are those of engine.kernel.steps; with ``boot_id`` the daemon sees another one than the kernel's,
@@ -82,10 +84,11 @@ class Engine:
             self.daemon = subprocess.Popen(
                 [*docket_command(), "daemon"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(**armed),
-                preexec_fn=(lambda: self._pretend(boot_id, covers or {})) if boot_id or covers else None,
+                preexec_fn=(lambda: self._pretend(boot_id)) if boot_id or self.covers else None,
             )  # fmt: skip
 
-    def _pretend(self, boot_id: str, covers: Mapping[str, Path]) -> None:
+    def _pretend(self, boot_id: str) -> None:
+        covers = self.covers
         private_mounts()
         if boot_id:
             file = self.home / "boot_id"
