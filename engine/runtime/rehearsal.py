@@ -12,9 +12,10 @@ import gc
 import os
 import socket
 import sys
-from typing import Any
+from typing import Any, Callable
 
 from engine.kernel import capabilities, cgroups, mounts
+from engine.kernel.steps import unarmed
 from engine.runtime import (
     command, devices, evidence, init, messages, mount_options, overlay, rootfs, shim, targets, users,
 )  # fmt: skip
@@ -54,18 +55,24 @@ def rehearse() -> None:
     """Call what a launch calls, on dummies. What fails on this machine is not rehearsed, and that is all."""
     held = _descriptors()
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    for part in (_messages, _streams, _plans, lambda: _files(root), _evidence, lambda: _command(root), _mounts, _shim):
-        for _ in range(_TIMES):
-            try:
-                part()
-            except OSError:
-                break  # a machine without that file, that cgroup, that program
-            except Exception as error:  # a defect here must not keep containers from starting
-                print(f"docket: rehearsal: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-                break
+    with unarmed():
+        for part in (_messages, _streams, _plans, lambda: _files(root), _evidence, lambda: _command(root), _mounts,
+                     _shim):  # fmt: skip
+            _repeat(part)
     gc.collect()  # what closes its descriptor when it goes has done so
     for fd in _descriptors() - held:
         os.close(fd)
+
+
+def _repeat(part: Callable[[], None]) -> None:
+    for _ in range(_TIMES):
+        try:
+            part()
+        except OSError:
+            return  # a machine without that file, that cgroup, that program
+        except Exception as error:  # a defect here must not keep containers from starting
+            print(f"docket: rehearsal: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            return
 
 
 def _descriptors() -> set[int]:
