@@ -17,7 +17,6 @@ from engine.builder.mounts import Mount
 from engine.builder.orders import Site
 from engine.domain.errors import InvalidArgument, NotSupported
 from engine.images.limits import Limits
-from engine.images.remote_files import download
 from engine.kernel.paths import open_in_root
 from engine.services.core import Core
 
@@ -80,6 +79,8 @@ class Files:
     def _fetch(self, url: str, folder: Path, command: Copy, site: Site) -> str:
         if not url.lower().startswith(("http://", "https://")) or url.partition("#")[0].endswith(".git"):
             raise NotSupported(f"ADD of the git repository {url!r} is not supported: clone it beforehand, or in a RUN")
+        from engine.images.remote_files import download  # with requests, which most builds don't need
+
         most = Limits.from_json(self._limits).bytes
         return download(url, folder, command.checksum, most, site.stop)
 

@@ -45,6 +45,7 @@ def test_every_kind_of_entry(store: Store, format: str) -> None:
         format=FORMATS[format],
     )  # fmt: skip
     layer, result = store.unpack_with_result(blob, diff_id=digest(blob))
+    assert not os.path.exists(result.pop("temporary")), "it is in its place"
     assert result == {"diff_id": digest(blob), "size_bytes": 7, "entries": 8, "warnings": []}
     found = {path.relative_to(layer).as_posix(): path.lstat() for path in layer.rglob("*")}
     assert sorted(found) == ["bin", "bin/link", "bin/su", "bin/su2", "empty", "null", "pipe"]
