@@ -28,6 +28,8 @@ def fork_command(handshake: socket.socket) -> None:
     for number in _TERMINAL:
         signal.signal(number, signal.SIG_IGN)
     gc.disable()  # a collection writes to every object, and each page written is the container's own memory
+    set_name("docket-init")  # before there is a command that could look
+    set_command_line("docket-init")  # not the spawner's, with paths of the host
     pid = os.fork()
     if pid == 0:
         _take_terminal()
@@ -35,8 +37,6 @@ def fork_command(handshake: socket.socket) -> None:
     try:
         handshake.close()
         close_all_but(())
-        set_name("docket-init")
-        set_command_line("docket-init")  # not the spawner's, with paths of the host
         if os.getpid() != 1:
             set_child_subreaper()  # in the host's pid namespace, or another container's
         _serve(pid, passed_on)
