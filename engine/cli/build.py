@@ -27,6 +27,8 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
         raise CommandError("--ssh is not supported: give keys with --secret")
     if options.output:
         raise CommandError("--output is not supported yet: use docket save, or docket cp out of a container")
+    if options.cache_from:
+        raise CommandError("--cache-from is not supported yet: steps are reused from the cache of this engine alone")
     query = _query(options)
     headers = {"X-Docket-Secrets": _secrets(options.secret)} if options.secret else {}
     headers |= _registry_config()
@@ -162,7 +164,7 @@ BUILD = Command(
     "[OPTIONS] PATH | URL | -",
     listed("--add-host", "Add a custom host-to-IP mapping (\"host:ip\")"),
     listed("--build-arg", "Set build-time variables"),
-    listed("--cache-from", "Accepted for scripts: what is cached here is found without it, other images are not asked"),
+    listed("--cache-from", "Images to consider as cache sources (not supported yet)"),
     text("--cgroup-parent", "Set the parent cgroup for the RUN instructions during build"),
     integer("--cpu-period", "Limit the CPU CFS (Completely Fair Scheduler) period"),
     integer("--cpu-quota", "Limit the CPU CFS (Completely Fair Scheduler) quota"),

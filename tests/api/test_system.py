@@ -156,3 +156,11 @@ def test_error_bodies_are_json_whatever_the_name(api: Api) -> None:
     assert answer.status == 400
     answer = api.ask("GET", "/containers/%22%E2%82%AC/json")
     assert answer.status == 404 and json.loads(answer.body)["message"] == 'No such container: "€'
+
+
+@pytest.mark.parametrize(
+    "query", ['cachefrom=["base"]', "squash=1", 'outputs=[{"Type":"tar"}]', "version=2", "remote=x"]
+)
+def test_a_build_that_asks_for_more_says_so(api: Api, query: str) -> None:
+    answer = api.ask("POST", f"/build?{query}")
+    assert answer.status == 501 and "not supported" in answer.message

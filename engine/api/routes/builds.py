@@ -22,14 +22,15 @@ _NUMBERS = {
     "memory": "Memory", "memswap": "MemorySwap", "cpushares": "CpuShares", "cpuperiod": "CpuPeriod",
     "cpuquota": "CpuQuota", "shmsize": "ShmSize",
 }  # fmt: skip
-_UNSUPPORTED = ("squash", "outputs", "securityopt")
+_UNSUPPORTED = ("cachefrom", "squash", "outputs", "securityopt")
 _SECRETS_LIMIT_BYTES = 512 * 1024
 
 
 def build(services: Any, request: Request) -> Answer:
     """The context is the body. Docket's clients ask for lines of our own (``docket=1``) and send secrets in a header,
     so that they stand in no query and no log."""
-    lines = services.builds.build(request.body, _order(request), request.departed, request.context)
+    order = _order(request)
+    lines = services.builds.build(request.body, order, request.departed, request.context)
     return json_lines(lines if request.flag("docket") else _dockers(lines), lines)
 
 
@@ -45,7 +46,6 @@ def _order(request: Request) -> Order:
         raise NotSupported("BuildKit's protocol is not supported: set DOCKER_BUILDKIT=0")
     if request.text("remote"):
         raise NotSupported("a remote context is not supported here: the client sends the context")
-    # the cache is found by content, wherever it came from: what cachefrom names is in it already
     return Order(
         references=tuple(dict.fromkeys(_reference(text) for text in request.texts("t"))),
         dockerfile=_dockerfile(request.text("dockerfile") or "Dockerfile"),
