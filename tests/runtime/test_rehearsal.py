@@ -17,7 +17,8 @@ NAMES = ("mountinfo", "cgroup", "status")
 def seen_outside() -> list[object]:
     """What an effect on this process, or on the machine, would change."""
     mounts, cgroup, status = (Path("/proc/self", name).read_text() for name in NAMES)
-    powers = [line for line in status.splitlines() if line.startswith(("Cap", "Uid", "Gid", "Groups", "Sig"))]
+    fields = ("Cap", "Uid", "Gid", "Groups", "SigPnd", "SigBlk", "SigIgn", "SigCgt")  # SigQ counts for all of a user's
+    powers = [line for line in status.splitlines() if line.startswith(fields)]
     held = sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in range(3, 256) if os.path.exists(f"/proc/self/fd/{fd}"))
     return [mounts, cgroup, powers, held, os.getcwd(), os.listdir("/sys/class/net")]
 
