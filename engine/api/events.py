@@ -189,6 +189,8 @@ def _container_actions(
             yield "pause", {}
         case containers.ContainerUnpaused():
             yield "unpause", {}
+        case containers.ContainerUpdated():
+            yield "update", {}
         case containers.ContainerRenamed(old_name=old_name):
             yield "rename", {"oldName": f"/{old_name}"}
         case containers.ContainerRemoved():
