@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import shlex
@@ -28,8 +29,8 @@ class Row:
     """One line for a client.
 
     ``status`` is its exit status. ``prints`` is a regular expression that its output (of both streams) must match
-    somewhere. ``differs`` says why the two engines print, by design, not the same; what a row makes or ends is compared
-    by the rows that follow. ``alone`` says why a row can't run on an engine that others use too.
+    somewhere, on either engine. ``differs`` says why the two, by design, don't print the same; what such a row makes
+    is compared by the rows that follow. ``alone`` says why a row can run on our engine only.
     """
 
     line: str
@@ -72,13 +73,17 @@ def run_rows(
     rows: Sequence[Row], side: Side, program: Sequence[str], folder: Path, *, compared: bool
 ) -> dict[Row, Outcome]:
     """Every row that this side may run."""
-    environment = side.environment(folder, compared=compared)
     return {
-        row: _run([*program, *row.words], named(row.input), environment, folder) for row in rows if side.own or not row.alone
-    }
+        row: _run(
+            [*program, *row.words], named(row.input), folder=folder,
+            environment=side.environment(folder, compared=compared and not row.alone),
+        )
+        for row in rows
+        if side.own or not row.alone
+    }  # fmt: skip
 
 
-def _run(command: Sequence[str], text: str, environment: Mapping[str, str], folder: Path) -> Outcome:
+def _run(command: Sequence[str], text: str, *, folder: Path, environment: Mapping[str, str]) -> Outcome:
     try:
         done = subprocess.run(
             command, input=text.encode(), capture_output=True, env=environment, cwd=folder, timeout=30, check=False
@@ -109,3 +114,9 @@ def normal(text: str) -> str:
     for pattern, replacement in _NORMAL:
         text = re.sub(pattern, replacement, text)
     return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def difference(theirs: str, ours: str) -> str:
+    """Lines that only one of two outputs has, once both are normal."""
+    lines = difflib.unified_diff(normal(theirs).splitlines(), normal(ours).splitlines(), "theirs", "ours", lineterm="")
+    return "\n".join(lines)

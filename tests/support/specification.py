@@ -1,8 +1,8 @@
 """Answers of the API against Docker's own description of it (docker-api-1.47.json, which says where it is from).
 
 ``violations`` is asked by the client of the tests (``support.connection.ask``) about every answer that goes by, so that
-every test of the API is a test of its shape as well. The description is a Swagger 2.0 document; what of its language the
-document uses is understood here, and nothing else.
+every test of the API is a test of its shape as well. The description is a Swagger 2.0 document; of its language what
+the document uses is understood here, and nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ MAY_BE_NULL = {"MemorySwappiness", "PidsLimit", "OomKillDisable", "Init"}
 """Fields that Docker shows as null where nobody set them, whatever the description says."""
 
 _JSON_LINES = {"GET /events": {"$ref": "EventMessage"}, "POST /build": {"$ref": "BuildInfo"},
-               "POST /images/create": {"$ref": "CreateImageInfo"}, "POST /images/{name}/push": {"$ref": "PushImageInfo"},
+               "POST /images/create": {"$ref": "CreateImageInfo"},
+               "POST /images/{name}/push": {"$ref": "PushImageInfo"},
                "GET /containers/{id}/stats": {"type": "object"}}  # fmt: skip
 """Operations whose answer is one document a line; the description names their types, if at all, only in words."""
 

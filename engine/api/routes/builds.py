@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
 from engine.api.documents import parse_json_object
 from engine.api.exchange import Answer, Request, reply
@@ -31,11 +31,26 @@ def build(services: Any, request: Request) -> Answer:
     so that they stand in no query and no log."""
     order = _order(request)
     lines = services.builds.build(request.body, order, request.departed, request.context)
-    return json_lines(lines if request.flag("docket") else _dockers(lines), lines)
+    if request.flag("docket"):
+        return json_lines(lines)
+    return json_lines(_quiet(lines) if request.flag("q") else _dockers(lines), lines)
 
 
-def _dockers(lines: Any) -> Any:
+def _dockers(lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     return (line for line in lines if "docket" not in line)
+
+
+def _quiet(lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Nothing but the image's id; of a build that failed everything, with the error last."""
+    said = []
+    image_id = ""
+    for line in _dockers(lines):
+        said.append(line)
+        image_id = line.get("aux", {}).get("ID") or image_id
+        if "error" in line:
+            yield from said
+            return
+    yield {"stream": f"{image_id}\n"}
 
 
 def _order(request: Request) -> Order:
