@@ -15,8 +15,8 @@ class ComposeError(Exception):
 class LoadOptions:
     """What the global flags and the environment say about which project is meant.
 
-    Empty means not given: ``files`` are then looked for, the name is derived. ``environment`` is the process's; variables of
-    .env files come in behind it."""
+    Empty means not given: ``files`` are then looked for, the name is derived. ``environment`` is the process's;
+    variables of .env files come in behind it."""
 
     files: tuple[str, ...] = ()
     project_name: str = ""
