@@ -46,8 +46,9 @@ class PublishedPorts:
     def _add(held: HeldPorts, sock: socket.socket, request: PortRequest) -> None:
         address, port = sock.getsockname()[:2]
         held.sockets.append(sock)
-        is_proxied = request.protocol == "tcp" and ":" in address
-        held.listeners.append({"port": request.container_port} if is_proxied else {})
+        is_carried = request.protocol in ("tcp", "udp") and ":" in address
+        listener = {"protocol": request.protocol, "port": request.container_port}
+        held.listeners.append(listener if is_carried else {})
         held.ports.append({
             "protocol": request.protocol, "container_port": request.container_port,
             "host_address": address, "host_port": port,
