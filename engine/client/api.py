@@ -184,7 +184,7 @@ class Client:
             response = connection.read_response(bodiless=method == "HEAD")
         except (BrokenPipeError, ConnectionResetError) as error:
             connection.close()
-            raise ProtocolError(f"the daemon at {self.address} hung up before it answered") from error
+            raise ProtocolError(connection.silence()) from error
         try:
             return self._checked(response)
         except APIError as error:

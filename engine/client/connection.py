@@ -212,15 +212,17 @@ class Connection:
                 raise ProtocolError("the daemon sent a line without an end")
             piece = self._receive(_RECEIVE_BYTES)
             if not piece:
-                raise ProtocolError(self._silence())
+                raise ProtocolError(self.silence())
             self._buffer += piece
         line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
         return line.rstrip(b"\r")
 
-    def _silence(self) -> str:
+    def silence(self) -> str:
+        """What to say of an engine that hung up without a word."""
         if self.address.ssh:
             return f"{self.address}: nothing answers: can `ssh` log in there, and is `docket` in $PATH there?"
-        return "the daemon hung up before it answered"
+        hint = ": does it want TLS (--tlsverify)?" if self.address.node and not self.address.tls else ""
+        return f"the daemon hung up before it answered{hint}"
 
     def receive(self, limit: int) -> bytes:
         """At most ``limit`` bytes, those that came early first; empty at the end of the stream."""

@@ -124,10 +124,10 @@ class ContextStore:
         paths = [os.path.join(folder, file) if file in files else "" for file in TLS_NAMES]
         return parse_address(context.host, TLSFiles(*paths, verify=not context.skip_tls_verify))
 
-    # --- changes -------------------------------------------------------------------------------------------------------
+    # --- changes ----------------------------------------------------------------------------------------------------
 
     def put(self, context: Context, tls: dict[str, bytes] | None = None) -> None:
-        """Write it, over one of the same name. ``tls`` (file name -> PEM) replaces its certificates, None keeps them."""
+        """Write it, over one of the same name. ``tls`` (name -> PEM) replaces its certificates, None keeps them."""
         meta = self.meta_folder(context.name)
         _make_folder(meta)
         if tls is not None:

@@ -36,8 +36,8 @@ def test_addresses(host: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", "unix://", "unix://relative", "tcp://", "tcp://h:0", "tcp://h:x", "ftp://x", "tcp://a/b", "ssh://", "ssh://a:0",
-     "ssh://-oProxyCommand=x", "ssh://-x@host", "ssh://me:secret@host"],
+    ["", "unix://", "unix://relative", "tcp://", "tcp://h:0", "tcp://h:x", "ftp://x", "tcp://a/b", "ssh://",
+     "ssh://a:0", "ssh://-oProxyCommand=x", "ssh://-x@host", "ssh://me:secret@host"],
 )
 def test_addresses_that_are_none(host: str) -> None:
     with pytest.raises(ClientError, match="is not an address"):
