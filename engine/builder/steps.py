@@ -135,6 +135,7 @@ class StageRun:
         known = {**platform_arguments(), **self._globals}
         for word in command.words:
             name, has_default, default = word.partition("=")
+            self._site.consumed.add(name)
             if name in self._site.order.arguments:
                 self.ground.arguments[name] = self._site.order.arguments[name]
             elif has_default:
@@ -165,12 +166,16 @@ class StageRun:
 
     def _copy(self, command: Copy) -> Made:
         destination = posixpath.join("/", self.ground.workdir, self._whole(command.target))
-        return self._files.copy(command, destination, self.ground, self._site, self._whole, self._cached)
+
+        def cached(inputs: Inputs, make: Callable[[], dict[str, Any]]) -> Made:
+            return self._cached(inputs, make, linked=command.is_link)
+
+        return self._files.copy(command, destination, self.ground, self._site, self._whole, cached)
 
     def _run(self, command: Run) -> Made:
         argv = self._shells.words_of(command, self.ground)
         arguments = {name: value for name, value in self.ground.arguments.items() if name not in PREDEFINED}
-        inputs = self._shells.inputs(command, argv, self.ground, arguments, self._site)
+        inputs = self._shells.inputs(command, argv, self.ground, arguments, self._site, self._files)
         made = self._cached(
             inputs, lambda: self._shells.run(command, argv, self.ground, arguments, self._site, self._files)
         )
@@ -179,6 +184,6 @@ class StageRun:
         )  # fmt: skip
         return made
 
-    def _cached(self, inputs: Inputs, make: Callable[[], dict[str, Any]]) -> Made:
+    def _cached(self, inputs: Inputs, make: Callable[[], dict[str, Any]], *, linked: bool = False) -> Made:
         place = f"{self._site.order.dockerfile}#{self._stage.name}"
-        return self._layering.step(inputs, make, self.ground, self._site, place)
+        return self._layering.step(inputs, make, self.ground, self._site, place, linked=linked)
