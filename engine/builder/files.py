@@ -109,7 +109,7 @@ class Files:
             raise Unavailable(str(error)) from error
         if command.checksum and commit != command.checksum.removeprefix("sha1:"):
             raise InvalidArgument(f"{git.shown(repository)} is at commit {commit} where {command.checksum} is expected")
-        pinned = repository._replace(revision=commit)
+        pinned = repository.at(commit)
 
         def checkout() -> None:
             try:

@@ -80,7 +80,9 @@ class Making:
             lower = [str(self._core.store.layer(chain_id)) for chain_id in reversed(ground.chain_ids)]
             root = {"lower": lower, "scratch": str(site.scratch())}
             return output_of(lambda fds: run_job("build.export", {"root": root, "latest_s": site.epoch_s}, fds))
-        document, _, _ = self._document(site, ground)
+        document, recorded, timeless = self._document(site, ground)
+        if recorded is not None:
+            self._cache.record(recorded, timeless, site.context)
         image = {
             "config_digest": self._store(document), "manifest_digest": "", "layers": ground.blobs,
             "tags": list(site.order.references),

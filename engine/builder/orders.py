@@ -62,7 +62,7 @@ class Site:
     order: Order
     folder: Path
     context: Context
-    tell: Callable[[Line], None]
+    send: Callable[[Line], None]
     escape: str = "\\"
     epoch_s: int | None = None
     steps: int = 0
@@ -72,6 +72,7 @@ class Site:
     imported: dict[str, ImportedStep] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     departed: threading.Event = field(default_factory=threading.Event)
+    _at: threading.local = field(default_factory=threading.local)
     _scratch: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -87,6 +88,15 @@ class Site:
             path = self.folder / f"step-{self._scratch}"
         path.mkdir(mode=0o700)
         return path
+
+    def enter(self, step: int) -> None:
+        """The thread that calls carries this step out from here on."""
+        self._at.step = step
+
+    def tell(self, line: Line) -> None:
+        """Say something to the client, with the ``step`` that it belongs to."""
+        step = getattr(self._at, "step", 0)
+        self.send({**line, "step": step} if step else line)
 
     def check(self) -> None:
         """Raises Conflict where the build is to end."""

@@ -72,6 +72,9 @@ class Stages:
         elif stage.base == "scratch":
             ground = Ground.scratch()
         site.check()
+        site.enter(stage.first_step)
+        begun = {"begun": stage.first_step, "of": site.steps, "stage": stage.name, "instruction": begins.original}
+        site.tell({"docket": begun})
         site.tell({"stream": f"Step {stage.first_step}/{site.steps} : {begins.original}\n"})
         if ground is not None:
             return ground

@@ -188,7 +188,7 @@ def _scripts(command: Run, site: Site) -> list[dict[str, Any]]:
 
 
 def _tell(site: Site, piece: bytes) -> None:
-    site.tell({"stream": piece.decode("utf-8", "replace")})
+    site.tell({"stream": piece.decode("utf-8", "replace"), "output": True})
 
 
 def _bytes(text: str) -> int:

@@ -50,6 +50,8 @@ class StageRun:
             self._begin()
             for command in self._stage.commands:
                 self._step += 1
+                self._site.enter(self._step)
+                self._begun(command.source)
                 self._say(command.source.original, numbered=True)
                 self.carry_out(command)
         finally:
@@ -93,6 +95,11 @@ class StageRun:
     def _say(self, text: str, *, numbered: bool) -> None:
         prefix = f"Step {self._step}/{self._site.steps} : " if numbered else "# Executing trigger: "
         self._site.tell({"stream": f"{prefix}{text}\n"})
+
+    def _begun(self, source: Instruction) -> None:
+        """For clients that draw the steps."""
+        begun = {"begun": self._step, "of": self._site.steps, "stage": self._stage.name, "instruction": source.original}
+        self._site.tell({"docket": begun})
 
     def _tell_id(self, made: Made) -> None:
         """Docker's " ---> id": here that of the configuration so far, since no image is made for every step."""

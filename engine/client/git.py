@@ -9,25 +9,32 @@ ssh is used, and the folder that a URL names must lie in the checkout, links inc
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-from typing import Callable, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from typing import Callable
 
 _SCHEMES = ("git://", "ssh://", "git@")
 _HTTP = ("http://", "https://")
-_SCP = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:.+")
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_COMMIT_DIGITS = (40, 64)  # SHA-1, SHA-256
 _SILENCE_S = "60"
 _POLL_S = 0.25
 
 
-class Repository(NamedTuple):
+class Repository:
     """``address`` is without the fragment; ``revision`` is a branch, a tag or a commit ("": the remote's HEAD);
     ``folder`` is the part of the checkout that is meant ("": all of it)."""
 
-    address: str
-    revision: str
-    folder: str
+    __slots__ = ("address", "folder", "revision")
+
+    def __init__(self, address: str, revision: str, folder: str) -> None:
+        self.address = address
+        self.revision = revision
+        self.folder = folder
+
+    def at(self, revision: str) -> Repository:
+        return Repository(self.address, revision, self.folder)
 
 
 class GitError(Exception):
@@ -39,7 +46,7 @@ def repository_of(url: str) -> Repository | None:
     address, _, fragment = url.partition("#")
     if address.startswith("github.com/"):
         address = f"https://{address}"
-    is_git = address.startswith(_SCHEMES) or bool(_SCP.fullmatch(address)) or url.startswith("github.com/")
+    is_git = address.startswith(_SCHEMES) or url.startswith("github.com/")
     if not is_git and not (address.startswith(_HTTP) and address.endswith((".git", ".git/"))):
         return None
     revision, _, folder = fragment.partition(":")
@@ -63,7 +70,7 @@ class Git:
         """Raises GitError."""
         if repository.revision.startswith("-") or repository.address.startswith("-"):
             raise GitError(f"invalid git revision {repository.revision!r}")
-        if any(ord(char) < 32 for text in repository for char in text):
+        if any(ord(char) < 32 for char in repository.address + repository.revision + repository.folder):
             raise GitError("a git URL with control characters is refused")
         self._repository = repository
         self._is_trusted = is_trusted
@@ -72,8 +79,8 @@ class Git:
     def commit(self) -> str:
         """The commit that the revision is now, as the remote says; a whole commit id is taken at its word, and "" is
         the answer where only a checkout can tell (an abbreviated one). Raises GitError."""
-        address, revision, _ = self._repository
-        if _COMMIT.fullmatch(revision):
+        address, revision = self._repository.address, self._repository.revision
+        if len(revision) in _COMMIT_DIGITS and not revision.strip("0123456789abcdef"):
             return revision
         wanted = revision or "HEAD"
         listed = self._run("ls-remote", "--", address, wanted, f"{wanted}^{{}}")
@@ -119,6 +126,8 @@ class Git:
                 raise error from None
 
     def _run(self, *words: str, folder: str = "/") -> str:
+        import subprocess
+
         options = ["-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false", "-c", "protocol.version=2"]
         try:
             process = subprocess.Popen(
@@ -138,10 +147,12 @@ class Git:
         return output
 
     def _ended(self, process: subprocess.Popen[str]) -> tuple[str, str]:
+        from subprocess import TimeoutExpired
+
         while True:
             try:
                 return process.communicate(timeout=_POLL_S)
-            except subprocess.TimeoutExpired:
+            except TimeoutExpired:
                 self._check()
 
     def _reason(self, said: str) -> str:

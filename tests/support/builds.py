@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import threading
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 from support.engine import Engine
 
@@ -31,3 +35,18 @@ def inside(engine: Engine, image: str, script: str) -> str:
 def nothing_is_left(engine: Engine) -> bool:
     containers = engine.api("GET", "/containers/json?all=1").json
     return not containers and not list((engine.root / "builds").iterdir())
+
+
+class _Server(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Nobody reads it."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The URL by which a web server gives the folder's files out."""
+    handler = functools.partial(_Server, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -43,7 +43,9 @@ def build(services: Any, request: Request) -> Answer:
 
 
 def _dockers(lines: Any) -> Any:
-    return (line for line in lines if "docket" not in line)
+    for line in lines:
+        if "docket" not in line:
+            yield {key: value for key, value in line.items() if key not in ("step", "output")}
 
 
 def _order(request: Request) -> Order:
