@@ -53,6 +53,7 @@ from engine.services.images import Images
 from engine.services.layers import Layers
 from engine.services.lifecycle import Lifecycle
 from engine.services.monitor import Monitor
+from engine.services.network_connections import NetworkConnections
 from engine.services.networks import Networks
 from engine.services.ports import Clock, Randomness, Runtime, Store, SystemClock, SystemRandomness, boot_id
 from engine.services.pulls import Pulls
@@ -91,7 +92,7 @@ class Services:
     fsck: Fsck
     volumes: Volumes
     networks: Networks
-    endpoints: Endpoints
+    network_connections: NetworkConnections
     audit: Audit
     events: Events
     system: System
@@ -158,7 +159,7 @@ def compose(
         fsck=Fsck(core, content, layers, blobs, limits),
         volumes=volumes,
         networks=networks,
-        endpoints=endpoints,
+        network_connections=NetworkConnections(core, networks, endpoints),
         audit=Audit(core),
         events=Events(core),
         system=System(core, settings.registries),
@@ -298,7 +299,7 @@ def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
         server = Server(
             doors, engine[0].services, make_context=Context, make_attachment=Attachment, clock=clock.now_us
         )
-        firewall = FirewallWatch(engine[0].services.networks)
+        firewall = FirewallWatch(engine[0].services.networks.rules)
         firewall.start()
         with StopSignal() as stop:
             server.start()
@@ -308,7 +309,7 @@ def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
             notify("STOPPING=1")
         server.stop()
         firewall.close()
-        engine[0].services.networks.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
+        engine[0].services.networks.bridges.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
         engine[0].trash.empty()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
     finally:

@@ -17,7 +17,7 @@ from engine.kernel.netlink import is_missing
 from engine.kernel.rtnetlink import RouteSocket
 from engine.kernel.steps import step
 from engine.networking import hooks
-from engine.networking.firewall import BridgeRules, PortRule, render
+from engine.networking.firewall import BridgeRules, PortRule, port_changes, render
 from engine.networking.subnets import Network as Subnet
 from engine.networking.subnets import mac_for
 
@@ -31,6 +31,8 @@ class HostNetwork:
     def __init__(self, tag: str) -> None:
         self.tag = tag
         self.table = f"docket-{tag}"
+        self._applied: tuple[list[BridgeRules], list[PortRule]] | None = None
+        """What the tables are made of, as far as we know."""
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -171,9 +173,21 @@ class HostNetwork:
     # --- rules -----------------------------------------------------------------------------------------------------
 
     def apply_rules(self, networks: Sequence[BridgeRules], ports: Sequence[PortRule]) -> None:
-        """Put the engine's tables in line. Without networks they are taken away."""
+        """Put the engine's tables in line. Without networks they are taken away. For one caller at a time."""
+        wanted = list(networks), list(ports)
         with step("network.firewall"):
-            render(self.table, networks, ports).commit()
+            known, self._applied = self._applied, None
+            if known is None or known[0] != wanted[0] or not self._change_ports(known[1], wanted[1]):
+                render(self.table, *wanted).commit()
+            self._applied = wanted
+
+    def _change_ports(self, before: list[PortRule], after: list[PortRule]) -> bool:
+        """Whether the tables were still there, and as they were left."""
+        try:
+            port_changes(self.table, before, after).commit()
+        except (FileNotFoundError, FileExistsError):
+            return False
+        return True
 
     def settle_hooks(self, bridges: Sequence[str]) -> hooks.Found:
         """Rules of ours in the chains that others offer. Where the kernel has no nf_tables, there are none."""
@@ -185,8 +199,15 @@ class HostNetwork:
                     return hooks.Found([], [])
                 raise
 
-    def has_table(self) -> bool:
-        return self.table in nftables.tables(nftables.IPV4) or self.table in nftables.tables(nftables.IPV6)
+    def has_tables(self, networks: Sequence[BridgeRules]) -> bool:
+        """Whether the engine's tables for these networks are there."""
+        versions = {ip_network(one).version for network in networks for one in network.subnets}
+        families = {4: nftables.IPV4, 6: nftables.IPV6}
+        return all(self.table in nftables.tables(families[version]) for version in versions)
+
+    def forget_rules(self) -> None:
+        """Somebody took the tables away: the next time all is written anew."""
+        self._applied = None
 
 
 def _read(name: str) -> str:
