@@ -59,8 +59,10 @@ def _trail_table(records: Sequence[dict[str, Any]], *, whole: bool) -> str:
 
 
 def who(actor: dict[str, Any]) -> str:
-    """"cli uid 0 pid 42 /usr/bin/docket"; a program that could not be checked carries a question mark."""
+    """"cli uid 0 pid 42 /usr/bin/docket", or who came over TLS: "cli CN=alice 10.0.0.7:50312". A program that could not
+    be checked carries a question mark."""
     parts = [str(actor.get("door", "?"))]
+    parts += [str(actor[name]) for name in ("subject", "address") if actor.get(name)]
     parts += [f"{name} {actor[name]}" for name in ("uid", "pid") if actor.get(name) is not None]
     if program := actor.get("program"):
         parts.append(f"{program}{'' if actor.get('program_checked') else '?'}")
