@@ -6,8 +6,8 @@ from typing import Any
 
 from engine.compose.positions import Path, Positions
 from engine.compose.shapes import (
-    DURATION, FLAG, JSON, MODE, NULL, NUMBER, PAIRS, SET, SIZE, TEXT, TEXTS, WHOLE, Element, Field, Kind, Listed, Mapped,
-    kept, kept_in_json,
+    DURATION, FLAG, JSON, MODE, NULL, NUMBER, OCTAL, PAIRS, SET, SIZE, SOME_DURATION, TEXT, TEXTS, WHOLE, Element, Field,
+    Kind, Listed, Mapped, kept, kept_in_json,
 )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ BLKIO = Element(
     },
 )
 UPDATE = Element(
-    parallelism=kept(WHOLE), delay=DURATION, failure_action=TEXT, monitor=DURATION, max_failure_ratio=NUMBER,
+    parallelism=kept(WHOLE), delay=SOME_DURATION, failure_action=TEXT, monitor=SOME_DURATION, max_failure_ratio=NUMBER,
     order=TEXT,
 )  # fmt: skip
 RESOURCE = Element(
@@ -99,7 +99,7 @@ VOLUME_MOUNT = Element(
     type=TEXT, source=TEXT, target=TEXT, read_only=FLAG, consistency=TEXT,
     bind=kept(Element(selinux=TEXT, propagation=TEXT, create_host_path=FLAG, recursive=TEXT)),
     volume=kept(Element(labels=PAIRS, nocopy=FLAG, subpath=TEXT)),
-    tmpfs=kept(Element(size=SIZE, mode=WHOLE)),
+    tmpfs=kept(Element(size=SIZE, mode=OCTAL)),
     image=kept(Element(subpath=TEXT)),
 )  # fmt: skip
 ATTACHMENT = Element(

@@ -113,6 +113,10 @@ def _duration(text: str) -> str:
     return quantities.duration_text(quantities.nanoseconds(text))
 
 
+def _some_duration(text: str) -> str | None:
+    return _duration(text) if quantities.nanoseconds(text) else None
+
+
 def _mode(text: str) -> int:
     try:
         return int(text, 8)
@@ -261,6 +265,10 @@ FLAG = Parsed(quantities.boolean)
 NUMBER = Number(_number)
 SIZE = Size()
 DURATION = Parsed(_duration, early=False)
+SOME_DURATION = Parsed(_some_duration, early=False)
+"""One that is not printed where it is zero."""
 MODE = Mode()
+OCTAL = Parsed(_mode, early=False)
+"""A mode as a number; a text of it is octal."""
 TEXTS = Listed(TEXT)
 PAIRS = Mapped(TEXT)
