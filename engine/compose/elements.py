@@ -6,8 +6,8 @@ from typing import Any
 
 from engine.compose.positions import Path, Positions
 from engine.compose.shapes import (
-    DURATION, FLAG, JSON, MODE, NULL, NUMBER, OCTAL, PAIRS, SET, SIZE, SOME_DURATION, TEXT, TEXTS, WHOLE, Element, Field,
-    Kind, Listed, Mapped, kept, kept_in_json,
+    DURATION, FLAG, JSON, MODE, NULL, NUMBER, OCTAL, PAIRS, RATE, SET, SIZE, SOME_DURATION, TEXT, TEXTS, WHOLE,
+    Element, Field, Kind, Listed, Mapped, kept, kept_in_json,
 )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ BLKIO = Element(
     weight=WHOLE,
     weight_device=Listed(Element(path=Field(TEXT, json="Path"), weight=Field(WHOLE, json="Weight"))),
     **{
-        name: Listed(Element(path=Field(TEXT, json="Path"), rate=Field(SIZE, json="Rate")))
+        name: Listed(Element(path=Field(TEXT, json="Path"), rate=Field(RATE, json="Rate")))
         for name in ("device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops")
     },
 )

@@ -209,7 +209,8 @@ def _provider(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gpus(value: Any) -> list[dict[str, Any]]:
-    return [{"count": "all"}] if value == "all" else [_within(entry, options=pairs) for entry in value]
+    requests = [{}] if value == "all" else [_within(entry, options=pairs) for entry in value]
+    return [request if "device_ids" in request else {"count": "all", **request} for request in requests]
 
 
 def _deploy(value: dict[str, Any]) -> dict[str, Any]:
