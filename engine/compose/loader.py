@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from engine.compose.normalizing import hosts_listed, normalize
 from engine.compose.project import ComposeError, LoadOptions, Project
 from engine.compose.resolving import resolve_service
 from engine.compose.supported import note_unsupported
+
+_NAMED = re.compile(r"""^["']?name["']?\s*:|^\s*\{""", re.MULTILINE)
+"""What a text must have in it to have a name at its top."""
 
 
 def load(options: LoadOptions) -> Project:
@@ -109,7 +113,7 @@ def _top_level_name(file: str, context: Context) -> str:
     with open(file, encoding="utf-8", errors="replace") as opened:
         text = opened.read()
     name = ""
-    if "name:" in text or '"name"' in text:
+    if _NAMED.search(text):
         for document in documents.documents(text, file):
             if isinstance(document.value, dict) and isinstance(found := document.value.get("name"), str):
                 try:

@@ -11,6 +11,7 @@ import math
 from typing import Any, Callable
 
 from engine.compose import quantities
+from engine.compose.ordering import natural_order
 from engine.compose.positions import Path, Positions
 
 JSON, YAML = "json", "yaml"
@@ -165,7 +166,8 @@ class Mapped(Kind):
     def shown(self, value: Any, form: str) -> Any:
         if not isinstance(value, dict):
             return value
-        return {key: self._item.shown(item, form) for key, item in value.items()}
+        names = natural_order(value) if form == YAML else list(value)
+        return {name: self._item.shown(value[name], form) for name in names}
 
 
 SET, IN_JSON, NULL = "set", "in json", "null"
@@ -206,7 +208,7 @@ class Element(Kind):
                 item = {}
             if not _empty(item) or NULL in field.keep or field.keep and item is not None:
                 found[name] = item
-        found.update({key: value[key] for key in sorted(value) if key.startswith("x-")})
+        found.update({key: ordered(value[key]) for key in sorted(value) if key.startswith("x-")})
         return found
 
     def shown(self, value: Any, form: str) -> Any:
@@ -216,13 +218,20 @@ class Element(Kind):
         for key, item in value.items():
             field = self.fields.get(key)
             if field is None:
-                if form == YAML or not key.startswith("x-"):
-                    found[key] = item
+                if form == YAML:
+                    found[key] = ordered(item, natural_order)
                 continue
             item = field.kind.shown(item, form)
             if not _empty(item) or _stays(item, field, form):
                 found[field.json if form == JSON and field.json else key] = item
         return found
+
+
+def ordered(value: Any, order: Callable[[dict[str, Any]], list[str]] = sorted) -> Any:
+    """The same value with the keys of its mappings in order."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key], order) for key in order(value)}
+    return [ordered(item, order) for item in value] if isinstance(value, list) else value
 
 
 def _stays(value: Any, field: Field, form: str) -> bool:
