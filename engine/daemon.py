@@ -59,6 +59,7 @@ from engine.services.ports import Clock, Randomness, Runtime, Store, SystemClock
 from engine.services.pulls import Pulls
 from engine.services.pushes import Pushes
 from engine.services.recorder import Recorder
+from engine.services.redactions import Redactions
 from engine.services.registries import Registries
 from engine.services.restarts import Restarts
 from engine.services.settings import Settings
@@ -94,6 +95,7 @@ class Services:
     networks: Networks
     network_connections: NetworkConnections
     audit: Audit
+    redactions: Redactions
     events: Events
     system: System
     statistics: Statistics
@@ -142,7 +144,7 @@ def compose(
     downloads = downloads or Downloads(content, settings.registries.downloads)
     pulls = Pulls(core, content, layers, images, blobs, client, downloads)
     archives = Archives(core, content, layers, images, blobs, limits)
-    files = Files(core, limits)
+    files, audit = Files(core, limits), Audit(core)
     services = Services(
         containers=containers,
         lifecycle=lifecycle,
@@ -160,7 +162,8 @@ def compose(
         volumes=volumes,
         networks=networks,
         network_connections=NetworkConnections(core, networks, endpoints),
-        audit=Audit(core),
+        audit=audit,
+        redactions=Redactions(core, audit),
         events=Events(core),
         system=System(core, settings.registries),
         statistics=Statistics(core),

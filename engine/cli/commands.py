@@ -95,6 +95,7 @@ _SYSTEM: dict[str, Place] = {
 }
 _AUDIT: dict[str, Place] = {
     "head": ("audit", "HEAD", "Print the head of the event log, to be published elsewhere"),
+    "redact": ("audit", "REDACT", "Take configurations out of the log for good; that it was done stays on record"),
     "trail": ("audit", "TRAIL", "Show everything that ever happened to an object, and who asked for it"),
     "verify": ("audit", "VERIFY", "Check the whole event log: hash chain, versions, documents"),
     "who-ran": ("who_ran", "WHO_RAN", "Show which containers ran with which powers, and who asked for it"),
