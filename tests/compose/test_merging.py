@@ -87,8 +87,8 @@ def _placed(value: Any, here: str) -> Any:
 def test_address_pools_are_the_last_file_s(loaded: Loaded) -> None:
     project = loaded(
         "services: {web: {image: bb, networks: [n]}}\n"
-        "networks: {n: {labels: {a: b}, ipam: {config: [{subnet: 10.0.0.0/24, gateway: 10.0.0.9},
-         {subnet: 10.2.0.0/24}]}}}",
+        "networks: {n: {labels: {a: b}, ipam: {config: [{subnet: 10.0.0.0/24, gateway: 10.0.0.9}, "
+        "{subnet: 10.2.0.0/24}]}}}",
         {"over.yaml": "networks: {n: {labels: [c=d], ipam: {config: [{subnet: 10.0.0.0/24, ip_range: 10.0.0.0/28}]}}}"},
         files=("compose.yaml", "over.yaml"),
     )
