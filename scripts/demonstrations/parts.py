@@ -12,6 +12,7 @@ from ground import IMAGE, Engine, Host, eventually, expect, show
 
 MANY = 250
 QUERIES_A_SECOND = 5000
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 SERVE = ("python3", "-m", "http.server", "80", "--directory", "/etc")
 SERVICE = """
@@ -86,14 +87,14 @@ def hosts(engine: Engine, image: Path) -> None:
             expect(f"{host.address} - -" in _logs(engine, "web"), f"the container saw {host.address} ask")
         for name in ("web", "db"):
             address = engine.address(name, "app" if name == "web" else "back")
-            expect(not one.do(lambda: fetch(f"{address}:80/hostname")), f"{name} itself ({address}) is out of its reach")
-        server = one.do(lambda: subprocess.Popen(["python3", "-m", "http.server", "8099"], stderr=subprocess.DEVNULL))
+            expect(not one.do(lambda: fetch(f"{address}:80/hostname")), f"{name} itself ({address}) is out of reach")
+        server = one.do(lambda: subprocess.Popen(["python3", "-m", "http.server", "8099"], **QUIET))
         try:
             eventually(lambda: connects(engine, "client", one.address, 8099), "the host listens")
             show(f"a container of the network app reached {one.address}")
             expect(not connects(engine, "inner", one.address, 8099), "one of the internal network didn't")
             expect(connects(engine, "inner", "db", 80), "it reached its neighbour by name")
-            expect(not connects(engine, "inner", engine.address("web", "app"), 80), "nor did it reach the other network")
+            expect(not connects(engine, "inner", engine.address("web", "app"), 80), "and not the other network")
         finally:
             server.kill()
             server.wait()
@@ -118,11 +119,10 @@ def proxy(engine: Engine, image: Path) -> None:
 
 def postgres(engine: Engine, image: Path) -> None:
     """A PostgreSQL's data outlive its container."""
-    binaries = "/usr/lib/postgresql/15/bin"
+    run_as = "setpriv --reuid postgres --regid postgres --init-groups /usr/lib/postgresql/15/bin"
     start = (
         "chown postgres /data && cd / && export PGDATA=/data/db && "
-        f"{{ [ -d $PGDATA ] || setpriv --reuid postgres --regid postgres --init-groups {binaries}/initdb; }} >/dev/null && "
-        f"exec setpriv --reuid postgres --regid postgres --init-groups {binaries}/postgres -k /tmp"
+        f"{{ [ -d $PGDATA ] || {run_as}/initdb >/dev/null; }} && exec {run_as}/postgres -k /tmp"
     )
 
     def run(name: str) -> None:
