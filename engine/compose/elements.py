@@ -6,8 +6,8 @@ from typing import Any
 
 from engine.compose.positions import Path, Positions
 from engine.compose.shapes import (
-    DURATION, FLAG, MODE, NULL, NUMBER, PAIRS, SET, SIZE, TEXT, TEXTS, WHOLE, Element, Field, Kind, Listed, Mapped,
-    kept, kept_in_json,
+    DURATION, FLAG, JSON, MODE, NULL, NUMBER, OCTAL, PAIRS, RATE, SET, SIZE, SOME_DURATION, TEXT, TEXTS, WHOLE,
+    Element, Field, Kind, Listed, Mapped, kept, kept_in_json,
 )  # fmt: skip
 
 
@@ -21,12 +21,17 @@ class Ulimit(Kind):
 
     canonical = cast
 
+    def shown(self, value: Any, form: str) -> Any:
+        """As Docker Compose prints it, which takes one number of 0 for a pair, and leaves zeros out of JSON."""
+        value = {"soft": 0, "hard": 0} if value == 0 else value
+        return self._both.shown(value, form) if isinstance(value, dict) and form == JSON else value
 
-class Always(Kind):
-    """A list of device requests, or the word ``all``."""
 
-    def canonical(self, value: Any, path: Path, positions: Positions) -> Any:
-        return value if isinstance(value, str) else Listed(DEVICE_REQUEST).canonical(value, path, positions)
+class EnvFile(Element):
+    """A file of variables: its path alone where it says nothing else than that."""
+
+    def shown(self, value: Any, form: str) -> Any:
+        return value["path"] if set(value) == {"path", "required"} and value["required"] else super().shown(value, form)
 
 
 class Count(Kind):
@@ -60,12 +65,12 @@ BLKIO = Element(
     weight=WHOLE,
     weight_device=Listed(Element(path=Field(TEXT, json="Path"), weight=Field(WHOLE, json="Weight"))),
     **{
-        name: Listed(Element(path=Field(TEXT, json="Path"), rate=Field(SIZE, json="Rate")))
+        name: Listed(Element(path=Field(TEXT, json="Path"), rate=Field(RATE, json="Rate")))
         for name in ("device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops")
     },
 )
 UPDATE = Element(
-    parallelism=kept(WHOLE), delay=DURATION, failure_action=TEXT, monitor=DURATION, max_failure_ratio=NUMBER,
+    parallelism=kept(WHOLE), delay=SOME_DURATION, failure_action=TEXT, monitor=SOME_DURATION, max_failure_ratio=NUMBER,
     order=TEXT,
 )  # fmt: skip
 RESOURCE = Element(
@@ -94,7 +99,7 @@ VOLUME_MOUNT = Element(
     type=TEXT, source=TEXT, target=TEXT, read_only=FLAG, consistency=TEXT,
     bind=kept(Element(selinux=TEXT, propagation=TEXT, create_host_path=FLAG, recursive=TEXT)),
     volume=kept(Element(labels=PAIRS, nocopy=FLAG, subpath=TEXT)),
-    tmpfs=kept(Element(size=SIZE, mode=WHOLE)),
+    tmpfs=kept(Element(size=SIZE, mode=OCTAL)),
     image=kept(Element(subpath=TEXT)),
 )  # fmt: skip
 ATTACHMENT = Element(
@@ -112,9 +117,9 @@ SERVICE = Element(
     devices=Listed(Element(source=TEXT, target=TEXT, permissions=TEXT)),
     dns=TEXTS, dns_opt=TEXTS, dns_search=TEXTS, domainname=TEXT, entrypoint=Field(TEXTS, SET, NULL),
     provider=kept(Element(type=TEXT, options=Mapped(TEXTS))),
-    environment=PAIRS, env_file=Listed(Element(path=TEXT, required=kept(FLAG), format=TEXT)), expose=TEXTS,
+    environment=PAIRS, env_file=Listed(EnvFile(path=TEXT, required=kept(FLAG), format=TEXT)), expose=TEXTS,
     extends=kept(Element(file=TEXT, service=TEXT)),
-    external_links=TEXTS, extra_hosts=TEXTS, group_add=TEXTS, gpus=Always(), hostname=TEXT,
+    external_links=TEXTS, extra_hosts=TEXTS, group_add=TEXTS, gpus=Listed(DEVICE_REQUEST), hostname=TEXT,
     healthcheck=kept(HEALTHCHECK), image=TEXT, init=kept(FLAG), ipc=TEXT, isolation=TEXT, labels=PAIRS,
     label_file=TEXTS, links=TEXTS, logging=kept(Element(driver=TEXT, options=PAIRS)), mem_limit=SIZE,
     mem_reservation=SIZE, memswap_limit=SIZE, mem_swappiness=SIZE, mac_address=TEXT,

@@ -17,9 +17,11 @@ _SECTIONS = ("networks", "volumes", "secrets", "configs", "models")
 class LongForms:
     """One document's values in long form. Raises ComposeError with the place of what can't be understood."""
 
-    def __init__(self, positions: Positions, warn: Callable[[str], None]) -> None:
+    def __init__(self, positions: Positions, warn: Callable[[str], None], *, lenient: bool = False) -> None:
+        """``lenient`` leaves values as they are whose variables are not filled in."""
         self._positions = positions
         self._warn = warn
+        self._lenient = lenient
 
     def apply(self, document: dict[str, Any]) -> dict[str, Any]:
         found = dict(document)
@@ -46,7 +48,7 @@ class LongForms:
         for key in ("post_start", "pre_stop"):
             found.update({key: self._hooks(found[key], (*path, key))} if key in found else {})
         if found.get("deploy"):
-            found["deploy"] = _within(found["deploy"], labels=labels)
+            found["deploy"] = _deploy(found["deploy"])
         for watch in (found.get("develop") or {}).get("watch") or ():
             watch.update({key: text_list(watch[key]) for key in ("ignore", "include") if key in watch})
         if isinstance(extends := found.get("extends"), str):
@@ -57,10 +59,13 @@ class LongForms:
         try:
             return change(value)
         except ValueError as error:
+            if self._lenient and "$" in str(value):
+                return value
             raise self._positions.error(path, str(error)) from error
 
     def _words(self, text: str, path: Path) -> list[str]:
-        words, rest = self._changed(split_words, text, path)
+        found = self._changed(split_words, text, path)
+        words, rest = ([text], "") if isinstance(found, str) else found
         if rest:
             place = self._positions.describe(path)
             self._warn(f"{place}{path[1]}.{path[2]}: {rest!r} is dropped, as Docker Compose does: "
@@ -203,8 +208,18 @@ def _provider(value: dict[str, Any]) -> dict[str, Any]:
     return {**value, "options": options} if options else value
 
 
-def _gpus(value: Any) -> Any:
-    return [{"count": "all"}] if value == "all" else value
+def _gpus(value: Any) -> list[dict[str, Any]]:
+    requests = [{}] if value == "all" else [_within(entry, options=pairs) for entry in value]
+    return [request if "device_ids" in request else {"count": "all", **request} for request in requests]
+
+
+def _deploy(value: dict[str, Any]) -> dict[str, Any]:
+    found = _within(value, labels=labels)
+    reservations = (found.get("resources") or {}).get("reservations") or {}
+    if reservations.get("devices"):
+        reservations = {**reservations, "devices": _gpus(reservations["devices"])}
+        found["resources"] = {**found["resources"], "reservations": reservations}
+    return found
 
 
 _SERVICE: dict[str, Change] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from engine.compose.normalizing import hosts_listed, normalize
 from engine.compose.project import ComposeError, LoadOptions, Project
 from engine.compose.resolving import resolve_service
 from engine.compose.supported import note_unsupported
+
+_NAMED = re.compile(r"""^["']?name["']?\s*:|^\s*\{""", re.MULTILINE)
+"""What a text must have in it to have a name at its top."""
 
 
 def load(options: LoadOptions) -> Project:
@@ -38,9 +42,10 @@ def _finished(
     model: dict[str, Any], name: str, place: discovery.Place, profiles: tuple[str, ...], context: Context
 ) -> Project:
     options = context.options
-    services, disabled = selection.split_by_profile(model.get("services", {}), profiles)
+    active = profiles if options.interpolate else ("*",)
+    services, disabled = selection.split_by_profile(model.get("services", {}), active, options.services)
     model["services"] = services
-    for service_name, service in services.items():
+    for service_name, service in services.items() if options.interpolate else ():
         resolve_service(service_name, service, context)
     if options.normalize:
         normalize(model, name, place.working_dir)
@@ -48,13 +53,15 @@ def _finished(
     model["name"] = name
     for service in (*services.values(), *disabled.values()):
         hosts_listed(service)
-    model = PROJECT.canonical(model, (), context.positions)
-    others = PROJECT.canonical({"services": disabled}, (), context.positions)["services"]
-    if options.check_consistency:
-        check(model, others, context.positions)
-    if options.normalize:
-        selection.drop_unused(model)
-    note_unsupported(model, context)
+    others = disabled
+    if options.interpolate:
+        model = PROJECT.canonical(model, (), context.positions)
+        others = PROJECT.canonical({"services": disabled}, (), context.positions)["services"]
+        if options.check_consistency:
+            check(model, others, context.positions)
+        if not options.all_resources:
+            selection.drop_unused(model)
+        note_unsupported(model, context)
     return Project(
         name=name,
         working_dir=Path(place.working_dir),
@@ -99,14 +106,14 @@ def _name(place: discovery.Place, context: Context) -> str:
     for file in place.files:
         if file != "-":
             named = _top_level_name(file, context) or named
-    return discovery.checked(named) if named else discovery.normalized(os.path.basename(place.working_dir))
+    return discovery.normalized(named or os.path.basename(place.working_dir))
 
 
 def _top_level_name(file: str, context: Context) -> str:
     with open(file, encoding="utf-8", errors="replace") as opened:
         text = opened.read()
     name = ""
-    if "name:" in text or '"name"' in text:
+    if _NAMED.search(text):
         for document in documents.documents(text, file):
             if isinstance(document.value, dict) and isinstance(found := document.value.get("name"), str):
                 try:
@@ -120,7 +127,7 @@ def _final_name(name: str, model: dict[str, Any], place: discovery.Place, contex
     """A file that came by standard input can be read only once: its name counts from here on."""
     given = context.options.project_name or context.environment.get("COMPOSE_PROJECT_NAME") != name
     if not given and "-" in place.files and model.get("name"):
-        name = discovery.checked(str(model["name"]))
+        name = discovery.normalized(str(model["name"]))
     if not name:
         raise ComposeError("project name must not be empty: give one by -p, COMPOSE_PROJECT_NAME or a top-level name:")
     return name

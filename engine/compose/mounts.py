@@ -12,8 +12,10 @@ _CONSISTENCY = ("consistent", "cached", "delegated")
 def parse_volume(text: str) -> dict[str, Any]:
     """``[SOURCE:]TARGET[:OPTION,...]`` in long form. Raises ValueError."""
     parts = text.split(":")
-    if not text or "" in parts or len(parts) > 3:
+    if not text or "" in parts:
         raise ValueError(f"invalid spec: {text}: {'empty section between colons' if text else 'empty volume spec'}")
+    if len(parts) > 3:
+        raise ValueError(f"invalid spec: {text}: too many colons, please use long syntax")
     if len(parts) == 1:
         return {"type": "volume", "target": posixpath.normpath(text), "volume": {}}
     source, target = parts[0], posixpath.normpath(parts[1])
@@ -42,7 +44,7 @@ def _add_option(option: str, mount: dict[str, Any], options: dict[str, Any], tex
 
 
 def parse_device(text: str) -> dict[str, Any]:
-    """``SOURCE[:TARGET[:PERMISSIONS]]``, or the name of a device of the container device interface. Raises ValueError."""
+    """``SOURCE[:TARGET[:PERMISSIONS]]`` in long form. Raises ValueError."""
     parts = text.split(":")
     if len(parts) > 3:
         raise ValueError(f"confusing device mapping, please use long syntax: {text}")
