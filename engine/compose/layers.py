@@ -15,7 +15,7 @@ from engine.compose.forms import LongForms
 from engine.compose.interpolation import Interpolation
 from engine.compose.merging import without_repeats
 from engine.compose.paths import resolve_paths, resolver
-from engine.compose.positions import Path, Positions, shown_file
+from engine.compose.positions import Path, Positions, dotted, shown_file
 from engine.compose.project import ComposeError
 
 
@@ -64,6 +64,9 @@ def _layer(document: Document, folder: str, context: Context) -> Layer:
         context.warn(f"{positions.describe(('version',)) or shown_file(document.file) + ': '}"
                      "the attribute `version` is obsolete, it will be ignored, please remove it")  # fmt: skip
     value = without_repeats(LongForms(positions, context.warn, lenient=not context.options.interpolate).apply(value))
+    for path in PROJECT.unknown(value, ()):
+        if path[0] != "include":
+            context.warn(f"{positions.describe(path)}{dotted(path)}: takes no effect: it is not supported")
     if context.options.resolve_paths:
         resolve_paths(value, resolver(folder, context.home))
     return Layer(document.file, value, positions, document.replaced)

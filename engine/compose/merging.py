@@ -113,5 +113,5 @@ def unique(entries: list[Any], path: Path) -> list[Any]:
         key_of = text_of
     found: dict[Any, Any] = {}
     for entry in entries:
-        found[key_of(entry)] = entry
+        found[key_of(entry) if isinstance(entry, dict) or key_of is text_of else entry] = entry
     return list(found.values())
