@@ -106,7 +106,7 @@ def _name(place: discovery.Place, context: Context) -> str:
     for file in place.files:
         if file != "-":
             named = _top_level_name(file, context) or named
-    return discovery.checked(named) if named else discovery.normalized(os.path.basename(place.working_dir))
+    return discovery.normalized(named or os.path.basename(place.working_dir))
 
 
 def _top_level_name(file: str, context: Context) -> str:
@@ -127,7 +127,7 @@ def _final_name(name: str, model: dict[str, Any], place: discovery.Place, contex
     """A file that came by standard input can be read only once: its name counts from here on."""
     given = context.options.project_name or context.environment.get("COMPOSE_PROJECT_NAME") != name
     if not given and "-" in place.files and model.get("name"):
-        name = discovery.checked(str(model["name"]))
+        name = discovery.normalized(str(model["name"]))
     if not name:
         raise ComposeError("project name must not be empty: give one by -p, COMPOSE_PROJECT_NAME or a top-level name:")
     return name

@@ -1,8 +1,8 @@
 """The compose files of tests/compose/files: fifteen projects that together use every key that is supported.
 
 Each folder has beside its compose.yaml what Docker Compose 2.40 makes of it with all profiles: expected.json is what
-``config --format json`` prints, with ``{here}`` for the folder, and hashes.txt what ``config --hash '*'`` prints for the
-services that no path is in. ``python -m compose.cases DOCKER-COMPOSE`` writes them anew.
+``config --format json`` prints, with ``{here}`` for the folder, and hashes.txt what ``config --hash '*'`` prints for
+the services that no path is in. ``python -m compose.cases DOCKER-COMPOSE`` writes them anew.
 """
 
 from __future__ import annotations

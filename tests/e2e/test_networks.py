@@ -285,6 +285,8 @@ def test_a_firewall_that_drops_gets_our_exceptions_and_loses_them(own_engine: En
     """As Docker has it: a chain of the forward hook with policy drop, which offers the chain DOCKER-USER."""
     engine, family = own_engine, nftables.IPV4
     engine.docket("run", "-d", "--name", "web", "base", "sleep", "100")
+    # neighbours of an internal network need them as well: where netfilter sees bridged packets, they are dropped, too
+    engine.docket("network", "create", "--internal", "back")
     batch = nftables.Batch()
     batch.ensure_table(family, "filter")
     batch.base_chain(family, "filter", "FORWARD", "filter", "forward", 0, policy=nftables.DROP)
@@ -297,7 +299,7 @@ def test_a_firewall_that_drops_gets_our_exceptions_and_loses_them(own_engine: En
         return [rule.mark for rule in rules if rule.mark.startswith(mark)]
 
     try:
-        eventually(lambda: len(ours()) == 2, what="our rules are there")
+        eventually(lambda: len(ours()) == 4, what="our rules are there")
         eventually(lambda: "network.hooked" in engine.event_types("bridge"))
         engine.docket("rm", "-f", "web")
         engine.restart()
