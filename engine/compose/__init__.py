@@ -1,5 +1,4 @@
 """``docket compose``: from compose files to a project, and from a project to containers, as a client of the API.
 
-The file half turns compose files into the canonical model of ``project.Project`` and touches nothing but files. PyYAML is
-imported by ``documents`` alone.
+The file half turns compose files into the canonical model of ``project.Project`` and touches nothing but files.
 """
