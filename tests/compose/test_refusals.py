@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compose.conftest import Loaded, Refused
-from engine.compose import schema, supported
+from engine.compose.model import schema, supported
 
 REST = "networks: {n: }\nvolumes: {v: }\n"
 

@@ -7,16 +7,16 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from engine.compose import schema
-from engine.compose.context import Context
-from engine.compose.documents import Document, documents
-from engine.compose.elements import PROJECT
-from engine.compose.forms import LongForms
-from engine.compose.interpolation import Interpolation
-from engine.compose.merging import without_repeats
-from engine.compose.paths import resolve_paths, resolver
-from engine.compose.positions import Path, Positions, dotted, shown_file
+from engine.compose.model import schema
+from engine.compose.model.elements import PROJECT
+from engine.compose.model.positions import Path, Positions, dotted, shown_file
 from engine.compose.project import ComposeError
+from engine.compose.reading.context import Context
+from engine.compose.reading.documents import Document, documents
+from engine.compose.reading.forms import LongForms
+from engine.compose.reading.interpolation import Interpolation
+from engine.compose.reading.merging import without_repeats
+from engine.compose.reading.paths import resolve_paths, resolver
 
 
 @dataclass

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from typing import Any, Callable, Iterator
 
-from engine.compose import quantities
-from engine.compose.ordering import natural_order
-from engine.compose.positions import Path, Positions
+from engine.compose.model import quantities
+from engine.compose.model.ordering import natural_order
+from engine.compose.model.positions import Path, Positions
 
 JSON, YAML = "json", "yaml"
 HTML_ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from engine.compose.positions import Path
-from engine.compose.shapes import text_of
+from engine.compose.model.positions import Path
+from engine.compose.model.shapes import text_of
 
 Merge = Callable[[Any, Any, Path], Any]
 
