@@ -72,11 +72,17 @@ class Client:
 
     All methods raise APIError (the engine refused), EngineUnreachable and ProtocolError."""
 
-    def __init__(self, host: str | None = None, *, program: str = "docket-python", version: str | None = None) -> None:
+    def __init__(
+        self, host: str | None = None, *, program: str = "docket-python", version: str | None = None,
+        correlation: str = "",
+    ) -> None:  # fmt: skip
+        """``correlation`` (16 to 64 hexadecimal digits) joins the events of all requests in the engine's log."""
         self.address = parse_address(host or default_host())
         self.version = version or NEWEST_API
         self._version_is_settled = version is not None
         self._headers = {"User-Agent": f"{program}/{__version__}"}
+        if correlation:
+            self._headers["X-Docket-Correlation"] = correlation
         self._idle: Connection | None = None
 
     def __enter__(self) -> Client:
@@ -95,6 +101,10 @@ class Client:
         """Take over a connection that is open already; the next exchange uses it."""
         self.close()
         self._idle = connection
+
+    def say_cause(self, cause: str) -> None:
+        """What the engine's log is to say led to the requests from now on: "project/verb" or "project/verb/service"."""
+        self._headers["X-Docket-Cause"] = cause
 
     # --- exchanges -------------------------------------------------------------------------------------------------
 
