@@ -52,6 +52,7 @@ from engine.services.images import Images
 from engine.services.layers import Layers
 from engine.services.lifecycle import Lifecycle
 from engine.services.monitor import Monitor
+from engine.services.network_connections import NetworkConnections
 from engine.services.networks import Networks
 from engine.services.ports import Clock, Randomness, Runtime, Store, SystemClock, SystemRandomness, boot_id
 from engine.services.pulls import Pulls
@@ -98,7 +99,7 @@ class Services:
     fsck: Fsck
     volumes: Volumes
     networks: Networks
-    endpoints: Endpoints
+    network_connections: NetworkConnections
     audit: Audit
     events: Events
     system: System
@@ -165,7 +166,7 @@ def compose(
         fsck=Fsck(core, content, layers, blobs, limits),
         volumes=volumes,
         networks=networks,
-        endpoints=endpoints,
+        network_connections=NetworkConnections(core, networks, endpoints),
         audit=Audit(core),
         events=Events(core),
         system=System(core, settings.registries),
@@ -306,7 +307,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
             listen(socket_path), engine[0].services, make_context=Context, make_attachment=Attachment,
             clock=clock.now_us, path=socket_path,
         )  # fmt: skip
-        firewall = FirewallWatch(engine[0].services.networks)
+        firewall = FirewallWatch(engine[0].services.networks.rules)
         firewall.start()
         with StopSignal() as stop:
             server.start()
@@ -316,7 +317,7 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
             notify("STOPPING=1")
         server.stop()
         firewall.close()
-        engine[0].services.networks.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
+        engine[0].services.networks.bridges.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
         engine[0].trash.empty()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})
     finally:

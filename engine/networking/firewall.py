@@ -119,30 +119,45 @@ class _Family:
             self._rule(hook, local, load, nftables.look_up("published", _FIRST + words, found), translate)
 
     def _protect_loopback(self) -> None:
-        """No packet from a network may name 127.0.0.0/8 as its destination: the bridges' route_localnet would let it
-        reach the host's own services, and the translation of a port of 127.0.0.1 comes before the kernel's check."""
+        """No packet from a network may have an address of 127.0.0.0/8: the bridges' route_localnet would let it reach
+        the host's own services, or pass for one of the host itself, and the translation of a port of 127.0.0.1 comes
+        before the kernel's check."""
         self._chain("loopback", "filter", "prerouting", _RAW)
         if self._family == IPV4:
             outside = nftables.interface_is("iifname", "lo", equal=False)
-            there = nftables.address_in(IPV4, "destination", _LOOPBACK, 8)
-            self._rule("loopback", outside, there, nftables.verdict(DROP))
+            for end in ("destination", "source"):
+                self._rule("loopback", outside, nftables.address_in(IPV4, end, _LOOPBACK, 8), nftables.verdict(DROP))
 
     # --- what crosses the bridges ----------------------------------------------------------------------------------
 
     def _forward(self, networks: Sequence[BridgeRules]) -> None:
+        """The walls of internal networks come first: what another network lets in by a published port doesn't come from
+        them."""
         self._chain("forward", "filter", "forward", _FILTER)
+        for network in networks:
+            if network.internal:
+                self._shut(network.bridge)
+        for network in networks:
+            self._let_in(network)
+
+    def _shut(self, bridge: str) -> None:
+        for one, other in (("iifname", "oifname"), ("oifname", "iifname")):
+            inside, elsewhere = nftables.interface_is(one, bridge), nftables.interface_is(other, bridge, equal=False)
+            self._rule("forward", inside, elsewhere, nftables.verdict(DROP))
+
+    def _let_in(self, network: BridgeRules) -> None:
         known = nftables.bits_of("state", nftables.ESTABLISHED | nftables.RELATED)
         translated = nftables.bits_of("status", nftables.DESTINATION_NAT)
-        for network in networks:
-            into = nftables.interface_is("oifname", network.bridge)
-            out_of = nftables.interface_is("iifname", network.bridge)
-            self._rule("forward", out_of, into, nftables.verdict(ACCEPT if network.neighbours else DROP))
-            if not network.internal:
-                self._rule("forward", into, known, nftables.verdict(ACCEPT))
-                self._rule("forward", into, translated, nftables.verdict(ACCEPT))
-            self._rule("forward", into, nftables.verdict(DROP))
-            if network.internal:
-                self._rule("forward", out_of, nftables.verdict(DROP))
+        into = nftables.interface_is("oifname", network.bridge)
+        out_of = nftables.interface_is("iifname", network.bridge)
+        if network.neighbours:
+            self._rule("forward", out_of, into, nftables.verdict(ACCEPT))
+        else:  # their published ports only; what is bridged doesn't come here: the ports of the bridge are isolated
+            self._rule("forward", out_of, into, translated, nftables.verdict(ACCEPT))
+            self._rule("forward", out_of, into, nftables.verdict(DROP))
+        self._rule("forward", into, known, nftables.verdict(ACCEPT))
+        self._rule("forward", into, translated, nftables.verdict(ACCEPT))
+        self._rule("forward", into, nftables.verdict(DROP))
 
     def _postrouting(self, networks: Sequence[BridgeRules]) -> None:
         self._chain("postrouting", "nat", "postrouting", _SOURCE_NAT)

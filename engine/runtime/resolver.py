@@ -15,15 +15,18 @@ from ipaddress import ip_address
 from typing import Any, Callable
 
 from engine.runtime import dns_message
-from engine.runtime.dns_message import AAAA, ANY, PTR, A, Query
-from engine.runtime.loop import GONE, IN, OUT, Loop
+from engine.runtime.dns_message import AAAA, ANY, NOT_IMPLEMENTED, PTR, A, Query
+from engine.runtime.loop import GONE, IN, OUT, Loop, accept
 
 _MOST_BYTES = 65535
 _QUERIES_A_TURN = 64
 _FORWARD_S = 4.0
 _TCP_S = 30.0
-_MOST_WAITING = 1024
+_MOST_WAITING = 512
+"""Each has a descriptor, and a shim has more to do with those that it may have: 1024 by most systems' default."""
 _MOST_CONNECTIONS = 64
+_MOST_UNREAD_BYTES = 1 << 17
+"""Answers that somebody who asks over TCP doesn't read: then nothing more is read of him."""
 _SERVER_PORT = 53
 
 Reply = Callable[[bytes], None]
@@ -97,9 +100,8 @@ class Resolver:
             return  # the asker is gone, or doesn't read
 
     def _accept(self, events: int) -> None:
-        try:
-            sock, _ = self._tcp.accept()
-        except OSError:
+        sock = accept(self._loop, self._tcp, self._accept)
+        if sock is None:
             return
         if len(self._connections) >= _MOST_CONNECTIONS:
             sock.close()
@@ -109,6 +111,9 @@ class Resolver:
 
     def serve(self, query: Query, data: bytes, reply: Reply, *, tcp: bool = False) -> None:
         """Answer, now or when somebody else has."""
+        if query.opcode:
+            reply(dns_message.answer(query, code=NOT_IMPLEMENTED))
+            return
         networks = self._current()
         if (own := self._own(query, networks)) is not None:
             reply(own)
@@ -136,6 +141,8 @@ class Resolver:
     @staticmethod
     def _own(query: Query, networks: list[tuple[dict[str, Any], bool]]) -> bytes | None:
         """The answer for a name or an address of the container's networks; None for all others."""
+        if query.class_ not in (dns_message.IN, ANY):
+            return None
         if query.kind == PTR:
             return _reverse(query, networks)
         addresses: list[str] = []
@@ -191,7 +198,8 @@ class _Connection:
         try:
             if events & OUT:
                 self._flush()
-            if events & (IN | GONE):
+                self._serve()  # what was held back while nobody read the answers
+            if events & (IN | GONE) and self._sock.fileno() >= 0:
                 self._read()
         except BlockingIOError:
             return
@@ -204,7 +212,10 @@ class _Connection:
             self.close()
             return
         self._received += data
-        while len(self._received) >= 2:
+        self._serve()
+
+    def _serve(self) -> None:
+        while len(self._received) >= 2 and len(self._waiting) < _MOST_UNREAD_BYTES:
             (length,) = struct.unpack_from(">H", self._received)
             if len(self._received) < length + 2:
                 return
@@ -226,7 +237,8 @@ class _Connection:
         except OSError:
             self.close()
             return
-        self._loop.watch(self._sock.fileno(), IN | (OUT if self._waiting else 0), self._turn)
+        readable = IN if len(self._waiting) < _MOST_UNREAD_BYTES else 0
+        self._loop.watch(self._sock.fileno(), readable | (OUT if self._waiting else 0), self._turn)
 
     def _flush(self) -> None:
         while self._waiting:
@@ -271,7 +283,11 @@ class _Forward:
             return
         server = self._servers.pop(0)
         family = socket.AF_INET6 if ":" in server else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM if self._is_tcp else socket.SOCK_DGRAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM if self._is_tcp else socket.SOCK_DGRAM)
+        except OSError:  # no more descriptors, or no such family here
+            self._ask_next()
+            return
         sock.setblocking(False)
         self._sock = sock
         attempt = self._attempt

@@ -143,7 +143,7 @@ class Containers:
                 )
             except NameTaken as error:
                 if error.name != created.name:
-                    raise self._endpoints.taken(error) from error
+                    raise self._endpoints.leases.taken(error) from error
                 raise _name_conflict(error.name, error.holder) from error
 
     def rename(self, reference: str, name: str, context: Context) -> None:

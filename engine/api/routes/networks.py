@@ -78,7 +78,7 @@ def remove(services: Any, request: Request) -> Answer:
 
 def connect(services: Any, request: Request) -> Answer:
     body = request.json()
-    services.endpoints.connect(
+    services.network_connections.connect(
         request.params[0], _container(body), body.get("EndpointConfig") or {}, request.context
     )
     return OK
@@ -86,7 +86,7 @@ def connect(services: Any, request: Request) -> Answer:
 
 def disconnect(services: Any, request: Request) -> Answer:
     body = request.json()
-    services.endpoints.disconnect(
+    services.network_connections.disconnect(
         request.params[0], _container(body), force=bool(body.get("Force")), context=request.context
     )
     return OK
