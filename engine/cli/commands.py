@@ -109,6 +109,7 @@ COMMANDS: Mapping[str, Place] = {
     **{name: place for name, place in _CONTAINER.items() if name not in ("inspect", "ls", "prune")},
     **{name: place for name, place in _IMAGE.items() if name in _PLAIN_IMAGE},
     **{name: place for name, place in _SYSTEM.items() if name in ("events", "info")},
+    "compose": ("compose", "COMPOSE", "Define and run multi-container applications"),
     "completion": ("completion", "COMPLETION", "Print the completion of commands, flags and names for a shell"),
     "daemon": ("daemon", "DAEMON", "Run the engine in the foreground, as a service manager wants it"),
     "images": _IMAGE["ls"],

@@ -15,7 +15,7 @@ def network_settings(options: Options, config: dict[str, Any]) -> dict[str, Any]
     """Fields of HostConfig; published ports are added to the exposed ones of ``config``."""
     bindings: dict[str, list[dict[str, str]]] = {}
     for text in options.publish:
-        for port, binding in _published(text):
+        for port, binding in published(text):
             bindings.setdefault(port, []).append(binding)
             config.setdefault("ExposedPorts", {})[port] = {}
     return {
@@ -35,7 +35,7 @@ def endpoint_settings(options: Options) -> dict[str, Any]:
     return set_only({"IPAMConfig": addresses, "Aliases": options.network_alias, "MacAddress": options.mac_address})
 
 
-def _published(text: str) -> list[tuple[str, dict[str, str]]]:
+def published(text: str) -> list[tuple[str, dict[str, str]]]:
     """"[ip:][host:]container[/proto]", ranges on both sides: (container port, binding) for each."""
     endpoint, _, protocol = text.partition("/")
     head, _, inside = endpoint.rpartition(":")

@@ -82,7 +82,7 @@ def _searched(start: str, context: Context) -> tuple[str, ...]:
 
 
 def normalized(name: str) -> str:
-    """A folder's name as a project's: lower-case letters, digits, hyphens and underscores, from a letter or digit on."""
+    """What is left of a folder's name as a project's: it begins with a letter or digit."""
     return re.sub(r"[^-_a-z0-9]", "", name.lower()).lstrip("_-")
 
 

@@ -1,8 +1,8 @@
 """Files of variables, by Docker's rules: ``.env``, ``--env-file`` and a service's ``env_file``.
 
-``NAME=value``, ``NAME: value`` or ``export NAME=value``; a name alone takes the value of the environment. Without quotes
-a value ends at the line's end or at `` #``; within double quotes it may have several lines, escapes and variables; within
-single quotes everything stands for itself.
+``NAME=value``, ``NAME: value`` or ``export NAME=value``; a name alone takes the value of the environment. Without
+quotes a value ends at the line's end or at `` #``; within double quotes it may have several lines, escapes and
+variables; within single quotes everything stands for itself.
 """
 
 from __future__ import annotations

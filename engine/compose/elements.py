@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.compose.positions import Path, Positions
 from engine.compose.shapes import (
-    DURATION, FLAG, MODE, NULL, NUMBER, PAIRS, SET, SIZE, TEXT, TEXTS, WHOLE, Element, Field, Kind, Listed, Mapped,
+    DURATION, FLAG, JSON, MODE, NULL, NUMBER, PAIRS, SET, SIZE, TEXT, TEXTS, WHOLE, Element, Field, Kind, Listed, Mapped,
     kept, kept_in_json,
 )  # fmt: skip
 
@@ -21,12 +21,17 @@ class Ulimit(Kind):
 
     canonical = cast
 
+    def shown(self, value: Any, form: str) -> Any:
+        """As Docker Compose prints it, which takes one number of 0 for a pair, and leaves zeros out of JSON."""
+        value = {"soft": 0, "hard": 0} if value == 0 else value
+        return self._both.shown(value, form) if isinstance(value, dict) and form == JSON else value
 
-class Always(Kind):
-    """A list of device requests, or the word ``all``."""
 
-    def canonical(self, value: Any, path: Path, positions: Positions) -> Any:
-        return value if isinstance(value, str) else Listed(DEVICE_REQUEST).canonical(value, path, positions)
+class EnvFile(Element):
+    """A file of variables: its path alone where it says nothing else than that."""
+
+    def shown(self, value: Any, form: str) -> Any:
+        return value["path"] if set(value) == {"path", "required"} and value["required"] else super().shown(value, form)
 
 
 class Count(Kind):
@@ -112,9 +117,9 @@ SERVICE = Element(
     devices=Listed(Element(source=TEXT, target=TEXT, permissions=TEXT)),
     dns=TEXTS, dns_opt=TEXTS, dns_search=TEXTS, domainname=TEXT, entrypoint=Field(TEXTS, SET, NULL),
     provider=kept(Element(type=TEXT, options=Mapped(TEXTS))),
-    environment=PAIRS, env_file=Listed(Element(path=TEXT, required=kept(FLAG), format=TEXT)), expose=TEXTS,
+    environment=PAIRS, env_file=Listed(EnvFile(path=TEXT, required=kept(FLAG), format=TEXT)), expose=TEXTS,
     extends=kept(Element(file=TEXT, service=TEXT)),
-    external_links=TEXTS, extra_hosts=TEXTS, group_add=TEXTS, gpus=Always(), hostname=TEXT,
+    external_links=TEXTS, extra_hosts=TEXTS, group_add=TEXTS, gpus=Listed(DEVICE_REQUEST), hostname=TEXT,
     healthcheck=kept(HEALTHCHECK), image=TEXT, init=kept(FLAG), ipc=TEXT, isolation=TEXT, labels=PAIRS,
     label_file=TEXTS, links=TEXTS, logging=kept(Element(driver=TEXT, options=PAIRS)), mem_limit=SIZE,
     mem_reservation=SIZE, memswap_limit=SIZE, mem_swappiness=SIZE, mac_address=TEXT,

@@ -17,9 +17,11 @@ _SECTIONS = ("networks", "volumes", "secrets", "configs", "models")
 class LongForms:
     """One document's values in long form. Raises ComposeError with the place of what can't be understood."""
 
-    def __init__(self, positions: Positions, warn: Callable[[str], None]) -> None:
+    def __init__(self, positions: Positions, warn: Callable[[str], None], *, lenient: bool = False) -> None:
+        """``lenient`` leaves values as they are whose variables are not filled in."""
         self._positions = positions
         self._warn = warn
+        self._lenient = lenient
 
     def apply(self, document: dict[str, Any]) -> dict[str, Any]:
         found = dict(document)
@@ -57,10 +59,13 @@ class LongForms:
         try:
             return change(value)
         except ValueError as error:
+            if self._lenient and "$" in str(value):
+                return value
             raise self._positions.error(path, str(error)) from error
 
     def _words(self, text: str, path: Path) -> list[str]:
-        words, rest = self._changed(split_words, text, path)
+        found = self._changed(split_words, text, path)
+        words, rest = ([text], "") if isinstance(found, str) else found
         if rest:
             place = self._positions.describe(path)
             self._warn(f"{place}{path[1]}.{path[2]}: {rest!r} is dropped, as Docker Compose does: "

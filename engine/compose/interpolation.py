@@ -1,5 +1,6 @@
 """Variables in texts: ``$A``, ``${A}``, ``${A:-default}``, ``${A-default}``, ``${A:?message}``, ``${A?message}``,
-``${A:+instead}``, ``${A+instead}``, nested in each other; ``$$`` is a dollar sign, and so is one that nothing of this follows."""
+``${A:+instead}``, ``${A+instead}``, nested in each other; ``$$`` is a dollar sign, and so is one
+that nothing of this follows."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ class Layer:
 def read_layers(file: str, folder: str, context: Context) -> list[Layer]:
     """The documents of a file ("-" is standard input). Relative paths in it are meant from ``folder``; ``extends`` and
     ``include`` stay as they are. Raises ComposeError."""
-    return [_layer(document, folder, context) for document in documents(_text(file), file) if document.value is not None]
+    found = documents(_text(file), file)
+    return [_layer(document, folder, context) for document in found if document.value is not None]
 
 
 def _text(file: str) -> str:
@@ -62,7 +63,7 @@ def _layer(document: Document, folder: str, context: Context) -> Layer:
     if value.pop("version", None) is not None:
         context.warn(f"{positions.describe(('version',)) or shown_file(document.file) + ': '}"
                      "the attribute `version` is obsolete, it will be ignored, please remove it")  # fmt: skip
-    value = without_repeats(LongForms(positions, context.warn).apply(value))
+    value = without_repeats(LongForms(positions, context.warn, lenient=not context.options.interpolate).apply(value))
     if context.options.resolve_paths:
         resolve_paths(value, resolver(folder, context.home))
     return Layer(document.file, value, positions, document.replaced)

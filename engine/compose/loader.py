@@ -38,9 +38,10 @@ def _finished(
     model: dict[str, Any], name: str, place: discovery.Place, profiles: tuple[str, ...], context: Context
 ) -> Project:
     options = context.options
-    services, disabled = selection.split_by_profile(model.get("services", {}), profiles)
+    active = profiles if options.interpolate else ("*",)
+    services, disabled = selection.split_by_profile(model.get("services", {}), active, options.services)
     model["services"] = services
-    for service_name, service in services.items():
+    for service_name, service in services.items() if options.interpolate else ():
         resolve_service(service_name, service, context)
     if options.normalize:
         normalize(model, name, place.working_dir)
@@ -48,13 +49,15 @@ def _finished(
     model["name"] = name
     for service in (*services.values(), *disabled.values()):
         hosts_listed(service)
-    model = PROJECT.canonical(model, (), context.positions)
-    others = PROJECT.canonical({"services": disabled}, (), context.positions)["services"]
-    if options.check_consistency:
-        check(model, others, context.positions)
-    if options.normalize:
-        selection.drop_unused(model)
-    note_unsupported(model, context)
+    others = disabled
+    if options.interpolate:
+        model = PROJECT.canonical(model, (), context.positions)
+        others = PROJECT.canonical({"services": disabled}, (), context.positions)["services"]
+        if options.check_consistency:
+            check(model, others, context.positions)
+        if not options.all_resources:
+            selection.drop_unused(model)
+        note_unsupported(model, context)
     return Project(
         name=name,
         working_dir=Path(place.working_dir),

@@ -42,7 +42,7 @@ def _add_option(option: str, mount: dict[str, Any], options: dict[str, Any], tex
 
 
 def parse_device(text: str) -> dict[str, Any]:
-    """``SOURCE[:TARGET[:PERMISSIONS]]``, or the name of a device of the container device interface. Raises ValueError."""
+    """``SOURCE[:TARGET[:PERMISSIONS]]`` in long form. Raises ValueError."""
     parts = text.split(":")
     if len(parts) > 3:
         raise ValueError(f"confusing device mapping, please use long syntax: {text}")

@@ -29,12 +29,17 @@ class LoadOptions:
     check_consistency: bool = True
     resolve_paths: bool = True
     resolve_env_files: bool = True
+    all_resources: bool = False
+    """Keep networks, volumes, secrets and configs that no service uses."""
+    services: tuple[str, ...] = ()
+    """Services that are meant by name, and so enabled whatever their profiles."""
 
 
 @dataclass(frozen=True)
 class Project:
     """A project as it is meant, in the specification's canonical form: what Docker Compose 2.40 prints for
-    ``config --format json``. Long forms everywhere; durations are texts ("1m30s"), sizes of bytes are texts of digits."""
+    ``config --format json``, and the extensions of services. Long forms everywhere; durations are texts ("1m30s"), and
+    so are sizes: digits, bytes."""
 
     name: str
     working_dir: Path

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+from engine.compose.project import ComposeError, Project
 
 _MOUNTED = ("secrets", "configs")
 
 
-def split_by_profile(services: dict[str, Any], profiles: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The services that are enabled, and those of inactive profiles. The profile ``*`` stands for all."""
+def split_by_profile(
+    services: dict[str, Any], profiles: tuple[str, ...], named: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The services that are enabled, and those of inactive profiles. The profile ``*`` stands for all; services that
+    are ``named`` are meant in any case."""
     enabled, disabled = {}, {}
     for name, service in services.items():
         wanted = service.get("profiles") or []
-        active = not wanted or "*" in profiles or any(profile in profiles for profile in wanted)
+        active = not wanted or name in named or "*" in profiles or any(profile in profiles for profile in wanted)
         (enabled if active else disabled)[name] = service
     return enabled, disabled
 
@@ -33,3 +39,27 @@ def drop_unused(model: dict[str, Any]) -> None:
     for section, names in used.items():
         if section in model:
             model[section] = {name: value for name, value in model[section].items() if name in names}
+
+
+def with_dependencies(services: dict[str, Any], names: tuple[str, ...]) -> set[str]:
+    """These services and all that they depend on. Raises ComposeError for one that isn't there."""
+    for name in names:
+        if name not in services:
+            raise ComposeError(f"no such service: {name}")
+    found: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name not in found and name in services:
+            found.add(name)
+            pending += services[name].get("depends_on") or ()
+    return found
+
+
+def narrowed(project: Project, names: tuple[str, ...]) -> Project:
+    """The project with no other services than these and all that they depend on. Raises ComposeError."""
+    kept = with_dependencies(project.model["services"], names)
+    services = {name: service for name, service in project.model["services"].items() if name in kept}
+    model = {**project.model, "services": services}
+    drop_unused(model)
+    return replace(project, model={key: value for key, value in model.items() if value or key in ("name", "services")})

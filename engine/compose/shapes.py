@@ -1,8 +1,8 @@
 """The canonical form of every element of the compose specification, as one table: which fields an element has, in which
 order Docker Compose prints them, of which kind their values are, and which stay when they are empty.
 
-A kind does three things: ``cast`` gives texts that came from variables the type that belongs there, before the schema is
-asked; ``canonical`` turns a value in long form into the model's; ``shown`` is what ``config`` prints of it.
+A kind does three things: ``cast`` gives texts that came from variables the type that belongs there, before the schema
+is asked; ``canonical`` turns a value in long form into the model's; ``shown`` is what ``config`` prints of it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from engine.compose import quantities
 from engine.compose.positions import Path, Positions
 
 JSON, YAML = "json", "yaml"
+HTML_ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
+"""Go's JSON encoder spells these, which mean something in HTML and JavaScript."""
 
 
 class Kind:
@@ -42,12 +44,7 @@ def number_text(value: float) -> str:
     """A float as Go's %v prints it."""
     if math.isnan(value) or math.isinf(value):
         return {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}[str(value)]
-    shortest = repr(value)
-    if value and not 1e-4 <= abs(value) < 1e21:
-        mantissa, _, exponent = f"{value:e}".partition("e")
-        mantissa = repr(float(repr(value).lower().partition("e")[0])) if "e" in repr(value) else mantissa
-        return f"{mantissa.removesuffix('.0')}e{exponent}"
-    return str(int(value)) if value == int(value) else shortest
+    return str(int(value)) if value == int(value) and abs(value) < 1e21 else repr(value)
 
 
 class Text(Kind):

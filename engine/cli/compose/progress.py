@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import Callable
 
 from engine.cli.output import STDERR, encoded, printable, write_all
 from engine.compose.running.listening import Listener, done_word, subject, working_word
@@ -16,9 +17,9 @@ _GREEN, _YELLOW, _RED, _PLAIN = _ESCAPE + "32m", _ESCAPE + "33m", _ESCAPE + "31m
 AUTO, TTY, PLAIN, QUIET, JSON = "auto", "tty", "plain", "quiet", "json"
 
 
-def progress_for(kind: str, *, quiet_pull: bool = False, quiet_build: bool = False) -> Progress:
-    """``kind`` as ``--progress`` has it."""
-    on_terminal = kind == TTY or (kind == AUTO and os.isatty(STDERR))
+def progress_for(kind: str, ansi: str, *, quiet_pull: bool = False, quiet_build: bool = False) -> Progress:
+    """``kind`` and ``ansi`` as ``--progress`` and ``--ansi`` have them."""
+    on_terminal = kind == TTY or (kind == AUTO and ansi != "never" and (os.isatty(STDERR) or ansi == "always"))
     made = {QUIET: Progress, JSON: JsonLines}.get(kind, Screen if on_terminal else Lines)
     return made(quiet_pull=quiet_pull, quiet_build=quiet_build)
 
@@ -30,10 +31,16 @@ class Progress(Listener):
         self._quiet_pull = quiet_pull
         self._quiet_build = quiet_build
         self._lock = threading.Lock()
+        self.on_start: Callable[[Action, str], None] | None = None
+        """Who wants to attach to each container before it starts."""
+
+    def will_start(self, action: Action, container_id: str) -> None:
+        if self.on_start is not None:
+            self.on_start(action, container_id)
 
     def warns(self, text: str) -> None:
         with self._lock:
-            _write(f"WARN {printable(text)}\n")
+            _write(f"WARN: {printable(text)}\n")
 
     def unchanged(self, names: tuple[str, ...]) -> None:
         """Containers that are as they should be."""
@@ -120,7 +127,7 @@ class Screen(Progress):
     def warns(self, text: str) -> None:
         with self._lock:
             self._erase()
-            _write(f"WARN {printable(text)}\n")
+            _write(f"WARN: {printable(text)}\n")
             self._draw()
 
     def hook_writes(self, action: Action, data: bytes) -> None:

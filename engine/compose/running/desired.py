@@ -22,6 +22,7 @@ class Service:
     config: Mapping[str, Any]
     scale: int
     image: str
+    names_its_image: bool
     needs: Mapping[str, Dependency]
     shares: tuple[str, ...]
     document: Mapping[str, Any]
@@ -87,7 +88,7 @@ def check_names(project: Project, chosen: tuple[str, ...]) -> None:
 
 
 def _service(project: Project, name: str, config: Mapping[str, Any], scale: int | None) -> Service:
-    image = names.image_name(project.name, name, config)
+    image, is_named = names.image_name(project.name, name, config), bool(config.get("image"))
     config = {**config, "image": image}
     count = _scale(config) if scale is None else scale
     if config.get("container_name") and count > 1:
@@ -98,7 +99,7 @@ def _service(project: Project, name: str, config: Mapping[str, Any], scale: int 
     mounted = [one["source"] for one in config.get("volumes") or () if one["type"] == "volume" and one.get("source")]
     on = [] if config.get("network_mode") else ordered_networks(config)
     return Service(
-        name, config, count, image, dependencies_of(config), tuple(shared_with(config)),
+        name, config, count, image, is_named, dependencies_of(config), tuple(shared_with(config)),
         comparison.document(project, name, config), tuple(network_name(project, key) for key in on),
         tuple(dict.fromkeys(volume_name(project, key) for key in mounted)),
     )  # fmt: skip

@@ -19,7 +19,7 @@ from engine.compose.project import ComposeError
 from engine.compose.running import comparison, names
 from engine.compose.running.actual import Actual
 from engine.compose.running.desired import Desired, Service
-from engine.compose.running.hashing import network_hash, volume_hash
+from engine.compose.running.hashing import network_hash, service_hash, volume_hash
 from engine.compose.running.hooks import run_hook
 from engine.compose.running.images import Images
 from engine.compose.running.listening import Listener

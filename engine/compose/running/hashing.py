@@ -11,6 +11,7 @@ import hashlib
 from typing import Any, Mapping
 
 from engine.client import jsontext
+from engine.compose.hashes import config_hash
 from engine.compose.running.desired import Service
 
 _NETWORK_FIELDS = (
@@ -62,4 +63,6 @@ def _digest(value: Any) -> str:
 
 
 def service_hash(service: Service) -> str:
-    return _digest(dict(service.document))
+    """A service's, without the image's name where only the build gives it one."""
+    hidden = () if service.names_its_image else ("image",)
+    return config_hash({key: value for key, value in service.config.items() if key not in hidden})

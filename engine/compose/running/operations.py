@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from typing import Callable, Iterable, Mapping
 
 from engine.client.api import Client, path_of
@@ -98,6 +99,12 @@ class Operations:
         self._carry_out(plan, desired, actual, images)
         return plan
 
+    def up_for(self, guest: str, desired: Desired, images: Mapping[str, str], *, remove_orphans: bool) -> None:
+        """Have there what a one-off container of the service ``guest`` needs."""
+        needed = tuple(name for name in desired.selected if name != guest)
+        others = replace(desired, selected=needed, named=frozenset(needed))
+        self.up(others, UpOptions(remove_orphans=remove_orphans, guest=guest), images)
+
     def wait_until_up(self, desired: Desired, timeout_s: float | None = None) -> None:
         """``--wait``: all containers of the selected services run, and are healthy where they have a check."""
         give_up = threading.Event()
@@ -147,11 +154,10 @@ class Operations:
     @staticmethod
     def _images_that_go(desired: Desired, chosen: Iterable[str], options: DownOptions) -> dict[str, str]:
         """Those without a name of their own; with ALL the others, too."""
-        model = desired.project.model["services"]
         return {
             desired.services[name].image: name
             for name in chosen
-            if name in desired.services and (options.images == ALL or not model[name].get("image"))
+            if name in desired.services and (options.images == ALL or not desired.services[name].names_its_image)
         }
 
     def stop(self, services: tuple[str, ...], timeout_s: int | None) -> Plan:

@@ -79,7 +79,7 @@ def plan_pulls(
     draft = Draft()
     for name in names:
         service = desired.services[name]
-        own_name = service.is_built and not (desired.project.model["services"][name].get("image"))
+        own_name = service.is_built and not service.names_its_image
         policy = service.config.get("pull_policy")
         if own_name or (service.is_built and ignore_buildable) or policy in ("never", "build"):
             continue
@@ -93,7 +93,7 @@ def plan_pushes(desired: Desired, names: Iterable[str]) -> Plan:
     draft = Draft()
     for name in names:
         service = desired.services[name]
-        if service.is_built and desired.project.model["services"][name].get("image"):
+        if service.is_built and service.names_its_image:
             draft.add(_action(PUSH, service, ""))
     return draft.finished()
 

@@ -28,7 +28,7 @@ Hash = Callable[[Service], str]
 @dataclass(frozen=True)
 class UpOptions:
     """``timeout_s`` None: the containers' own grace periods. ``make`` false: containers stay what they are, and only
-    start."""
+    start. ``guest`` is a service that ``run`` makes a container of: what that needs is there at the end."""
 
     force_recreate: bool = False
     no_recreate: bool = False
@@ -38,6 +38,7 @@ class UpOptions:
     renew_anonymous: bool = False
     remove_orphans: bool = False
     timeout_s: int | None = None
+    guest: str = ""
 
 
 def plan_up(
@@ -75,6 +76,8 @@ class _Up:
         if self._options.start:
             for name in self._desired.services:
                 self._start(self._desired.services[name])
+        if self._options.guest:
+            self._conditions(self._desired.services[self._options.guest])
         if self._options.make:
             add_orphans(
                 self._draft, self._desired.project, self._actual, remove=self._options.remove_orphans,
@@ -103,7 +106,8 @@ class _Up:
 
     def _with_users_of_changed_networks(self) -> tuple[str, ...]:
         """The services that are looked at: the selected ones, and those on a network that has to be made anew."""
-        chosen = [self._desired.services[name] for name in self._desired.selected]
+        names_chosen = [*self._desired.selected, *filter(None, [self._options.guest])]
+        chosen = [self._desired.services[name] for name in names_chosen]
         add_volumes(self._draft, self._desired, self._actual, {one for each in chosen for one in each.volumes})
         wanted = {one for each in chosen for one in each.networks}
         self._changed_networks = add_networks(self._draft, self._desired, self._actual, wanted)

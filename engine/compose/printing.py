@@ -1,0 +1,47 @@
+"""A project's model as ``config`` prints it, in the words and the layout of Docker Compose."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from engine.compose import yamltext
+from engine.compose.elements import PROJECT
+from engine.compose.shapes import HTML_ESCAPES, JSON, YAML
+
+_ORDER = ("name", "services", "networks", "volumes", "secrets", "configs", "models")
+
+
+def json_text(model: dict[str, Any]) -> str:
+    """JSON with two spaces of indentation and no newline at its end. A dollar sign is doubled."""
+    shown = {**PROJECT.shown(model, JSON), **_extensions(model)}
+    text = json.dumps({key: shown[key] for key in sorted(shown)}, indent=2, ensure_ascii=False)
+    return _escaped(text.translate(HTML_ESCAPES))
+
+
+def yaml_text(model: dict[str, Any]) -> str:
+    """YAML in block style. A dollar sign is doubled, so that the text can be read again."""
+    shown = PROJECT.shown(model, YAML)
+    ordered = {key: shown[key] for key in _ORDER if key in shown}
+    return _escaped(yamltext.dump({**ordered, **_extensions(model)}))
+
+
+def _extensions(model: dict[str, Any]) -> dict[str, Any]:
+    return {key: model[key] for key in sorted(model) if key.startswith("x-")}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("$", "$$")
+
+
+def raw_text(model: dict[str, Any], form: str) -> str:
+    """A model whose variables were not filled in, keys in the order of the alphabet, dollar signs as they are."""
+    if form == JSON:
+        return json.dumps(model, indent=2, sort_keys=True, ensure_ascii=False).translate(HTML_ESCAPES)
+    return yamltext.dump(_sorted(model))
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
