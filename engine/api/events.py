@@ -255,10 +255,10 @@ def _event(
 
 
 def _who(record: Any) -> str:
-    """The actor in one line: the door, and for people and programs their uid and pid."""
+    """The actor in one line: the door, and for people and programs their uid and pid, or their certificate."""
     actor = record.actor
     words = [str(actor.get("door", ""))]
-    words += [f"{name}={actor[name]}" for name in ("uid", "pid", "program") if name in actor]
+    words += [f"{name}={actor[name]}" for name in ("uid", "pid", "program", "subject", "address") if name in actor]
     return " ".join(words)
 
 

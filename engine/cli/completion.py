@@ -114,7 +114,7 @@ def _names(session: Session, kind: str) -> list[str]:
     from engine.client.api import Client
 
     try:
-        with Client(session.host or f"unix://{session.default_socket}") as client:
+        with Client(session.address) as client:
             match kind:
                 case "containers":
                     found = client.call("GET", "/containers/json", query={"all": "true"})

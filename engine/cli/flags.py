@@ -19,13 +19,14 @@ HELP_COLUMNS = 80
 class Flag:
     """One flag. ``parse`` turns its text into a value or raises ValueError; a ``repeated`` one collects a list."""
 
-    __slots__ = ("default", "help", "kind", "name", "parse", "repeated", "short")
+    __slots__ = ("attribute", "default", "help", "kind", "name", "parse", "repeated", "short")
 
     def __init__(
         self, names: str, kind: str, help: str, default: Any, parse: Callable[[str], Any], *, repeated: bool = False
     ) -> None:
         *short, name = names.split(", ")
         self.name = name.removeprefix("--")
+        self.attribute = self.name.replace("-", "_")
         self.short = short[0].removeprefix("-") if short else ""
         self.kind = kind
         self.help = help
@@ -77,20 +78,16 @@ def _boolean(value: str) -> bool:
 
 
 class Options:
-    """The values of a command's flags as attributes (``options.no_trunc``), and which were ``given``."""
+    """The values of a command's flags as attributes (``options.no_trunc``), and which were ``given``, by name."""
 
     def __init__(self, flags: Sequence[Flag]) -> None:
         self.given: set[str] = set()
         for flag in flags:
-            setattr(self, _attribute(flag), [] if flag.repeated else flag.default)
+            setattr(self, flag.attribute, [] if flag.repeated else flag.default)
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
-
-
-def _attribute(flag: Flag) -> str:
-    return flag.name.replace("-", "_")
 
 
 class HelpWanted(Exception):
@@ -168,9 +165,9 @@ def _store(flag: Flag, text_given: str, options: Options) -> None:
         ) from error
     options.given.add(flag.name)
     if flag.repeated:
-        getattr(options, _attribute(flag)).append(value)
+        getattr(options, flag.attribute).append(value)
     else:
-        setattr(options, _attribute(flag), value)
+        setattr(options, flag.attribute, value)
 
 
 def describe(flags: Sequence[Flag], columns: int = HELP_COLUMNS) -> str:

@@ -13,15 +13,24 @@ from _signal import SIG_DFL, SIGHUP, SIGPIPE, SIGQUIT, SIGTERM, getsignal, signa
 from engine.cli import commands, flags
 from engine.cli.output import CommandError, err, out
 from engine.cli.session import Session
+from engine.client.endpoint import TLSChoice
 from engine.client.errors import APIError, ClientError
 
 _INTERRUPTED = 130
 _SIGNALLED = 128
 _GLOBAL_FLAGS = (
-    flags.text("-H, --host", "Engine to connect to: unix:///path or tcp://host:port (default: $DOCKET_HOST, else "
-               "docket.sock in the run folder, where an engine is started if none listens)"),
+    flags.text("--config", "Folder of the client's settings (default: $DOCKER_CONFIG, else ~/.docker)"),
+    flags.text("-c, --context", "Context to use: overrides $DOCKET_HOST, $DOCKET_CONTEXT and what 'context use' chose"),
+    flags.text("-H, --host", "Engine to connect to: unix:///path, tcp://host:port or ssh://user@host (default: "
+               "$DOCKET_HOST, else the current context, else docket.sock in the run folder, where an engine is started "
+               "if none listens)"),
     flags.text("--root", "Data folder of an engine that is started (default: $DOCKET_ROOT, else /var/lib/docket)"),
     flags.text("--run-dir", "Folder of the volatile state and the socket (default: $DOCKET_RUN, else /run/docket)"),
+    flags.switch("--tls", "Use TLS; implied by --tlsverify"),
+    flags.text("--tlscacert", "Trust engines with certificates of this CA only (default: ~/.docker/ca.pem)"),
+    flags.text("--tlscert", "TLS certificate of this client (default: ~/.docker/cert.pem)"),
+    flags.text("--tlskey", "Key of the TLS certificate (default: ~/.docker/key.pem)"),
+    flags.switch("--tlsverify", "Use TLS and verify the engine (default: $DOCKET_TLS_VERIFY)"),
     flags.switch("--help", "Print usage"),
     flags.switch("-v, --version", "Print version information and quit"),
 )  # fmt: skip
@@ -82,7 +91,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if options.help or not rest or rest[0] == "help":
         return _help(rest[1:] if rest[:1] == ["help"] else rest)
-    session = Session(options.host, options.root, options.run_dir)
+    session = _session(options)
     if rest[0] == "__complete":
         from engine.cli.completion import complete
 
@@ -102,6 +111,18 @@ def _dispatch(words: list[str]) -> int:
         raise CommandError(describe(error), command.failure) from error
     finally:
         session.close()
+
+
+def _session(options: flags.Options) -> Session:
+    """What the global flags say."""
+    if options.config:
+        os.environ["DOCKER_CONFIG"] = os.path.abspath(options.config)
+    tls = TLSChoice(
+        options.tls if "tls" in options.given else None,
+        options.tlsverify if "tlsverify" in options.given else None,
+        options.tlscacert, options.tlscert, options.tlskey,
+    )  # fmt: skip
+    return Session(options.host, options.root, options.run_dir, options.context, tls)
 
 
 def _help_or_refuse(rest: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any, Callable, Iterator
 
 from engine.compose.normalizing import implied_dependencies
@@ -41,8 +42,10 @@ def _dependencies(
         if name == path[-1]:
             yield (*path, "depends_on", name), "a service can't depend on itself"
         elif name not in services and dependency.get("required", True):
-            why = " is disabled: none of its profiles is active" if name in disabled else ""
-            yield (*path, "depends_on", name), f"depends on undefined service {name!r}{why and ':'}{why}"
+            words = f"depends on undefined service {name!r}"
+            if name in disabled:
+                words = f"depends on service {name!r}, which is disabled: none of its profiles is active"
+            yield (*path, "depends_on", name), words
     for name, _ in implied_dependencies(service):
         if name not in services:
             yield path, f"refers to undefined service {name!r}"
@@ -147,8 +150,21 @@ def _watch(service: dict[str, Any]) -> Iterator[Problem]:
             yield ("develop", "watch", index), "target is required for non-rebuild actions"
 
 
+def _targets(service: dict[str, Any]) -> Iterator[Problem]:
+    """A volume and a tmpfs can't be mounted at one place."""
+    taken = {
+        posixpath.normpath(entry.partition(":")[0]): f"tmpfs[{index}]"
+        for index, entry in enumerate(service.get("tmpfs") or ())
+    }
+    for index, entry in enumerate(service.get("volumes") or ()):
+        target = posixpath.normpath(entry.get("target") or "/")
+        if target in taken:
+            yield ("volumes", index), f"target {target} already mounted as {taken[target]}"
+
+
 _SERVICE_CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Problem]], ...] = (
     _has_image, _build, _network_mode, _health, _scale, _limits, _mac_address, _watch,
+    _targets,
 )  # fmt: skip
 
 

@@ -29,16 +29,20 @@ class Place:
 def find(options: LoadOptions, context: Context) -> Place:
     """The project's files and folder; ``context`` gets its variables. Raises ComposeError."""
     context.environment = dict(options.environment)
-    start = os.path.abspath(options.project_directory or ".")
-    _add_variables(context, start)
-    files = _files(options, context, start)
-    if options.project_directory:
-        working_dir = start
-    else:
-        working_dir = os.getcwd() if files[0] == "-" else os.path.dirname(files[0])
-    if working_dir != start:
+    first = _folder(options, options.files)
+    _add_variables(context, first)
+    files = _files(options, context, os.path.abspath(options.project_directory or "."))
+    working_dir = _folder(options, files)
+    if working_dir != first:
         _add_variables(context, working_dir)
     return Place(files, working_dir)
+
+
+def _folder(options: LoadOptions, files: tuple[str, ...]) -> str:
+    """The project's folder: the one given, or that of its first file, as far as it is known."""
+    if options.project_directory or not files or files[0] == "-":
+        return os.path.abspath(options.project_directory or ".")
+    return os.path.dirname(os.path.abspath(files[0]))
 
 
 def _add_variables(context: Context, folder: str) -> None:

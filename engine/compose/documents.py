@@ -43,7 +43,8 @@ def documents(text: str, file: str) -> list[Document]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         words = " ".join(part for part in (error.context, error.problem) if part)
-        raise ComposeError(f"{shown_file(file)}:{mark.line + 1 if mark else 1}: not valid YAML: {words}") from error
+        line = min(mark.line, len(text.splitlines()) - 1) + 1 if mark else 1
+        raise ComposeError(f"{shown_file(file)}:{line}: not valid YAML: {words}") from error
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
         raise ComposeError(f"{shown_file(file)}:{_line_of(error, text)}: not valid YAML: {problem}") from error

@@ -6,8 +6,8 @@ from typing import Any
 
 from engine.compose.positions import Path, Positions
 from engine.compose.shapes import (
-    DURATION, FLAG, JSON, MODE, NULL, NUMBER, PAIRS, SET, SIZE, TEXT, TEXTS, WHOLE, Element, Field, Kind, Listed, Mapped,
-    kept, kept_in_json,
+    DURATION, FLAG, JSON, MODE, NULL, NUMBER, OCTAL, PAIRS, RATE, SET, SIZE, SOME_DURATION, TEXT, TEXTS, WHOLE,
+    Element, Field, Kind, Listed, Mapped, kept, kept_in_json,
 )  # fmt: skip
 
 
@@ -65,12 +65,12 @@ BLKIO = Element(
     weight=WHOLE,
     weight_device=Listed(Element(path=Field(TEXT, json="Path"), weight=Field(WHOLE, json="Weight"))),
     **{
-        name: Listed(Element(path=Field(TEXT, json="Path"), rate=Field(SIZE, json="Rate")))
+        name: Listed(Element(path=Field(TEXT, json="Path"), rate=Field(RATE, json="Rate")))
         for name in ("device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops")
     },
 )
 UPDATE = Element(
-    parallelism=kept(WHOLE), delay=DURATION, failure_action=TEXT, monitor=DURATION, max_failure_ratio=NUMBER,
+    parallelism=kept(WHOLE), delay=SOME_DURATION, failure_action=TEXT, monitor=SOME_DURATION, max_failure_ratio=NUMBER,
     order=TEXT,
 )  # fmt: skip
 RESOURCE = Element(
@@ -99,7 +99,7 @@ VOLUME_MOUNT = Element(
     type=TEXT, source=TEXT, target=TEXT, read_only=FLAG, consistency=TEXT,
     bind=kept(Element(selinux=TEXT, propagation=TEXT, create_host_path=FLAG, recursive=TEXT)),
     volume=kept(Element(labels=PAIRS, nocopy=FLAG, subpath=TEXT)),
-    tmpfs=kept(Element(size=SIZE, mode=WHOLE)),
+    tmpfs=kept(Element(size=SIZE, mode=OCTAL)),
     image=kept(Element(subpath=TEXT)),
 )  # fmt: skip
 ATTACHMENT = Element(

@@ -48,7 +48,7 @@ class LongForms:
         for key in ("post_start", "pre_stop"):
             found.update({key: self._hooks(found[key], (*path, key))} if key in found else {})
         if found.get("deploy"):
-            found["deploy"] = _within(found["deploy"], labels=labels)
+            found["deploy"] = _deploy(found["deploy"])
         for watch in (found.get("develop") or {}).get("watch") or ():
             watch.update({key: text_list(watch[key]) for key in ("ignore", "include") if key in watch})
         if isinstance(extends := found.get("extends"), str):
@@ -208,8 +208,18 @@ def _provider(value: dict[str, Any]) -> dict[str, Any]:
     return {**value, "options": options} if options else value
 
 
-def _gpus(value: Any) -> Any:
-    return [{"count": "all"}] if value == "all" else value
+def _gpus(value: Any) -> list[dict[str, Any]]:
+    requests = [{}] if value == "all" else [_within(entry, options=pairs) for entry in value]
+    return [request if "device_ids" in request else {"count": "all", **request} for request in requests]
+
+
+def _deploy(value: dict[str, Any]) -> dict[str, Any]:
+    found = _within(value, labels=labels)
+    reservations = (found.get("resources") or {}).get("reservations") or {}
+    if reservations.get("devices"):
+        reservations = {**reservations, "devices": _gpus(reservations["devices"])}
+        found["resources"] = {**found["resources"], "reservations": reservations}
+    return found
 
 
 _SERVICE: dict[str, Change] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from engine.compose.normalizing import hosts_listed, normalize
 from engine.compose.project import ComposeError, LoadOptions, Project
 from engine.compose.resolving import resolve_service
 from engine.compose.supported import note_unsupported
+
+_NAMED = re.compile(r"""^["']?name["']?\s*:|^\s*\{""", re.MULTILINE)
+"""What a text must have in it to have a name at its top."""
 
 
 def load(options: LoadOptions) -> Project:
@@ -102,14 +106,14 @@ def _name(place: discovery.Place, context: Context) -> str:
     for file in place.files:
         if file != "-":
             named = _top_level_name(file, context) or named
-    return discovery.checked(named) if named else discovery.normalized(os.path.basename(place.working_dir))
+    return discovery.normalized(named or os.path.basename(place.working_dir))
 
 
 def _top_level_name(file: str, context: Context) -> str:
     with open(file, encoding="utf-8", errors="replace") as opened:
         text = opened.read()
     name = ""
-    if "name:" in text or '"name"' in text:
+    if _NAMED.search(text):
         for document in documents.documents(text, file):
             if isinstance(document.value, dict) and isinstance(found := document.value.get("name"), str):
                 try:
@@ -123,7 +127,7 @@ def _final_name(name: str, model: dict[str, Any], place: discovery.Place, contex
     """A file that came by standard input can be read only once: its name counts from here on."""
     given = context.options.project_name or context.environment.get("COMPOSE_PROJECT_NAME") != name
     if not given and "-" in place.files and model.get("name"):
-        name = discovery.checked(str(model["name"]))
+        name = discovery.normalized(str(model["name"]))
     if not name:
         raise ComposeError("project name must not be empty: give one by -p, COMPOSE_PROJECT_NAME or a top-level name:")
     return name

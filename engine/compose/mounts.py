@@ -12,8 +12,10 @@ _CONSISTENCY = ("consistent", "cached", "delegated")
 def parse_volume(text: str) -> dict[str, Any]:
     """``[SOURCE:]TARGET[:OPTION,...]`` in long form. Raises ValueError."""
     parts = text.split(":")
-    if not text or "" in parts or len(parts) > 3:
+    if not text or "" in parts:
         raise ValueError(f"invalid spec: {text}: {'empty section between colons' if text else 'empty volume spec'}")
+    if len(parts) > 3:
+        raise ValueError(f"invalid spec: {text}: too many colons, please use long syntax")
     if len(parts) == 1:
         return {"type": "volume", "target": posixpath.normpath(text), "volume": {}}
     source, target = parts[0], posixpath.normpath(parts[1])

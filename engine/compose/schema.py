@@ -1,6 +1,7 @@
 """A document against the JSON schema of the compose specification, which lies beside this module.
 
-Knows the keywords of draft 7 that the schema uses, and says the first thing that is wrong with its place.
+Knows the keywords of draft 7 that the schema uses, and says the first thing that is wrong with its place. Only
+``uniqueItems`` is not a reason to refuse: repeated entries are taken once (``merging``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import re
 from typing import Any
 
-from engine.compose.positions import Path, Positions, dotted
+from engine.compose.positions import Path, Positions
 from engine.compose.project import ComposeError
 
 Wrong = tuple[Path, str]
@@ -128,8 +129,6 @@ def _check_list(value: list[Any], schema: dict[str, Any], path: Path) -> Wrong |
     for index, item in enumerate(value):
         if rule is not None and (wrong := _check(item, rule, (*path, index))) is not None:
             return wrong
-        if schema.get("uniqueItems") and item in value[:index]:
-            return (*path, index), f"is there twice, and items of {dotted(path)} must be unique"
     return None
 
 

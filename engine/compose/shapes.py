@@ -11,6 +11,7 @@ import math
 from typing import Any, Callable
 
 from engine.compose import quantities
+from engine.compose.ordering import natural_order
 from engine.compose.positions import Path, Positions
 
 JSON, YAML = "json", "yaml"
@@ -41,10 +42,20 @@ def text_of(value: Any) -> str:
 
 
 def number_text(value: float) -> str:
-    """A float as Go's %v prints it."""
+    """A float as Go's %v prints it: the shortest digits, with an exponent from a million on."""
     if math.isnan(value) or math.isinf(value):
         return {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}[str(value)]
-    return str(int(value)) if value == int(value) and abs(value) < 1e21 else repr(value)
+    text = repr(abs(value))
+    sign = "-" if math.copysign(1, value) < 0 else ""
+    if "e" in text:
+        return sign + text
+    whole, _, fraction = text.partition(".")
+    fraction = fraction.rstrip("0")
+    if len(whole) <= 6:
+        return f"{sign}{whole}.{fraction}" if fraction else sign + whole
+    digits = (whole + fraction).rstrip("0")
+    mantissa = f"{digits[0]}.{digits[1:]}" if len(digits) > 1 else digits
+    return f"{sign}{mantissa}e+{len(whole) - 1:02}"
 
 
 class Text(Kind):
@@ -97,19 +108,30 @@ class Number(Parsed):
 
 
 class Size(Kind):
-    """A size: digits in a text, bytes."""
+    """A size: digits in a text, bytes; none where it is 0, which says nothing."""
 
     def canonical(self, value: Any, path: Path, positions: Positions) -> Any:
-        if not isinstance(value, str):
-            return None if value is None else text_of(value)
-        try:
-            return str(quantities.byte_count(value)) if not value.startswith("-") else str(_whole(value))
-        except ValueError as error:
-            raise positions.error(path, str(error)) from error
+        if isinstance(value, str):
+            try:
+                value = _whole(value) if value.startswith("-") else quantities.byte_count(value)
+            except ValueError as error:
+                raise positions.error(path, str(error)) from error
+        return text_of(value) if value else None
+
+
+class Rate(Size):
+    """A size that is printed also where it is 0."""
+
+    def canonical(self, value: Any, path: Path, positions: Positions) -> Any:
+        return super().canonical(value, path, positions) or "0"
 
 
 def _duration(text: str) -> str:
     return quantities.duration_text(quantities.nanoseconds(text))
+
+
+def _some_duration(text: str) -> str | None:
+    return _duration(text) if quantities.nanoseconds(text) else None
 
 
 def _mode(text: str) -> int:
@@ -165,7 +187,8 @@ class Mapped(Kind):
     def shown(self, value: Any, form: str) -> Any:
         if not isinstance(value, dict):
             return value
-        return {key: self._item.shown(item, form) for key, item in value.items()}
+        names = natural_order(value) if form == YAML else list(value)
+        return {name: self._item.shown(value[name], form) for name in names}
 
 
 SET, IN_JSON, NULL = "set", "in json", "null"
@@ -206,7 +229,7 @@ class Element(Kind):
                 item = {}
             if not _empty(item) or NULL in field.keep or field.keep and item is not None:
                 found[name] = item
-        found.update({key: value[key] for key in sorted(value) if key.startswith("x-")})
+        found.update({key: ordered(value[key]) for key in sorted(value) if key.startswith("x-")})
         return found
 
     def shown(self, value: Any, form: str) -> Any:
@@ -216,13 +239,20 @@ class Element(Kind):
         for key, item in value.items():
             field = self.fields.get(key)
             if field is None:
-                if form == YAML or not key.startswith("x-"):
-                    found[key] = item
+                if form == YAML:
+                    found[key] = ordered(item, natural_order)
                 continue
             item = field.kind.shown(item, form)
             if not _empty(item) or _stays(item, field, form):
                 found[field.json if form == JSON and field.json else key] = item
         return found
+
+
+def ordered(value: Any, order: Callable[[dict[str, Any]], list[str]] = sorted) -> Any:
+    """The same value with the keys of its mappings in order."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key], order) for key in order(value)}
+    return [ordered(item, order) for item in value] if isinstance(value, list) else value
 
 
 def _stays(value: Any, field: Field, form: str) -> bool:
@@ -251,7 +281,12 @@ WHOLE = Parsed(_whole)
 FLAG = Parsed(quantities.boolean)
 NUMBER = Number(_number)
 SIZE = Size()
+RATE = Rate()
 DURATION = Parsed(_duration, early=False)
+SOME_DURATION = Parsed(_some_duration, early=False)
+"""One that is not printed where it is zero."""
 MODE = Mode()
+OCTAL = Parsed(_mode, early=False)
+"""A mode as a number; a text of it is octal."""
 TEXTS = Listed(TEXT)
 PAIRS = Mapped(TEXT)

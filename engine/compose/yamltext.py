@@ -52,7 +52,7 @@ def _scalar(value: Any, depth: int) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return number_text(value)
+        return {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}.get(number := number_text(value), number)
     if isinstance(value, (dict, list)):
         return "{}" if isinstance(value, dict) else "[]"
     return _text(value, depth) if isinstance(value, str) else str(value)

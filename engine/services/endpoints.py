@@ -38,8 +38,8 @@ Json = dict[str, Any]
 
 
 class Attachment:
-    """One start's places on networks. ``interfaces`` are the plan's (see runtime.network); ``held`` are the ports that go
-    to the shim; ``addresses`` are the container's own, ``gateway`` the host as it sees it."""
+    """One start's places on networks. ``interfaces`` are the plan's (see runtime.network); ``held`` are the ports that
+    go to the shim; ``addresses`` are the container's own, ``gateway`` the host as it sees it."""
 
     def __init__(self) -> None:
         self.interfaces: list[Json] = []
@@ -141,7 +141,7 @@ class Endpoints:
         self._finish(attachment, container)
 
     def _places(self, container: Container, mode: str, context: Context) -> list[tuple[Endpoint, Network]]:
-        """Its networks; that of its mode anew, where it was taken off all. Raises NotFound where one of them is gone."""
+        """Its networks; that of its mode anew, where it was taken off all. Raises NotFound where one is gone."""
         endpoints = self._core.log.endpoints_of_container(container.id)
         pairs = self.of(container.id)
         if len(pairs) < len(endpoints):

@@ -22,6 +22,8 @@ class FirewallRules:
         self._host = host
         self._lock = threading.Lock()
         self._hooks: list[str] = []
+        self._hooked: list[str] | None = None
+        """The bridges for which the others' chains were looked at last: a change of theirs is heard of."""
         self.warnings: list[str] = []
 
     def refresh(self, *, and_also: Network | None = None, without: Network | None = None) -> list[str]:
@@ -32,15 +34,23 @@ class FirewallRules:
                 up.append(and_also)
             if without is not None:
                 up = [one for one in up if one.id != without.id]
-            endpoints = [one for one in self._core.log.all("endpoint") if one.ports]
-            self._host.apply_rules([_bridge_rules(one) for one in up], port_rules(endpoints))
-            return self._settle_hooks(up)
+            self._apply(up)
+            bridges = [one.bridge for one in up]
+            return self._hooks if bridges == self._hooked else self._settle_hooks(up)
+
+    def _apply(self, up: list[Network]) -> None:
+        endpoints = [one for one in self._core.log.all("endpoint") if one.ports]
+        self._host.apply_rules([_bridge_rules(one) for one in up], port_rules(endpoints))
 
     def changed(self) -> None:
-        """Somebody has changed nf_tables: see to it that our rules are in others' chains, and say what changed."""
+        """Somebody has changed nf_tables: see to it that our tables are there (flushing a whole ruleset takes them
+        away), and our rules in others' chains, and say what changed."""
         with self._lock:
             up = [one for one in self._core.log.all("network") if one.status is Status.UP]
             before = self._hooks
+            if up and not self._host.has_tables([_bridge_rules(one) for one in up]):
+                self._host.forget_rules()
+                self._apply(up)
             if not up or self._settle_hooks(up) == before:
                 return
         context = Context({"door": "firewall"}, f"firewall-{self._core.randomness.hex(16)}", "nf_tables changed")
@@ -49,8 +59,9 @@ class FirewallRules:
             self._core.recorder.record("network", network.id, NetworkHooked(network.id, rules), context)
 
     def _settle_hooks(self, up: list[Network]) -> list[str]:
-        found = self._host.settle_hooks([one.bridge for one in up if not one.internal])
-        self._hooks = found.rules
+        bridges, self._hooked = [one.bridge for one in up], None
+        found = self._host.settle_hooks(bridges)
+        self._hooks, self._hooked = found.rules, bridges
         self.warnings = [
             f"another firewall drops forwarded packets and offers no place for exceptions ({chain}): containers "
             "may not reach the outside, nor be reached; let it accept what passes the engine's bridges"

@@ -1,4 +1,4 @@
-"""Addresses of containers on networks: which an endpoint may ask for, and which it gets for as long as it is attached."""
+"""Addresses of containers on networks: which an endpoint may ask for, and which it gets while it is attached."""
 
 from __future__ import annotations
 

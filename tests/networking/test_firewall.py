@@ -1,4 +1,4 @@
-"""The engine's rules on the real kernel: a host, containers and an outside are network namespaces, without an engine."""
+"""The engine's rules on the real kernel, without an engine: host, containers and outside are network namespaces."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
+from engine.kernel import nftables
 from engine.kernel.namespaces import CLONE_NEWNET, setns, unshare
 from engine.kernel.rtnetlink import RouteSocket
 from engine.networking.firewall import BridgeRules, PortRule, render
+from engine.networking.host import HostNetwork
 from engine.runtime.network import attach
 
 from support.machine import first_lack
@@ -169,7 +171,7 @@ def test_who_reaches_whom(host: Host) -> None:
 
 
 def test_neighbours_that_are_to_be_kept_apart_are(host: Host) -> None:
-    """Bridged packets don't pass the rules: the bridge itself must not carry them. A published port is for everybody."""
+    """Bridged packets don't pass the rules: the bridge must not carry them. Published ports are for everybody."""
     host.bridge("app", "10.9.1.1/24")
     web = host.container("app", "10.9.1.5/24", "10.9.1.1", isolated=True)
     other = host.container("app", "10.9.1.6/24", "10.9.1.1", isolated=True)
@@ -221,3 +223,61 @@ def _send_from(source: str, address: str, port: int) -> None:
     head = struct.pack(">BBHHHBBH", 0x45, 0, 31, 1, 0, 64, socket.IPPROTO_UDP, 0) + ends
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
         raw.sendto(head + struct.pack(">HHHH", 4000, port, 11, 0) + b"abc", (address, 0))
+
+
+def test_ports_come_and_go_one_by_one_whatever_happened_to_the_tables(host: Host) -> None:
+    host.bridge("app", "10.9.1.1/24")
+    web = host.container("app", "10.9.1.5/24", "10.9.1.1")
+    engine, networks = HostNetwork("test"), [network("app", APP)]
+    local = PortRule("tcp", "127.0.0.1", 8001, "10.9.1.5", 80)
+
+    def reached() -> list[bool]:
+        return [reaches(None, "127.0.0.1", port) for port in (8000, 8001)]
+
+    def flush() -> None:
+        batch = nftables.Batch()
+        batch.delete_table(nftables.IPV4, engine.table)
+        batch.commit()
+
+    with listen(web):
+        for ports, expected in (
+            ([], [False, False]), ([WEB], [True, False]), ([WEB, local], [True, True]), ([local], [False, True]),
+            ([WEB._replace(target="10.9.1.6"), local], [False, True]), ([WEB], [True, False]),
+        ):  # fmt: skip
+            engine.apply_rules(networks, ports)
+            assert reached() == expected, ports
+        assert engine.has_tables(networks)
+        flush()
+        assert not engine.has_tables(networks)
+        engine.apply_rules(networks, [WEB, local])
+        assert reached() == [True, True] and engine.has_tables(networks)
+        flush()
+        engine.apply_rules(networks, [local])
+        assert reached() == [False, True], "what is to be deleted is gone: all is written anew"
+    engine.apply_rules([], [])
+    assert engine.table not in nftables.tables(nftables.IPV4)
+
+
+def test_a_flow_of_datagrams_follows_the_ports(host: Host) -> None:
+    """The kernel remembers a flow for as long as its datagrams come: also one that began before the port was there."""
+    host.bridge("app", "10.9.1.1/24")
+    first, second = (host.container("app", f"10.9.1.{number}/24", "10.9.1.1") for number in (5, 6))
+    away = host.outside("198.51.100.2")
+    engine, networks = HostNetwork("test"), [network("app", APP)]
+    ports = {number: PortRule("udp", "0.0.0.0", 5000, f"10.9.1.{number}", 53) for number in (5, 6)}
+
+    def bound() -> socket.socket:
+        sock = socket.socket(type=socket.SOCK_DGRAM)
+        sock.bind(("", 53))
+        sock.settimeout(0.3)
+        return sock
+
+    servers = [within(namespace, bound) for namespace in (first, second)]
+    client = within(away, lambda: socket.socket(type=socket.SOCK_DGRAM))
+    engine.apply_rules(networks, [])
+    for published, expected in (([], [False, False]), ([5], [True, False]), ([6], [False, True]), ([], [False, False])):
+        engine.apply_rules(networks, [ports[number] for number in published])
+        client.sendto(b"abc", ("198.51.100.1", 5000))
+        assert [_received(server) for server in servers] == expected, published
+    for sock in (client, *servers):
+        sock.close()

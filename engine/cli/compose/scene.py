@@ -62,7 +62,7 @@ class Scene:
             except ComposeError:
                 if flags.file:
                     raise
-                with Client(str(self.invocation.session.client.address), program=PROGRAM) as client:
+                with Client(self.invocation.session.client.address, program=PROGRAM) as client:
                     self._project = observed_project(name, actual_state.read(client, name))
         return self.project
 

@@ -31,7 +31,7 @@ Show = Callable[[Plan], None]
 
 
 class Operations:
-    """``host`` is the engine's address, ``verb`` the command's name, for the engine's log. With ``dry_run`` plans are
+    """``client`` tells where the engine is, ``verb`` is the command's name, for the engine's log. With ``dry_run`` plans are
     shown and not carried out; ``show`` gets every plan before it begins."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Operations:
         program: str, parallel: int = -1, dry_run: bool = False, show: Show | None = None,
     ) -> None:  # fmt: skip
         self.project = project
-        self._host = str(client.address)
+        self._address = client.address
         self._verb = verb
         self._listener = listener
         self._open_context = open_context
@@ -53,7 +53,7 @@ class Operations:
 
     def make_client(self) -> Client:
         """One more connection, whose requests belong to this command."""
-        client = Client(self._host, program=self._program, correlation=self._correlation)
+        client = Client(self._address, program=self._program, correlation=self._correlation)
         client.say_cause(cause_of(self.project.name, self._verb, ""))
         return client
 
