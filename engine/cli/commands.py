@@ -187,7 +187,7 @@ def group_help(group: str) -> str:
     )
 
 
-def program_help(global_flags: str) -> str:
+def program_help(global_flags: str, topics: str) -> str:
     """What ``docket --help`` prints."""
     common = "\n".join(f"  {name:<11} {COMMANDS[name][2]}" for name in COMMON)
     groups = "\n".join(f"  {name:<11} {summary}" for name, (summary, _) in GROUPS.items())
@@ -195,5 +195,7 @@ def program_help(global_flags: str) -> str:
     return (
         "Usage:  docket [OPTIONS] COMMAND\n\nA container engine with a memory\n\n"
         f"Common Commands:\n{common}\n\nManagement Commands:\n{groups}\n\nCommands:\n{others}\n\n"
-        f"Global Options:\n{global_flags}\n\nRun 'docket COMMAND --help' for more information on a command.\n"
+        f"Topics:\n{topics}\n\nGlobal Options:\n{global_flags}\n\n"
+        "Run 'docket COMMAND --help' for more information on a command, 'docket help TOPIC' on a topic; new here?\n"
+        "Read 'docket help first-steps'.\n"
     )

@@ -18,7 +18,7 @@ from engine.client.errors import APIError, ClientError
 
 _INTERRUPTED = 130
 _SIGNALLED = 128
-_GLOBAL_FLAGS = (
+GLOBAL_FLAGS = (
     flags.text("--config", "Folder of the client's settings (default: $DOCKER_CONFIG, else ~/.docker)"),
     flags.text("-c, --context", "Context to use: overrides $DOCKET_HOST, $DOCKET_CONTEXT and what 'context use' chose"),
     flags.text("-H, --host", "Engine to connect to: unix:///path, tcp://host:port or ssh://user@host (default: "
@@ -81,7 +81,7 @@ def describe(error: ClientError) -> str:
 
 def _dispatch(words: list[str]) -> int:
     try:
-        options, rest = flags.parse(_GLOBAL_FLAGS, words, interspersed=False)
+        options, rest = flags.parse(GLOBAL_FLAGS, words, interspersed=False)
     except CommandError as error:
         raise CommandError(f"docket: {error}\n\nRun 'docket --help' for more information", error.status) from error
     if options.version:
@@ -128,9 +128,17 @@ def _session(options: flags.Options) -> Session:
 def _help_or_refuse(rest: list[str]) -> int:
     if rest[0] in commands.GROUPS and (len(rest) == 1 or rest[1] in ("--help", "-h")):
         return _help(rest[:1])
-    known = rest[:2] if rest[0] in commands.GROUPS else rest[:1]
-    hint = f"docket {rest[0]} --help" if len(known) == 2 else "docket --help"
-    raise CommandError(f"docket: unknown command: docket {' '.join(known)}\n\nRun '{hint}' for more information")
+    from engine.cli.suggestions import hint
+
+    if rest[0] in commands.GROUPS:
+        meant = hint(rest[1], commands.GROUPS[rest[0]][1], f"docket {rest[0]} ")
+        known, place = rest[:2], f"docket {rest[0]} --help"
+    else:
+        meant = hint(rest[0], [*commands.COMMANDS, *commands.GROUPS], "docket ")
+        known, place = rest[:1], "docket --help"
+    raise CommandError(
+        f"docket: unknown command: docket {' '.join(known)}{meant}\n\nRun '{place}' for more information"
+    )
 
 
 def _help(words: list[str]) -> int:
@@ -140,10 +148,23 @@ def _help(words: list[str]) -> int:
         out(commands.load(place).help(path, place[2], commands.aliases(place)))
     elif words and words[0] in commands.GROUPS:
         out(commands.group_help(words[0]))
-    elif words:
-        raise CommandError(f"docket: unknown help topic: {' '.join(words)}")
     else:
-        out(commands.program_help(flags.describe(_GLOBAL_FLAGS)))
+        return _help_on_topic(words)
+    return 0
+
+
+def _help_on_topic(words: list[str]) -> int:
+    from engine.cli import guide
+
+    if not words:
+        out(commands.program_help(flags.describe(GLOBAL_FLAGS), guide.topic_list()))
+    elif len(words) == 1 and words[0] in guide.TOPICS:
+        out(guide.topic_help(words[0]))
+    else:
+        from engine.cli.suggestions import hint
+
+        meant = hint(words[0], [*commands.COMMANDS, *commands.GROUPS, *guide.TOPICS], "docket help ")
+        raise CommandError(f"docket: unknown help topic: {' '.join(words)}{meant}")
     return 0
 
 

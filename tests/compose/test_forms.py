@@ -125,9 +125,10 @@ def test_wrong_durations(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
-    [("512", 512), ("1b", 1), ("64k", 65536), ("64KB", 65536), ("1m", 1048576), ("1.5g", 1610612736),
-    ("2 gb", 2147483648),
-     ("1GiB", 1073741824)],
+    [
+        ("512", 512), ("1b", 1), ("64k", 65536), ("64KB", 65536), ("1m", 1048576), ("1.5g", 1610612736),
+        ("2 gb", 2147483648), ("1GiB", 1073741824),
+    ],
 )  # fmt: skip
 def test_sizes(text: str, wanted: int) -> None:
     assert byte_count(text) == wanted
@@ -225,8 +226,8 @@ def _placed(value: Any, here: str) -> Any:
 
 def test_top_level_elements(loaded: Loaded) -> None:
     project = loaded(
-        "services: {web: {image: bb, networks: [a, b], volumes: ['c:/c', 'd:/d', 'e:/e'], secrets: [f, g],
-         configs: [h]}}\n"
+        "services: {web: {image: bb, networks: [a, b], volumes: ['c:/c', 'd:/d', 'e:/e'], secrets: [f, g], "
+        "configs: [h]}}\n"
         "networks: {a: , b: {external: true}}\n"
         "volumes: {c: , d: {external: {name: old}}, e: {name: x, driver_opts: {n: 1}, labels: [l]}}\n"
         "secrets: {f: {file: ./f}, g: {external: true, name: other}}\nconfigs: {h: {content: text}}\n"
