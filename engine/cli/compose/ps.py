@@ -98,7 +98,9 @@ def show_port(invocation: Invocation, options: Options, arguments: list[str]) ->
         key = f"{text_given}/{options.protocol.lower()}"
         places = published.get(key)
         if not places:
-            others = ", ".join(f"{place['HostPort']}->{port}" for port, each in published.items() for place in each or ())
+            others = ", ".join(
+                f"{place['HostPort']}->{port}" for port, each in published.items() for place in each or ()
+            )
             raise CommandError(f"no port {key} for container {one.name}" + (f": {others}" if others else ""))
         address = places[0]["HostIp"]
         out(f"{f'[{address}]' if ':' in address else address}:{places[0]['HostPort']}\n")

@@ -121,7 +121,8 @@ class Effects:
         if old.up:
             self._stop(client, action)
         _gone(client, path_of("containers", old.id), query={"force": True, "v": renew})
-        client.call("POST", path_of("containers", self.container_id(action.name), "rename"), query={"name": action.name})
+        path = path_of("containers", self.container_id(action.name), "rename")
+        client.call("POST", path, query={"name": action.name})
 
     @staticmethod
     def _anonymous_volumes(client: Client, container_id: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Hashes by which Docker Compose tells whether a network or volume changed, byte for byte, so that neither tool takes
 what the other one made for something else.
 
-They are SHA-256 over Go's JSON of the canonical form: fields in the order of compose-go's structures (types.go), what is
-empty left out, keys of mappings sorted.
+They are SHA-256 over Go's JSON of the canonical form: fields in the order of compose-go's structures (types.go), what
+is empty left out, keys of mappings sorted.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Images:
         given = service.config["build"]
         for key in _NOT_YET:
             if given.get(key):
-                raise ComposeError(f"services.{service.name}.build.{key} is not supported: this engine has nothing for it")
+                raise ComposeError(f"services.{service.name}.build.{key} is not supported by this engine")
         headers = {"X-Docket-Secrets": secrets} if (secrets := self._secrets(given)) else {}
         if known := CredentialFile().all():
             headers["X-Registry-Config"] = auth_header(known)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from engine.compose.running.desired import Desired, Service
 from engine.compose.running.effects import create_container, inject
 from engine.compose.running.hashing import service_hash
 
+_NOT_A_ONE_OFFS = ("container_name", "restart", "stdin_open", "tty")
 _SLUG_BYTES, _SHORT_SLUG_CHARACTERS = 32, 12
 
 
@@ -70,7 +71,7 @@ def create_one_off(
 
 def _changed(given: Mapping[str, Any], wanted: OneOff) -> dict[str, Any]:
     """The service as this container is to be: its ports only where they are asked for, and without its name."""
-    config = {key: value for key, value in given.items() if key not in ("container_name", "restart", "stdin_open", "tty")}
+    config = {key: value for key, value in given.items() if key not in _NOT_A_ONE_OFFS}
     config["deploy"] = {key: value for key, value in (given.get("deploy") or {}).items() if key != "restart_policy"}
     if not wanted.service_ports:
         config.pop("ports", None)

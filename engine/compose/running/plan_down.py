@@ -47,7 +47,9 @@ def add_orphans(draft: Draft, project: Project, actual: Actual, *, remove: bool,
     return keys
 
 
-def _stopped(draft: Draft, one: Container, timeout_s: int | None, needs: frozenset[str] = frozenset()) -> frozenset[str]:
+def _stopped(
+    draft: Draft, one: Container, timeout_s: int | None, needs: frozenset[str] = frozenset()
+) -> frozenset[str]:
     """The key of the action that stops it, if it is up."""
     if not one.up:
         return frozenset()

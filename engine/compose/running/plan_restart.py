@@ -1,4 +1,4 @@
-"""The plan of ``restart``: in the order in which services need each other, and with those that want to restart along."""
+"""The plan of ``restart``: in the order in which services need each other, with those that want to restart along."""
 
 from __future__ import annotations
 
