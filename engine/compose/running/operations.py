@@ -31,8 +31,8 @@ Show = Callable[[Plan], None]
 
 
 class Operations:
-    """``client`` tells where the engine is, ``verb`` is the command's name, for the engine's log. With ``dry_run`` plans
-    are shown and not carried out; ``show`` gets every plan before it begins."""
+    """``client`` tells where the engine is, ``verb`` is the command's name, for the engine's log. With ``dry_run``
+    plans are shown and not carried out; ``show`` gets every plan before it begins."""
 
     def __init__(
         self, project: Project, client: Client, verb: str, listener: Listener, *, open_context: OpenContext,
