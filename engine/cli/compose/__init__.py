@@ -15,10 +15,10 @@ Place = tuple[str, str, str]
 """Module under engine.cli.compose, attribute in it, summary."""
 
 VERBS: Mapping[str, Place] = {
-    "attach": ("execute", "ATTACH", "Attach local standard input, output, and error streams to a service's container"),
+    "attach": ("execute", "ATTACH", "Attach local standard streams to a service's container"),
     "build": ("images", "BUILD", "Build or rebuild services"),
     "config": ("config", "CONFIG", "Parse, resolve and render compose file in canonical format"),
-    "cp": ("execute", "COPY", "Copy files/folders between a service container and the local filesystem"),
+    "cp": ("execute", "COPY", "Copy files between a service container and the local filesystem"),
     "create": ("up", "CREATE", "Creates containers for a service"),
     "down": ("lifecycle", "DOWN", "Stop and remove containers, networks"),
     "events": ("logs", "EVENTS", "Receive real time events from containers"),
