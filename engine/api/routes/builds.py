@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
 from engine.api.documents import parse_json_object
 from engine.api.exchange import MULTIPLEXED_STREAM, Answer, Request, reply
@@ -39,13 +39,28 @@ def build(services: Any, request: Request) -> Answer:
     lines = services.builds.build(request.body, order, request.departed, request.context)
     if order.output:
         return byte_stream(frames(lines), MULTIPLEXED_STREAM)
-    return json_lines(lines if request.flag("docket") else _dockers(lines), lines)
+    if request.flag("docket"):
+        return json_lines(lines)
+    return json_lines(_quiet(lines) if request.flag("q") else _dockers(lines), lines)
 
 
-def _dockers(lines: Any) -> Any:
+def _dockers(lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for line in lines:
         if "docket" not in line:
             yield {key: value for key, value in line.items() if key not in ("step", "output")}
+
+
+def _quiet(lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Nothing but the image's id; of a build that failed everything, with the error last."""
+    said = []
+    image_id = ""
+    for line in _dockers(lines):
+        said.append(line)
+        image_id = line.get("aux", {}).get("ID") or image_id
+        if "error" in line:
+            yield from said
+            return
+    yield {"stream": f"{image_id}\n"}
 
 
 def _order(request: Request) -> Order:
@@ -181,7 +196,9 @@ def _credentials(request: Request) -> Any:
 
 
 def prune(services: Any, request: Request) -> Answer:
-    filters = read_prune_filters(request, ("until", "unused-for"))
+    filters = read_prune_filters(request, ("until", "unused-for", "label", "label!"))
+    if filters.get("label"):  # `docker system prune --filter label=...` asks everybody; what is cached here has none
+        return reply({"CachesDeleted": None, "SpaceReclaimed": 0})
     asked = [value for name in ("until", "unused-for") for value in filters.get(name) or ()]
     moments = [parse_time_us(value, request.now_us) for value in asked]
     forgotten, freed = services.builds.prune(request.context, min(moments) if moments else None)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from engine.compose.context import Context
-from engine.compose.layers import Layer, folder_of, read_layers
-from engine.compose.merging import merge
-from engine.compose.positions import Path, Positions, shown_file
+from engine.compose.model.positions import Path, Positions, shown_file
 from engine.compose.project import ComposeError
+from engine.compose.reading.context import Context
+from engine.compose.reading.layers import Layer, folder_of, read_layers
+from engine.compose.reading.merging import merge
 
 Chain = tuple[tuple[str, str], ...]
 """Which services (file, name) led here."""

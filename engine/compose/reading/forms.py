@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from engine.compose.mounts import parse_device, parse_volume
-from engine.compose.ports import parse_port
-from engine.compose.positions import Path, Positions
-from engine.compose.shapes import text_of
-from engine.compose.words import split_words
+from engine.compose.model.positions import Path, Positions
+from engine.compose.model.shapes import text_of
+from engine.compose.reading.mounts import parse_device, parse_volume
+from engine.compose.reading.ports import parse_port
+from engine.compose.reading.words import split_words
 
 Change = Callable[[Any], Any]
 _SECTIONS = ("networks", "volumes", "secrets", "configs", "models")

@@ -7,16 +7,16 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from engine.compose import schema
-from engine.compose.context import Context
-from engine.compose.documents import Document, documents
-from engine.compose.elements import PROJECT
-from engine.compose.forms import LongForms
-from engine.compose.interpolation import Interpolation
-from engine.compose.merging import without_repeats
-from engine.compose.paths import resolve_paths, resolver
-from engine.compose.positions import Path, Positions, shown_file
+from engine.compose.model import schema
+from engine.compose.model.elements import PROJECT
+from engine.compose.model.positions import Path, Positions, dotted, shown_file
 from engine.compose.project import ComposeError
+from engine.compose.reading.context import Context
+from engine.compose.reading.documents import Document, documents
+from engine.compose.reading.forms import LongForms
+from engine.compose.reading.interpolation import Interpolation
+from engine.compose.reading.merging import without_repeats
+from engine.compose.reading.paths import resolve_paths, resolver
 
 
 @dataclass
@@ -64,6 +64,9 @@ def _layer(document: Document, folder: str, context: Context) -> Layer:
         context.warn(f"{positions.describe(('version',)) or shown_file(document.file) + ': '}"
                      "the attribute `version` is obsolete, it will be ignored, please remove it")  # fmt: skip
     value = without_repeats(LongForms(positions, context.warn, lenient=not context.options.interpolate).apply(value))
+    for path in PROJECT.unknown(value, ()):
+        if path[0] != "include":
+            context.warn(f"{positions.describe(path)}{dotted(path)}: takes no effect: it is not supported")
     if context.options.resolve_paths:
         resolve_paths(value, resolver(folder, context.home))
     return Layer(document.file, value, positions, document.replaced)

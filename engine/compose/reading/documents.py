@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Iterator
 
-from engine.compose.positions import Path, Positions, shown_file
+from engine.compose.model.positions import Path, Positions, shown_file
 from engine.compose.project import ComposeError
 
 _NODES = 200_000

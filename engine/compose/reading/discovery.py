@@ -6,10 +6,10 @@ import os
 import re
 from dataclasses import dataclass
 
-from engine.compose.context import Context
-from engine.compose.positions import shown_file
+from engine.compose.model.positions import shown_file
 from engine.compose.project import ComposeError, LoadOptions
-from engine.compose.variables import default_files, with_files
+from engine.compose.reading.context import Context
+from engine.compose.reading.variables import default_files, with_files
 
 _FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _OVERRIDES = (

@@ -12,7 +12,7 @@ import os
 import re
 from typing import Any
 
-from engine.compose.positions import Path, Positions
+from engine.compose.model.positions import Path, Positions
 from engine.compose.project import ComposeError
 
 Wrong = tuple[Path, str]

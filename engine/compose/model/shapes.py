@@ -8,11 +8,11 @@ is asked; ``canonical`` turns a value in long form into the model's; ``shown`` i
 from __future__ import annotations
 
 import math
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
-from engine.compose import quantities
-from engine.compose.ordering import natural_order
-from engine.compose.positions import Path, Positions
+from engine.compose.model import quantities
+from engine.compose.model.ordering import natural_order
+from engine.compose.model.positions import Path, Positions
 
 JSON, YAML = "json", "yaml"
 HTML_ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
@@ -30,6 +30,10 @@ class Kind:
 
     def shown(self, value: Any, form: str) -> Any:
         return value
+
+    def unknown(self, value: Any, path: Path) -> Iterator[Path]:
+        """Where in a value in long form keys stand that no element has."""
+        return iter(())
 
 
 def text_of(value: Any) -> str:
@@ -167,6 +171,10 @@ class Listed(Kind):
     def shown(self, value: Any, form: str) -> Any:
         return [self._item.shown(item, form) for item in value] if isinstance(value, list) else value
 
+    def unknown(self, value: Any, path: Path) -> Iterator[Path]:
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            yield from self._item.unknown(item, (*path, index))
+
 
 class Mapped(Kind):
     """A mapping of names to values of one kind, printed in the order of the names."""
@@ -189,6 +197,10 @@ class Mapped(Kind):
             return value
         names = natural_order(value) if form == YAML else list(value)
         return {name: self._item.shown(value[name], form) for name in names}
+
+    def unknown(self, value: Any, path: Path) -> Iterator[Path]:
+        for name, item in value.items() if isinstance(value, dict) else ():
+            yield from self._item.unknown(item, (*path, name))
 
 
 SET, IN_JSON, NULL = "set", "in json", "null"
@@ -246,6 +258,13 @@ class Element(Kind):
             if not _empty(item) or _stays(item, field, form):
                 found[field.json if form == JSON and field.json else key] = item
         return found
+
+    def unknown(self, value: Any, path: Path) -> Iterator[Path]:
+        for key, item in value.items() if isinstance(value, dict) else ():
+            if (field := self.fields.get(key)) is not None:
+                yield from field.kind.unknown(item, (*path, key))
+            elif not key.startswith("x-"):
+                yield (*path, key)
 
 
 def ordered(value: Any, order: Callable[[dict[str, Any]], list[str]] = sorted) -> Any:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import Callable, Mapping
 
-from engine.compose.interpolation import InterpolationError, substitute
-from engine.compose.positions import shown_file
+from engine.compose.model.positions import shown_file
 from engine.compose.project import ComposeError
+from engine.compose.reading.interpolation import InterpolationError, substitute
 
 _SPACE = " \t\v\f\r\x85\xa0"
 _NAME = re.compile(r"[\w.\-\[\]]+$")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from engine.compose.context import Context
-from engine.compose.dotenv import read_variables
-from engine.compose.positions import Path, shown_file
+from engine.compose.model.positions import Path, shown_file
+from engine.compose.reading.context import Context
+from engine.compose.reading.dotenv import read_variables
 
 
 def resolve_service(name: str, service: dict[str, Any], context: Context) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.compose.positions import Path, Positions
-from engine.compose.shapes import (
+from engine.compose.model.positions import Path, Positions
+from engine.compose.model.shapes import (
     DURATION, FLAG, JSON, MODE, NULL, NUMBER, OCTAL, PAIRS, RATE, SET, SIZE, SOME_DURATION, TEXT, TEXTS, WHOLE,
     Element, Field, Kind, Listed, Mapped, kept, kept_in_json,
 )  # fmt: skip

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Callable, Iterable, Mapping
 
-from engine.compose.dotenv import read_variables
-from engine.compose.positions import shown_file
+from engine.compose.model.positions import shown_file
 from engine.compose.project import ComposeError
+from engine.compose.reading.dotenv import read_variables
 
 _TRUE = ("1", "t", "true", "yes", "on")
 

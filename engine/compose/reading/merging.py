@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from engine.compose.positions import Path
-from engine.compose.shapes import text_of
+from engine.compose.model.positions import Path
+from engine.compose.model.shapes import text_of
 
 Merge = Callable[[Any, Any, Path], Any]
 
@@ -113,5 +113,5 @@ def unique(entries: list[Any], path: Path) -> list[Any]:
         key_of = text_of
     found: dict[Any, Any] = {}
     for entry in entries:
-        found[key_of(entry)] = entry
+        found[key_of(entry) if isinstance(entry, dict) or key_of is text_of else entry] = entry
     return list(found.values())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 from typing import Any, Callable, Iterator
 
-from engine.compose.normalizing import implied_dependencies
-from engine.compose.positions import Path, Positions
+from engine.compose.model.normalizing import implied_dependencies
+from engine.compose.model.positions import Path, Positions
 
 Problem = tuple[Path, str]
 _RESOURCES = (("secrets", "secret"), ("configs", "config"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Mapping
 
-from engine.compose.positions import Positions
+from engine.compose.model.positions import Positions
 from engine.compose.project import LoadOptions
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any, Callable
 
-from engine.compose.context import Context
-from engine.compose.layers import Layer, folder_of
-from engine.compose.positions import Path, shown_file
-from engine.compose.variables import default_files, with_files
+from engine.compose.model.positions import Path, shown_file
+from engine.compose.reading.context import Context
+from engine.compose.reading.layers import Layer, folder_of
+from engine.compose.reading.variables import default_files, with_files
 
 Load = Callable[[list[str], str, Context, tuple[str, ...]], dict[str, Any]]
 """Files, folder, context, and the files that are being included, to the merged model."""

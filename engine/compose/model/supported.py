@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.compose.context import Context
+from engine.compose.reading.context import Context
 
 SERVICE = frozenset("""
     annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs container_name
