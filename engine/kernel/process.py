@@ -96,5 +96,5 @@ def join_new_session_keyring() -> None:
 
 
 def copy_descriptor(pid_fd: int, number: int) -> int:
-    """pidfd_getfd(2): a duplicate of another process's descriptor, close-on-exec (pidfd_open(2) must have its pidfd)."""
+    """pidfd_getfd(2): a duplicate of another process's descriptor, close-on-exec."""
     return syscall(SYS_pidfd_getfd, pid_fd, number, 0, subject=f"descriptor {number}")

@@ -31,8 +31,9 @@ class sched_attr(ctypes.Structure):
 
 
 def set_scheduler(
-    pid: int, policy: int, *, flags: int = 0, nice: int = 0, priority: int = 0, times_ns: tuple[int, int, int] = (0, 0, 0)
-) -> None:
+    pid: int, policy: int, *, flags: int = 0, nice: int = 0, priority: int = 0,
+    times_ns: tuple[int, int, int] = (0, 0, 0),
+) -> None:  # fmt: skip
     """sched_setattr(2) of a process, 0 for the caller. ``times_ns``: run time, deadline, period of SCHED_DEADLINE."""
     attributes = sched_attr(ctypes.sizeof(sched_attr), policy, flags, nice, priority, *times_ns)
     syscall(SYS_sched_setattr, pid, ctypes.byref(attributes), 0, subject="scheduler")

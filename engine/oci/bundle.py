@@ -39,8 +39,8 @@ def load(bundle: str) -> Json:
 
 
 def plan(container_id: str, bundle: str, folder: str, spec: Json, cache: str) -> Json:
-    """The launch plan. ``folder`` is the container's own, ``cache`` that of compiled filters. Raises OSError for what the
-    runtime can't do."""
+    """The launch plan. ``folder`` is the container's own, ``cache`` that of compiled filters. Raises OSError for what
+    can't be done."""
     linux = spec["linux"] = spec.get("linux") or {}
     _check(spec)
     _complete_devices(linux)

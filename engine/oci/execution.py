@@ -66,7 +66,10 @@ def _talk(handshake: socket.socket, pid: int, state: Json, options: Json) -> int
 
 def process_of(of_container: Json, arguments: list[str], options: Json) -> Json:
     """The specification's ``process``: a file's, or the container's own with what the flags change. Raises OSError."""
-    process = _from_file(str(options["process"])) if options.get("process") else _changed(of_container, arguments, options)
+    if options.get("process"):
+        process = _from_file(str(options["process"]))
+    else:
+        process = _changed(of_container, arguments, options)
     if unknown := sorted(key for key in process.keys() - shape.PROCESS.keys() - {"cwd"} if process[key]):
         raise OSError(errno.EOPNOTSUPP, "not supported by this version of the engine", f"process.{unknown[0]}")
     check_process(process)

@@ -66,7 +66,8 @@ def _describe(error: Exception) -> str:
         return str(error)
     where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
     step = f"{error.step}: " if getattr(error, "step", "") else ""
-    return f"{step}{where}{(error.strerror or str(error)).lower()}"
+    text = error.strerror or str(error)
+    return f"{step}{where}{text[:1].lower()}{text[1:]}"
 
 
 def _fail(arguments: Arguments, message: str) -> int:

@@ -42,8 +42,8 @@ RESOURCES: Shape = {
         **{name: FLAG for name in ("disableOOMKiller", "useHierarchy", "checkBeforeUpdate")},
     },
     "cpu": {
-        **{name: NUMBER for name in ("shares", "quota", "burst", "period", "realtimeRuntime", "realtimePeriod", "idle")},
-        "cpus": TEXT, "mems": TEXT,
+        **{name: NUMBER for name in ("shares", "quota", "burst", "period", "realtimeRuntime", "realtimePeriod")},
+        "idle": NUMBER, "cpus": TEXT, "mems": TEXT,
     },
     "pids": {"limit!": NUMBER},
     "blockIO": {
@@ -52,7 +52,7 @@ RESOURCES: Shape = {
         **{f"throttle{way}{unit}Device": _THROTTLE for way in ("Read", "Write") for unit in ("Bps", "IOPS")},
     },
     "hugepageLimits": [{"pageSize!": TEXT, "limit!": NUMBER}],
-    "network": {"classID": NUMBER, "priorities": [{"name!": TEXT, "priority": NUMBER}]},
+    "network": {"classID": NUMBER, "priorities": [{"name!": TEXT, "priority!": NUMBER}]},
     "rdma": {"*": {"hcaHandles": NUMBER, "hcaObjects": NUMBER}},
     "unified": TEXT_MAP,
 }  # fmt: skip

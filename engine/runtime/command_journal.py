@@ -47,8 +47,8 @@ def act_for(actor: Actor) -> None:
 class Deed:
     """``with Deed(root, verb, id, facts) as deed:`` intent before, outcome after; ``deed.facts`` belong to the outcome.
 
-    What leaves the block as an exception is the outcome "failed". Raises OSError where the journal can't be written, and
-    then before anything was done.
+    What leaves the block as an exception is the outcome "failed". Raises OSError where the journal can't be written,
+    and then before anything was done.
     """
 
     def __init__(self, root: str, verb: str, container_id: str, facts: dict[str, Any]) -> None:

@@ -1,9 +1,9 @@
-"""Hooks (runtime specification, config.md "POSIX-platform Hooks"): programs that are run at points of a container's life.
+"""Hooks (runtime specification, config.md "POSIX-platform Hooks"): programs that are run in a container's life.
 
-    prestart, createRuntime       by the launcher, in its own namespaces      namespaces are there, the root is not taken yet
-    createContainer               by the init, in the container's, of the host's tree          the same moment, afterwards
-    startContainer                by the init, in the container's root, as its user      just before its command
-    poststart, poststop           by the launcher     once the command was executed; once the container is gone
+    prestart, createRuntime   by the launcher, in its own namespaces; the container's are there, its root is not taken yet
+    createContainer           by the init, in the container's namespaces, at the same moment, afterwards
+    startContainer            by the init, in the container's root, as its user, just before its command
+    poststart, poststop       by the launcher, once the command was executed; once the container is gone
 
 Each gets the container's state on its standard input.
 """

@@ -80,7 +80,7 @@ def _launch(
 
 
 class Interfaces(Watcher):
-    """Makes the container's network interfaces while the init sets itself up: its network namespace is there already."""
+    """Makes the container's network interfaces while the init sets itself up: their namespace is there already."""
 
     def __init__(self, plan: Json) -> None:
         self._wanted: list[Json] = plan.get("interfaces") or []
