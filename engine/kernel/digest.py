@@ -1,5 +1,5 @@
-"""SHA-256 by the interpreter's own module: hashlib loads OpenSSL, which takes a command of some milliseconds longer than
-all that it has to hash."""
+"""SHA-256 by the interpreter's own module: hashlib loads OpenSSL, which takes a short-lived command longer than all that
+it hashes."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Containers:
         path = os.path.join(self.folder(container_id), STATE_FILE)
         fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(fd, "w", encoding="utf-8") as file:
-            json.dump(state, file)
+            file.write(json.dumps(state))
         os.rename(f"{path}.new", path)
 
     def load(self, container_id: str) -> Json:

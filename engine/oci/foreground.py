@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import select
 import signal
-import struct
 from typing import Callable
 
 _KEPT = {signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP, signal.SIGURG, signal.SIGWINCH, signal.SIGPIPE, 32, 33}
 """Not passed on: what is our own affair, what can't be caught, and two that the C library keeps for itself."""
 _PASSED_ON = [int(number) for number in signal.valid_signals() - _KEPT]
-_WINDOW = struct.Struct("HHHH")
 
 
 def hold_signals() -> None:
@@ -52,25 +50,19 @@ def with_terminal(terminal: int, wait: Callable[[], int]) -> int:
     import termios
     import tty
 
+    from engine.kernel.terminals import copy_window_size
+
     before = termios.tcgetattr(0) if os.isatty(0) else None
     try:
         if before is not None:
             tty.setraw(0)
-            signal.signal(signal.SIGWINCH, lambda number, frame: _resize(terminal))
-            _resize(terminal)
+            signal.signal(signal.SIGWINCH, lambda number, frame: copy_window_size(0, terminal))
+            copy_window_size(0, terminal)
         _carry(terminal)
     finally:
         if before is not None:
             termios.tcsetattr(0, termios.TCSANOW, before)
     return wait()
-
-
-def _resize(terminal: int) -> None:
-    import fcntl
-    import termios
-
-    size = fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(_WINDOW.size))
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
 
 
 def _carry(terminal: int) -> None:

@@ -9,6 +9,7 @@ import socket
 from typing import Any
 
 from engine.kernel.process import copy_descriptor
+from engine.kernel.terminals import copy_window_size
 
 Json = dict[str, Any]
 
@@ -18,8 +19,12 @@ class Failed(Exception):
 
 
 def hand_over(terminal_fd: int, options: Json) -> int:
-    """Give the master of a terminal away; it is answered where it stays with us."""
-    if terminal_fd < 0 or not options.get("console-socket"):
+    """Give the master of a terminal away; where it stays with us it gets the size of our own, and is answered."""
+    if terminal_fd < 0:
+        return -1
+    if not options.get("console-socket"):
+        if os.isatty(0):
+            copy_window_size(0, terminal_fd)
         return terminal_fd
     send_terminal(str(options["console-socket"]), terminal_fd)
     return -1

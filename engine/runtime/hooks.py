@@ -1,6 +1,6 @@
 """Hooks (runtime specification, config.md "POSIX-platform Hooks"): programs that are run in a container's life.
 
-    prestart, createRuntime   by the launcher, in its own namespaces; the container's are there, its root is not taken yet
+    prestart, createRuntime   by the launcher, in its own namespaces; the root is not taken yet
     createContainer           by the init, in the container's namespaces, at the same moment, afterwards
     startContainer            by the init, in the container's root, as its user, just before its command
     poststart, poststop       by the launcher, once the command was executed; once the container is gone

@@ -38,7 +38,7 @@ class Runtime:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        return {**os.environ, "PYTHONPATH": str(REPOSITORY), "DOCKET_RUN": str(self.home / "no-engine")}
 
     def configure(self, *args: str, change: Callable[[dict[str, Any]], None] | None = None) -> None:
         path = self.bundle / "config.json"

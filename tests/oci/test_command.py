@@ -184,7 +184,7 @@ def test_preserved_descriptors_and_no_others(runtime: Runtime) -> None:
         words = [*runtime.command, "run", "--preserve-fds", "1", "--bundle", str(runtime.bundle), "one"]
         shown = subprocess.run(
             words, preexec_fn=lambda: os.dup2(reader, 3), pass_fds=[3], stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, check=True, stdin=subprocess.DEVNULL,
+            env=runtime.environment, check=True, stdin=subprocess.DEVNULL,
         ).stdout  # fmt: skip
     finally:
         os.close(reader)
@@ -214,7 +214,7 @@ def test_what_can_not_be_is_one_line_and_leaves_nothing(runtime: Runtime, change
 def test_errors_go_to_the_log_for_containerd(runtime: Runtime) -> None:
     log = runtime.home / "log.json"
     command = [*runtime.command, "--log", str(log), "--log-format", "json", "start", "nobody"]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, check=False)
+    done = subprocess.run(command, env=runtime.environment, capture_output=True, check=False)
     record = json.loads(log.read_text())
     assert done.returncode == 1 and record["level"] == "error" and "does not exist" in record["msg"]
 
