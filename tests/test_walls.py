@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "images": LOW,
     "networking": LOW,
     "services": LOW | MIDDLE,
-    "builder": LOW | MIDDLE | {"services", "client"},  # of the client: the patterns of .dockerignore alone
+    "builder": LOW | MIDDLE | {"services", "client"},  # of the client: .dockerignore, git, folders as contexts
     "recovery": LOW | MIDDLE | {"services"},
     "api": BELOW_THE_SOCKET - {"api"},
     "daemon": BELOW_THE_SOCKET,

@@ -20,7 +20,6 @@ from engine import __version__
 from engine.api import API_VERSION
 from engine.api.departures import Departures
 from engine.api.exchange import JSON, Answer, Exchange, Hijack, Reply, Request, Stream, frame
-from engine.api.peer import identify
 from engine.api.router import Router
 from engine.api.status import body_of, message_of, status_of
 from engine.api.wire import Body, ClientLeft, Head, Source, WireError, parse_head
@@ -62,11 +61,12 @@ class Composition:
 class Connection(Exchange):
     """Serves a socket until the client is done, breaks the protocol, leaves, or the server stops."""
 
-    def __init__(self, sock: socket.socket, shared: Composition) -> None:
+    def __init__(self, sock: socket.socket, shared: Composition, actor: Mapping[str, Any]) -> None:
+        """``actor`` holds the facts of who is at the other end, which the door has found out."""
         self._sock = sock
         self._shared = shared
         self._source = Source(sock)
-        self._actor = identify(sock)
+        self._actor = actor
         self._headers: Mapping[str, str] = {}
         self._departed: threading.Event | None = None
         self._lock = threading.Lock()

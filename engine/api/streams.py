@@ -25,6 +25,16 @@ def byte_stream(pieces: Iterator[bytes], content_type: str) -> Answer:
     return Stream(itertools.chain([first], pieces), content_type, release=getattr(pieces, "close"))
 
 
+def frames(pieces: Iterator[dict[str, Any] | bytes]) -> Iterator[bytes]:
+    """Docker's multiplexed stream: bytes as standard output, documents as lines of standard error."""
+    try:
+        for piece in pieces:
+            stream, body = (1, piece) if isinstance(piece, bytes) else (2, encode_line(piece))
+            yield bytes((stream, 0, 0, 0)) + len(body).to_bytes(4, "big") + body
+    finally:
+        getattr(pieces, "close")()
+
+
 def _encoded(lines: Iterator[dict[str, Any]]) -> Iterator[bytes]:
     try:
         for line in lines:

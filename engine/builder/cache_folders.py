@@ -8,15 +8,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable
 
+from engine.builder.locks import Locks
 from engine.builder.mounts import Mount
 from engine.domain.errors import NotSupported
-
-_PATIENCE_S = 0.25
 
 
 class CacheFolders:
@@ -24,8 +22,7 @@ class CacheFolders:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._guard = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
+        self._locks = Locks()
 
     def take(self, mount: Mount, target: str, held: ExitStack, check: Callable[[], None]) -> str:
         """The folder's path; what is locked stays so until ``held`` ends. ``check`` raises where the wait is to end.
@@ -36,24 +33,16 @@ class CacheFolders:
         name = hashlib.sha256((mount.text("id") or target).encode()).hexdigest()
         match mount.text("sharing", "shared"):
             case "locked":
-                lock = self._lock(name)
-                while not lock.acquire(timeout=_PATIENCE_S):
-                    check()
-                held.callback(lock.release)
+                held.enter_context(self._locks.held(name, check))
             case "private":
                 name = self._unused(name, held)
         return self._made(name, mount)
 
-    def _lock(self, name: str) -> threading.Lock:
-        with self._guard:
-            return self._locks.setdefault(name, threading.Lock())
-
     def _unused(self, name: str, held: ExitStack) -> str:
         for number in itertools.count():
             candidate = f"{name}-{number}" if number else name
-            lock = self._lock(candidate)
-            if lock.acquire(blocking=False):
-                held.callback(lock.release)
+            if self._locks.take(candidate):
+                held.callback(self._locks.release, candidate)
                 return candidate
         raise AssertionError("there is always another number")
 

@@ -27,6 +27,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE_BYTES = 8 << 20
+_MOST_LINKS = 40  # path_resolution(7)
 
 
 class Rules(NamedTuple):
@@ -36,22 +37,37 @@ class Rules(NamedTuple):
     mode: int | None
 
 
-def open_destination(root_fd: int, path: str, owner: tuple[int, int]) -> int:
-    """A folder of the root, made with its parents where it is missing. Raises InvalidArgument, OSError."""
+def open_destination(root_fd: int, path: str, owner: tuple[int, int], links: int = 0) -> int:
+    """A folder of the root, made with its parents where it is missing. ``links`` counts those that led here.
+
+    Raises InvalidArgument, OSError."""
     parts = [part for part in path.split("/") if part]
     fd = os.open(".", _FOLDER | os.O_CLOEXEC, dir_fd=root_fd)
-    for at in range(1, len(parts) + 1):
+    for at, part in enumerate(parts, 1):
         prefix = "/".join(parts[:at])
         try:
             below = open_in_root(root_fd, prefix, _FOLDER)
         except FileNotFoundError:
-            below = _made_folder(fd, parts[at - 1], owner)
+            below = _missing_folder(root_fd, fd, "/".join(parts[: at - 1]), part, owner, links)
         except NotADirectoryError as error:
-            os.close(fd)
             raise InvalidArgument(f"cannot copy to /{path.strip('/')}: /{prefix} is not a directory") from error
-        os.close(fd)
+        finally:
+            os.close(fd)
         fd = below
     return fd
+
+
+def _missing_folder(
+    root_fd: int, parent_fd: int, above: str, name: str, owner: tuple[int, int], links: int
+) -> int:
+    """Make it; where a link stands in its place that leads to nothing, make what the link leads to."""
+    try:
+        return _made_folder(parent_fd, name, owner)
+    except FileExistsError as error:
+        if links == _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), f"/{above}/{name}") from error
+        target = os.readlink(name, dir_fd=parent_fd)
+        return open_destination(root_fd, posixpath.join("/", above, target), owner, links + 1)
 
 
 def _made_folder(parent_fd: int, name: str, owner: tuple[int, int]) -> int:
@@ -144,8 +160,8 @@ class Copier:
     def _folder(self, one: Found, parent_fd: int, leaf: str) -> None:
         there = _lstat(parent_fd, leaf)
         if there is None or not stat.S_ISDIR(there.st_mode):
-            if there is not None:
-                os.unlink(leaf, dir_fd=parent_fd)
+            if there is not None:  # a link to a folder as well: what goes through it must not be lost
+                raise InvalidArgument(f"cannot copy to non-directory: {posixpath.join(self._destination, one.name)}")
             os.mkdir(leaf, 0o755, dir_fd=parent_fd)
         fd = os.open(leaf, _FOLDER | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
         try:

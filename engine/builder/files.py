@@ -15,7 +15,8 @@ from engine.builder.keys import Inputs
 from engine.builder.layering import Made
 from engine.builder.mounts import Mount
 from engine.builder.orders import Site
-from engine.domain.errors import InvalidArgument, NotSupported
+from engine.client import git
+from engine.domain.errors import InvalidArgument, NotSupported, Unavailable
 from engine.images.limits import Limits
 from engine.kernel.paths import open_in_root
 from engine.services.core import Core
@@ -40,7 +41,7 @@ class Files:
     ) -> Made:
         """``destination`` is absolute; ``whole`` puts the values of variables in. Raises InvalidArgument, OSError."""
         words = [whole(word) for word in command.sources]
-        parts = self._parts(command, words, ground, site)
+        parts = self._parts(command, words, site)
         if command.heredocs:
             parts.append(self._here(command, ground, site))
         if command.target.endswith("/") or len(words) + len(command.heredocs) > 1 and len(parts) > 1:
@@ -50,6 +51,8 @@ class Files:
             "exclude": [whole(pattern) for pattern in command.exclude], "parents": command.keeps_parents,
             "keep_owners": bool(command.from_stage), "limits": self._limits,
         }  # fmt: skip
+        if command.is_link:
+            ground = _nothing_below(job["chown"])
         looks = [self._look(part, job, site) for part in parts]
         inputs: Inputs = {
             "instruction": command.source.original, "kind": "add" if command.is_add else "copy",
@@ -57,32 +60,66 @@ class Files:
             "files": [entry for _, entries in looks for entry in entries],
             "files_digest": [digest for digest, _ in looks], "unpack": [part["archives"] for part in parts],
         }  # fmt: skip
-        return cached(inputs, lambda: self._make("build.copy", [{**job, **part} for part in parts], ground, site))
 
-    def _parts(self, command: Copy, words: Sequence[str], ground: Ground, site: Site) -> list[dict[str, Any]]:
+        def make() -> dict[str, Any]:
+            for part in parts:
+                if (checkout := part.pop("checkout", None)) is not None:
+                    checkout()
+            return self._make("build.copy", [{**job, **part} for part in parts], ground, site)
+
+        return cached(inputs, make)
+
+    def _parts(self, command: Copy, words: Sequence[str], site: Site) -> list[dict[str, Any]]:
         """Trees and the words that count in them."""
-        plain = [word for word in words if not (command.is_add and _URL.match(word))]
+        urls = [word for word in words if command.is_add and _URL.match(word)]
+        plain = [word for word in words if word not in urls]
         parts = []
         if plain:
             archives = command.is_add and command.unpack is not False
             parts.append({"tree": self._tree(command.from_stage, site), "words": plain, "archives": archives})
-        for url in words if command.is_add else ():
-            if _URL.match(url):
-                folder = site.scratch()
-                name = self._fetch(url, folder, command, site)
-                unpack = command.unpack is True
-                parts.append({"tree": {"folder": str(folder)}, "words": [name], "archives": unpack})
+        for url in urls:
+            if (repository := git.repository_of(url)) is not None:
+                parts.append(self._repository(repository, command, site))
+                continue
+            folder = site.scratch()
+            name = self._fetch(url, folder, command, site)
+            parts.append({"tree": {"folder": str(folder)}, "words": [name], "archives": command.unpack is True})
         if command.checksum and plain:
-            raise InvalidArgument("checksum requires HTTP(S) sources")
+            raise InvalidArgument("--checksum is for what comes from the network, not for files of the context")
         return parts
 
     def _fetch(self, url: str, folder: Path, command: Copy, site: Site) -> str:
-        if not url.lower().startswith(("http://", "https://")) or url.partition("#")[0].endswith(".git"):
-            raise NotSupported(f"ADD of the git repository {url!r} is not supported: clone it beforehand, or in a RUN")
+        if not url.lower().startswith(("http://", "https://")):
+            raise NotSupported(f"ADD of {url!r} is not supported: use http, https or a git repository (*.git)")
         from engine.images.remote_files import download  # with requests, which most builds don't need
 
         most = Limits.from_json(self._limits).bytes
         return download(url, folder, command.checksum, most, site.stop)
+
+    @staticmethod
+    def _repository(repository: git.Repository, command: Copy, site: Site) -> dict[str, Any]:
+        """What is known of a repository by its commit needs no checkout before its step is carried out."""
+        folder = str(site.scratch())
+        part: dict[str, Any] = {"tree": {"folder": folder}, "words": ["."], "archives": False}
+        try:
+            commit = git.Git(repository, is_trusted=False, check=site.check).commit()
+            if not commit:
+                raise Unavailable(f"{git.shown(repository)} has no branch, tag or whole commit {repository.revision!r}")
+        except git.GitError as error:
+            raise Unavailable(str(error)) from error
+        if command.checksum and commit != command.checksum.removeprefix("sha1:"):
+            raise InvalidArgument(f"{git.shown(repository)} is at commit {commit} where {command.checksum} is expected")
+        pinned = repository.at(commit)
+
+        def checkout() -> None:
+            try:
+                doing = git.Git(pinned, is_trusted=False, check=site.check)
+                part["tree"] = {"folder": doing.check_out(folder, keep_git=command.keeps_git)}
+            except git.GitError as error:
+                raise Unavailable(str(error)) from error
+
+        part |= {"commit": f"{commit}:{repository.folder}", "checkout": checkout}
+        return part
 
     def _here(self, command: Copy, ground: Ground, site: Site) -> dict[str, Any]:
         folder = site.scratch()
@@ -103,6 +140,8 @@ class Files:
         return [str(self._core.store.layer(chain_id)) for chain_id in reversed(ground.chain_ids)]
 
     def _look(self, part: dict[str, Any], job: dict[str, Any], site: Site) -> tuple[str, list[list[Any]]]:
+        if "commit" in part:
+            return part["commit"], []
         listing = site.scratch() / "listing"
         answer = self._core.runtime.run_job(
             "build.look",
@@ -124,6 +163,21 @@ class Files:
 
     # --- bind mounts ---
 
+    def bound_inputs(self, mounts: Sequence[Mount], site: Site) -> Inputs:
+        """What is in the sources of bind mounts: the step that sees them depends on it."""
+        files: list[list[Any]] = []
+        digests: list[str] = []
+        for mount in mounts:
+            source, origin = mount.text("source", "/"), mount.text("from")
+            if origin and source.strip("/") in ("", "."):
+                digests.append(self._ground_of(origin).top)
+                continue
+            part = {"tree": self._tree(origin, site), "words": [source]}
+            digest, found = self._look(part, {"exclude": [], "parents": True, "keep_owners": bool(origin)}, site)
+            digests.append(digest)
+            files += found
+        return {"files": files, "files_digest": digests}
+
     def mount_source(self, mount: Mount, ground: Ground, site: Site) -> str:
         """A path of the host to be bound: of the context in place; a copy where it is of a stage or an image, or may be
         written to, which nobody else is to see. Raises InvalidArgument."""
@@ -138,6 +192,13 @@ class Files:
         }  # fmt: skip
         self._core.runtime.run_job("build.copy", job)
         return _inside(Path(root["scratch"]) / "upper", "bound")
+
+
+def _nothing_below(chown: str) -> Ground:
+    """--link: the layer is the same whatever it comes to lie on, so nothing below it may count."""
+    if chown and not all(part.isascii() and part.isdigit() for part in chown.split(":")):
+        raise InvalidArgument(f"--chown={chown} with --link: use numbers, since the users below are not known to it")
+    return Ground.scratch()
 
 
 def _inside(folder: Path, path: str) -> str:

@@ -12,13 +12,16 @@ from engine.images.changes import environment_of
 from engine.services.oci_spec import DEFAULT_PATH
 
 Settings = dict[str, Any]
+STEPS = "docket.steps.v1"
+"""A field of image configurations: the key of each cached step, and how many layers there are after it."""
 
 
 @dataclass(slots=True)
 class Ground:
     """``settings`` are Docker's ``Config``; ``arguments`` the ARGs in scope. ``history`` entries have their time in
     microseconds (``created_us``), None for those that change no file. ``platform`` holds the configuration's
-    ``os``, ``architecture`` and ``variant``. ``image_id`` is the base image's ("" from scratch)."""
+    ``os``, ``architecture`` and ``variant``. ``image_id`` is the base image's ("" from scratch). ``steps`` are the
+    cached steps that led here, for whoever builds with ``--cache-from`` elsewhere."""
 
     settings: Settings = field(default_factory=dict)
     chain_ids: list[str] = field(default_factory=list)
@@ -31,6 +34,7 @@ class Ground:
     image_id: str = ""
     author: str = ""
     has_own_cmd: bool = False
+    steps: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def top(self) -> str:
@@ -55,9 +59,8 @@ class Ground:
             self.settings["Env"] = [DEFAULT_PATH, *(self.settings.get("Env") or [])]
 
     def stand_on(self) -> Ground:
-        """A stage that begins with this one as its base: arguments end with their stage."""
+        """A stage that begins with this one as its base: it knows the same arguments."""
         ground = copy.deepcopy(self)
-        ground.arguments = {}
         ground.has_own_cmd = False
         return ground
 
@@ -65,6 +68,10 @@ class Ground:
         self.chain_ids.append(chain_id)
         self.diff_ids.append(diff_id)
         self.blobs.append(blob)
+
+    def add_step(self, key: str, *, is_layer: bool) -> None:
+        """``layers`` counts those of the file system afterwards, the base's included."""
+        self.steps.append({"key": key, "layers": len(self.chain_ids), **({} if is_layer else {"empty": True})})
 
     def document(self, created_us: int, epoch_us: int | None = None) -> bytes:
         """The image's configuration. Steps that change no file have the time of the last that did."""
@@ -79,7 +86,7 @@ class Ground:
         document = {
             **self.platform, "created": image_config.rfc3339(created_us), "config": self.settings,
             "rootfs": {"type": "layers", "diff_ids": self.diff_ids}, "history": [*self.base_history, *entries],
-            **({"author": self.author} if self.author else {}),
+            **({"author": self.author} if self.author else {}), **({STEPS: self.steps} if self.steps else {}),
         }  # fmt: skip
         return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 

@@ -21,6 +21,7 @@ from engine.images.jobs import unpack_into
 from engine.images.layer_writer import Rules as TarRules
 from engine.images.layer_tar import write_layer_tar
 from engine.images.limits import Limits
+from engine.images.tar_writer import TarWriter, add_folder
 from engine.images.trees import remove_tree
 from engine.kernel import mounts, namespaces
 from engine.kernel.steps import step
@@ -162,10 +163,20 @@ def commit_step(arguments: Json, fds: list[int]) -> Json:
     return {"digest": blob.digest, "size_bytes": blob.size_bytes, "entries": entries}
 
 
+def export_tree(arguments: Json, fds: list[int]) -> Json:
+    """Write all of the root ``{"lower", "scratch"}`` as an archive to the first descriptor. Answers with its size."""
+    with _mounted(arguments["root"]) as root_fd, open(fds[0], "wb", closefd=False) as output:
+        writer = TarWriter(output.write, arguments.get("latest_s"))
+        add_folder(writer, b"", root_fd)
+        writer.end()
+    return {"size_bytes": writer.size_bytes}
+
+
 JOBS: dict[str, Callable[[Json, list[int]], Json]] = {
     "build.receive": receive_context,
     "build.look": look_at_sources,
     "build.copy": copy_sources,
     "build.folder": make_folder,
     "build.commit": commit_step,
+    "build.export": export_tree,
 }

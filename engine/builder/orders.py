@@ -17,7 +17,9 @@ Line = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Order:
     """``references`` are normalized. ``host`` are fields of HostConfig that RUN's containers get; ``secrets`` are the
-    values by id, which are written nowhere but where the steps look for them."""
+    values by id, which are written nowhere but where the steps look for them. ``remote`` is the URL of a context that
+    the client doesn't send. ``output``: "" for an image alone, else the archive that the client wants, ``tar`` or
+    ``oci``; then there is an image only where it has a name. ``cache_from`` are images whose steps may be used."""
 
     references: tuple[str, ...] = ()
     dockerfile: str = "Dockerfile"
@@ -32,25 +34,45 @@ class Order:
     secrets: Mapping[str, bytes] = field(default_factory=dict)
     credentials: Callable[[str], Credentials] = lambda registry: Credentials()
     source: str = ""
+    remote: str = ""
+    output: str = ""
+    cache_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedStep:
+    """A step of an image of ``--cache-from``: the layers from the base up to it, the last of which it made unless
+    ``is_empty``."""
+
+    image: str
+    chain_ids: list[str]
+    is_empty: bool
+    created_us: int
 
 
 @dataclass(slots=True)
 class Site:
     """A build under way: its folder below the data root, where its context is, and how it speaks to its client.
 
-    ``superseded`` are chain IDs that the cache refers to no more. ``stop`` is set when the client has left or a stage
-    has failed: nothing new is begun then."""
+    ``superseded`` are chain IDs that the cache refers to no more, ``standing`` those that stages stand on. ``consumed``
+    are the names of arguments that the Dockerfile asks for, ``imported`` steps by their keys. ``stop`` is set when the
+    client has left or a stage has failed: nothing new is begun then."""
 
     build_id: str
     order: Order
     folder: Path
     context: Context
-    tell: Callable[[Line], None]
+    send: Callable[[Line], None]
     escape: str = "\\"
     epoch_s: int | None = None
     steps: int = 0
     superseded: list[list[str]] = field(default_factory=list)
+    standing: set[str] = field(default_factory=set)
+    consumed: set[str] = field(default_factory=set)
+    imported: dict[str, ImportedStep] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
+    departed: threading.Event = field(default_factory=threading.Event)
+    _at: threading.local = field(default_factory=threading.local)
     _scratch: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -66,6 +88,15 @@ class Site:
             path = self.folder / f"step-{self._scratch}"
         path.mkdir(mode=0o700)
         return path
+
+    def enter(self, step: int) -> None:
+        """The thread that calls carries this step out from here on."""
+        self._at.step = step
+
+    def tell(self, line: Line) -> None:
+        """Say something to the client, with the ``step`` that it belongs to."""
+        step = getattr(self._at, "step", 0)
+        self.send({**line, "step": step} if step else line)
 
     def check(self) -> None:
         """Raises Conflict where the build is to end."""

@@ -55,16 +55,18 @@ class Shells:
     # --- inputs ---
 
     def inputs(
-        self, command: Run, argv: list[str], ground: Ground, arguments: Mapping[str, str], site: Site
-    ) -> Inputs:
-        """Everything that the outcome may depend on, but for the network and the time."""
-        mounts = [[mount.type, *sorted(mount.fields.items())] for mount in command.mounts]
+        self, command: Run, argv: list[str], ground: Ground, arguments: Mapping[str, str], site: Site, files: Files
+    ) -> Inputs:  # fmt: skip
+        """Everything that the outcome may depend on, but for the network, the time, secrets and caches."""
+        mounts = [[mount.type, *map(list, sorted(mount.fields.items()))] for mount in command.mounts]
+        bound = [self._expanded(mount, ground, site) for mount in command.mounts if mount.type == "bind"]
         return {
             "instruction": command.source.original, "kind": "run", "command": argv, "network": command.network,
             "env": environment_of(ground.settings), "args": dict(arguments), "workdir": ground.workdir,
             "user": ground.settings.get("User") or "", "mounts": mounts,
             "add_hosts": list(site.order.host.get("ExtraHosts") or []),
             "scripts": [document.content for document in command.source.heredocs],
+            **(files.bound_inputs(bound, site) if bound else {}),
         }  # fmt: skip
 
     # --- running ---
@@ -115,8 +117,7 @@ class Shells:
         """HostConfig's ``Mounts``; what is locked for them is so until ``held`` ends."""
         mounts = _scripts(command, site)
         for mount in command.mounts:
-            fields = {key: self._expand(value, ground, site) for key, value in mount.fields.items()}
-            expanded = Mount(mount.type, fields)
+            expanded = self._expanded(mount, ground, site)
             target = target_in(expanded, ground.workdir)
             if mount.type == "tmpfs":
                 size = {"SizeBytes": _bytes(expanded.text("size"))} if expanded.text("size") else {}
@@ -132,8 +133,11 @@ class Shells:
             mounts.append({"Type": "bind", "Source": source, "Target": target, "ReadOnly": expanded.is_read_only})
         return mounts
 
-    def _expand(self, text: str, ground: Ground, site: Site) -> str:
-        return substitute(text, ground.variables(), site.escape)
+    @staticmethod
+    def _expanded(mount: Mount, ground: Ground, site: Site) -> Mount:
+        variables = ground.variables()
+        fields = {key: substitute(value, variables, site.escape) for key, value in mount.fields.items()}
+        return Mount(mount.type, fields)
 
     def _add_secret(self, mount: Mount, target: str, site: Site, mounts: list[dict[str, Any]]) -> None:
         """A file in the run folder, which is memory, for as long as the build lasts."""
@@ -184,7 +188,7 @@ def _scripts(command: Run, site: Site) -> list[dict[str, Any]]:
 
 
 def _tell(site: Site, piece: bytes) -> None:
-    site.tell({"stream": piece.decode("utf-8", "replace")})
+    site.tell({"stream": piece.decode("utf-8", "replace"), "output": True})
 
 
 def _bytes(text: str) -> int:

@@ -50,6 +50,8 @@ class StageRun:
             self._begin()
             for command in self._stage.commands:
                 self._step += 1
+                self._site.enter(self._step)
+                self._begun(command.source)
                 self._say(command.source.original, numbered=True)
                 self.carry_out(command)
         finally:
@@ -94,6 +96,11 @@ class StageRun:
         prefix = f"Step {self._step}/{self._site.steps} : " if numbered else "# Executing trigger: "
         self._site.tell({"stream": f"{prefix}{text}\n"})
 
+    def _begun(self, source: Instruction) -> None:
+        """For clients that draw the steps."""
+        begun = {"begun": self._step, "of": self._site.steps, "stage": self._stage.name, "instruction": source.original}
+        self._site.tell({"docket": begun})
+
     def _tell_id(self, made: Made) -> None:
         """Docker's " ---> id": here that of the configuration so far, since no image is made for every step."""
         if made.outcome == "reused":
@@ -135,6 +142,7 @@ class StageRun:
         known = {**platform_arguments(), **self._globals}
         for word in command.words:
             name, has_default, default = word.partition("=")
+            self._site.consumed.add(name)
             if name in self._site.order.arguments:
                 self.ground.arguments[name] = self._site.order.arguments[name]
             elif has_default:
@@ -165,12 +173,16 @@ class StageRun:
 
     def _copy(self, command: Copy) -> Made:
         destination = posixpath.join("/", self.ground.workdir, self._whole(command.target))
-        return self._files.copy(command, destination, self.ground, self._site, self._whole, self._cached)
+
+        def cached(inputs: Inputs, make: Callable[[], dict[str, Any]]) -> Made:
+            return self._cached(inputs, make, linked=command.is_link)
+
+        return self._files.copy(command, destination, self.ground, self._site, self._whole, cached)
 
     def _run(self, command: Run) -> Made:
         argv = self._shells.words_of(command, self.ground)
         arguments = {name: value for name, value in self.ground.arguments.items() if name not in PREDEFINED}
-        inputs = self._shells.inputs(command, argv, self.ground, arguments, self._site)
+        inputs = self._shells.inputs(command, argv, self.ground, arguments, self._site, self._files)
         made = self._cached(
             inputs, lambda: self._shells.run(command, argv, self.ground, arguments, self._site, self._files)
         )
@@ -179,6 +191,6 @@ class StageRun:
         )  # fmt: skip
         return made
 
-    def _cached(self, inputs: Inputs, make: Callable[[], dict[str, Any]]) -> Made:
+    def _cached(self, inputs: Inputs, make: Callable[[], dict[str, Any]], *, linked: bool = False) -> Made:
         place = f"{self._site.order.dockerfile}#{self._stage.name}"
-        return self._layering.step(inputs, make, self.ground, self._site, place)
+        return self._layering.step(inputs, make, self.ground, self._site, place, linked=linked)

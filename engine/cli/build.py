@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
+from engine.cli.build_outputs import ArchiveStream, Output, frames_of, parse_output
+from engine.cli.build_progress import MODES, Plain, parse_mode, progress_of
 from engine.cli.build_sources import open_context
 from engine.cli.command import Command
 from engine.cli.create_values import parse_ulimit
 from engine.cli.flags import Options, integer, listed, switch, text
-from engine.cli.output import STDOUT, CommandError, encoded, err, out, printable, write_all
+from engine.cli.output import STDERR, STDOUT, CommandError, out, printable
 from engine.cli.quantities import parse_size, parse_swap
 from engine.cli.session import Session
 from engine.client import jsontext
@@ -17,35 +19,82 @@ from engine.client.errors import APIError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable, Iterator
 
     from engine.client.connection import Response
+
+_TICK_MS = 200
 
 
 def build(session: Session, options: Options, arguments: list[str]) -> int:
     if options.ssh:
         raise CommandError("--ssh is not supported: give keys with --secret")
-    if options.output:
-        raise CommandError("--output is not supported yet: use docket save, or docket cp out of a container")
-    if options.cache_from:
-        raise CommandError("--cache-from is not supported yet: steps are reused from the cache of this engine alone")
-    query = _query(options)
+    output = parse_output(options.output)
+    if output is not None:
+        output.prepare()
+    progress = _progress(options, output)
+    query = _query(options, output)
     headers = {"X-Docket-Secrets": _secrets(options.secret)} if options.secret else {}
     headers |= _registry_config()
     with open_context(arguments[0], options.file) as context:
-        query.append(("dockerfile", context.dockerfile))
+        query += [("dockerfile", context.dockerfile), ("remote", context.remote or None)]
         response = session.client.stream(
             "POST", "/build", query=query, upload=context.pieces(), headers=headers
         )  # fmt: skip
-        image_id = _show(response, quiet=options.quiet, explain=options.explain)
+        listener = Listener(progress)
+        try:
+            if output is not None and output.archive:
+                _take(response, output, listener)
+            else:
+                for line in lines_of(response, progress.tick):
+                    listener.hear(line)
+        except BaseException:
+            progress.end(failed=True)
+            raise
+        progress.end(failed=bool(listener.error))
         response.close()
-    if options.iidfile:
+    return _end(listener, options, output)
+
+
+def _progress(options: Options, output: Output | None) -> Plain:
+    mode = "quiet" if options.quiet else options.progress or os.environ.get("BUILDKIT_PROGRESS") or "auto"
+    fd = STDERR if output is not None and output.to_stdout else STDOUT
+    try:
+        return progress_of(parse_mode(mode), fd, explain=options.explain)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
+def _take(response: Response, output: Output, listener: Listener) -> None:
+    """Let the archive come to its place, as soon as it comes at all."""
+    stream = ArchiveStream(frames_of(pieces_of(response, listener.progress.tick)), listener.hear)
+    if stream.begins():
+        try:
+            output.take(stream)  # type: ignore[arg-type]
+        except OSError as error:
+            if listener.error:
+                return  # it was cut off
+            raise CommandError(f"--output {output.dest}: {(error.strerror or str(error)).lower()}") from error
+    while stream.read(1 << 18):
+        continue
+
+
+def _end(listener: Listener, options: Options, output: Output | None) -> int:
+    """Raises CommandError with the status of the command that failed."""
+    if listener.error:
+        raise CommandError(printable(listener.error, keep="\n"), listener.code or 1)
+    wants_image = bool(options.tag) or output is None or not output.archive
+    if wants_image and not listener.image_id:
+        raise APIError(500, "the engine ended the build without an image")
+    if options.quiet and listener.image_id and not (output is not None and output.to_stdout):
+        out(listener.image_id + "\n")
+    if options.iidfile and listener.image_id:
         with open(options.iidfile, "w", encoding="ascii") as file:
-            file.write(image_id)
+            file.write(listener.image_id)
     return 0
 
 
-def _query(options: Options) -> list[tuple[str, Any]]:
+def _query(options: Options, output: Output | None) -> list[tuple[str, Any]]:
     limits: list[tuple[str, Any]] = [
         ("memory", options.memory or None), ("memswap", options.memory_swap or None),
         ("cpushares", options.cpu_shares or None), ("cpuperiod", options.cpu_period or None),
@@ -56,12 +105,26 @@ def _query(options: Options) -> list[tuple[str, Any]]:
     ]  # fmt: skip
     return [
         ("docket", True), *(("t", name) for name in options.tag),
+        *(("t", name) for name in (output.names if output else ())), ("output", output and output.archive or None),
+        ("cachefrom", _cache_from(options.cache_from) or None),
         ("buildargs", _arguments(options.build_arg) or None), ("labels", _labels(options.label) or None),
         ("nocache", options.no_cache), ("pull", options.pull), ("target", options.target or None),
         ("rm", None if options.rm else "0"), ("forcerm", options.force_rm),
         ("networkmode", options.network if options.network != "default" else None),
         ("platform", options.platform or None), *limits,
     ]  # fmt: skip
+
+
+def _cache_from(given: list[str]) -> list[str]:
+    """Images: ``NAME``, several by commas, or ``type=registry,ref=NAME``."""
+    names = []
+    for word in given:
+        fields = dict(part.partition("=")[::2] for part in word.split(","))
+        kind = fields.get("type", "registry")
+        if kind != "registry" or "type" in fields and not fields.get("ref"):
+            raise CommandError(f"--cache-from {word} is not supported: name an image, or type=registry,ref=NAME")
+        names += [fields["ref"]] if "ref" in fields else [part for part in word.split(",") if part]
+    return names
 
 
 def _arguments(given: list[str]) -> dict[str, Any]:
@@ -113,50 +176,52 @@ def _registry_config() -> dict[str, str]:
     return {"X-Registry-Config": auth_header(known)} if known else {}  # type: ignore[arg-type]
 
 
-# --- showing ---
+# --- hearing ---
 
 
-def _show(response: Response, *, quiet: bool, explain: bool) -> str:
-    """Answers with the image's id. Raises CommandError with the status of the command that failed."""
-    image_id, kept = "", []
-    for line in response.lines():
+class Listener:
+    """Takes the lines of the engine's answer apart: what is shown, and what became of it."""
+
+    def __init__(self, progress: Plain) -> None:
+        self.progress = progress
+        self.image_id = ""
+        self.error = ""
+        self.code = 0
+
+    def hear(self, line: bytes) -> None:
+        self.progress.hear(line)
         message: dict[str, Any] = jsontext.decode(line)
         if "error" in message:
-            detail = message.get("errorDetail") or {}
-            for piece in kept:
-                err(piece)
-            raise CommandError(printable(message["error"], keep="\n"), detail.get("code") or 1)
-        if "aux" in message:
-            image_id = message["aux"].get("ID", image_id)
+            self.error = message["error"]
+            self.code = (message.get("errorDetail") or {}).get("code") or 0
+        elif "aux" in message:
+            self.image_id = message["aux"].get("ID", self.image_id)
+        else:
+            self.progress.show(message)
+
+
+def pieces_of(response: Response, tick: Callable[[], None]) -> Iterator[bytes]:
+    """The body as it comes; ``tick`` is called while nothing does."""
+    from select import POLLIN, poll
+
+    waiting = poll()
+    waiting.register(response.connection.fileno(), POLLIN)
+    while not response.complete:
+        if not response.connection.has_early_bytes and not waiting.poll(_TICK_MS):
+            tick()
             continue
-        said = _said(message, explain=explain)
-        if quiet:
-            kept = [*kept[-200:], said]
-        elif said:
-            write_all(STDOUT, encoded(said))
-    if not image_id:
-        raise APIError(500, "the engine ended the build without an image")
-    if quiet:
-        out(image_id + "\n")
-    return image_id
+        if not (piece := response.read_some()):
+            return
+        yield piece
 
 
-def _said(message: dict[str, Any], *, explain: bool) -> str:
-    if "stream" in message:
-        text = printable(message["stream"], keep="\n\t\r")
-        return " ---> CACHED\n" if text == " ---> Using cache\n" else text
-    if "status" in message:
-        return printable(message["status"]) + "\n"
-    own = message.get("docket") or {}
-    if own.get("outcome") == "made":
-        return f" ---> made in {own['duration_us'] / 1e6:.1f} s\n"
-    return f" ---> not cached: {printable(own['miss'])}\n" if explain and "miss" in own else ""
-
-
-def _progress(value: str) -> str:
-    if value not in ("auto", "plain"):
-        raise ValueError("use auto or plain: both are lines, one after the other")
-    return value
+def lines_of(response: Response, tick: Callable[[], None]) -> Iterator[bytes]:
+    rest = b""
+    for piece in pieces_of(response, tick):
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line.rstrip(b"\r") for line in whole if line.strip())
+    if rest.strip():
+        yield rest
 
 
 BUILD = Command(
@@ -164,7 +229,7 @@ BUILD = Command(
     "[OPTIONS] PATH | URL | -",
     listed("--add-host", "Add a custom host-to-IP mapping (\"host:ip\")"),
     listed("--build-arg", "Set build-time variables"),
-    listed("--cache-from", "Images to consider as cache sources (not supported yet)"),
+    listed("--cache-from", "Images whose steps may be used, where they say what these depended on"),
     text("--cgroup-parent", "Set the parent cgroup for the RUN instructions during build"),
     integer("--cpu-period", "Limit the CPU CFS (Completely Fair Scheduler) period"),
     integer("--cpu-quota", "Limit the CPU CFS (Completely Fair Scheduler) quota"),
@@ -181,9 +246,9 @@ BUILD = Command(
          parse=parse_swap),
     text("--network", "Set the networking mode for the RUN instructions during build", "default"),
     switch("--no-cache", "Do not use cache when building the image"),
-    listed("-o, --output", "Output destination"),
+    listed("-o, --output", "Output destination (\"type=local|tar|oci,dest=path\", a folder, or - for standard output)"),
     text("--platform", "Set platform if server is multi-platform capable"),
-    text("--progress", "Type of progress output (auto, plain)", "auto", parse=_progress),
+    text("--progress", f"Type of progress output ({', '.join(MODES)})", parse=parse_mode),
     switch("--pull", "Always attempt to pull a newer version of the image"),
     switch("-q, --quiet", "Suppress the build output and print image ID on success"),
     switch("--rm", "Remove intermediate containers after a successful build", True),
@@ -202,5 +267,7 @@ docket build --explain .
 tar -c . | docket build -
 docket build - < Dockerfile
 docket build https://example.org/project.git#main:docker
+docket build -o out . && ls out
+docket build --cache-from registry.example/app:latest -t app .
 """,
 )  # fmt: skip

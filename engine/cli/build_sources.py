@@ -13,21 +13,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Iterator
 
+    from engine.client.git import Repository
+
 _STDIN = 0
 _PIECE_BYTES = 1 << 18
 _NAME = "Dockerfile"
 _IGNORE = ".dockerignore"
 _MAGICS = (b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
-_GIT = ("git://", "git@", "ssh://")
+_REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
 
 
 class Context:
-    """``pieces`` gives the archive; ``dockerfile`` is the name that it has in there. As a context manager it removes
-    the folder ``temporary`` at its end."""
+    """``pieces`` gives the archive; ``dockerfile`` is the name that it has in there; ``remote`` is the URL of what the
+    engine is to fetch instead. As a context manager it removes the folder ``temporary`` at its end."""
 
-    def __init__(self, pieces: Callable[[], Iterator[bytes]], dockerfile: str) -> None:
+    def __init__(self, pieces: Callable[[], Iterator[bytes]], dockerfile: str, remote: str = "") -> None:
         self._pieces = pieces
         self.dockerfile = dockerfile
+        self.remote = remote
         self.temporary = ""
 
     def __enter__(self) -> Context:
@@ -52,12 +55,24 @@ def open_context(place: str, file: str) -> Context:
         if file == "-":
             raise CommandError("invalid argument: can't use stdin for both build context and dockerfile")
         return _from_stdin(file)
-    if place.startswith(_GIT) or place.startswith(("http://", "https://")):
-        temporary, folder = _cloned(place)
-        context = _from_folder(folder, file and os.path.join(folder, file), place)
-        context.temporary = temporary
-        return context
+    if place.startswith(_REMOTE) and not os.path.isdir(place):
+        return _from_network(place, file)
     return _from_folder(place, file, place)
+
+
+def _from_network(url: str, file: str) -> Context:
+    """A git repository is checked out here, by its user's keys and settings; everything else the engine fetches."""
+    from engine.client.git import repository_of
+
+    repository = repository_of(url)
+    if repository is None:
+        if file == "-":
+            raise CommandError("a Dockerfile on standard input can't go with a context that the engine fetches")
+        return Context(lambda: iter(()), file or _NAME, remote=url)
+    temporary, folder = _cloned(repository)
+    context = _from_folder(folder, file if file in ("", "-") else os.path.join(folder, file), url)
+    context.temporary = temporary
+    return context
 
 
 def _from_stdin(file: str) -> Context:
@@ -102,7 +117,7 @@ def _from_folder(folder: str, file: str, shown: str) -> Context:
         name = f".dockerfile.{os.urandom(8).hex()}"
         extra[name] = b"".join(_rest(b""))
     else:
-        path = os.path.realpath(file or os.path.join(root, _NAME))
+        path = os.path.realpath(file or _usual(root))
         if not os.path.isfile(path):
             raise CommandError(f"unable to prepare context: unable to evaluate symlinks in Dockerfile path: lstat "
                                f"{path}: no such file or directory")  # fmt: skip
@@ -116,6 +131,12 @@ def _from_folder(folder: str, file: str, shown: str) -> Context:
         extra[f"{name}{_IGNORE}"] = _read(used)
     always = frozenset({name, _IGNORE, f"{name}{_IGNORE}"})
     return Context(ContextFolder(root, ignored, always, extra).pieces, name)
+
+
+def _usual(root: str) -> str:
+    """``Dockerfile``, or ``dockerfile`` where there is only that."""
+    names = [os.path.join(root, name) for name in (_NAME, _NAME.lower())]
+    return names[1] if not os.path.lexists(names[0]) and os.path.lexists(names[1]) else names[0]
 
 
 def _ignored(root: str, name: str, file: str) -> tuple[Ignored, str]:
@@ -138,45 +159,18 @@ def _read(path: str) -> bytes:
         raise CommandError(f"open {path}: {(error.strerror or '').lower()}") from error
 
 
-def _cloned(url: str) -> tuple[str, str]:
-    """A clone of a repository, at the revision that ``#revision:folder`` names. Answers with the temporary folder that
-    it is in, and the one that is meant."""
+def _cloned(repository: Repository) -> tuple[str, str]:
+    """A checkout of a repository. Answers with the temporary folder that it is in, and the one that is meant."""
     import shutil
     import tempfile
 
-    address, _, fragment = url.partition("#")
-    revision, _, folder = fragment.partition(":")
-    if not address.startswith(_GIT) and not address.endswith(".git") and "#" not in url:
-        raise CommandError(f"{address}: of what lies on the network only git repositories (*.git) can be contexts")
-    if revision.startswith("-") or address.startswith("-"):
-        raise CommandError(f"invalid git revision {revision!r}")
-    if shutil.which("git") is None:
-        raise CommandError("unable to find 'git': install it, or clone the repository beforehand")
+    from engine.client.git import Git, GitError
+
     temporary = os.path.realpath(tempfile.mkdtemp(prefix="docket-build-git"))
     try:
-        _fetch(temporary, address, revision)
-        chosen = os.path.realpath(os.path.join(temporary, folder.lstrip("/")))
-        if chosen != temporary and not chosen.startswith(temporary + "/"):
-            raise CommandError(f"the folder {folder!r} lies outside of the repository")
-        shutil.rmtree(os.path.join(temporary, ".git"))
-    except BaseException:
+        return temporary, Git(repository, is_trusted=True).check_out(temporary)
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, GitError):
+            raise CommandError(f"unable to prepare context: {error}") from error
         raise
-    return temporary, chosen
-
-
-def _fetch(folder: str, address: str, revision: str) -> None:
-    import subprocess
-
-    steps = [
-        ["init", "--quiet"], ["remote", "add", "origin", address],
-        ["fetch", "--quiet", "--depth=1", "origin", "--", revision or "HEAD"], ["checkout", "--quiet", "FETCH_HEAD"],
-    ]  # fmt: skip
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "git:http:https:ssh"}
-    for step in steps:
-        done = subprocess.run(
-            ["git", "-C", folder, *step], capture_output=True, text=True, check=False, env=environment
-        )
-        if done.returncode:
-            message = done.stderr.strip().splitlines()
-            raise CommandError(f"git {step[0]} of {address}: {message[-1] if message else 'failed'}")

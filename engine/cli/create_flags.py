@@ -12,7 +12,7 @@ from engine.cli.create_values import (
     parse_ulimit,
     parse_weight,
 )
-from engine.cli.flags import Flag, integer, listed, switch, text
+from engine.cli.flags import Flag, grouped, integer, listed, switch, text
 from engine.cli.mount_flag import parse_mount_flag
 from engine.cli.quantities import parse_cpus, parse_size, parse_swap
 from engine.client.moments import duration_ns
@@ -132,4 +132,8 @@ _WATCHING = (
     listed("--log-opt", "Log driver options"),
     switch("--no-healthcheck", "Disable any container-specified HEALTHCHECK"),
 )
-CREATE_FLAGS = (*_PROCESS, *_IDENTITY, *_LIMITS, *_ISOLATION, *_STORAGE, *_NETWORK, *_WATCHING)
+CREATE_FLAGS = (
+    *grouped("The container", *_IDENTITY), *grouped("The process and its streams", *_PROCESS),
+    *grouped("Volumes and mounts", *_STORAGE), *grouped("Network", *_NETWORK), *grouped("Limits", *_LIMITS),
+    *grouped("Isolation", *_ISOLATION), *grouped("Health and logs", *_WATCHING),
+)  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from engine import __version__
 from engine.client import jsontext
-from engine.client.address import default_host, parse_address
+from engine.client.address import Address, parse_address
 from engine.client.connection import Connection, Response
 from engine.client.errors import APIError, ProtocolError
 from engine.client.framing import STDERR, STDOUT, SYSTEM_ERROR, FrameReader
@@ -72,8 +72,16 @@ class Client:
 
     All methods raise APIError (the engine refused), EngineUnreachable and ProtocolError."""
 
-    def __init__(self, host: str | None = None, *, program: str = "docket-python", version: str | None = None) -> None:
-        self.address = parse_address(host or default_host())
+    def __init__(
+        self, host: str | Address | None = None, *, program: str = "docket-python", version: str | None = None
+    ) -> None:
+        """``host`` is an address, or what parse_address makes one of; without it the environment and the current
+        context choose, as they do for the command."""
+        if host is None:
+            from engine.client.endpoint import chosen, default_address
+
+            host = chosen() or default_address()
+        self.address = host if isinstance(host, Address) else parse_address(host)
         self.version = version or NEWEST_API
         self._version_is_settled = version is not None
         self._headers = {"User-Agent": f"{program}/{__version__}"}
@@ -176,7 +184,7 @@ class Client:
             response = connection.read_response(bodiless=method == "HEAD")
         except (BrokenPipeError, ConnectionResetError) as error:
             connection.close()
-            raise ProtocolError(f"the daemon at {self.address} hung up before it answered") from error
+            raise ProtocolError(connection.silence()) from error
         try:
             return self._checked(response)
         except APIError as error:

@@ -20,14 +20,16 @@ _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
 _FILE_MODE = 0o600  # Docker's, for what comes from the network
 
 
-def download(url: str, folder: Path, checksum: str, limit_bytes: int, stop: threading.Event) -> str:
-    """Bring what a server answers with into the folder. Answers with the file's name, the URL's last component.
+def download(
+    url: str, folder: Path, checksum: str, limit_bytes: int, stop: threading.Event, *, name: str = ""
+) -> str:
+    """Bring what a server answers with into the folder. Answers with the file's name: ``name``, or the URL's last part.
 
     ``checksum`` is ``sha256:...`` or "". Raises InvalidArgument where the content isn't what is expected, Unavailable
     where the server doesn't give it, Conflict where ``stop`` is set meanwhile."""
     if checksum and not _CHECKSUM.fullmatch(checksum):
         raise InvalidArgument(f"invalid --checksum {checksum!r}: sha256:<64 hexadecimal digits> is expected")
-    name = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    name = name or unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
     if name in ("", ".", "..") or "\0" in name or "/" in name:
         raise InvalidArgument(f"cannot determine filename from url: {_shown(url)}")
     path = folder / name

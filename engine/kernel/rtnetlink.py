@@ -24,7 +24,7 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 
 _IFLA_NET_NS_PID, _IFLA_IFALIAS, _IFLA_NET_NS_FD = 19, 20, 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _VETH_INFO_PEER = 1
-_BRPORT_HAIRPIN = 4
+_BRPORT_HAIRPIN, _BRPORT_ISOLATED = 4, 33
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
 _IFA_F_NODAD = 0x2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
@@ -104,13 +104,16 @@ class RouteSocket(NetlinkSocket):
         parts = text(_IFLA_IFNAME, name) + attribute(_IFLA_ADDRESS, mac_bytes(mac)) + u32(_IFLA_MTU, mtu) + kind
         self._new(_LINK.pack(0, 0, 0, 0, 0) + parts, name)
 
-    def create_veth(self, name: str, mtu: int, peer: str, peer_mac: str, peer_fd: int) -> None:
-        """A pair of interfaces, one here and one, ``peer``, in the network namespace of a descriptor."""
+    def create_veth(self, name: str, mtu: int, peer: str, peer_mac: str, peer_fd: int, *, master: int = 0) -> None:
+        """A pair of interfaces, one here and one, ``peer``, in the network namespace of a descriptor. With ``master``
+        the one here is a port of that bridge, and up."""
         inside = _LINK.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, peer) + u32(_IFLA_MTU, mtu)
         inside += attribute(_IFLA_ADDRESS, mac_bytes(peer_mac)) + u32(_IFLA_NET_NS_FD, peer_fd)
         data = nested(_INFO_DATA, attribute(_VETH_INFO_PEER, inside))
         info = nested(_IFLA_LINKINFO, text(_INFO_KIND, "veth"), data)
-        self._new(_LINK.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, name) + u32(_IFLA_MTU, mtu) + info, name)
+        port, flags = (u32(_IFLA_MASTER, master), IFF_UP) if master else (b"", 0)
+        head = _LINK.pack(0, 0, 0, flags, flags)
+        self._new(head + text(_IFLA_IFNAME, name) + u32(_IFLA_MTU, mtu) + port + info, name)
 
     def _new(self, payload: bytes, subject: str) -> None:
         self.ask(_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, payload, subject)
@@ -134,12 +137,13 @@ class RouteSocket(NetlinkSocket):
             parts += u32(_IFLA_NET_NS_FD, namespace_fd)
         self.ask(_NEWLINK, NLM_F_ACK, _LINK.pack(0, 0, index, flags, change) + parts, subject)
 
-    def set_hairpin(self, index: int, subject: str) -> None:
-        """A bridge's port may send back what came in by it: needed for a container that calls its own published port
-        where netfilter sees bridged packets."""
-        data = nested(_INFO_SLAVE_DATA, attribute(_BRPORT_HAIRPIN, b"\1"))
-        info = nested(_IFLA_LINKINFO, text(_INFO_SLAVE_KIND, "bridge"), data)
-        self.ask(_NEWLINK, NLM_F_ACK, _LINK.pack(0, 0, index, 0, 0) + info, subject)
+    def set_bridge_port(self, name: str, *, hairpin: bool = False, isolated: bool = False) -> None:
+        """Settings of an interface as a bridge's port. ``hairpin``: it may be sent back what came in by it, which a
+        container needs that calls its own published port where netfilter sees bridged packets. ``isolated``: nothing
+        is carried between it and other isolated ports."""
+        settings = attribute(_BRPORT_HAIRPIN, bytes([hairpin])) + attribute(_BRPORT_ISOLATED, bytes([isolated]))
+        info = nested(_IFLA_LINKINFO, text(_INFO_SLAVE_KIND, "bridge"), nested(_INFO_SLAVE_DATA, settings))
+        self.ask(_NEWLINK, NLM_F_ACK, _LINK.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, name) + info, name)
 
     def delete_link(self, name: str) -> bool:
         """Whether there was one."""

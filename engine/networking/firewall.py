@@ -1,7 +1,8 @@
 """The engine's own nf_tables tables, written anew as a whole whenever something changes.
 
 One table for IPv4 and one for IPv6, replaced in one transaction: packets meet the old rules or the new ones. Published
-ports are elements of maps, so that their number costs nothing on a packet's way. What crosses the engine's bridges is
+ports are elements of maps, so that their number costs nothing on a packet's way, and one more or less is an element and
+no new table. What crosses the engine's bridges is
 dropped unless it belongs to a connection that was let through, is between neighbours, goes out, or comes in by a
 published port. What doesn't touch them is left alone. (An accept here can't override another table's drop: see hooks.)
 """
@@ -21,6 +22,7 @@ _FIRST = nftables.REGISTER_0
 _LOOPBACK = bytes([127, 0, 0, 0])
 _RAW, _DESTINATION_NAT, _FILTER, _SOURCE_NAT = -300, -100, 0, 100
 _ANY = ("0.0.0.0", "::")
+_EVERYWHERE, _CERTAIN = "published", "published_at"
 
 
 class BridgeRules(NamedTuple):
@@ -51,10 +53,33 @@ def render(table: str, networks: Sequence[BridgeRules], ports: Sequence[PortRule
         subnets = [one for network in networks for one in network.subnets if ip_network(one).version == version]
         if subnets:
             batch.replace_table(family, table)
-            _Family(batch, family, table).write(networks, [port for port in ports if _version(port) == version])
+            _Family(batch, family, table).write(networks, _elements(ports, version))
         elif table in nftables.tables(family):
             batch.delete_table(family, table)
     return batch
+
+
+def port_changes(table: str, before: Sequence[PortRule], after: Sequence[PortRule]) -> Batch:
+    """The transaction that leads from some published ports to others, in tables that are as ``render`` made them."""
+    batch = Batch()
+    for family in (IPV4, IPV6):
+        version = 4 if family == IPV4 else 6
+        old, new = ({*_elements(ports, version)} for ports in (before, after))
+        for name in (_EVERYWHERE, _CERTAIN):
+            batch.delete_elements(family, table, name, sorted(pair for one, *pair in old - new if one == name))
+            batch.add_elements(family, table, name, sorted(pair for one, *pair in new - old if one == name))
+    return batch
+
+
+def _elements(ports: Sequence[PortRule], version: int) -> list[tuple[str, bytes, bytes]]:
+    """Map, key and data of each port of a family."""
+    found = []
+    for port in ports:
+        if _version(port) == version:
+            everywhere = port.host_address in _ANY
+            key = _port_key(port) if everywhere else ip_address(port.host_address).packed + _port_key(port)
+            found.append((_EVERYWHERE if everywhere else _CERTAIN, key, _target(port)))
+    return found
 
 
 def _version(port: PortRule) -> int:
@@ -70,7 +95,7 @@ class _Family:
         self._table = table
         self._size = 4 if family == IPV4 else 16
 
-    def write(self, networks: Sequence[BridgeRules], ports: Sequence[PortRule]) -> None:
+    def write(self, networks: Sequence[BridgeRules], ports: Sequence[tuple[str, bytes, bytes]]) -> None:
         self._maps(ports)
         self._protect_loopback()
         self._translate()
@@ -86,16 +111,12 @@ class _Family:
 
     # --- published ports -------------------------------------------------------------------------------------------
 
-    def _maps(self, ports: Sequence[PortRule]) -> None:
+    def _maps(self, ports: Sequence[tuple[str, bytes, bytes]]) -> None:
         address = ("ipv4_addr" if self._family == IPV4 else "ipv6_addr", self._size)
         port_key, port_data = [("inet_proto", 4), ("inet_service", 4)], [address, ("inet_service", 4)]
-        everywhere = [(_port_key(port), _target(port)) for port in ports if port.host_address in _ANY]
-        certain = [
-            (ip_address(port.host_address).packed + _port_key(port), _target(port))
-            for port in ports if port.host_address not in _ANY
-        ]  # fmt: skip
-        self._batch.map(self._family, self._table, "published", port_key, port_data, everywhere)
-        self._batch.map(self._family, self._table, "published_at", [address, *port_key], port_data, certain)
+        for name, key in ((_EVERYWHERE, port_key), (_CERTAIN, [address, *port_key])):
+            elements = [pair for one, *pair in ports if one == name]
+            self._batch.map(self._family, self._table, name, key, port_data, elements)
 
     def _translate(self) -> None:
         """From outside and from containers (prerouting), and from the host itself (output). 127.0.0.1 is the host's
@@ -115,34 +136,49 @@ class _Family:
             if self._family == IPV6:
                 own = nftables.load_payload("network", offset, 16)
                 self._rule(hook, own, nftables.compare(ip_address("::1").packed), nftables.verdict(ACCEPT))
-            self._rule(hook, load, nftables.look_up("published_at", _FIRST, found), translate)
-            self._rule(hook, local, load, nftables.look_up("published", _FIRST + words, found), translate)
+            self._rule(hook, load, nftables.look_up(_CERTAIN, _FIRST, found), translate)
+            self._rule(hook, local, load, nftables.look_up(_EVERYWHERE, _FIRST + words, found), translate)
 
     def _protect_loopback(self) -> None:
-        """No packet from a network may name 127.0.0.0/8 as its destination: the bridges' route_localnet would let it
-        reach the host's own services, and the translation of a port of 127.0.0.1 comes before the kernel's check."""
+        """No packet from a network may have an address of 127.0.0.0/8: the bridges' route_localnet would let it reach
+        the host's own services, or pass for one of the host itself, and the translation of a port of 127.0.0.1 comes
+        before the kernel's check."""
         self._chain("loopback", "filter", "prerouting", _RAW)
         if self._family == IPV4:
             outside = nftables.interface_is("iifname", "lo", equal=False)
-            there = nftables.address_in(IPV4, "destination", _LOOPBACK, 8)
-            self._rule("loopback", outside, there, nftables.verdict(DROP))
+            for end in ("destination", "source"):
+                self._rule("loopback", outside, nftables.address_in(IPV4, end, _LOOPBACK, 8), nftables.verdict(DROP))
 
     # --- what crosses the bridges ----------------------------------------------------------------------------------
 
     def _forward(self, networks: Sequence[BridgeRules]) -> None:
+        """The walls of internal networks come first: what another network lets in by a published port doesn't come from
+        them."""
         self._chain("forward", "filter", "forward", _FILTER)
+        for network in networks:
+            if network.internal:
+                self._shut(network.bridge)
+        for network in networks:
+            self._let_in(network)
+
+    def _shut(self, bridge: str) -> None:
+        for one, other in (("iifname", "oifname"), ("oifname", "iifname")):
+            inside, elsewhere = nftables.interface_is(one, bridge), nftables.interface_is(other, bridge, equal=False)
+            self._rule("forward", inside, elsewhere, nftables.verdict(DROP))
+
+    def _let_in(self, network: BridgeRules) -> None:
         known = nftables.bits_of("state", nftables.ESTABLISHED | nftables.RELATED)
         translated = nftables.bits_of("status", nftables.DESTINATION_NAT)
-        for network in networks:
-            into = nftables.interface_is("oifname", network.bridge)
-            out_of = nftables.interface_is("iifname", network.bridge)
-            self._rule("forward", out_of, into, nftables.verdict(ACCEPT if network.neighbours else DROP))
-            if not network.internal:
-                self._rule("forward", into, known, nftables.verdict(ACCEPT))
-                self._rule("forward", into, translated, nftables.verdict(ACCEPT))
-            self._rule("forward", into, nftables.verdict(DROP))
-            if network.internal:
-                self._rule("forward", out_of, nftables.verdict(DROP))
+        into = nftables.interface_is("oifname", network.bridge)
+        out_of = nftables.interface_is("iifname", network.bridge)
+        if network.neighbours:
+            self._rule("forward", out_of, into, nftables.verdict(ACCEPT))
+        else:  # their published ports only; what is bridged doesn't come here: the ports of the bridge are isolated
+            self._rule("forward", out_of, into, translated, nftables.verdict(ACCEPT))
+            self._rule("forward", out_of, into, nftables.verdict(DROP))
+        self._rule("forward", into, known, nftables.verdict(ACCEPT))
+        self._rule("forward", into, translated, nftables.verdict(ACCEPT))
+        self._rule("forward", into, nftables.verdict(DROP))
 
     def _postrouting(self, networks: Sequence[BridgeRules]) -> None:
         self._chain("postrouting", "nat", "postrouting", _SOURCE_NAT)

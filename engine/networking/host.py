@@ -12,12 +12,12 @@ from typing import Any, Sequence
 
 from engine.domain.errors import Conflict
 from engine.domain.network import Network
-from engine.kernel import nftables
+from engine.kernel import conntrack, nftables
 from engine.kernel.netlink import is_missing
 from engine.kernel.rtnetlink import RouteSocket
 from engine.kernel.steps import step
 from engine.networking import hooks
-from engine.networking.firewall import BridgeRules, PortRule, render
+from engine.networking.firewall import BridgeRules, PortRule, port_changes, render
 from engine.networking.subnets import Network as Subnet
 from engine.networking.subnets import mac_for
 
@@ -31,6 +31,8 @@ class HostNetwork:
     def __init__(self, tag: str) -> None:
         self.tag = tag
         self.table = f"docket-{tag}"
+        self._applied: tuple[list[BridgeRules], list[PortRule]] | None = None
+        """What the tables are made of, as far as we know."""
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -171,9 +173,22 @@ class HostNetwork:
     # --- rules -----------------------------------------------------------------------------------------------------
 
     def apply_rules(self, networks: Sequence[BridgeRules], ports: Sequence[PortRule]) -> None:
-        """Put the engine's tables in line. Without networks they are taken away."""
+        """Put the engine's tables in line. Without networks they are taken away. For one caller at a time."""
+        wanted = list(networks), list(ports)
         with step("network.firewall"):
-            render(self.table, networks, ports).commit()
+            known, self._applied = self._applied, None
+            if known is None or known[0] != wanted[0] or not self._change_ports(known[1], wanted[1]):
+                render(self.table, *wanted).commit()
+            self._applied = wanted
+        _begin_anew(set(known[1] if known else ()) ^ set(wanted[1]))
+
+    def _change_ports(self, before: list[PortRule], after: list[PortRule]) -> bool:
+        """Whether the tables were still there, and as they were left."""
+        try:
+            port_changes(self.table, before, after).commit()
+        except (FileNotFoundError, FileExistsError):
+            return False
+        return True
 
     def settle_hooks(self, bridges: Sequence[str]) -> hooks.Found:
         """Rules of ours in the chains that others offer. Where the kernel has no nf_tables, there are none."""
@@ -185,8 +200,28 @@ class HostNetwork:
                     return hooks.Found([], [])
                 raise
 
-    def has_table(self) -> bool:
-        return self.table in nftables.tables(nftables.IPV4) or self.table in nftables.tables(nftables.IPV6)
+    def has_tables(self, networks: Sequence[BridgeRules]) -> bool:
+        """Whether the engine's tables for these networks are there."""
+        versions = {ip_network(one).version for network in networks for one in network.subnets}
+        families = {4: nftables.IPV4, 6: nftables.IPV6}
+        return all(self.table in nftables.tables(families[version]) for version in versions)
+
+    def forget_rules(self) -> None:
+        """Somebody took the tables away: the next time all is written anew."""
+        self._applied = None
+
+
+def _begin_anew(ports: set[PortRule]) -> None:
+    """Flows of datagrams to ports that are published now, or are no longer, follow the rules as they are."""
+    for family, version in ((nftables.IPV4, 4), (nftables.IPV6, 6)):
+        changed = {
+            (ip_address(port.host_address), port.host_port) for port in ports
+            if port.protocol == "udp" and ip_address(port.host_address).version == version
+        }  # fmt: skip
+        if changed:
+            conntrack.forget_datagrams(family, lambda flow, found=changed: any(
+                flow.port == number and (address.is_unspecified or address == flow.address) for address, number in found
+            ))  # fmt: skip
 
 
 def _read(name: str) -> str:

@@ -37,7 +37,7 @@ class NetworkRecovery:
                     self._try(lambda one=network: self._networks.host.lower_bridge(one))
                     self._record("network", NetworkRaiseFailed(network.id, INTERRUPTED), network.id)
                 case Status.LOWERING:
-                    self._try(lambda one=network: self._networks.finish_lowering(one, self._context))
+                    self._try(lambda one=network: self._networks.bridges.finish_lowering(one, self._context))
                 case Status.UP if not self._networks.host.has_bridge(network):
                     self._record("network", NetworkLost(network.id, "its bridge is not there any more"), network.id)
 
@@ -49,7 +49,7 @@ class NetworkRecovery:
         if not self._core.log.all("network"):
             return
         self._try(self._sweep)
-        self._try(self._networks.refresh)
+        self._try(self._networks.rules.refresh)
         for network in self._core.log.all("network"):
             if network.status is Status.UP:
                 self._networks.names.write(network.id)

@@ -27,6 +27,12 @@ class Query(NamedTuple):
     question: bytes
     udp_bytes: int
     has_edns: bool
+    class_: int = IN
+
+    @property
+    def opcode(self) -> int:
+        """0 is a plain question."""
+        return self.flags >> 11 & 0xF
 
 
 def parse_query(data: bytes) -> Query | None:
@@ -51,11 +57,9 @@ def parse_query(data: bytes) -> Query | None:
     if end > len(data):
         return None
     kind, class_ = struct.unpack_from(">HH", data, offset + 1)
-    if class_ not in (IN, ANY):
-        return None
     udp_bytes, has_edns = _edns(data, end) if additional else (PLAIN_UDP_BYTES, False)
     name = b".".join(labels).decode("latin-1").lower()
-    return Query(identifier, flags, name, kind, data[12:end], udp_bytes, has_edns)
+    return Query(identifier, flags, name, kind, data[12:end], udp_bytes, has_edns, class_)
 
 
 def _edns(data: bytes, offset: int) -> tuple[int, bool]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import select
+import socket
 import time
 from typing import Callable
 
@@ -11,6 +14,7 @@ GONE = select.POLLHUP | select.POLLERR
 """Reported without being asked for."""
 
 Callback = Callable[[int], None]
+_SHORT_S = 0.1
 
 
 class Loop:
@@ -19,7 +23,8 @@ class Loop:
     def __init__(self) -> None:
         self._poll = select.poll()
         self._callbacks: dict[int, Callback] = {}
-        self._timers: list[tuple[float, Callable[[], None]]] = []
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
 
     def watch(self, fd: int, events: int, callback: Callback) -> None:
         """Call ``callback(events)`` when one of the events, or the end, comes. Again for the same fd: changes both."""
@@ -33,7 +38,7 @@ class Loop:
 
     def later(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call once, not before ``seconds`` from now."""
-        self._timers.append((time.monotonic() + seconds, callback))
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), callback))
 
     def turn(self) -> None:
         """Wait for something to happen and serve it."""
@@ -47,12 +52,26 @@ class Loop:
     def _timeout_ms(self) -> int | None:
         if not self._timers:
             return None
-        soonest = min(when for when, _ in self._timers)
-        return max(0, int((soonest - time.monotonic()) * 1000) + 1)
+        return max(0, int((self._timers[0][0] - time.monotonic()) * 1000) + 1)
 
     def _run_timers(self) -> None:
         now = time.monotonic()
-        due = [callback for when, callback in self._timers if when <= now]
-        self._timers = [(when, callback) for when, callback in self._timers if when > now]
+        due = []
+        while self._timers and self._timers[0][0] <= now:
+            due.append(heapq.heappop(self._timers)[2])
         for callback in due:
             callback()
+
+
+def accept(loop: Loop, listener: socket.socket, callback: Callback) -> socket.socket | None:
+    """The next connection of a watched listener, or None. Where descriptors are short, the listener rests for a moment:
+    the connection would be reported again at once."""
+    try:
+        return listener.accept()[0]
+    except (BlockingIOError, ConnectionAbortedError):
+        return None
+    except OSError:
+        fd = listener.fileno()
+        loop.forget(fd)
+        loop.later(_SHORT_S, lambda: loop.watch(fd, IN, callback) if listener.fileno() == fd else None)
+        return None

@@ -22,7 +22,8 @@ def attach(interfaces: list[Json], namespace_fd: int) -> list[Json]:
     """Make the pairs and give the inner ends their addresses and routes; the evidence of each. Raises OSError.
 
     An interface has "endpoint_id", "bridge", "host_interface", "name" ("eth0"), "mac_address", "mtu", "addresses"
-    ("10.9.0.5/24") and "gateways". The calling process must have one thread: it visits the namespace.
+    ("10.9.0.5/24"), "gateways" and "isolated" (from its neighbours). The calling process must have
+    one thread: it visits the namespace.
     """
     found = []
     own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -49,12 +50,15 @@ def _make_pair(host: RouteSocket, interface: Json, namespace_fd: int) -> int:
     name, bridge = interface["host_interface"], host.link(interface["bridge"])
     if bridge is None:
         raise OSError(19, "the bridge of the network is gone", interface["bridge"])
-    host.delete_link(name)  # of an earlier life of the same endpoint, which the kernel is still taking down
-    host.create_veth(name, interface["mtu"], interface["name"], interface["mac_address"], namespace_fd)
+    pair = (name, interface["mtu"], interface["name"], interface["mac_address"], namespace_fd)
+    try:
+        host.create_veth(*pair, master=bridge.index)
+    except FileExistsError:  # of an earlier life of the same endpoint, which the kernel is still taking down
+        host.delete_link(name)
+        host.create_veth(*pair, master=bridge.index)
+    host.set_bridge_port(name, hairpin=True, isolated=interface["isolated"])
     link = host.link(name)
     assert link is not None
-    host.set_link(link.index, name, master=bridge.index, up=True)
-    host.set_hairpin(link.index, name)
     return link.index
 
 

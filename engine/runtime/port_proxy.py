@@ -1,4 +1,4 @@
-"""Ports of the host that the shim holds for its container, and the few connections that the kernel can't translate.
+"""Ports of the host that the shim holds for its container, and the little that the kernel can't translate.
 
 What comes to a published port by IPv4 is translated by the kernel before a socket sees it. What comes by IPv6 to a
 container that has no such address, and what comes to ::1, is carried by hand, in the shim's loop.
@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
-from engine.runtime.loop import GONE, IN, OUT, Loop
+from engine.runtime.loop import GONE, IN, OUT, Loop, accept
+from engine.runtime.udp_relay import UdpRelay
 
 _CHUNK_BYTES = 65536
 _BACKLOG = 128
+_MOST_CONNECTIONS = 192
+"""At once, of all ports of the container: each has two descriptors. Others wait in the backlog."""
 
 
 class PortProxies:
-    """The held sockets. ``listeners`` says for each where its connections go: "target" and "port", or nothing."""
+    """The held sockets. ``listeners`` says for each where what comes is to go: "protocol", "target" and "port", or
+    nothing."""
 
     def __init__(self, loop: Loop, held: Sequence[int], listeners: Sequence[dict[str, Any]]) -> None:
         self._loop = loop
         self._sockets = [socket.socket(fileno=fd) for fd in held]
+        self._listening: list[tuple[socket.socket, Callable[[int], None]]] = []
         self._connections: set[_Connection] = set()
+        self._relays: list[UdpRelay] = []
         for sock, listener in zip(self._sockets, listeners):
-            if listener:
+            if listener and listener["protocol"] == "udp":
+                self._relays.append(UdpRelay(loop, sock, listener["target"], listener["port"]))
+            elif listener:
                 self._listen(sock, listener["target"], listener["port"])
 
     def _listen(self, sock: socket.socket, target: str, port: int) -> None:
@@ -32,31 +40,55 @@ class PortProxies:
         # listening asks for the port anew, and connections that are closed must not keep it
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.listen(_BACKLOG)
-        self._loop.watch(sock.fileno(), IN, lambda events: self._accept(sock, target, port))
+        self._listening.append((sock, lambda events: self._accept(sock, target, port)))
+        self._loop.watch(sock.fileno(), IN, self._listening[-1][1])
 
     def _accept(self, sock: socket.socket, target: str, port: int) -> None:
-        try:
-            client, _ = sock.accept()
-        except OSError:
-            return  # it went away meanwhile, or descriptors are short: the next turn tries again
-        family = socket.AF_INET6 if ":" in target else socket.AF_INET
-        server = socket.socket(family, socket.SOCK_STREAM)
-        for one in (client, server):
-            one.setblocking(False)
-        if server.connect_ex((target, port)) not in (0, errno.EINPROGRESS):
-            client.close()
-            server.close()
+        callback = next(callback for one, callback in self._listening if one is sock)
+        client = accept(self._loop, sock, callback)
+        if client is None:
             return
-        self._connections.add(_Connection(self._loop, client, server, self._connections.discard))
+        server = _connect(target, port)
+        if server is None:
+            client.close()
+            return
+        client.setblocking(False)
+        self._connections.add(_Connection(self._loop, client, server, self._ended))
+        if len(self._connections) >= _MOST_CONNECTIONS:
+            for one, _ in self._listening:
+                self._loop.forget(one.fileno())
+
+    def _ended(self, connection: _Connection) -> None:
+        was_full = len(self._connections) >= _MOST_CONNECTIONS
+        self._connections.discard(connection)
+        if was_full:
+            for sock, callback in self._listening:
+                self._loop.watch(sock.fileno(), IN, callback)
 
     def close(self) -> None:
         """Let go of the ports and of what is connected through them."""
         for connection in list(self._connections):
             connection.close()
+        for relay in self._relays:
+            relay.close()
         for sock in self._sockets:
             self._loop.forget(sock.fileno())
             sock.close()
+        self._listening.clear()
         self._sockets.clear()
+
+
+def _connect(target: str, port: int) -> socket.socket | None:
+    """A socket that is about to be connected; None where that can't be."""
+    try:
+        server = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_STREAM)
+    except OSError:
+        return None  # no more descriptors
+    server.setblocking(False)
+    if server.connect_ex((target, port)) in (0, errno.EINPROGRESS):
+        return server
+    server.close()
+    return None
 
 
 class _Connection:

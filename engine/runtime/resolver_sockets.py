@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from typing import Callable
 
 from engine.kernel import nftables
 from engine.kernel.namespaces import CLONE_NEWNET, setns
@@ -56,8 +57,15 @@ def _open() -> list[int]:
 
 
 def _redirect(ports: dict[int, int]) -> None:
+    try:
+        _add_rules(Batch.create_table, ports)
+    except FileExistsError:  # of an earlier resolver in the same namespace
+        _add_rules(Batch.replace_table, ports)
+
+
+def _add_rules(begin: Callable[[Batch, int, str], None], ports: dict[int, int]) -> None:
     batch = Batch()
-    batch.replace_table(IPV4, TABLE)
+    begin(batch, IPV4, TABLE)
     batch.base_chain(IPV4, TABLE, "output", "nat", "output", -100)
     address = socket.inet_aton(ADDRESS)
     for protocol, port in ports.items():

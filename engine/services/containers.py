@@ -126,8 +126,12 @@ class Containers:
     def _append_created(
         self, created: ContainerCreated, document: Document, also: Sequence[Change], context: Context
     ) -> None:
-        """Image and volumes are held meanwhile, so that none is removed between the check and the event."""
-        streams = sorted({f"image/{created.image_id}", *(f"volume/{name}" for name in created.volumes)})
+        """Image, volumes and the document (an equal one may be there) are held meanwhile, so that none is removed, or
+        redacted, between the check and the event."""
+        streams = sorted({
+            f"document/{created.config_digest}", f"image/{created.image_id}",
+            *(f"volume/{name}" for name in created.volumes),
+        })  # fmt: skip
         with ExitStack() as held:
             for stream in streams:
                 held.enter_context(self._core.recorder.exclusive(stream))
@@ -143,7 +147,7 @@ class Containers:
                 )
             except NameTaken as error:
                 if error.name != created.name:
-                    raise self._endpoints.taken(error) from error
+                    raise self._endpoints.leases.taken(error) from error
                 raise _name_conflict(error.name, error.holder) from error
 
     def rename(self, reference: str, name: str, context: Context) -> None:
@@ -167,11 +171,30 @@ class Containers:
     def list(self, *, as_of: str | None = None) -> list[ContainerView]:
         """All containers of the moment, oldest first."""
         moment = resolve_as_of(as_of, self._core.log, self._core.clock)
-        return [self._view(container, moment) for container in self._core.log.all("container", as_of=moment)]
+        return [self._listed(container, moment) for container in self._core.log.all("container", as_of=moment)]
 
-    def _view(self, container: Container, moment: int | None) -> ContainerView:
+    def _listed(self, container: Container, moment: int | None) -> ContainerView:
+        """What a list shows of it; of one whose configuration has been redacted, what its events say."""
+        try:
+            return self._view(container, moment)
+        except Conflict:
+            config = {"Cmd": container.command, "Labels": container.labels, "Image": container.image}
+            return self._view(container, moment, {"Config": config, "HostConfig": {}})
+
+    def _settings(self, container: Container) -> dict[str, Any]:
+        try:
+            return parse_document(self._core.log.document(container.config_digest))
+        except NotFound as error:
+            raise Conflict(
+                f'the configuration of container "{container.name}" has been redacted: its audit trail says why'
+            ) from error
+
+    def _view(
+        self, container: Container, moment: int | None, settings: dict[str, Any] | None = None
+    ) -> ContainerView:
+        """Raises Conflict where the configuration has been redacted, and nobody brings ``settings``."""
         log = self._core.log
-        settings = parse_document(log.document(container.config_digest))
+        settings = settings or self._settings(container)
 
         def evidence() -> dict[str, Any] | None:
             started = list(

@@ -10,11 +10,14 @@ from engine.domain.container import Container
 from engine.domain.errors import EngineError, InvalidArgument, NotFound, describe
 from engine.domain.exec import CreateExec, Exec, ExecCreated, ExecStarted, ExecStartFailed, StartExec
 from engine.eventlog.log import Context, Document
-from engine.runtime.supervisor import Attachment, LaunchFailed
+from engine.runtime.supervisor import Attachment
 from engine.services.core import Core, resolve_container
 from engine.services.launch_plan import build_exec_plan, hostname_of
 from engine.services.recorder import caused_by
 from engine.services.views import ExecView, parse_document
+
+COMMAND_NOT_FOUND, CANNOT_EXECUTE = 127, 126
+"""What an exec ends with that never ran, as in Docker and in shells."""
 
 _DEFAULTS: Mapping[str, Any] = {
     "AttachStdin": False, "AttachStdout": False, "AttachStderr": False, "Tty": False, "Env": [], "Cmd": [],
@@ -72,8 +75,8 @@ class Execs:
         try:
             launched = self._core.runtime.exec(container_id, plan, attachment)
         except (OSError, EngineError) as error:
-            step, exit_code = getattr(error, "step", ""), error.exit_code if isinstance(error, LaunchFailed) else 128
-            failed = ExecStartFailed(exec_id, container_id, step, describe(error), exit_code)
+            exit_code = COMMAND_NOT_FOUND if getattr(error, "exit_code", 0) == COMMAND_NOT_FOUND else CANNOT_EXECUTE
+            failed = ExecStartFailed(exec_id, container_id, getattr(error, "step", ""), describe(error), exit_code)
             self._core.recorder.record("exec", exec_id, failed, outcome)
             raise
         started = ExecStarted(exec_id, container_id, launched["pid"], launched["started_at_us"])

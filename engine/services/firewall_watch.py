@@ -7,7 +7,7 @@ import threading
 
 from engine.domain.errors import EngineError, describe
 from engine.kernel.nftables import Watch
-from engine.services.networks import Networks
+from engine.services.firewall_rules import FirewallRules
 
 QUIET_S = 0.5
 """Who writes rules writes many: the look comes when it has been quiet for so long."""
@@ -16,8 +16,8 @@ QUIET_S = 0.5
 class FirewallWatch:
     """Runs from ``start`` to ``close``. Without the right to listen there is nothing to watch over either."""
 
-    def __init__(self, networks: Networks) -> None:
-        self._networks = networks
+    def __init__(self, rules: FirewallRules) -> None:
+        self._rules = rules
         self._watch: Watch | None = None
 
     def start(self) -> None:
@@ -31,7 +31,7 @@ class FirewallWatch:
     def _run(self, watch: Watch) -> None:
         while watch.wait(QUIET_S):
             try:
-                self._networks.firewall_changed()
+                self._rules.changed()
             except (OSError, EngineError) as error:
                 print(f"docket: rules in other firewalls: {describe(error)}", file=sys.stderr, flush=True)
 

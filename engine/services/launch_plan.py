@@ -42,7 +42,7 @@ def build_plan(
         "subpaths": {mount.destination: mount.subpath for mount in mounts if mount.subpath},
         "interfaces": network.interfaces,
         "resolver": network.resolver,
-        "listeners": network.listeners,
+        "listeners": network.held.listeners,
         "seccomp": filter_for(options, capabilities, privileged=privileged),
         "shared_memory": sharing.shared_memory(core, host),
         "init": bool(host.get("Init")),

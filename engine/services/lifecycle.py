@@ -106,7 +106,7 @@ class Lifecycle:
             network = self._endpoints.begin(container, settings, context)
             try:
                 plan = build_plan(self._core, container, settings, network)
-                held = [sock.fileno() for sock in network.sockets]
+                held = [sock.fileno() for sock in network.held.sockets]
                 with self._volumes.filling(fresh_volumes(self._core, container, settings)) as plan["fill"]:
                     waiting = self._containers.take_waiting(container.id)
                     launched = self._core.runtime.launch(plan, lock, waiting, held)

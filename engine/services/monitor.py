@@ -55,7 +55,7 @@ class Monitor:
             facts = self._endpoints.ending(container_id) if attached else ()
             recorded = self._core.recorder.record("container", container_id, event, context, facts)
             if recorded is not None and attached:
-                self._endpoints.ended(attached)
+                self._endpoints.gone(attached)
             self.end_execs(container_id, event.cause if event.cause != "exit" else "container exited", context)
         state = self._core.log.get("container", container_id)
         if recorded is None or state is None or state.restarting:

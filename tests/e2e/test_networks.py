@@ -285,6 +285,8 @@ def test_a_firewall_that_drops_gets_our_exceptions_and_loses_them(own_engine: En
     """As Docker has it: a chain of the forward hook with policy drop, which offers the chain DOCKER-USER."""
     engine, family = own_engine, nftables.IPV4
     engine.docket("run", "-d", "--name", "web", "base", "sleep", "100")
+    # neighbours of an internal network need them as well: where netfilter sees bridged packets, they are dropped, too
+    engine.docket("network", "create", "--internal", "back")
     batch = nftables.Batch()
     batch.ensure_table(family, "filter")
     batch.base_chain(family, "filter", "FORWARD", "filter", "forward", 0, policy=nftables.DROP)
@@ -297,7 +299,7 @@ def test_a_firewall_that_drops_gets_our_exceptions_and_loses_them(own_engine: En
         return [rule.mark for rule in rules if rule.mark.startswith(mark)]
 
     try:
-        eventually(lambda: len(ours()) == 2, what="our rules are there")
+        eventually(lambda: len(ours()) == 4, what="our rules are there")
         eventually(lambda: "network.hooked" in engine.event_types("bridge"))
         engine.docket("rm", "-f", "web")
         engine.restart()
@@ -306,6 +308,24 @@ def test_a_firewall_that_drops_gets_our_exceptions_and_loses_them(own_engine: En
         batch = nftables.Batch()
         batch.delete_table(family, "filter")
         batch.commit()
+
+
+def test_a_ruleset_that_is_flushed_takes_no_ports_along(engine: Engine) -> None:
+    """What reloading a firewall does to everybody's tables (`flush ruleset`)."""
+    name = serve(engine, "web", "-p", "127.0.0.1:8000:80")
+    batch = nftables.Batch()
+    for family in (nftables.IPV4, nftables.IPV6):
+        if (table := f"docket-{network_tag(engine.home)}") in nftables.tables(family):
+            batch.delete_table(family, table)
+    batch.commit()
+
+    def answers() -> bool:
+        try:
+            return fetch("127.0.0.1:8000") == name
+        except OSError:
+            return False
+
+    eventually(answers, what="the tables are there again")
 
 
 def test_a_firewall_that_offers_nothing_is_explained(engine: Engine) -> None:
@@ -360,6 +380,30 @@ def test_network_prune_and_use(engine: Engine) -> None:
     (shown,) = json.loads(engine.docket("network", "inspect", "busy").stdout)
     assert [member["Name"] for member in shown["Containers"].values()] == ["web"]
     assert "pre-defined" in engine.refused("network", "rm", "bridge")
+
+
+def test_a_container_starts_on_the_networks_that_it_has(engine: Engine) -> None:
+    def networks() -> list[str]:
+        return sorted(engine.inspect("web")["NetworkSettings"]["Networks"])
+
+    one = engine.docket("network", "create", "one").stdout.strip()
+    engine.docket("network", "create", "two")
+    engine.docket("run", "-d", "--name", "web", "--network", one[:7], "base", "sleep", "100")
+    engine.docket("network", "connect", "two", "web")
+    engine.docket("network", "disconnect", "one", "web")
+    engine.docket("restart", "-t", "0", "web")
+    assert networks() == ["two"]
+    engine.docket("network", "disconnect", "two", "web")
+    engine.docket("restart", "-t", "0", "web")
+    assert networks() == ["one"], "without any it is on that of its creation again"
+    engine.docket("stop", "-t", "0", "web")
+    engine.docket("network", "rm", "one")
+    assert "not found" in engine.docket("start", "web", check=False).stderr
+
+
+def test_networks_that_are_made_at_once_get_subnets_of_their_own(engine: Engine) -> None:
+    making = [engine.spawn("network", "create", f"app{number}") for number in range(6)]
+    assert [one.wait(timeout=60) for one in making] == [0] * 6, [one.communicate() for one in making]
 
 
 def test_docker_s_events_tell_of_networks(engine: Engine) -> None:

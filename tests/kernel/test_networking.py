@@ -59,7 +59,7 @@ def connect_pair(other: int) -> None:
         veth = route.link("veth0")
         assert veth is not None and veth.kind == "veth"
         route.set_link(veth.index, "veth0", up=True, master=bridge.index)
-        route.set_hairpin(veth.index, "veth0")
+        route.set_bridge_port("veth0", hairpin=True)
         route.set_link(bridge.index, "br0", up=True, alias="a name")
 
     def inside() -> None:

@@ -228,6 +228,11 @@ def _openssl() -> str | None:
 
 
 @functools.cache
+def _git() -> str | None:
+    return None if shutil.which("git") else "git is not installed"
+
+
+@functools.cache
 def _real_docker() -> str | None:
     if not os.environ.get("DOCKET_TEST_DOCKER_HOST"):
         return "no real Docker to compare with: set DOCKET_TEST_DOCKER_HOST=unix:///path/to/docker.sock"
@@ -248,6 +253,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "docker registry": _docker_registry,
     "skopeo": _skopeo,
     "openssl": _openssl,
+    "git": _git,
     "real docker": _real_docker,
 }
 """Capability -> its probe. Tests name them in ``@pytest.mark.requires(...)``."""

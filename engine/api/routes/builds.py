@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
 from engine.api.documents import parse_json_object
-from engine.api.exchange import Answer, Request, reply
+from engine.api.exchange import MULTIPLEXED_STREAM, Answer, Request, reply
 from engine.api.filters import read_prune_filters
 from engine.api.router import Route
-from engine.api.streams import json_lines
+from engine.api.streams import byte_stream, frames, json_lines
 from engine.builder.orders import Order
 from engine.domain.errors import InvalidArgument, NotSupported
 from engine.images.references import Reference
@@ -22,30 +22,55 @@ _NUMBERS = {
     "memory": "Memory", "memswap": "MemorySwap", "cpushares": "CpuShares", "cpuperiod": "CpuPeriod",
     "cpuquota": "CpuQuota", "shmsize": "ShmSize",
 }  # fmt: skip
-_UNSUPPORTED = ("cachefrom", "squash", "outputs", "securityopt")
+_UNSUPPORTED = {
+    "squash": "--squash is not supported: use a stage that copies from another", "outputs": "outputs are BuildKit's",
+    "securityopt": "--security-opt is not supported for builds: RUN has the isolation of every container",
+    "isolation": "--isolation is for Windows", "session": "sessions are BuildKit's: set DOCKER_BUILDKIT=0",
+}  # fmt: skip
+_OUTPUTS = ("", "tar", "oci")
 _SECRETS_LIMIT_BYTES = 512 * 1024
 
 
 def build(services: Any, request: Request) -> Answer:
-    """The context is the body. Docket's clients ask for lines of our own (``docket=1``) and send secrets in a header,
-    so that they stand in no query and no log."""
+    """The context is the body. Docket's clients ask for lines of our own (``docket=1``), send secrets in a header, so
+    that they stand in no query and no log, and may want an archive (``output=tar|oci``): then the answer is Docker's
+    multiplexed stream, the archive as standard output and the lines as standard error."""
     order = _order(request)
     lines = services.builds.build(request.body, order, request.departed, request.context)
-    return json_lines(lines if request.flag("docket") else _dockers(lines), lines)
+    if order.output:
+        return byte_stream(frames(lines), MULTIPLEXED_STREAM)
+    if request.flag("docket"):
+        return json_lines(lines)
+    return json_lines(_quiet(lines) if request.flag("q") else _dockers(lines), lines)
 
 
-def _dockers(lines: Any) -> Any:
-    return (line for line in lines if "docket" not in line)
+def _dockers(lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        if "docket" not in line:
+            yield {key: value for key, value in line.items() if key not in ("step", "output")}
+
+
+def _quiet(lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Nothing but the image's id; of a build that failed everything, with the error last."""
+    said = []
+    image_id = ""
+    for line in _dockers(lines):
+        said.append(line)
+        image_id = line.get("aux", {}).get("ID") or image_id
+        if "error" in line:
+            yield from said
+            return
+    yield {"stream": f"{image_id}\n"}
 
 
 def _order(request: Request) -> Order:
-    for name in _UNSUPPORTED:
-        if request.text(name) not in ("", "0", "false", "null", "[]"):
-            raise NotSupported(f"{name} is not supported by this builder")
+    for name, reason in _UNSUPPORTED.items():
+        if request.text(name) not in ("", "0", "false", "null", "[]", "default"):
+            raise NotSupported(reason)
     if request.text("version") == "2":
         raise NotSupported("BuildKit's protocol is not supported: set DOCKER_BUILDKIT=0")
-    if request.text("remote"):
-        raise NotSupported("a remote context is not supported here: the client sends the context")
+    if request.text("output") not in _OUTPUTS:
+        raise NotSupported(f"output {request.text('output')!r} is not supported: use tar or oci")
     return Order(
         references=tuple(dict.fromkeys(_reference(text) for text in request.texts("t"))),
         dockerfile=_dockerfile(request.text("dockerfile") or "Dockerfile"),
@@ -59,6 +84,10 @@ def _order(request: Request) -> Order:
         host=_host(request),
         secrets=_secrets(request),
         credentials=_credentials(request),
+        source=_shown(request.text("remote")),
+        remote=request.text("remote"),
+        output=request.text("output"),
+        cache_from=_cache_from(request),
     )
 
 
@@ -67,6 +96,27 @@ def _reference(text: str) -> str:
     if parsed.digest:
         raise InvalidArgument("build tag cannot contain a digest")
     return parsed.normalized
+
+
+def _cache_from(request: Request) -> tuple[str, ...]:
+    """Names of images, as a JSON list."""
+    text = request.text("cachefrom")
+    try:
+        names = json.loads(text) if text and text != "null" else []
+    except ValueError as error:
+        raise InvalidArgument("cachefrom is no JSON") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidArgument("cachefrom must be a list of images")
+    for name in names:
+        Reference.parse(name)
+    return tuple(names)
+
+
+def _shown(url: str) -> str:
+    """Without user and password: it goes on record."""
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else url
 
 
 def _dockerfile(text: str) -> str:
@@ -146,7 +196,9 @@ def _credentials(request: Request) -> Any:
 
 
 def prune(services: Any, request: Request) -> Answer:
-    filters = read_prune_filters(request, ("until", "unused-for"))
+    filters = read_prune_filters(request, ("until", "unused-for", "label", "label!"))
+    if filters.get("label"):  # `docker system prune --filter label=...` asks everybody; what is cached here has none
+        return reply({"CachesDeleted": None, "SpaceReclaimed": 0})
     asked = [value for name in ("until", "unused-for") for value in filters.get(name) or ()]
     moments = [parse_time_us(value, request.now_us) for value in asked]
     forgotten, freed = services.builds.prune(request.context, min(moments) if moments else None)

@@ -19,6 +19,9 @@ def list_networks(services: Any, request: Request) -> Answer:
     """Docker's list; with ``as_of`` (Docket's own) as it was at that moment."""
     filters = read_filters(request, LIST_FILTERS)
     dangling, as_of = filters.boolean("dangling"), request.text("as_of") or None
+    for value in filters.get("type"):
+        if value not in ("builtin", "custom"):
+            raise InvalidArgument(f"invalid filter: 'type'='{value}'")
     if not as_of:
         services.networks.ensure(DEFAULT, request.context)
     found = []
@@ -78,7 +81,7 @@ def remove(services: Any, request: Request) -> Answer:
 
 def connect(services: Any, request: Request) -> Answer:
     body = request.json()
-    services.endpoints.connect(
+    services.network_connections.connect(
         request.params[0], _container(body), body.get("EndpointConfig") or {}, request.context
     )
     return OK
@@ -86,7 +89,7 @@ def connect(services: Any, request: Request) -> Answer:
 
 def disconnect(services: Any, request: Request) -> Answer:
     body = request.json()
-    services.endpoints.disconnect(
+    services.network_connections.disconnect(
         request.params[0], _container(body), force=bool(body.get("Force")), context=request.context
     )
     return OK

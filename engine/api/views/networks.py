@@ -54,7 +54,11 @@ def inspect_own(view: Any, *, with_members: bool = True) -> dict[str, Any]:
         "Driver": state.driver,
         "EnableIPv4": True,
         "EnableIPv6": state.ipv6,
-        "IPAM": {"Driver": "default", "Options": None, "Config": [_pool(one) for one in state.subnets]},
+        "IPAM": {
+            "Driver": "default",
+            "Options": None if state.name == "bridge" else {},
+            "Config": [_pool(one) for one in state.subnets],
+        },
         "Internal": state.internal,
         "Attachable": False,
         "Ingress": False,

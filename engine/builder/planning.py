@@ -1,0 +1,57 @@
+"""A Dockerfile taken apart, before anything of it is carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping, Sequence
+
+from engine.builder import dockerfile as language
+from engine.builder.instructions import Arg, commands_of
+from engine.builder.orders import Order
+from engine.builder.stages import PREDEFINED, Stage, global_arguments, needed, stages_of
+from engine.domain.errors import InvalidArgument
+
+EPOCH = "SOURCE_DATE_EPOCH"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All stages, and those that are to be run, the target last. ``known`` are the names of all ARGs, ``epoch_s`` is
+    what SOURCE_DATE_EPOCH says."""
+
+    dockerfile: language.Dockerfile
+    stages: list[Stage]
+    chosen: Sequence[Stage]
+    arguments: dict[str, str]
+    known: frozenset[str]
+    epoch_s: int | None
+
+    @property
+    def steps(self) -> int:
+        return sum(1 + len(stage.commands) for stage in self.chosen)
+
+
+def plan_of(text: bytes, order: Order) -> Plan:
+    """Raises InvalidArgument."""
+    file = order.dockerfile
+    parsed = language.parse(text, file)
+    commands = commands_of(parsed, file)
+    arguments = global_arguments(commands, order.arguments, parsed.escape, file)
+    every = stages_of(commands, arguments, parsed.escape, file)
+    words = (word for command in commands if isinstance(command, Arg) for word in command.words)
+    known = frozenset(word.partition("=")[0] for word in words)
+    return Plan(parsed, every, needed(order.target, every, file), arguments, known, _epoch(order.arguments, arguments))
+
+
+def _epoch(given: Mapping[str, str], arguments: Mapping[str, str]) -> int | None:
+    epoch = given.get(EPOCH, arguments.get(EPOCH, ""))
+    if epoch and not (epoch.isascii() and epoch.isdigit()):
+        raise InvalidArgument(f"invalid SOURCE_DATE_EPOCH {epoch!r}: seconds since 1970 are expected")
+    return int(epoch) if epoch else None
+
+
+def not_consumed(order: Order, consumed: set[str] | frozenset[str]) -> str:
+    """A warning of arguments that nothing in the Dockerfile asks for; "" where there are none."""
+    spared = PREDEFINED | consumed | {EPOCH} | {name for name in order.arguments if name.startswith("BUILDKIT_")}
+    unused = sorted(set(order.arguments) - spared)
+    return f"[Warning] One or more build-args [{' '.join(unused)}] were not consumed\n" if unused else ""

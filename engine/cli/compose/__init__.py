@@ -1,0 +1,112 @@
+"""``docket compose``: its global flags, and which verb lies in which module. Nothing is imported before it is typed."""
+
+from __future__ import annotations
+
+from engine.cli import flags
+from engine.cli.command import Command, terminal_columns
+from engine.cli.output import CommandError, out
+from engine.cli.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Mapping, Sequence
+
+Place = tuple[str, str, str]
+"""Module under engine.cli.compose, attribute in it, summary."""
+
+VERBS: Mapping[str, Place] = {
+    "config": ("config", "CONFIG", "Parse, resolve and render compose file in canonical format"),
+}
+OTHER_NAMES: Mapping[str, str] = {"convert": "config"}
+
+
+def find(word: str) -> Place | None:
+    """The place of a verb, by its name or another name of it."""
+    return VERBS.get(OTHER_NAMES.get(word, word))
+
+
+def load(place: Place) -> Command:
+    """Import the module of a verb."""
+    return getattr(__import__(f"engine.cli.compose.{place[0]}", fromlist=[place[1]]), place[1])
+
+
+def run_verb(session: Session, options: flags.Options, arguments: list[str]) -> int:
+    if not arguments:
+        out(COMPOSE.help("compose", SUMMARY))
+        return 0
+    word, *words = arguments
+    place = find(word)
+    if place is None:
+        from engine.cli.suggestions import hint
+
+        meant = hint(word, VERBS, "docket compose ")
+        raise CommandError(
+            f"docket: unknown command: docket compose {word}{meant}\n\nRun 'docket compose --help' for more information"
+        )
+    verb = load(place)
+    try:
+        chosen, rest = verb.parse(f"compose {word}", words)
+    except flags.HelpWanted:
+        out(verb.help(f"compose {word}", place[2], [f"compose {name}" for name in _names(place)]))
+        return 0
+    from engine.cli.compose.invocation import Invocation
+    from engine.compose.project import ComposeError
+
+    try:
+        return verb.run(Invocation(session, options), chosen, rest)
+    except ComposeError as error:
+        raise CommandError(str(error), verb.failure) from error
+
+
+def _names(place: Place) -> list[str]:
+    names = [name for name, here in VERBS.items() if here == place]
+    return names + [other for other, name in OTHER_NAMES.items() if name in names]
+
+
+class _Compose(Command):
+    """The group itself: its help text lists the verbs."""
+
+    def help(self, path: str, summary: str, aliases: Sequence[str] = ()) -> str:
+        verbs = "\n".join(f"  {name:<11} {place[2]}" for name, place in sorted(VERBS.items()))
+        return (
+            f"Usage:  docket {path} {self.usage}\n\n{summary}\n\n"
+            f"Options:\n{flags.describe(self.flags, terminal_columns())}\n\nCommands:\n{verbs}\n\n"
+            f"Examples:\n  {self.examples}\n\n"
+            f"Run 'docket {path} COMMAND --help' for more information on a command.\n"
+        )
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"use one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _refused(value: str) -> bool:
+    raise ValueError("the names that Docker Compose 1 gave are not supported")
+
+
+SUMMARY = "Define and run multi-container applications"
+COMPOSE = _Compose(
+    run_verb,
+    "[OPTIONS] COMMAND",
+    flags.listed("-f, --file", "Compose configuration files", kind="stringArray"),
+    flags.text("-p, --project-name", "Project name"),
+    flags.listed("--profile", "Specify a profile to enable", kind="stringArray"),
+    flags.listed("--env-file", "Specify an alternate environment file", kind="stringArray"),
+    flags.text("--project-directory", "Specify an alternate working directory (default: the path of the first "
+               "Compose file)"),
+    flags.switch("--all-resources", "Include all resources, even those not used by services"),
+    flags.text("--ansi", "Control when to print ANSI control characters (never, always, auto)", "auto",
+               parse=_one_of("never", "always", "auto")),
+    flags.text("--progress", "Set type of progress output (auto, tty, plain, json, quiet)", "auto",
+               parse=_one_of("auto", "tty", "plain", "json", "quiet")),
+    flags.integer("--parallel", "Control max parallelism, -1 for unlimited", -1),
+    flags.Flag("--compatibility", "", "Refused: names of Docker Compose 1", False, _refused),
+    flags.switch("--dry-run", "Show what would be done, and do nothing"),
+    interspersed=False,
+    examples="docket compose -f compose.yaml -p shop config --services",
+)  # fmt: skip

@@ -1,0 +1,114 @@
+"""A network in the kernel: raised when it is needed, lowered when the engine stops and nobody is on it, or for good."""
+
+from __future__ import annotations
+
+import sys
+
+from engine.domain.errors import EngineError, describe
+from engine.domain.network import (
+    LowerNetwork,
+    Network,
+    NetworkLowered,
+    NetworkLowerFailed,
+    NetworkMoved,
+    NetworkRaised,
+    NetworkRaiseFailed,
+    RaiseNetwork,
+    Status,
+)
+from engine.eventlog.log import Context
+from engine.networking.host import HostNetwork
+from engine.services.core import Core
+from engine.services.firewall_rules import FirewallRules
+from engine.services.network_requests import DEFAULT
+from engine.services.recorder import caused_by
+from engine.services.subnet_choice import SubnetChoice
+
+
+class Bridges:
+    """Every change is an intent with one outcome."""
+
+    def __init__(self, core: Core, host: HostNetwork, rules: FirewallRules, subnets: SubnetChoice) -> None:
+        self._core = core
+        self._host = host
+        self._rules = rules
+        self._subnets = subnets
+
+    # --- up --------------------------------------------------------------------------------------------------------
+
+    def raise_(self, network: Network, context: Context) -> Network:
+        """Bridge, settings and rules, unless they are there; the network as it is then. Raises OSError, Conflict; then
+        nothing of it is left."""
+        if network.status is not Status.UP:
+            with self._core.recorder.exclusive(f"network/{network.id}"):
+                self._raise(self._moved(network, context), context)
+        return self._core.log.get("network", network.id) or network
+
+    def _moved(self, network: Network, context: Context) -> Network:
+        """The default network takes other subnets where the host, or another engine on it, uses its own by now."""
+        current = self._core.log.get("network", network.id)
+        if current is None or current.name != DEFAULT or current.status is not Status.DOWN:
+            return network
+        if self._host.overlaps(current):
+            with self._subnets.guard:
+                event = NetworkMoved(current.id, self._subnets.choose(DEFAULT, [], current.ipv6))
+                self._core.recorder.record("network", current.id, event, context)
+        return self._core.log.get("network", network.id) or network
+
+    def _raise(self, network: Network, context: Context) -> None:
+        intents = self._core.recorder.decide("network", network.id, RaiseNetwork(), context)
+        if not intents:
+            return
+        outcome = caused_by(context, intents[-1])
+        try:
+            evidence = self._host.raise_bridge(network)
+            evidence["hooks"] = self._rules.refresh(and_also=network)
+        except BaseException as error:
+            self._take_back(network)
+            failed = NetworkRaiseFailed(network.id, describe(error) if isinstance(error, OSError) else str(error))
+            self._core.recorder.record("network", network.id, failed, outcome)
+            raise
+        self._core.recorder.record("network", network.id, NetworkRaised(network.id, evidence), outcome)
+
+    def _take_back(self, network: Network) -> None:
+        for action in (lambda: self._host.lower_bridge(network), self._rules.refresh):
+            try:
+                action()
+            except (OSError, EngineError) as error:
+                print(f"docket: network {network.name}: {describe(error)}", file=sys.stderr, flush=True)
+
+    # --- down ------------------------------------------------------------------------------------------------------
+
+    def users(self, network: Network) -> tuple[str, ...]:
+        """Names of the containers that are on it now."""
+        log = self._core.log
+        found = [log.get("endpoint", one) for one in log.endpoints_of_network(network.id)]
+        containers = [log.get("container", one.container_id) for one in found if one is not None and one.addresses]
+        return tuple(one.name for one in containers if one is not None)
+
+    def lower(self, network: Network, context: Context) -> None:
+        """Take everything of it out of the kernel. Raises Conflict where a container is on it, OSError."""
+        with self._core.recorder.exclusive(f"network/{network.id}"):
+            command = LowerNetwork(self.users(network))
+            if intents := self._core.recorder.decide("network", network.id, command, context):
+                self.finish_lowering(network, caused_by(context, intents[-1]))
+
+    def finish_lowering(self, network: Network, context: Context) -> None:
+        """The effect and the outcome of an open intent; may be done again after a crash."""
+        try:
+            self._host.lower_bridge(network)
+            self._rules.refresh(without=network)
+        except (OSError, EngineError) as error:
+            failed = NetworkLowerFailed(network.id, describe(error))
+            self._core.recorder.record("network", network.id, failed, context)
+            raise
+        self._core.recorder.record("network", network.id, NetworkLowered(network.id), context)
+
+    def rest(self, context: Context) -> None:
+        """At the engine's end: what nobody is on leaves the kernel."""
+        for network in self._core.log.all("network"):
+            if network.status is Status.UP and not self.users(network):
+                try:
+                    self.lower(network, context)
+                except (OSError, EngineError) as error:
+                    print(f"docket: network {network.name}: {describe(error)}", file=sys.stderr, flush=True)
