@@ -1,4 +1,4 @@
-"""SHA-256 by the interpreter's own module: hashlib loads OpenSSL, which takes a short-lived command longer than all that
+"""SHA-256 by the interpreter's own module: hashlib loads OpenSSL, which takes a short-lived command longer than what
 it hashes."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A command of ``docket-runtime`` in the foreground that a fork of the engine's spawner carries out: see ``served``.
 
-What is done must be what the caller itself would have done. So the caller has to be in the same namespaces and root, and
-to have the same powers; what it may have set for its children (limits, priorities, processors) is taken over.
+What is done must be what the caller itself would have done. So the caller has to be in the same namespaces and root,
+and to have the same powers; what it may have set for its children (limits, priorities, processors) is taken over.
 """
 
 from __future__ import annotations

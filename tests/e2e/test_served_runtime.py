@@ -88,8 +88,9 @@ def test_failures_and_limits_are_the_caller_s(runtime: Runtime) -> None:
     runtime.configure("sh", "-c", "ulimit -f; umask; exit 0")
     done = runtime.run(preexec_fn=lambda: os.nice(3))
     assert done.returncode == 0, done.stderr
+    words = [*runtime.command, "run", "--bundle", str(runtime.bundle), "one"]
     limited = subprocess.run(
-        ["sh", "-c", 'ulimit -f 1234; exec "$@"', "sh", *runtime.command, "run", "--bundle", str(runtime.bundle), "one"],
+        ["sh", "-c", 'ulimit -f 1234; exec "$@"', "sh", *words],
         env=runtime.environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert limited.stdout.split()[0] == "1234", limited.stderr
