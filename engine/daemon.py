@@ -294,7 +294,9 @@ def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
         composed.wait()
         engine[0].monitor.handle(container_id, message)
 
-    supervisor = Supervisor(run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message)
+    supervisor = Supervisor(
+        run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message, door=run_dir / "runtime.sock"
+    )  # the name that engine.oci.served knows
     try:
         engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness(), timers, settings))
         composed.set()
