@@ -64,8 +64,11 @@ def run_verb(session: Session, options: flags.Options, arguments: list[str]) -> 
     word, *words = arguments
     place = find(word)
     if place is None:
+        from engine.cli.suggestions import hint
+
+        meant = hint(word, VERBS, "docket compose ")
         raise CommandError(
-            f"docket: unknown command: docket compose {word}\n\nRun 'docket compose --help' for more information"
+            f"docket: unknown command: docket compose {word}{meant}\n\nRun 'docket compose --help' for more information"
         )
     verb = load(place)
     try:
