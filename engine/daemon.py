@@ -1,6 +1,6 @@
 """The composition root: the one place where the parts of the engine are put together, and the daemon's main loop.
 
-    python -m engine.daemon [--root DIR] [--run-dir DIR] [--host unix://PATH]
+    python -m engine.daemon [--root DIR] [--run-dir DIR] [--host unix://PATH] [--host tcp://NODE:PORT --tlsverify ...]
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Sequence
 
-from engine.api.server import Server, listen
+from engine.api.doors import open_all, plan_doors
+from engine.api.server import Server
 from engine.builder.builds import Builds
 from engine.builder.runs import Runner
 from engine.domain.errors import Conflict, EngineError, describe
@@ -58,6 +59,7 @@ from engine.services.ports import Clock, Randomness, Runtime, Store, SystemClock
 from engine.services.pulls import Pulls
 from engine.services.pushes import Pushes
 from engine.services.recorder import Recorder
+from engine.services.redactions import Redactions
 from engine.services.registries import Registries
 from engine.services.restarts import Restarts
 from engine.services.settings import Settings
@@ -71,14 +73,6 @@ from engine.services.who_ran import WhoRan
 
 DEFAULT_ROOT = "/var/lib/docket"
 DEFAULT_RUN_DIR = "/run/docket"
-SETTING_FLAGS: tuple[tuple[str, str, type], ...] = (
-    ("registry-mirror", "registry-mirrors", str),
-    ("insecure-registry", "insecure-registries", str),
-    ("max-concurrent-downloads", "max-concurrent-downloads", int),
-    ("max-concurrent-uploads", "max-concurrent-uploads", int),
-)
-"""Flag, setting, type: those of Docker's daemon. Flags with text may be given several times."""
-
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -101,6 +95,7 @@ class Services:
     networks: Networks
     network_connections: NetworkConnections
     audit: Audit
+    redactions: Redactions
     events: Events
     system: System
     statistics: Statistics
@@ -144,12 +139,14 @@ def compose(
     containers = Containers(core, volumes, health, endpoints)
     lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints)
     health.act = lifecycle.act_on_failing_health
+    connections = NetworkConnections(core, networks, endpoints)
+    lifecycle.has_started = lambda child: connections.linked_has_started(containers.linked.parents(child))
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
     downloads = downloads or Downloads(content, settings.registries.downloads)
     pulls = Pulls(core, content, layers, images, blobs, client, downloads)
     archives = Archives(core, content, layers, images, blobs, limits)
-    files = Files(core, limits)
+    files, audit = Files(core, limits), Audit(core)
     services = Services(
         containers=containers,
         lifecycle=lifecycle,
@@ -166,8 +163,9 @@ def compose(
         fsck=Fsck(core, content, layers, blobs, limits),
         volumes=volumes,
         networks=networks,
-        network_connections=NetworkConnections(core, networks, endpoints),
-        audit=Audit(core),
+        network_connections=connections,
+        audit=audit,
+        redactions=Redactions(core, audit),
         events=Events(core),
         system=System(core, settings.registries),
         statistics=Statistics(core),
@@ -238,24 +236,22 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--run-dir", default=os.environ.get("DOCKET_RUN") or DEFAULT_RUN_DIR, help="what a reboot should forget"
     )
-    parser.add_argument("--host", default=os.environ.get("DOCKET_HOST"), help="where to listen (unix://PATH)")
     parser.add_argument(
         "--config-file", default=os.environ.get("DOCKET_CONFIG"),
         help=f"settings: registries, limits (default {engine_settings.DEFAULT_FILE}, which need not exist)",
     )  # fmt: skip
-    for name, key, kind in SETTING_FLAGS:
-        many: dict[str, Any] = {"action": "append"} if kind is str else {}
-        default = [] if many else None
-        parser.add_argument(f"--{name}", dest=key, type=kind, default=default, help=f"setting {key}", **many)
+    for name, key, kind in engine_settings.SETTING_FLAGS:
+        how: dict[str, Any] = {"action": "append", "default": []} if kind is str else {"type": kind}
+        if kind is bool:
+            how = {"action": argparse.BooleanOptionalAction}
+        parser.add_argument(f"--{name}", dest=key, help=f"setting {key}", **how)
     return parser.parse_args(argv)
 
 
-def _socket_path(host: str | None, run_dir: Path) -> Path:
-    if not host:
-        return run_dir / "docket.sock"
-    if not host.startswith("unix://"):
-        raise EngineError(f"can't listen on {host!r}: only unix:// sockets are supported by this version yet")
-    return Path(host.removeprefix("unix://"))
+def _flags(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What was given of the settings, as the file would have it; paths count from where the command was typed."""
+    given = {key: getattr(arguments, key) for _, key, _ in engine_settings.SETTING_FLAGS}
+    return {key: str(value.absolute()) if isinstance(value, Path) else value for key, value in given.items()}
 
 
 class StopSignal:
@@ -279,8 +275,9 @@ class StopSignal:
         self._writer.close()
 
 
-def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Settings()) -> None:
+def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
     """Run until SIGTERM or SIGINT. Containers go on without the daemon."""
+    plans = plan_doors(settings.listening, os.environ.get("DOCKET_HOST") or f"unix://{run_dir}/docket.sock")
     store = Store(root)
     root.parent.mkdir(parents=True, exist_ok=True)
     store.make()
@@ -297,21 +294,23 @@ def serve(root: Path, run_dir: Path, socket_path: Path, settings: Settings = Set
         composed.wait()
         engine[0].monitor.handle(container_id, message)
 
-    supervisor = Supervisor(run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message)
+    supervisor = Supervisor(
+        run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message, door=run_dir / "runtime.sock"
+    )  # the name that engine.oci.served knows
     try:
         engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness(), timers, settings))
         composed.set()
         recover(engine[0], rebooted)
         gc.freeze()  # what is there now stays: the collector need not walk over it again
+        doors = open_all(plans)
         server = Server(
-            listen(socket_path), engine[0].services, make_context=Context, make_attachment=Attachment,
-            clock=clock.now_us, path=socket_path,
-        )  # fmt: skip
+            doors, engine[0].services, make_context=Context, make_attachment=Attachment, clock=clock.now_us
+        )
         firewall = FirewallWatch(engine[0].services.networks.rules)
         firewall.start()
         with StopSignal() as stop:
             server.start()
-            print(f"docket: listening on unix://{socket_path}", file=sys.stderr, flush=True)
+            print(f"docket: listening on {', '.join(map(str, doors))}", file=sys.stderr, flush=True)
             notify("READY=1")
             stop.wait()
             notify("STOPPING=1")
@@ -339,9 +338,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = engine_settings.read(
             Path(arguments.config_file or engine_settings.DEFAULT_FILE),
             must_exist=bool(arguments.config_file),
-            flags={key: getattr(arguments, key) for _, key, _ in SETTING_FLAGS},
+            flags=_flags(arguments),
         )
-        serve(Path(arguments.root).absolute(), run_dir, _socket_path(arguments.host, run_dir), settings)
+        serve(Path(arguments.root).absolute(), run_dir, settings)
     except (EngineError, OSError) as error:
         print(f"docket: {describe(error)}", file=sys.stderr)
         return 1

@@ -17,10 +17,9 @@ from http import HTTPStatus
 from typing import Any, Callable, Mapping
 
 from engine import __version__
-from engine.api import API_VERSION
+from engine.api import API_VERSION, causes
 from engine.api.departures import Departures
 from engine.api.exchange import JSON, Answer, Exchange, Hijack, Reply, Request, Stream, frame
-from engine.api.peer import identify
 from engine.api.router import Router
 from engine.api.status import body_of, message_of, status_of
 from engine.api.wire import Body, ClientLeft, Head, Source, WireError, parse_head
@@ -62,11 +61,12 @@ class Composition:
 class Connection(Exchange):
     """Serves a socket until the client is done, breaks the protocol, leaves, or the server stops."""
 
-    def __init__(self, sock: socket.socket, shared: Composition) -> None:
+    def __init__(self, sock: socket.socket, shared: Composition, actor: Mapping[str, Any]) -> None:
+        """``actor`` holds the facts of who is at the other end, which the door has found out."""
         self._sock = sock
         self._shared = shared
         self._source = Source(sock)
-        self._actor = identify(sock)
+        self._actor = actor
         self._headers: Mapping[str, str] = {}
         self._departed: threading.Event | None = None
         self._lock = threading.Lock()
@@ -98,9 +98,9 @@ class Connection(Exchange):
     # --- what a request borrows --------------------------------------------------------------------------------
 
     def context(self) -> Any:
-        request_id = os.urandom(8).hex()
+        correlation, causation = causes.of(self._headers)
         actor = {"door": _door(self._headers.get("user-agent", "")), **self._actor}
-        return self._shared.make_context(actor=actor, correlation=request_id, causation=f"request:{request_id}")
+        return self._shared.make_context(actor=actor, correlation=correlation, causation=causation)
 
     def departed(self) -> threading.Event:
         if self._departed is None:

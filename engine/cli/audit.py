@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Sequence
 
-NOUNS = ("container", "image", "layer", "volume", "network", "exec", "endpoint")
+NOUNS = ("container", "image", "layer", "volume", "network", "exec", "endpoint", "build", "cache", "document")
 _SHOWN_CHARACTERS = 60
 _POINTERS = ("_digest", "container_id", "image_id", "build_id", "_at_us")
 _FIRST = ("source", "reference", "outcome", "instruction", "reason")
@@ -46,7 +46,8 @@ def show_trail(session: Session, options: Options, arguments: list[str]) -> int:
 def _trail_table(records: Sequence[dict[str, Any]], *, whole: bool) -> str:
     rows = [("SEQ", "TIME", "EVENT", "WHO", "CAUSE", "FACTS")]
     for record in records:
-        facts = facts_of(record["data"], whole=whole)
+        usual = () if whole else record.get("defaults", ())
+        facts = facts_of({name: value for name, value in record["data"].items() if name not in usual}, whole=whole)
         rows.append((
             str(record["seq"]),
             record["time"],
@@ -59,8 +60,10 @@ def _trail_table(records: Sequence[dict[str, Any]], *, whole: bool) -> str:
 
 
 def who(actor: dict[str, Any]) -> str:
-    """"cli uid 0 pid 42 /usr/bin/docket"; a program that could not be checked carries a question mark."""
+    """"cli uid 0 pid 42 /usr/bin/docket", or who came over TLS: "cli CN=alice 10.0.0.7:50312". A program that could not
+    be checked carries a question mark."""
     parts = [str(actor.get("door", "?"))]
+    parts += [str(actor[name]) for name in ("subject", "address") if actor.get(name)]
     parts += [f"{name} {actor[name]}" for name in ("uid", "pid") if actor.get(name) is not None]
     if program := actor.get("program"):
         parts.append(f"{program}{'' if actor.get('program_checked') else '?'}")
@@ -121,6 +124,18 @@ def verify_log(session: Session, options: Options, arguments: list[str]) -> int:
     return 0
 
 
+def redact(session: Session, options: Options, arguments: list[str]) -> int:
+    noun, name = (options.noun, arguments[0]) if len(arguments) == 1 else arguments
+    if noun and noun not in NOUNS:
+        raise CommandError(f'there is no kind of object named "{noun}": use {", ".join(NOUNS)}')
+    if not options.reason:
+        raise CommandError("say why, by --reason: it is all that is left to read")
+    body = {"Name": name, "Noun": noun, "Reason": options.reason}
+    answer = session.client.call("POST", "/docket/audit/redact", body)
+    out("".join(f"{one['digest']}\n" for one in answer["Redacted"]))
+    return 0
+
+
 def show_head(session: Session, options: Options, arguments: list[str]) -> int:
     out(session.client.call("GET", "/docket/audit/head")["published"] + "\n")
     return 0
@@ -151,3 +166,17 @@ VERIFY = Command(
     examples="docket audit verify\ndocket audit verify --against \"$(cat head-of-yesterday)\"",
 )
 HEAD = Command(show_head, "", most=0, examples="docket audit head > head-of-today")
+REDACT = Command(
+    redact,
+    "[OPTIONS] [KIND] DIGEST|NAME|ID",
+    text("--noun", f"Only objects of this kind: {', '.join(NOUNS)}"),
+    text("--reason", "Why: stays on record (required)"),
+    least=1,
+    most=2,
+    examples="""
+docket audit redact --reason 'a password was in its environment' web
+docket audit redact --reason 'asked for by the customer' "$DIGEST"
+docket audit trail web
+docket audit verify
+""",
+)

@@ -67,13 +67,18 @@ class Command:
 
     def help(self, path: str, summary: str, aliases: Sequence[str] = ()) -> str:
         """What ``--help`` prints."""
+        from engine.cli.guide import see_also
+
         parts = [f"Usage:  docket {path} {self.usage}".rstrip(), summary]
         if len(aliases) > 1:
             parts.append("Aliases:\n  " + ", ".join(f"docket {alias}" for alias in aliases))
         if self.flags:
-            parts.append("Options:\n" + flags.describe(self.flags, terminal_columns()))
+            titled = any(flag.group for flag in self.flags)
+            parts.append(("" if titled else "Options:\n") + flags.describe(self.flags, terminal_columns()))
         if self.examples:
             parts.append("Examples:\n" + "\n".join(f"  {line}" for line in self.examples.strip().splitlines()))
+        if further := see_also(path, aliases):
+            parts.append("See also: " + ", ".join(f"docket {name}" for name in further))
         return "\n\n".join(parts) + "\n"
 
 

@@ -75,7 +75,19 @@ _VOLUME: dict[str, Place] = {
     "prune": ("prune", "VOLUME_PRUNE", "Remove unused local volumes"),
     "rm": ("volumes", "REMOVE", "Remove one or more volumes"),
 }
+_CONTEXT: dict[str, Place] = {
+    "create": ("contexts", "CREATE", "Create a context"),
+    "export": ("contexts", "EXPORT", "Export a context to a tar archive FILE or a tar stream on STDOUT"),
+    "import": ("contexts", "IMPORT", "Import a context from a tar or zip file"),
+    "inspect": ("contexts", "INSPECT", "Display detailed information on one or more contexts"),
+    "ls": ("contexts", "LIST", "List contexts"),
+    "rm": ("contexts", "REMOVE", "Remove one or more contexts"),
+    "show": ("contexts", "SHOW", "Print the name of the current context"),
+    "update": ("contexts", "UPDATE", "Update a context"),
+    "use": ("contexts", "USE", "Set the current context, which Docker's command takes as well"),
+}
 _SYSTEM: dict[str, Place] = {
+    "dial-stdio": ("dial", "DIAL", "Proxy the stdio stream to the engine: the far end of ssh://"),
     "df": ("disk_usage", "DISK_USAGE", "Show how much disk the engine uses"),
     "fsck": ("fsck", "FSCK", "Compare the store of images with the event log, layer by layer"),
     "events": ("events", "EVENTS", "Get real time events from the server"),
@@ -84,6 +96,7 @@ _SYSTEM: dict[str, Place] = {
 }
 _AUDIT: dict[str, Place] = {
     "head": ("audit", "HEAD", "Print the head of the event log, to be published elsewhere"),
+    "redact": ("audit", "REDACT", "Take configurations out of the log for good; that it was done stays on record"),
     "trail": ("audit", "TRAIL", "Show everything that ever happened to an object, and who asked for it"),
     "verify": ("audit", "VERIFY", "Check the whole event log: hash chain, versions, documents"),
     "who-ran": ("who_ran", "WHO_RAN", "Show which containers ran with which powers, and who asked for it"),
@@ -98,6 +111,7 @@ GROUPS: Mapping[str, tuple[str, dict[str, Place]]] = {
     "builder": ("Manage builds", _BUILDER),
     "bundle": ("Manage OCI bundles", _BUNDLE),
     "container": ("Manage containers", _CONTAINER),
+    "context": ("Manage contexts: the engines that commands speak with", _CONTEXT),
     "image": ("Manage images", _IMAGE),
     "network": ("Manage networks", _NETWORK),
     "system": ("Manage the engine", _SYSTEM),
@@ -128,6 +142,8 @@ _OTHER_NAMES = {
     ("container", "list"): "ls",
     ("container", "ps"): "ls",
     ("container", "remove"): "rm",
+    ("context", "list"): "ls",
+    ("context", "remove"): "rm",
     ("image", "list"): "ls",
     ("image", "remove"): "rm",
     ("network", "list"): "ls",
@@ -172,7 +188,7 @@ def group_help(group: str) -> str:
     )
 
 
-def program_help(global_flags: str) -> str:
+def program_help(global_flags: str, topics: str) -> str:
     """What ``docket --help`` prints."""
     common = "\n".join(f"  {name:<11} {COMMANDS[name][2]}" for name in COMMON)
     groups = "\n".join(f"  {name:<11} {summary}" for name, (summary, _) in GROUPS.items())
@@ -180,5 +196,7 @@ def program_help(global_flags: str) -> str:
     return (
         "Usage:  docket [OPTIONS] COMMAND\n\nA container engine with a memory\n\n"
         f"Common Commands:\n{common}\n\nManagement Commands:\n{groups}\n\nCommands:\n{others}\n\n"
-        f"Global Options:\n{global_flags}\n\nRun 'docket COMMAND --help' for more information on a command.\n"
+        f"Topics:\n{topics}\n\nGlobal Options:\n{global_flags}\n\n"
+        "Run 'docket COMMAND --help' for more information on a command, 'docket help TOPIC' on a topic; new here?\n"
+        "Read 'docket help first-steps'.\n"
     )

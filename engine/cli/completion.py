@@ -10,6 +10,10 @@ from engine.cli.output import CommandError, out
 from engine.cli.session import Session
 from engine.client.errors import ClientError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
+
 _BASH = """\
 _docket() {
     local IFS=$'\\n'
@@ -52,19 +56,44 @@ def complete(session: Session, words: list[str]) -> int:
 
 
 def _offers(session: Session, before: list[str], last: str) -> list[str]:
+    from engine.cli.main import GLOBAL_FLAGS
+
+    before, awaited = behind_flags(before, GLOBAL_FLAGS)
+    if awaited is not None:
+        return _values(session, awaited)
     if not before:
-        return [*commands.COMMANDS, *commands.GROUPS, "help"]
+        known = [*commands.COMMANDS, *commands.GROUPS, "help"]
+        return [f"--{flag.name}" for flag in GLOBAL_FLAGS] if last.startswith("-") else known
     if before[0] == "help":
         before = before[1:]
         if not before:
-            return [*commands.COMMANDS, *commands.GROUPS]
+            from engine.cli.guide import TOPICS
+
+            return [*commands.COMMANDS, *commands.GROUPS, *TOPICS]
     found = commands.find(before)
     if found is None:
         is_group = len(before) == 1 and before[0] in commands.GROUPS
         return list(commands.GROUPS[before[0]][1]) if is_group else []
     path, place = found
     command = commands.load(place)
+    if path == "compose":
+        from engine.cli.compose.completion import offers_of_verb
+
+        return offers_of_verb(session, command, before[1:], last)
     return _of_command(session, command, before[len(path.split()) :], last)
+
+
+def behind_flags(words: list[str], flags: Sequence[Flag]) -> tuple[list[str], Flag | None]:
+    """The words behind these flags and their values, or the flag whose value is still to come."""
+    by_name = {name: flag for flag in flags for name in (f"--{flag.name}", f"-{flag.short}")}
+    rest = list(words)
+    while rest and rest[0].startswith("-"):
+        flag = by_name.get(rest.pop(0))
+        if flag is not None and flag.kind:
+            if not rest:
+                return [], flag
+            rest.pop(0)
+    return rest, None
 
 
 def _of_command(session: Session, command: Command, before: list[str], last: str) -> list[str]:
@@ -76,6 +105,8 @@ def _of_command(session: Session, command: Command, before: list[str], last: str
     words = [word.strip("[].") for word in command.usage.replace("|", " ").split() if word != "[OPTIONS]"]
     position = len(_arguments(before, by_name))
     wanted = words[min(position, len(words) - 1)] if words else ""
+    if wanted == "CONTEXT":
+        return _contexts()
     kind = _OBJECTS.get(wanted.split(":")[0])
     return _names(session, kind) if kind else []
 
@@ -96,6 +127,8 @@ def _arguments(before: list[str], by_name: dict[str, Flag]) -> list[str]:
 
 def _values(session: Session, flag: Flag) -> list[str]:
     match flag.name:
+        case "context" | "from":
+            return _contexts()
         case "network":
             return _names(session, "networks")
         case "volumes-from":
@@ -109,12 +142,21 @@ def _values(session: Session, flag: Flag) -> list[str]:
     return []
 
 
+def _contexts() -> list[str]:
+    from engine.client.contexts import DEFAULT, ContextStore
+
+    try:
+        return [DEFAULT, *(context.name for context in ContextStore().all())]
+    except ClientError:
+        return []
+
+
 def _names(session: Session, kind: str) -> list[str]:
     """The names that the engine knows; an engine that does not run is not started for them."""
     from engine.client.api import Client
 
     try:
-        with Client(session.host or f"unix://{session.default_socket}") as client:
+        with Client(session.address) as client:
             match kind:
                 case "containers":
                     found = client.call("GET", "/containers/json", query={"all": "true"})

@@ -7,12 +7,13 @@ from engine.cli.create_values import (
     parse_attach,
     parse_device_rate,
     parse_label,
+    parse_link,
     parse_sysctl,
     parse_time_offset,
     parse_ulimit,
     parse_weight,
 )
-from engine.cli.flags import Flag, integer, listed, switch, text
+from engine.cli.flags import Flag, grouped, integer, listed, switch, text
 from engine.cli.mount_flag import parse_mount_flag
 from engine.cli.quantities import parse_cpus, parse_size, parse_swap
 from engine.client.moments import duration_ns
@@ -114,6 +115,7 @@ _NETWORK = (
     listed("--expose", "Expose a port or a range of ports"),
     text("--ip", "IPv4 address (e.g., 172.30.100.104)"),
     text("--ip6", "IPv6 address (e.g., 2001:db8::33)"),
+    listed("--link", "Add link to another container (NAME or NAME:ALIAS)", parse=parse_link),
     text("--mac-address", "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     text("--network", "Connect a container to a network", "default", "network"),
     listed("--network-alias", "Add network-scoped alias for the container"),
@@ -132,4 +134,8 @@ _WATCHING = (
     listed("--log-opt", "Log driver options"),
     switch("--no-healthcheck", "Disable any container-specified HEALTHCHECK"),
 )
-CREATE_FLAGS = (*_PROCESS, *_IDENTITY, *_LIMITS, *_ISOLATION, *_STORAGE, *_NETWORK, *_WATCHING)
+CREATE_FLAGS = (
+    *grouped("The container", *_IDENTITY), *grouped("The process and its streams", *_PROCESS),
+    *grouped("Volumes and mounts", *_STORAGE), *grouped("Network", *_NETWORK), *grouped("Limits", *_LIMITS),
+    *grouped("Isolation", *_ISOLATION), *grouped("Health and logs", *_WATCHING),
+)  # fmt: skip

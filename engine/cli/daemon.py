@@ -7,7 +7,7 @@ import sys
 import time
 
 from engine.cli.command import Command
-from engine.cli.flags import Options, integer, listed, text
+from engine.cli.flags import Options, integer, listed, switch, text
 from engine.cli.output import CommandError
 from engine.cli.session import Session
 from engine.client.api import Client
@@ -31,13 +31,16 @@ def _daemon_argv(root: str, run_dir: str) -> list[str]:
 def run_in_foreground(session: Session, options: Options, arguments: list[str]) -> int:
     """Become the daemon: a service manager sees one process, and its signals arrive."""
     argv = _daemon_argv(options.root or session.root, options.run_dir or session.run_dir)
-    host = options.host or session.host
-    argv += ["--host", host] if host else []
+    if session.host and not options.host:
+        argv.append(f"--host={session.host}")
     argv += ["--config-file", os.path.abspath(options.config_file)] if options.config_file else []
     for flag in _SETTINGS:
         if flag.name in options.given:
             given = getattr(options, flag.name.replace("-", "_"))
-            argv += [f"--{flag.name}={value}" for value in (given if flag.repeated else [given])]
+            if flag.kind == "":
+                argv.append(f"--{'' if given else 'no-'}{flag.name}")
+            else:
+                argv += [f"--{flag.name}={value}" for value in (given if flag.repeated else [given])]
     os.execv(sys.executable, argv)
 
 
@@ -94,6 +97,13 @@ def _last_line(run_dir: str, began: int) -> str:
 
 
 _SETTINGS = (
+    listed("-H, --host", "Where to listen: unix:///path, or tcp://host:port with --tlsverify (default: docket.sock in "
+           "the folder of the volatile state)"),
+    switch("--tls", "Use TLS; implied by --tlsverify, without which there is none"),
+    switch("--tlsverify", "Listen on TCP by TLS, for clients with a certificate"),
+    text("--tlscacert", "CA whose certificates clients must have"),
+    text("--tlscert", "Certificate of the engine"),
+    text("--tlskey", "Key of the engine's certificate"),
     listed("--registry-mirror", "Registry to ask for Docker Hub's images before Docker Hub itself: a URL"),
     listed("--insecure-registry", "Registry or network that plain HTTP and unknown certificates will do for"),
     integer("--max-concurrent-downloads", "How many blobs are downloaded at once (default: 3)", None),
@@ -106,9 +116,10 @@ DAEMON = Command(
     "[OPTIONS]",
     text("--root", "Folder of the data (default: $DOCKET_ROOT, else /var/lib/docket)"),
     text("--run-dir", "Folder of the volatile state (default: $DOCKET_RUN, else /run/docket)"),
-    text("-H, --host", "Where to listen: unix:///path (default: docket.sock in the folder of the volatile state)"),
     text("--config-file", "File of settings (default: $DOCKET_CONFIG, else /etc/docket/daemon.json)"),
     *_SETTINGS,
     most=0,
-    examples="docket daemon\ndocket daemon --root /srv/docket --run-dir /run/docket-2",
+    examples="docket daemon\ndocket daemon --root /srv/docket --run-dir /run/docket-2\n"
+    "docket daemon -H unix:///run/docket/docket.sock -H tcp://0.0.0.0:2376 --tlsverify --tlscacert ca.pem "
+    "--tlscert cert.pem --tlskey key.pem",
 )

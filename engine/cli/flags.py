@@ -19,13 +19,15 @@ HELP_COLUMNS = 80
 class Flag:
     """One flag. ``parse`` turns its text into a value or raises ValueError; a ``repeated`` one collects a list."""
 
-    __slots__ = ("default", "help", "kind", "name", "parse", "repeated", "short")
+    __slots__ = ("attribute", "default", "group", "help", "kind", "name", "parse", "repeated", "short")
 
     def __init__(
         self, names: str, kind: str, help: str, default: Any, parse: Callable[[str], Any], *, repeated: bool = False
     ) -> None:
         *short, name = names.split(", ")
         self.name = name.removeprefix("--")
+        self.group = ""
+        self.attribute = self.name.replace("-", "_")
         self.short = short[0].removeprefix("-") if short else ""
         self.kind = kind
         self.help = help
@@ -76,21 +78,24 @@ def _boolean(value: str) -> bool:
     raise ValueError(f'strconv.ParseBool: parsing "{value}": invalid syntax')
 
 
+def grouped(title: str, *flags: Flag) -> tuple[Flag, ...]:
+    """Flags that help shows together under a title of their own."""
+    for flag in flags:
+        flag.group = title
+    return flags
+
+
 class Options:
-    """The values of a command's flags as attributes (``options.no_trunc``), and which were ``given``."""
+    """The values of a command's flags as attributes (``options.no_trunc``), and which were ``given``, by name."""
 
     def __init__(self, flags: Sequence[Flag]) -> None:
         self.given: set[str] = set()
         for flag in flags:
-            setattr(self, _attribute(flag), [] if flag.repeated else flag.default)
+            setattr(self, flag.attribute, [] if flag.repeated else flag.default)
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
-
-
-def _attribute(flag: Flag) -> str:
-    return flag.name.replace("-", "_")
 
 
 class HelpWanted(Exception):
@@ -126,7 +131,9 @@ def _long_flag(word: str, rest: list[str], by_name: dict[str, Flag], options: Op
     if flag is None:
         if name == "help":
             raise HelpWanted
-        raise CommandError(f"unknown flag: --{name}", USAGE_STATUS)
+        from engine.cli.suggestions import hint
+
+        raise CommandError(f"unknown flag: --{name}{hint(name, by_name, '--')}", USAGE_STATUS)
     if not has_value:
         if flag.kind == "":
             value = "true"
@@ -168,13 +175,21 @@ def _store(flag: Flag, text_given: str, options: Options) -> None:
         ) from error
     options.given.add(flag.name)
     if flag.repeated:
-        getattr(options, _attribute(flag)).append(value)
+        getattr(options, flag.attribute).append(value)
     else:
-        setattr(options, _attribute(flag), value)
+        setattr(options, flag.attribute, value)
 
 
 def describe(flags: Sequence[Flag], columns: int = HELP_COLUMNS) -> str:
-    """The lines of a help text's "Options:", in Docker's layout, sorted by name."""
+    """The lines of a help text's "Options:", in Docker's layout, sorted by name; groups of flags one by one."""
+    titles = list(dict.fromkeys(flag.group for flag in flags))
+    if len(titles) > 1:
+        parts = [(title, [flag for flag in flags if flag.group == title]) for title in titles]
+        return "\n\n".join(f"{title or 'Others'}:\n{_described(part, columns)}" for title, part in parts)
+    return _described(flags, columns)
+
+
+def _described(flags: Sequence[Flag], columns: int) -> str:
     heads = {}
     for flag in sorted(flags, key=lambda flag: flag.name):
         start = f"  -{flag.short}, " if flag.short else "      "
@@ -184,7 +199,8 @@ def describe(flags: Sequence[Flag], columns: int = HELP_COLUMNS) -> str:
     for head, flag in heads.items():
         shown = flag.help
         if flag.default not in ("", False, None, 0, ()):
-            shown += f' (default "{flag.default}")' if isinstance(flag.default, str) else f" (default {flag.default!s})"
+            is_text = isinstance(flag.default, str)
+            shown += f' (default "{flag.default}")' if is_text else f" (default {str(flag.default).lower()})"
         first, *others = _wrapped(shown, max(columns - width, 24))
         lines.append(head.ljust(width) + first)
         lines.extend(" " * width + line for line in others)

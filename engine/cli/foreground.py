@@ -74,7 +74,7 @@ def resize_terminal(client: Client, path: str, attempts: int = 1) -> None:
 
     if (now := size()) is None:
         return
-    with Client(str(client.address), version=client.version) as own:
+    with Client(client.address, version=client.version) as own:
         for attempt in range(1, attempts + 1):
             try:
                 own.call("POST", path, query={"h": now[0], "w": now[1]})

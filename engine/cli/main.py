@@ -13,15 +13,24 @@ from _signal import SIG_DFL, SIGHUP, SIGPIPE, SIGQUIT, SIGTERM, getsignal, signa
 from engine.cli import commands, flags
 from engine.cli.output import CommandError, err, out
 from engine.cli.session import Session
+from engine.client.endpoint import TLSChoice
 from engine.client.errors import APIError, ClientError
 
 _INTERRUPTED = 130
 _SIGNALLED = 128
-_GLOBAL_FLAGS = (
-    flags.text("-H, --host", "Engine to connect to: unix:///path or tcp://host:port (default: $DOCKET_HOST, else "
-               "docket.sock in the run folder, where an engine is started if none listens)"),
+GLOBAL_FLAGS = (
+    flags.text("--config", "Folder of the client's settings (default: $DOCKER_CONFIG, else ~/.docker)"),
+    flags.text("-c, --context", "Context to use: overrides $DOCKET_HOST, $DOCKET_CONTEXT and what 'context use' chose"),
+    flags.text("-H, --host", "Engine to connect to: unix:///path, tcp://host:port or ssh://user@host (default: "
+               "$DOCKET_HOST, else the current context, else docket.sock in the run folder, where an engine is started "
+               "if none listens)"),
     flags.text("--root", "Data folder of an engine that is started (default: $DOCKET_ROOT, else /var/lib/docket)"),
     flags.text("--run-dir", "Folder of the volatile state and the socket (default: $DOCKET_RUN, else /run/docket)"),
+    flags.switch("--tls", "Use TLS; implied by --tlsverify"),
+    flags.text("--tlscacert", "Trust engines with certificates of this CA only (default: ~/.docker/ca.pem)"),
+    flags.text("--tlscert", "TLS certificate of this client (default: ~/.docker/cert.pem)"),
+    flags.text("--tlskey", "Key of the TLS certificate (default: ~/.docker/key.pem)"),
+    flags.switch("--tlsverify", "Use TLS and verify the engine (default: $DOCKET_TLS_VERIFY)"),
     flags.switch("--help", "Print usage"),
     flags.switch("-v, --version", "Print version information and quit"),
 )  # fmt: skip
@@ -72,7 +81,7 @@ def describe(error: ClientError) -> str:
 
 def _dispatch(words: list[str]) -> int:
     try:
-        options, rest = flags.parse(_GLOBAL_FLAGS, words, interspersed=False)
+        options, rest = flags.parse(GLOBAL_FLAGS, words, interspersed=False)
     except CommandError as error:
         raise CommandError(f"docket: {error}\n\nRun 'docket --help' for more information", error.status) from error
     if options.version:
@@ -82,7 +91,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if options.help or not rest or rest[0] == "help":
         return _help(rest[1:] if rest[:1] == ["help"] else rest)
-    session = Session(options.host, options.root, options.run_dir)
+    session = _session(options)
     if rest[0] == "__complete":
         from engine.cli.completion import complete
 
@@ -104,12 +113,32 @@ def _dispatch(words: list[str]) -> int:
         session.close()
 
 
+def _session(options: flags.Options) -> Session:
+    """What the global flags say."""
+    if options.config:
+        os.environ["DOCKER_CONFIG"] = os.path.abspath(options.config)
+    tls = TLSChoice(
+        options.tls if "tls" in options.given else None,
+        options.tlsverify if "tlsverify" in options.given else None,
+        options.tlscacert, options.tlscert, options.tlskey,
+    )  # fmt: skip
+    return Session(options.host, options.root, options.run_dir, options.context, tls)
+
+
 def _help_or_refuse(rest: list[str]) -> int:
     if rest[0] in commands.GROUPS and (len(rest) == 1 or rest[1] in ("--help", "-h")):
         return _help(rest[:1])
-    known = rest[:2] if rest[0] in commands.GROUPS else rest[:1]
-    hint = f"docket {rest[0]} --help" if len(known) == 2 else "docket --help"
-    raise CommandError(f"docket: unknown command: docket {' '.join(known)}\n\nRun '{hint}' for more information")
+    from engine.cli.suggestions import hint
+
+    if rest[0] in commands.GROUPS:
+        meant = hint(rest[1], commands.GROUPS[rest[0]][1], f"docket {rest[0]} ")
+        known, place = rest[:2], f"docket {rest[0]} --help"
+    else:
+        meant = hint(rest[0], [*commands.COMMANDS, *commands.GROUPS], "docket ")
+        known, place = rest[:1], "docket --help"
+    raise CommandError(
+        f"docket: unknown command: docket {' '.join(known)}{meant}\n\nRun '{place}' for more information"
+    )
 
 
 def _help(words: list[str]) -> int:
@@ -119,10 +148,23 @@ def _help(words: list[str]) -> int:
         out(commands.load(place).help(path, place[2], commands.aliases(place)))
     elif words and words[0] in commands.GROUPS:
         out(commands.group_help(words[0]))
-    elif words:
-        raise CommandError(f"docket: unknown help topic: {' '.join(words)}")
     else:
-        out(commands.program_help(flags.describe(_GLOBAL_FLAGS)))
+        return _help_on_topic(words)
+    return 0
+
+
+def _help_on_topic(words: list[str]) -> int:
+    from engine.cli import guide
+
+    if not words:
+        out(commands.program_help(flags.describe(GLOBAL_FLAGS), guide.topic_list()))
+    elif len(words) == 1 and words[0] in guide.TOPICS:
+        out(guide.topic_help(words[0]))
+    else:
+        from engine.cli.suggestions import hint
+
+        meant = hint(words[0], [*commands.COMMANDS, *commands.GROUPS, *guide.TOPICS], "docket help ")
+        raise CommandError(f"docket: unknown help topic: {' '.join(words)}{meant}")
     return 0
 
 

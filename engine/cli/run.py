@@ -12,7 +12,7 @@ import os
 from engine.cli.command import Command
 from engine.cli.create_body import create_body
 from engine.cli.create_flags import CREATE_FLAGS
-from engine.cli.flags import Options, switch
+from engine.cli.flags import Options, grouped, switch
 from engine.cli.output import STDERR, CommandError, err, out
 from engine.cli.pull import pull_image
 from engine.cli.references import familiar
@@ -215,8 +215,11 @@ RUN = Command(
     run_container,
     "[OPTIONS] IMAGE [COMMAND] [ARG...]",
     *CREATE_FLAGS,
-    switch("-d, --detach", "Run container in background and print container ID"),
-    switch("--sig-proxy", "Proxy received signals to the process", default=True),
+    *grouped(
+        "The process and its streams",
+        switch("-d, --detach", "Run container in background and print container ID"),
+        switch("--sig-proxy", "Proxy received signals to the process", default=True),
+    ),
     least=1,
     interspersed=False,
     failure=FAILURE,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from engine.cli.output import CommandError
-from engine.client.address import DEFAULT_RUN_DIR
+from engine.client.address import DEFAULT_RUN_DIR, Address
 from engine.client.api import Client
 from engine.client.connection import Connection
+from engine.client.endpoint import TLSChoice, chosen
 from engine.client.errors import EngineUnreachable
 
 DEFAULT_ROOT = "/var/lib/docket"
@@ -15,25 +16,40 @@ PROGRAM = "docket-cli"
 
 
 class Session:
-    """``host`` is empty where nobody named one: then the socket in the run folder is meant, and a daemon is started
-    if none listens there."""
+    """``address`` is None where nobody named an engine: then the socket in the run folder is meant, and a daemon is
+    started if none listens there. Raises ClientError where flags or environment name one badly."""
 
-    def __init__(self, host: str = "", root: str = "", run_dir: str = "") -> None:
-        self.host = host or os.environ.get("DOCKET_HOST", "")
+    def __init__(
+        self, host: str = "", root: str = "", run_dir: str = "", context: str = "", tls: TLSChoice | None = None
+    ) -> None:
+        self.host = host
+        self.context = context
+        self.is_local = bool(root or run_dir)
         self.root = root or os.environ.get("DOCKET_ROOT") or DEFAULT_ROOT
         self.run_dir = run_dir or os.environ.get("DOCKET_RUN") or DEFAULT_RUN_DIR
+        self._tls = tls
         self._client: Client | None = None
 
     @property
     def default_socket(self) -> str:
         return os.path.join(os.path.abspath(self.run_dir), "docket.sock")
 
+    def chosen(self) -> Address | None:
+        """The engine that flags, environment or the current context name."""
+        return chosen(self.host, self.context, self._tls, local=self.is_local)
+
+    @property
+    def address(self) -> Address:
+        """Where this session's engine listens, or will."""
+        return self.chosen() or Address(self.default_socket)
+
     @property
     def client(self) -> Client:
         """The client of this session's engine, which answers."""
         if self._client is None:
-            self._client = Client(self.host or f"unix://{self.default_socket}", program=PROGRAM)
-            if not self.host:
+            named = self.chosen()
+            self._client = Client(named or Address(self.default_socket), program=PROGRAM)
+            if named is None:
                 self._be_connected(self._client)
         return self._client
 

@@ -62,7 +62,7 @@ class SignalProxy:
             self._waiting.append(number)
 
     def _send(self, number: int) -> None:
-        with Client(str(self._client.address), version=self._client.version) as client:
+        with Client(self._client.address, version=self._client.version) as client:
             try:
                 client.call("POST", path_of("containers", self._container, "kill"), query={"signal": _NAMES[number]})
             except ClientError:

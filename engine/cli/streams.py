@@ -39,9 +39,9 @@ class Streams:
 
     def carry(self) -> bool:
         """Until the container's output ends (True) or the user detaches (False)."""
-        while self._connection.has_early_bytes:
-            self._write(self._connection.receive(_READ_BYTES))
         while True:
+            while self._connection.has_early_bytes:
+                self._write(self._connection.receive(_READ_BYTES))
             self._register()
             for fd, _ in self._poll.poll():
                 if fd == self._connection.fileno():

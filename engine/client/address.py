@@ -1,4 +1,4 @@
-"""Where an engine listens: ``unix:///run/docket/docket.sock`` or ``tcp://127.0.0.1:2375``."""
+"""Where an engine listens: ``unix:///run/docket/docket.sock``, ``tcp://host:2376`` or ``ssh://user@host``."""
 
 from __future__ import annotations
 
@@ -6,38 +6,69 @@ import os
 
 from engine.client.errors import ClientError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from engine.client.tls import TLSFiles
+
 DEFAULT_RUN_DIR = "/run/docket"
-_DEFAULT_TCP_PORT = 2375
+_TCP_PORT, _TLS_PORT = 2375, 2376
 
 
 class Address:
-    """A parsed host: ``path`` of a unix socket, or ``node`` and ``port`` of a TCP one."""
+    """A parsed host: ``path`` of a unix socket, ``node`` and ``port`` of a TCP one (by TLS with the files of ``tls``),
+    or, with ``ssh``, the machine on which a command carries the bytes (``port`` 0: what ssh's own settings say;
+    ``path``: of the socket there, "" for the default)."""
 
-    __slots__ = ("node", "path", "port")
+    __slots__ = ("node", "path", "port", "ssh", "tls", "user")
 
-    def __init__(self, path: str = "", node: str = "", port: int = 0) -> None:
+    def __init__(
+        self, path: str = "", node: str = "", port: int = 0, *, tls: TLSFiles | None = None, ssh: bool = False,
+        user: str = "",
+    ) -> None:  # fmt: skip
         self.path = path
         self.node = node
         self.port = port
+        self.tls = tls
+        self.ssh = ssh
+        self.user = user
 
     def __str__(self) -> str:
+        if self.ssh:
+            who, port = f"{self.user}@" if self.user else "", f":{self.port}" if self.port else ""
+            return f"ssh://{who}{self.node}{port}{self.path}"
         return f"unix://{self.path}" if self.path else f"tcp://{self.node}:{self.port}"
 
 
-def parse_address(host: str) -> Address:
-    """The address that Docker's notation names. Raises ClientError."""
+def parse_address(host: str, tls: TLSFiles | None = None) -> Address:
+    """The address that Docker's notation names; ``tls`` is what TCP is spoken with. Raises ClientError."""
     scheme, separator, rest = host.partition("://")
     if not separator:
         scheme, rest = "tcp", host
     if scheme == "unix" and rest.startswith("/"):
         return Address(path=rest)
-    if scheme in ("tcp", "http") and rest:
-        node, _, port = rest.rstrip("/").rpartition(":") if ":" in rest else (rest, "", str(_DEFAULT_TCP_PORT))
-        if port.isdecimal() and 0 < int(port) < 65536 and "/" not in node:
-            return Address(node=node.strip("[]") or "127.0.0.1", port=int(port))
-    raise ClientError(f'host "{host}" is not an address: use unix:///absolute/path.sock or tcp://HOST:PORT')
+    if scheme == "ssh":
+        user, _, place = rest.rpartition("@")
+        place, slash, path = place.partition("/")
+        node, port = _node_and_port(place, 0)
+        if node and port >= 0 and not node.startswith("-") and not user.startswith("-") and ":" not in user:
+            return Address(slash + path if path else "", node, port, ssh=True, user=user)
+    if scheme in ("tcp", "http", "https") and rest:
+        node, port = _node_and_port(rest.rstrip("/"), _TLS_PORT if tls else _TCP_PORT)
+        if port > 0 and "/" not in node:
+            return Address(node=node or "127.0.0.1", port=port, tls=tls)
+    raise ClientError(
+        f'host "{host}" is not an address: use unix:///absolute/path.sock, tcp://HOST:PORT or ssh://USER@HOST'
+    )
+
+
+def _node_and_port(place: str, default: int) -> tuple[str, int]:
+    """Host and port, -1 for a port that is none."""
+    if ":" not in place or place.endswith("]"):
+        return place.strip("[]"), default
+    node, _, port = place.rpartition(":")
+    return node.strip("[]"), int(port) if port.isdecimal() and 0 < int(port) < 65536 else -1
 
 
 def default_host() -> str:
-    """``$DOCKET_HOST``, else the socket in the run folder (``$DOCKET_RUN``, else /run/docket)."""
-    return os.environ.get("DOCKET_HOST") or f"unix://{os.environ.get('DOCKET_RUN') or DEFAULT_RUN_DIR}/docket.sock"
+    """The socket in the run folder (``$DOCKET_RUN``, else /run/docket)."""
+    return f"unix://{os.environ.get('DOCKET_RUN') or DEFAULT_RUN_DIR}/docket.sock"

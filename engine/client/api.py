@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from engine import __version__
 from engine.client import jsontext
-from engine.client.address import default_host, parse_address
+from engine.client.address import Address, parse_address
 from engine.client.connection import Connection, Response
 from engine.client.errors import APIError, ProtocolError
 from engine.client.framing import STDERR, STDOUT, SYSTEM_ERROR, FrameReader
@@ -72,11 +72,23 @@ class Client:
 
     All methods raise APIError (the engine refused), EngineUnreachable and ProtocolError."""
 
-    def __init__(self, host: str | None = None, *, program: str = "docket-python", version: str | None = None) -> None:
-        self.address = parse_address(host or default_host())
+    def __init__(
+        self, host: str | Address | None = None, *, program: str = "docket-python", version: str | None = None,
+        correlation: str = "",
+    ) -> None:  # fmt: skip
+        """``host`` is an address, or what parse_address makes one of; without it the environment and the current
+        context choose, as they do for the command. ``correlation`` (16 to 64 hexadecimal digits) joins the events of
+        all requests in the engine's log."""
+        if host is None:
+            from engine.client.endpoint import chosen, default_address
+
+            host = chosen() or default_address()
+        self.address = host if isinstance(host, Address) else parse_address(host)
         self.version = version or NEWEST_API
         self._version_is_settled = version is not None
         self._headers = {"User-Agent": f"{program}/{__version__}"}
+        if correlation:
+            self._headers["X-Docket-Correlation"] = correlation
         self._idle: Connection | None = None
 
     def __enter__(self) -> Client:
@@ -95,6 +107,10 @@ class Client:
         """Take over a connection that is open already; the next exchange uses it."""
         self.close()
         self._idle = connection
+
+    def say_cause(self, cause: str) -> None:
+        """What the engine's log is to say led to the requests from now on: "project/verb" or "project/verb/service"."""
+        self._headers["X-Docket-Cause"] = cause
 
     # --- exchanges -------------------------------------------------------------------------------------------------
 
@@ -176,7 +192,7 @@ class Client:
             response = connection.read_response(bodiless=method == "HEAD")
         except (BrokenPipeError, ConnectionResetError) as error:
             connection.close()
-            raise ProtocolError(f"the daemon at {self.address} hung up before it answered") from error
+            raise ProtocolError(connection.silence()) from error
         try:
             return self._checked(response)
         except APIError as error:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 to an engine over a unix (or TCP) socket: one exchange at a time, kept alive, hijackable.
+"""HTTP/1.1 to an engine over a unix socket, TLS or ssh: one exchange at a time, kept alive, hijackable.
 
 RFC 9112, as much of it as the Docker Engine API uses: Content-Length and chunked bodies in both directions, and
 Docker's upgrade to a raw stream (101, or 200 from old engines).
@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable, Iterator
 
+    from engine.client.tls import TLSSocket
+
 _SOCK_CLOEXEC = 0o2000000
 _RECEIVE_BYTES = 65536
 _MAX_LINE_BYTES = 65536
@@ -26,18 +28,39 @@ _MAX_HEADERS = 200
 _BODILESS = (204, 304)
 
 
-def connect(address: Address) -> Socket:
-    """A connected socket. Raises EngineUnreachable."""
+def connect(address: Address) -> Socket | TLSSocket:
+    """A connected socket. Raises EngineUnreachable, and ClientError where TLS or ssh can't be begun."""
+    if address.ssh:
+        from engine.client import ssh
+
+        return ssh.connect(address)
+    sock = _connect(address)
+    if address.tls is None:
+        return sock
+    from engine.client.tls import TLSSocket
+
+    try:
+        return TLSSocket(sock, address.tls, address.node)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _connect(address: Address) -> Socket:
     try:
         if address.path:
             return _connect_unix(address.path)
-        sock = None
+        refusal = OSError(f"no address for {address.node}")
         for family, kind, _, _, where in getaddrinfo(address.node, address.port, 0, SOCK_STREAM):
             if family in (AF_INET, AF_INET6):
                 sock = Socket(family, kind | _SOCK_CLOEXEC)
-                sock.connect(where)
-                return sock
-        raise OSError(f"no address for {address.node}")
+                try:
+                    sock.connect(where)
+                    return sock
+                except OSError as error:
+                    sock.close()
+                    refusal = error
+        raise refusal
     except OSError as error:
         raise EngineUnreachable(str(address), error) from error
 
@@ -189,10 +212,17 @@ class Connection:
                 raise ProtocolError("the daemon sent a line without an end")
             piece = self._receive(_RECEIVE_BYTES)
             if not piece:
-                raise ProtocolError("the daemon hung up before it answered")
+                raise ProtocolError(self.silence())
             self._buffer += piece
         line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
         return line.rstrip(b"\r")
+
+    def silence(self) -> str:
+        """What to say of an engine that hung up without a word."""
+        if self.address.ssh:
+            return f"{self.address}: nothing answers: can `ssh` log in there, and is `docket` in $PATH there?"
+        hint = ": does it want TLS (--tlsverify)?" if self.address.node and not self.address.tls else ""
+        return f"the daemon hung up before it answered{hint}"
 
     def receive(self, limit: int) -> bytes:
         """At most ``limit`` bytes, those that came early first; empty at the end of the stream."""
@@ -210,7 +240,7 @@ class Connection:
     @property
     def has_early_bytes(self) -> bool:
         """Whether ``receive`` answers without asking the socket."""
-        return bool(self._buffer)
+        return bool(self._buffer) or bool(self.address.tls and self.socket.pending)
 
     def is_usable(self) -> bool:
         """Whether an idle connection can carry another exchange: the engine has not closed it meanwhile."""

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from pathlib import Path
 from typing import Any
 
-from engine.compose import discovery, documents, selection
-from engine.compose.consistency import check
-from engine.compose.context import Context
-from engine.compose.elements import PROJECT
-from engine.compose.extending import Extending, without
-from engine.compose.including import include
-from engine.compose.interpolation import InterpolationError, substitute
-from engine.compose.layers import Layer, read_layers
-from engine.compose.merging import merge
-from engine.compose.normalizing import hosts_listed, normalize
+from engine.compose.model import selection
+from engine.compose.model.consistency import check
+from engine.compose.model.elements import PROJECT
+from engine.compose.model.normalizing import hosts_listed, normalize
+from engine.compose.model.supported import note_unsupported
 from engine.compose.project import ComposeError, LoadOptions, Project
-from engine.compose.resolving import resolve_service
-from engine.compose.supported import note_unsupported
+from engine.compose.reading import discovery, documents
+from engine.compose.reading.context import Context
+from engine.compose.reading.extending import Extending, without
+from engine.compose.reading.including import include
+from engine.compose.reading.interpolation import InterpolationError, substitute
+from engine.compose.reading.layers import Layer, read_layers
+from engine.compose.reading.merging import merge
+from engine.compose.reading.resolving import resolve_service
+
+_NAMED = re.compile(r"""^["']?name["']?\s*:|^\s*\{""", re.MULTILINE)
+"""What a text must have in it to have a name at its top."""
 
 
 def load(options: LoadOptions) -> Project:
@@ -102,14 +107,14 @@ def _name(place: discovery.Place, context: Context) -> str:
     for file in place.files:
         if file != "-":
             named = _top_level_name(file, context) or named
-    return discovery.checked(named) if named else discovery.normalized(os.path.basename(place.working_dir))
+    return discovery.normalized(named or os.path.basename(place.working_dir))
 
 
 def _top_level_name(file: str, context: Context) -> str:
     with open(file, encoding="utf-8", errors="replace") as opened:
         text = opened.read()
     name = ""
-    if "name:" in text or '"name"' in text:
+    if _NAMED.search(text):
         for document in documents.documents(text, file):
             if isinstance(document.value, dict) and isinstance(found := document.value.get("name"), str):
                 try:
@@ -123,7 +128,7 @@ def _final_name(name: str, model: dict[str, Any], place: discovery.Place, contex
     """A file that came by standard input can be read only once: its name counts from here on."""
     given = context.options.project_name or context.environment.get("COMPOSE_PROJECT_NAME") != name
     if not given and "-" in place.files and model.get("name"):
-        name = discovery.checked(str(model["name"]))
+        name = discovery.normalized(str(model["name"]))
     if not name:
         raise ComposeError("project name must not be empty: give one by -p, COMPOSE_PROJECT_NAME or a top-level name:")
     return name

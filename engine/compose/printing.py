@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from engine.compose import yamltext
-from engine.compose.elements import PROJECT
-from engine.compose.shapes import HTML_ESCAPES, JSON, YAML
+from engine.compose.model.elements import PROJECT
+from engine.compose.model.ordering import natural_order
+from engine.compose.model.shapes import HTML_ESCAPES, JSON, YAML, ordered
 
 _ORDER = ("name", "services", "networks", "volumes", "secrets", "configs", "models")
 
@@ -22,8 +23,9 @@ def json_text(model: dict[str, Any]) -> str:
 def yaml_text(model: dict[str, Any]) -> str:
     """YAML in block style. A dollar sign is doubled, so that the text can be read again."""
     shown = PROJECT.shown(model, YAML)
-    ordered = {key: shown[key] for key in _ORDER if key in shown}
-    return _escaped(yamltext.dump({**ordered, **_extensions(model)}))
+    sections = {key: shown[key] for key in _ORDER if key in shown}
+    extensions = {key: ordered(item, natural_order) for key, item in _extensions(model).items()}
+    return _escaped(yamltext.dump({**sections, **extensions}))
 
 
 def _extensions(model: dict[str, Any]) -> dict[str, Any]:
@@ -38,10 +40,4 @@ def raw_text(model: dict[str, Any], form: str) -> str:
     """A model whose variables were not filled in, keys in the order of the alphabet, dollar signs as they are."""
     if form == JSON:
         return json.dumps(model, indent=2, sort_keys=True, ensure_ascii=False).translate(HTML_ESCAPES)
-    return yamltext.dump(_sorted(model))
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return [_sorted(item) for item in value] if isinstance(value, list) else value
+    return yamltext.dump(ordered(model, natural_order))

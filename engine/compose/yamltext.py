@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 from typing import Any, Iterator
 
-from engine.compose.documents import plain_scalar
-from engine.compose.shapes import number_text
+from engine.compose.model.shapes import number_text
+from engine.compose.reading.documents import plain_scalar
 
 _OLD_BOOLEANS = {word for base in ("y", "yes", "n", "no", "on", "off")
                  for word in (base, base.capitalize(), base.upper())}  # fmt: skip
@@ -52,7 +52,7 @@ def _scalar(value: Any, depth: int) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return number_text(value)
+        return {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}.get(number := number_text(value), number)
     if isinstance(value, (dict, list)):
         return "{}" if isinstance(value, dict) else "[]"
     return _text(value, depth) if isinstance(value, str) else str(value)

@@ -12,7 +12,7 @@ from typing import Any, Sequence
 
 from engine.domain.errors import Conflict
 from engine.domain.network import Network
-from engine.kernel import nftables
+from engine.kernel import conntrack, nftables
 from engine.kernel.netlink import is_missing
 from engine.kernel.rtnetlink import RouteSocket
 from engine.kernel.steps import step
@@ -180,6 +180,7 @@ class HostNetwork:
             if known is None or known[0] != wanted[0] or not self._change_ports(known[1], wanted[1]):
                 render(self.table, *wanted).commit()
             self._applied = wanted
+        _begin_anew(set(known[1] if known else ()) ^ set(wanted[1]))
 
     def _change_ports(self, before: list[PortRule], after: list[PortRule]) -> bool:
         """Whether the tables were still there, and as they were left."""
@@ -208,6 +209,19 @@ class HostNetwork:
     def forget_rules(self) -> None:
         """Somebody took the tables away: the next time all is written anew."""
         self._applied = None
+
+
+def _begin_anew(ports: set[PortRule]) -> None:
+    """Flows of datagrams to ports that are published now, or are no longer, follow the rules as they are."""
+    for family, version in ((nftables.IPV4, 4), (nftables.IPV6, 6)):
+        changed = {
+            (ip_address(port.host_address), port.host_port) for port in ports
+            if port.protocol == "udp" and ip_address(port.host_address).version == version
+        }  # fmt: skip
+        if changed:
+            conntrack.forget_datagrams(family, lambda flow, found=changed: any(
+                flow.port == number and (address.is_unspecified or address == flow.address) for address, number in found
+            ))  # fmt: skip
 
 
 def _read(name: str) -> str:

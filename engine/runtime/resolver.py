@@ -1,21 +1,18 @@
 """The resolver of a container, in its shim's loop: names of its networks are answered, everything else is passed on.
 
-What it knows lies in files that the daemon writes (see services.name_files) and that are looked at for a change with
-every question. It needs no daemon to answer. Forwarded questions go out from the host's network namespace.
+It needs no daemon to answer: what it knows lies in files (see ``known_names``). Forwarded questions go out from the
+host's network namespace.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import random
 import socket
 import struct
-from ipaddress import ip_address
 from typing import Any, Callable
 
 from engine.runtime import dns_message
-from engine.runtime.dns_message import AAAA, ANY, NOT_IMPLEMENTED, PTR, A, Query
+from engine.runtime.dns_message import NOT_IMPLEMENTED, Query
+from engine.runtime.known_names import KnownNames
 from engine.runtime.loop import GONE, IN, OUT, Loop, accept
 
 _MOST_BYTES = 65535
@@ -32,37 +29,12 @@ _SERVER_PORT = 53
 Reply = Callable[[bytes], None]
 
 
-class _Names:
-    """One file, read again when another one lies in its place."""
-
-    __slots__ = ("path", "value", "_seen")
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.value: dict[str, Any] = {}
-        self._seen: tuple[int, int] = (0, 0)
-
-    def refresh(self) -> dict[str, Any]:
-        try:
-            found = os.stat(self.path)
-            if (found.st_ino, found.st_mtime_ns) != self._seen:
-                with open(self.path, encoding="utf-8") as file:
-                    self.value = json.load(file)
-                self._seen = found.st_ino, found.st_mtime_ns
-        except FileNotFoundError:
-            self.value, self._seen = {}, (0, 0)  # the network is gone
-        except (OSError, ValueError):
-            return self.value  # better what was so than nothing
-        return self.value
-
-
 class Resolver:
     """``fds`` are a UDP and a listening TCP socket in the container's network namespace."""
 
     def __init__(self, loop: Loop, fds: list[int], path: str) -> None:
         self._loop = loop
-        self._settings = _Names(path)
-        self._networks: dict[str, _Names] = {}
+        self._known = KnownNames(path)
         self._udp, self._tcp = (socket.socket(fileno=fd) for fd in fds)
         self._waiting: set[_Forward] = set()
         self._connections: set[_Connection] = set()
@@ -87,13 +59,15 @@ class Resolver:
                 return
             except OSError:
                 continue  # an earlier answer met a closed port
-            query = dns_message.parse_query(data)
-            if query is not None:
-                self.serve(query, data, lambda reply, to=source, asked=query: self._send(reply, to, asked))
+            if (answer := self._known.again(data)) is not None:
+                self._send(answer, source)
+            elif (query := dns_message.parse_query(data)) is not None:
+                self.serve(query, data, lambda reply, to=source, asked=query: self._fit(reply, to, asked))
 
-    def _send(self, reply: bytes, to: Any, query: Query) -> None:
-        if len(reply) > query.udp_bytes:
-            reply = dns_message.truncated(query)
+    def _fit(self, reply: bytes, to: Any, query: Query) -> None:
+        self._send(reply if len(reply) <= query.udp_bytes else dns_message.truncated(query), to)
+
+    def _send(self, reply: bytes, to: Any) -> None:
         try:
             self._udp.sendto(reply, to)
         except OSError:
@@ -114,12 +88,12 @@ class Resolver:
         if query.opcode:
             reply(dns_message.answer(query, code=NOT_IMPLEMENTED))
             return
-        networks = self._current()
-        if (own := self._own(query, networks)) is not None:
+        known = self._known
+        known.refresh()
+        if (own := known.answer(query, data)) is not None:
             reply(own)
             return
-        servers = self._settings.value.get("servers") or []
-        is_shut_in = bool(networks) and all(internal for _, internal in networks)
+        is_shut_in, servers = known.is_shut_in, known.servers
         if is_shut_in or not servers or len(self._waiting) >= _MOST_WAITING:
             code = dns_message.NAME_ERROR if is_shut_in else dns_message.SERVER_FAILURE
             reply(dns_message.answer(query, code=code))
@@ -127,59 +101,6 @@ class Resolver:
         forward = _Forward(self._loop, servers, query, data, reply, tcp, self._waiting.discard)
         self._waiting.add(forward)
         forward.ask()
-
-    def _current(self) -> list[tuple[dict[str, Any], bool]]:
-        """The networks that the container is on, with whether they are internal."""
-        found = []
-        for entry in self._settings.refresh().get("networks") or ():
-            names = self._networks.get(entry["file"])
-            if names is None:
-                names = self._networks[entry["file"]] = _Names(entry["file"])
-            found.append((names.refresh(), entry["internal"]))
-        return found
-
-    @staticmethod
-    def _own(query: Query, networks: list[tuple[dict[str, Any], bool]]) -> bytes | None:
-        """The answer for a name or an address of the container's networks; None for all others."""
-        if query.class_ not in (dns_message.IN, ANY):
-            return None
-        if query.kind == PTR:
-            return _reverse(query, networks)
-        addresses: list[str] = []
-        for network, _ in networks:
-            names = network.get("names") or {}
-            bare = query.name.removesuffix("." + network.get("network", "").lower())
-            addresses += names.get(query.name) or names.get(bare) or ()
-        if not addresses:
-            return None
-        records = []
-        for address in addresses:
-            raw = ip_address(address).packed if ":" in address else socket.inet_aton(address)
-            kind = A if len(raw) == 4 else AAAA
-            if query.kind in (kind, ANY):
-                records.append((kind, raw))
-        if len(records) > 1:
-            random.shuffle(records)
-        return dns_message.answer(query, records)
-
-
-def _reverse(query: Query, networks: list[tuple[dict[str, Any], bool]]) -> bytes | None:
-    labels = query.name.split(".")
-    if query.name.endswith(".in-addr.arpa"):
-        text = ".".join(reversed(labels[:-2]))
-    elif query.name.endswith(".ip6.arpa") and len(labels) == 34:
-        digits = "".join(reversed(labels[:-2]))
-        text = ":".join(digits[start : start + 4] for start in range(0, 32, 4))
-    else:
-        return None
-    try:
-        address = str(ip_address(text))
-    except ValueError:
-        return None
-    for network, _ in networks:
-        if name := (network.get("addresses") or {}).get(address):
-            return dns_message.answer(query, [(PTR, dns_message.encode_name(name))])
-    return None
 
 
 class _Connection:

@@ -24,8 +24,12 @@ class Audit:
 
     def trail(self, noun: str | None, text: str) -> list[Recorded]:
         """Every event of one object, living or long removed, in order; an image's with those of its layers and
-        of the build that made it, so that it says where everything came from and when. Raises NotFound or
-        InvalidArgument."""
+        of the build that made it, so that it says where everything came from and when; and what has been redacted of
+        it. Raises NotFound or InvalidArgument."""
+        return self._trail(*self.find(noun, text))
+
+    def find(self, noun: str | None, text: str) -> tuple[str, str]:
+        """Noun and id of the last object that is, or ever was, named so. Raises NotFound or InvalidArgument."""
         if noun is not None and noun not in _NOUNS:
             raise InvalidArgument(f"there is no kind of object named {noun!r}: give one of {', '.join(_NOUNS)}")
         for candidate in (noun,) if noun else _NOUNS:
@@ -34,16 +38,18 @@ class Audit:
                 names += self._image_names(text)
             for name in names:
                 if found := self._core.log.find_streams(candidate, name):
-                    return self._trail(candidate, found[0])
+                    return candidate, found[0]
         raise NotFound(f"nothing on record is named {text!r}")
 
     def _trail(self, noun: str, id: str) -> list[Recorded]:
         trail = self._core.log.trail(noun, id)
+        documents = {f"document/{digest}" for recorded in trail for digest in recorded.documents}
         if noun != "image":
-            return trail
+            redacted = self._core.log.events(streams=documents) if documents and noun != "document" else ()
+            return sorted([*trail, *redacted], key=lambda recorded: recorded.seq)
         layers = {chain_id for recorded in trail for chain_id in recorded.data.get("chain_ids", ())}
         builds = {str(recorded.data.get("source", "")) for recorded in trail if recorded.type == "image.created"}
-        streams = [f"image/{id}", *(f"layer/{chain_id}" for chain_id in layers)]
+        streams = [f"image/{id}", *(f"layer/{chain_id}" for chain_id in layers), *documents]
         streams += ["build/" + source.removeprefix("build ") for source in builds if source.startswith("build ")]
         return list(self._core.log.events(streams=streams))
 

@@ -35,7 +35,7 @@ class FirewallRules:
             if without is not None:
                 up = [one for one in up if one.id != without.id]
             self._apply(up)
-            bridges = [one.bridge for one in up if not one.internal]
+            bridges = [one.bridge for one in up]
             return self._hooks if bridges == self._hooked else self._settle_hooks(up)
 
     def _apply(self, up: list[Network]) -> None:
@@ -59,7 +59,7 @@ class FirewallRules:
             self._core.recorder.record("network", network.id, NetworkHooked(network.id, rules), context)
 
     def _settle_hooks(self, up: list[Network]) -> list[str]:
-        bridges, self._hooked = [one.bridge for one in up if not one.internal], None
+        bridges, self._hooked = [one.bridge for one in up], None
         found = self._host.settle_hooks(bridges)
         self._hooks, self._hooked = found.rules, bridges
         self.warnings = [

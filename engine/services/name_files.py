@@ -7,7 +7,9 @@ answers follow at once, without the daemon having to reach every shim, and are t
 from __future__ import annotations
 
 import json
+import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +54,13 @@ class NameFiles:
         self.path(network_id).unlink(missing_ok=True)
 
     def write_container(self, folder: Path, networks: list[dict[str, Any]], servers: list[str]) -> None:
-        """``networks`` have "file" and "internal"; ``servers`` are asked for everything else."""
+        """``networks`` have "file", "internal" and "links" (alias -> name); ``servers`` are asked for the rest."""
         _replace(folder / FILE, {"networks": networks, "servers": servers})
 
 
 def _replace(path: Path, value: Any) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value), encoding="utf-8")
+    # the kernel's own times may be the same for files that are written a moment after each other
+    os.utime(temporary, ns=(time.time_ns(),) * 2)
     temporary.rename(path)

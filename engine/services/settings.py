@@ -3,7 +3,9 @@
     {"registry-mirrors": ["https://mirror.example"], "insecure-registries": ["host:5000", "10.0.0.0/8"],
      "max-concurrent-downloads": 3, "max-concurrent-uploads": 5,
      "search-index": "https://index.docker.io", "certificate-folders": ["/etc/docket/certs.d"],
-     "archive-limits": {"bytes": 274877906944, "entries": 1000000, "ratio": 200}}
+     "archive-limits": {"bytes": 274877906944, "entries": 1000000, "ratio": 200},
+     "hosts": ["unix:///run/docket/docket.sock", "tcp://0.0.0.0:2376"], "tlsverify": true,
+     "tlscacert": "/etc/docket/ca.pem", "tlscert": "/etc/docket/cert.pem", "tlskey": "/etc/docket/key.pem"}
 """
 
 from __future__ import annotations
@@ -19,17 +21,44 @@ from engine.images.registry.settings import RegistrySettings, checked
 DEFAULT_FILE = Path("/etc/docket/daemon.json")
 
 
+SETTING_FLAGS: tuple[tuple[str, str, type], ...] = (
+    ("host", "hosts", str),
+    ("tls", "tls", bool),
+    ("tlsverify", "tlsverify", bool),
+    ("tlscacert", "tlscacert", Path),
+    ("tlscert", "tlscert", Path),
+    ("tlskey", "tlskey", Path),
+    ("registry-mirror", "registry-mirrors", str),
+    ("insecure-registry", "insecure-registries", str),
+    ("max-concurrent-downloads", "max-concurrent-downloads", int),
+    ("max-concurrent-uploads", "max-concurrent-uploads", int),
+)
+"""Flag, setting, type: those of Docker's daemon. Flags with text may be given several times."""
+
+
+class Listening(NamedTuple):
+    """Where the engine listens (nowhere named: on its own socket), and the certificates of TLS."""
+
+    hosts: tuple[str, ...] = ()
+    tls: bool = False
+    tlsverify: bool = False
+    tlscacert: str = ""
+    tlscert: str = ""
+    tlskey: str = ""
+
+
 class Settings(NamedTuple):
     """``archive_limits`` are those of images.limits, as workers get them."""
 
     registries: RegistrySettings = RegistrySettings()
     archive_limits: dict[str, int] | None = None
+    listening: Listening = Listening()
 
 
 def read(path: Path, *, must_exist: bool = False, flags: Mapping[str, Any] | None = None) -> Settings:
     """The settings in a file (which needs not exist, where so said) and those that the daemon was started with, by the
     same keys. Raises InvalidArgument, also for what is said in both places, as Docker does."""
-    given = {key: value for key, value in (flags or {}).items() if value not in (None, [])}
+    given = {key: value for key, value in (flags or {}).items() if value not in (None, []) and value is not False}
     values = _values(path, must_exist)
     if both := sorted(given.keys() & values.keys()):
         raise InvalidArgument(f"{path}: {', '.join(both)} is said by a flag as well: take it out of one of the two")
@@ -57,6 +86,7 @@ def _values(path: Path, must_exist: bool) -> dict[str, Any]:
 def parse(values: Mapping[str, Any]) -> Settings:
     """Raises InvalidArgument for what is unknown, or of the wrong type: a setting must not be overlooked."""
     fields: dict[str, Any] = {}
+    listening: dict[str, Any] = {}
     limits = None
     for key, value in values.items():
         if key == "archive-limits":
@@ -65,12 +95,15 @@ def parse(values: Mapping[str, Any]) -> Settings:
             Limits.from_json(value)
             limits = value
             continue
+        if key in _LISTENING_KEYS:
+            listening[key] = _LISTENING_KEYS[key](key, value)
+            continue
         if key not in _REGISTRY_KEYS:
-            known = ", ".join([*_REGISTRY_KEYS, "archive-limits"])
+            known = ", ".join([*_REGISTRY_KEYS, *_LISTENING_KEYS, "archive-limits"])
             raise InvalidArgument(f'there is no setting "{key}": known are {known}')
         name, convert = _REGISTRY_KEYS[key]
         fields[name] = convert(key, value)
-    return Settings(checked(RegistrySettings(**fields)), limits)
+    return Settings(checked(RegistrySettings(**fields)), limits, Listening(**listening))
 
 
 def _texts(key: str, value: Any) -> tuple[str, ...]:
@@ -89,6 +122,12 @@ def _text(key: str, value: Any) -> str:
     return value
 
 
+def _truth(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidArgument(f'"{key}" must be true or false')
+    return value
+
+
 def _count(key: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InvalidArgument(f'"{key}" must be a positive number')
@@ -103,3 +142,6 @@ _REGISTRY_KEYS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "max-concurrent-downloads": ("downloads", _count),
     "max-concurrent-uploads": ("uploads", _count),
 }
+_LISTENING_KEYS: dict[str, Callable[[str, Any], Any]] = {
+    "hosts": _texts, "tls": _truth, "tlsverify": _truth, "tlscacert": _text, "tlscert": _text, "tlskey": _text,
+}  # fmt: skip

@@ -11,7 +11,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping
 
-from engine.domain.errors import InvalidArgument
+from engine.domain.errors import InvalidArgument, NotFound
 from engine.eventlog.log import Recorded
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core
@@ -95,11 +95,15 @@ class WhoRan:
             return ["privileged exec"] if only_privileged and event.data["privileged"] else None
         facts = []
         evidence = event.data["evidence"]
-        host = parse_document(self._core.log.document(container.config_digest))["HostConfig"]
+        try:
+            host = parse_document(self._core.log.document(container.config_digest))["HostConfig"]
+        except NotFound:
+            host = None
         if question.privileged:
-            if not host.get("Privileged"):
+            if host is not None and not host.get("Privileged"):
                 return None
-            facts.append("privileged")
+            facts.append("privileged" if host is not None else "privileged or not: its configuration is redacted")
+        host = host or {}
         if question.without_seccomp:
             if evidence.get("seccomp_mode") == _FILTERED:
                 return None

@@ -6,7 +6,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from engine.api.server import Server, listen
+from engine.api.doors import Door, UnixDoor
+from engine.api.server import Server
 from support.connection import Answer, UnixConnection, ask
 
 from .fakes import Attachment, Context, Services
@@ -17,12 +18,12 @@ V = "/v1.47"
 class Api:
     """A running server and its services."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *others: Door) -> None:
         self.socket_path = folder / "docket.sock"
         self.services = Services(folder)
         self.server = Server(
-            listen(self.socket_path), self.services, make_context=Context, make_attachment=Attachment,
-            clock=self.services.log.clock, path=self.socket_path,
+            [UnixDoor(self.socket_path), *others], self.services, make_context=Context, make_attachment=Attachment,
+            clock=self.services.log.clock,
         )  # fmt: skip
         self.connection = UnixConnection(self.socket_path)
 

@@ -92,7 +92,7 @@ class FakeEngine:
 
     def _serve(self, client: socket.socket) -> None:
         with client, client.makefile("rb") as reader:
-            while (asked := _read_request(reader)) is not None:
+            while (asked := self._next(reader)) is not None:
                 self.asked.append(asked)
                 script = self.on.get(f"{asked.method} {asked.path}", refusal(404, f"page not found: {asked.path}"))
                 try:
@@ -102,6 +102,13 @@ class FakeEngine:
                     client.sendall(reply)
                 except (BrokenPipeError, ConnectionResetError):
                     return  # the client left in the middle
+
+    @staticmethod
+    def _next(reader: Any) -> Asked | None:
+        try:
+            return _read_request(reader)
+        except ConnectionResetError:
+            return None  # the client was killed
 
 
 def _read_request(reader: Any) -> Asked | None:

@@ -24,6 +24,10 @@ from support.waiting import eventually
         ("tcp://1.2.3.4:99", "tcp://1.2.3.4:99"),
         ("tcp://name", "tcp://name:2375"),
         ("[::1]:99", "tcp://::1:99"),
+        ("[::1]", "tcp://::1:2375"),
+        ("ssh://host", "ssh://host"),
+        ("ssh://me@host:2222", "ssh://me@host:2222"),
+        ("ssh://me@host/srv/docket.sock", "ssh://me@host/srv/docket.sock"),
     ],
 )
 def test_addresses(host: str, shown: str) -> None:
@@ -31,7 +35,9 @@ def test_addresses(host: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["", "unix://", "unix://relative", "tcp://", "tcp://h:0", "tcp://h:x", "ftp://x", "tcp://a/b"]
+    "host",
+    ["", "unix://", "unix://relative", "tcp://", "tcp://h:0", "tcp://h:x", "ftp://x", "tcp://a/b", "ssh://",
+     "ssh://a:0", "ssh://-oProxyCommand=x", "ssh://-x@host", "ssh://me:secret@host"],
 )
 def test_addresses_that_are_none(host: str) -> None:
     with pytest.raises(ClientError, match="is not an address"):

@@ -434,7 +434,7 @@ def test_every_command_has_a_help_text_with_an_example(docket: Docket) -> None:
         (["inspect", "--type", "frob", "x"], '"frob" is not a valid value for --type: use container, image, network, '
          "volume", 1),
         (["-H", "frob://x", "ps"],
-         'host "frob://x" is not an address: use unix:///absolute/path.sock or tcp://HOST:PORT', 1),
+         'host "frob://x" is not an address: use unix:///absolute/path.sock, tcp://HOST:PORT or ssh://USER@HOST', 1),
     ],
 )  # fmt: skip
 def test_wrong_words(docket: Docket, fake: FakeEngine, words: list[str], first: str, status: int) -> None:

@@ -26,11 +26,17 @@ def offers(*words: str, host: str = "unix:///no/such/socket") -> list[str]:
     [
         (["ru"], ["run"]),
         (["container", "re"], ["rename", "restart"]),
-        (["help", "lo"], ["load", "login", "logout", "logs"]),
+        (["help", "lo"], ["load", "logging", "login", "logout", "logs"]),
         (["run", "--memory"], ["--memory", "--memory-reservation", "--memory-swap", "--memory-swappiness"]),
         (["run", "--restart", ""], ["always", "no", "on-failure", "unless-stopped"]),
         (["run", "--pull", "m"], ["missing"]),
         (["nonsense", ""], []),
+        (["help", "net"], ["network", "networks"]),
+        (["--tlsc"], ["--tlscacert", "--tlscert"]),
+        (["-H", "unix:///x", "--tls", "con"], ["container", "context"]),
+        (["--context", ""], ["default"]),
+        (["context", "use", ""], ["default"]),
+        (["system", "d"], ["df", "dial-stdio"]),
         (["volume", "nonsense", ""], []),
         (["stop", ""], []),  # no engine answers, and none is started to be asked
     ],

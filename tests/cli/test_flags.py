@@ -63,7 +63,7 @@ def test_what_was_given_is_known() -> None:
         (["-ix"], "unknown shorthand flag: 'x' in -ix"),
         (["--name"], "flag needs an argument: --name"),
         (["-im"], "flag needs an argument: 'm' in -im"),
-        (["--nam", "x"], "unknown flag: --nam"),
+        (["--nam", "x"], "unknown flag: --nam\n\nDid you mean --name?"),
         (["-m", "abc"], "invalid argument \"abc\" for \"-m, --memory\" flag: invalid size: 'abc'"),
         (["--tty=x"], 'invalid argument "x" for "-t, --tty" flag: strconv.ParseBool: parsing "x": invalid syntax'),
         (

@@ -56,6 +56,43 @@ def test_the_past_can_be_asked(engine: Engine) -> None:
     engine.refused("ps", "--as-of", "yesterdayish")
 
 
+def test_what_is_redacted_is_gone_and_the_log_is_whole(engine: Engine) -> None:
+    secret = "hunter2-" + os.urandom(8).hex()
+    engine.run("-d", "--name", "web", "-e", f"PASSWORD={secret}", "base", "sleep", "100")
+    engine.docket("exec", "-e", f"TOKEN={secret}", "web", "true")
+    moment = engine.api("GET", "/docket/audit/head").json["seq"]
+    assert "remove the container first" in engine.refused("audit", "redact", "--reason", "a password", "web")
+    assert "remove the image first" in engine.refused("audit", "redact", "--reason", "a password", "base")
+    engine.docket("rm", "-f", "web")
+    refused = engine.api("POST", "/docket/audit/redact", {"Name": "web", "Reason": " "})
+    assert (refused.status, "needs a reason" in refused.json["message"]) == (400, True)
+    digests = engine.docket("audit", "redact", "--reason", "a password", "container", "web").stdout.split()
+    assert len(digests) == 2
+    assert "redacted already" in engine.refused("audit", "redact", "--reason", "a password", "web")
+    assert "redacted already" in engine.refused("audit", "redact", "--reason", "a password", digests[0])
+    assert "nothing on record" in engine.refused("audit", "redact", "--reason", "a password", "sha256:" + "0" * 64)
+
+    redacted = [event for event in engine.trail("web") if event["type"] == "document.redacted"]
+    assert [event["stream"] for event in redacted] == [f"document/{digest}" for digest in digests]
+    assert {event["data"]["reason"] for event in redacted} == {"a password"} and redacted[0]["actor"]["door"] == "cli"
+    assert "the log is whole" in engine.docket("audit", "verify").stdout
+    assert engine.docket("ps", "--as-of", f"seq:{moment}", "--format", "{{.Names}} {{.Command}}").stdout == (
+        'web "sleep 100"\n'
+    )
+    assert "has been redacted" in engine.refused("inspect", "--as-of", f"seq:{moment}", "web")
+    found = engine.docket("audit", "who-ran", "--privileged", "--format", "{{.name}} {{.facts}}").stdout
+    assert "web [privileged or not: its configuration is redacted]" in found
+    with sqlite3.connect(f"file:{engine.root / 'docket.db'}?mode=ro", uri=True) as database:
+        assert not database.execute("SELECT 1 FROM documents WHERE body LIKE ?", (f"%{secret}%",)).fetchall()
+
+
+def test_a_trail_tells_what_matters(engine: Engine) -> None:
+    engine.docket("create", "--network", "none", "--name", "web", "--restart", "always", "base", "true")
+    shown, whole = (engine.docket("audit", "trail", *flags, "web").stdout for flags in ((), ("--no-trunc",)))
+    assert "restart_policy=always" in shown and "restart_limit" not in shown
+    assert "restart_limit=0" in whole
+
+
 def test_events_of_the_past_and_by_filter(engine: Engine) -> None:
     engine.run("--name", "job", "base", "true")
     engine.docket("volume", "create", "vol")

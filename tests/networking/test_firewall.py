@@ -256,3 +256,28 @@ def test_ports_come_and_go_one_by_one_whatever_happened_to_the_tables(host: Host
         assert reached() == [False, True], "what is to be deleted is gone: all is written anew"
     engine.apply_rules([], [])
     assert engine.table not in nftables.tables(nftables.IPV4)
+
+
+def test_a_flow_of_datagrams_follows_the_ports(host: Host) -> None:
+    """The kernel remembers a flow for as long as its datagrams come: also one that began before the port was there."""
+    host.bridge("app", "10.9.1.1/24")
+    first, second = (host.container("app", f"10.9.1.{number}/24", "10.9.1.1") for number in (5, 6))
+    away = host.outside("198.51.100.2")
+    engine, networks = HostNetwork("test"), [network("app", APP)]
+    ports = {number: PortRule("udp", "0.0.0.0", 5000, f"10.9.1.{number}", 53) for number in (5, 6)}
+
+    def bound() -> socket.socket:
+        sock = socket.socket(type=socket.SOCK_DGRAM)
+        sock.bind(("", 53))
+        sock.settimeout(0.3)
+        return sock
+
+    servers = [within(namespace, bound) for namespace in (first, second)]
+    client = within(away, lambda: socket.socket(type=socket.SOCK_DGRAM))
+    engine.apply_rules(networks, [])
+    for published, expected in (([], [False, False]), ([5], [True, False]), ([6], [False, True]), ([], [False, False])):
+        engine.apply_rules(networks, [ports[number] for number in published])
+        client.sendto(b"abc", ("198.51.100.1", 5000))
+        assert [_received(server) for server in servers] == expected, published
+    for sock in (client, *servers):
+        sock.close()

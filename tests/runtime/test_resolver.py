@@ -29,14 +29,19 @@ def header(*, flags: int = 0x100, questions: int = 1, answers: int = 0, addition
 PLAIN = header() + QUESTION
 
 
+def write(path: Path, value: object) -> None:
+    path.with_suffix(".new").write_text(json.dumps(value))
+    path.with_suffix(".new").rename(path)
+
+
 class Shim:
     """As much of a shim as these need: its loop, turned by hand."""
 
     def __init__(self, folder: Path, servers: list[str]) -> None:
-        names = {"network": "app", "names": {"web": ["10.9.0.5"]}, "addresses": {"10.9.0.5": "web.app"}}
-        (folder / "names.json").write_text(json.dumps(names))
+        self.folder = folder
+        self.know({"web": ["10.9.0.5"]})
         settings = {"networks": [{"file": str(folder / "names.json"), "internal": False}], "servers": servers}
-        (folder / "resolver.json").write_text(json.dumps(settings))
+        write(folder / "resolver.json", settings)
         self.loop = Loop()
         udp, tcp = socket.socket(type=socket.SOCK_DGRAM), socket.create_server(("127.0.0.1", 0))
         udp.bind(("127.0.0.1", 0))
@@ -46,6 +51,10 @@ class Shim:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         self.udp, self.tcp = udp.getsockname(), tcp.getsockname()
         self.resolver = Resolver(self.loop, [udp.detach(), tcp.detach()], str(folder / "resolver.json"))
+
+    def know(self, names: dict[str, list[str]]) -> None:
+        addresses = {address: f"{name}.app" for name, found in names.items() for address in found}
+        write(self.folder / "names.json", {"network": "app", "names": names, "addresses": addresses})
 
     def turn(self, times: int = 20) -> None:
         turn(self.loop, times)
@@ -121,6 +130,24 @@ def test_what_is_no_question_gets_no_answer(shim: Shim, name: str) -> None:
 def test_odd_questions_get_a_code(shim: Shim, name: str) -> None:
     message, code = ODD[name]
     assert shim.ask(message)[3] & 0xF == code
+
+
+def test_answers_follow_the_files_at_once(shim: Shim) -> None:
+    def answers() -> set[str]:
+        found = set()
+        for _ in range(30):
+            reply = shim.ask(PLAIN)
+            if reply[6:8] != b"\0\0":
+                found.add(socket.inet_ntoa(reply[-4:]))
+        return found
+
+    many = [f"10.9.0.{number}" for number in range(1, 4)]
+    for names in ({"web": ["10.9.0.6"]}, {"web": many}, {}, {"web": ["10.9.0.7"]}):
+        shim.know(names)
+        assert answers() == set(names.get("web", ())), "all of several addresses come first in their turn"
+    (shim.folder / "names.json").unlink()
+    assert answers() == set()
+    assert shim.ask(header() + b"\3WEB\3app\0\0\1\0\1")[3] & 0xF == 2
 
 
 def test_who_never_reads_answers_is_not_listened_to_any_more(shim: Shim) -> None:

@@ -11,7 +11,7 @@ import pytest
 from engine.daemon import main
 from engine.domain.errors import InvalidArgument
 from engine.images.registry.settings import RegistrySettings
-from engine.services.settings import Settings, read
+from engine.services.settings import Listening, Settings, read
 from engine.services.system import registry_config
 
 
@@ -35,6 +35,12 @@ def test_a_file_and_flags(tmp_path: Path) -> None:
     )
 
 
+def test_where_the_engine_listens(tmp_path: Path) -> None:
+    path = written(tmp_path, {"hosts": ["tcp://0.0.0.0:2376"], "tlscacert": "/ca"})
+    found = read(path, flags={"tlsverify": True, "tlscert": "/cert", "tls": False}).listening
+    assert found == Listening(("tcp://0.0.0.0:2376",), tlsverify=True, tlscacert="/ca", tlscert="/cert")
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -52,6 +58,8 @@ def test_a_file_and_flags(tmp_path: Path) -> None:
         ({"search-index": "index"}, "invalid search index"),
         ({"max-concurrent-downloads": 0}, "positive number"),
         ({"archive-limits": {"bytes": -1}}, "positive number"),
+        ({"hosts": "unix:///x"}, "list of strings"),
+        ({"tlsverify": "yes"}, "true or false"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, values: Any, message: str) -> None:

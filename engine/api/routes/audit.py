@@ -48,6 +48,18 @@ def who_ran(services: Any, request: Request) -> Answer:
     return reply([views.run(run) for run in services.who_ran.ask(question)])
 
 
+def redact(services: Any, request: Request) -> Answer:
+    """Take the documents of an object, or one by its digest, out of the log for good: Name, Noun, Reason."""
+    body = request.json()
+    name, noun, reason = (body.get(key) or "" for key in ("Name", "Noun", "Reason"))
+    if not all(isinstance(value, str) for value in (name, noun, reason)) or not name:
+        raise InvalidArgument("Name, Noun and Reason must be strings, and Name must not be empty")
+    if noun and noun not in NOUNS:
+        raise InvalidArgument(f'noun "{noun}" is not one of {", ".join(NOUNS)}')
+    found = services.redactions.redact(noun or None, name, reason, request.context)
+    return reply({"Redacted": [views.redacted(one) for one in found]})
+
+
 def inspect_container(services: Any, request: Request) -> Answer:
     """Docker's inspect, as of a moment, with the evidence of the last start."""
     view = services.containers.get(request.params[0], as_of=request.text("as_of") or None)
@@ -69,6 +81,7 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/docket/audit/verify", verify),
     ("GET", "/docket/audit/head", head),
     ("GET", "/docket/audit/who-ran", who_ran),
+    ("POST", "/docket/audit/redact", redact),
     ("POST", "/docket/system/fsck", fsck),
     ("GET", "/docket/containers/json", list_containers),
     ("GET", "/docket/images/json", list_images),

@@ -17,7 +17,11 @@ from engine.api.views import volumes as volume_views
 from engine.domain.errors import InvalidArgument
 from engine.services.as_of import parse_time_us
 
-_PING_HEADERS = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Swarm": "inactive"}
+_PING_HEADERS = {
+    "Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Swarm": "inactive",
+    "Builder-Version": "1",
+}  # fmt: skip
+"""Builder 1 is Docker's classic protocol for builds."""
 
 
 def ping(services: Any, request: Request) -> Answer:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import MISSING, fields
+from functools import cache
+from typing import Any, Mapping
 
 from engine.api.times import rfc3339nano
+from engine.domain.nouns import EVENT_TYPES
 
 
 def _hex(value: Any) -> str:
@@ -26,9 +29,34 @@ def recorded(record: Any) -> dict[str, Any]:
         "correlation": record.correlation,
         "causation": record.causation,
         "data": record.data,
+        "defaults": defaults_of(record.type, record.data),
         "prev_hash": _hex(record.prev_hash),
         "hash": _hex(record.hash),
     }
+
+
+@cache
+def _defaults(kind: str) -> dict[str, Any]:
+    """What the fields of an event say where there is nothing to say."""
+    event = EVENT_TYPES.get(kind)
+    found: dict[str, Any] = {}
+    for field in fields(event) if event else ():  # type: ignore[arg-type]
+        if field.default is not MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            found[field.name] = field.default_factory()
+    return found
+
+
+def defaults_of(kind: str, data: Mapping[str, Any]) -> list[str]:
+    """The names of the facts that an event states only because every event of its kind does."""
+    usual = _defaults(kind)
+    return sorted(name for name, value in data.items() if name in usual and value == usual[name])
+
+
+def redacted(value: Any) -> dict[str, Any]:
+    """A document that was taken out."""
+    return {"digest": value.digest, "seq": value.recorded.seq}
 
 
 def run(value: Any) -> dict[str, Any]:

@@ -1,0 +1,148 @@
+"""Where the engine listens. A door accepts sockets, finds out who is at the other end, and hands on plain sockets.
+
+On a unix socket the kernel says who it is. TCP is served by TLS alone, and only to clients with a certificate of the
+operator's authority (engine.api.tls): whoever may speak with the engine is root on its host.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import socket
+from pathlib import Path
+from typing import Any, Callable, Protocol, Sequence
+from urllib.parse import urlsplit
+
+from engine.api.peer import identify
+from engine.domain.errors import Conflict, InvalidArgument
+
+BACKLOG = 512
+
+DEFAULT_TLS_PORT = 2376
+
+Serve = Callable[[socket.socket, dict[str, Any]], None]
+"""Takes a plain socket over, with the facts of the actor at its other end."""
+
+
+class Door(Protocol):
+    """``listener`` is accepted from by one thread; ``admit`` must not keep it waiting."""
+
+    listener: socket.socket
+
+    def admit(self, sock: socket.socket, serve: Serve) -> None: ...
+
+    def close(self) -> None: ...
+
+    def __str__(self) -> str: ...
+
+
+class UnixDoor:
+    """A unix socket at ``path``, 0660 and root's, or ``group``'s where that exists. A dead socket is replaced."""
+
+    def __init__(self, path: Path, group: str = "docket") -> None:
+        """Raises Conflict where somebody listens there already."""
+        self._path = path
+        self.listener = listen(path, group)
+
+    def __str__(self) -> str:
+        return f"unix://{self._path}"
+
+    def admit(self, sock: socket.socket, serve: Serve) -> None:
+        serve(sock, identify(sock))
+
+    def close(self) -> None:
+        """Be found no more: once nobody listens, the next daemon may bind here."""
+        self._path.unlink(missing_ok=True)
+        stop_listening(self.listener)
+
+
+def stop_listening(listener: socket.socket) -> None:
+    """Wake whoever accepts, and close."""
+    try:
+        listener.shutdown(socket.SHUT_RDWR)  # wakes accept(2); close alone would not
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
+
+
+def listen(path: Path, group: str = "docket") -> socket.socket:
+    """The socket of a UnixDoor. Paths longer than sockaddr_un's 107 bytes work: the folder is reached through its
+    descriptor."""
+    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        address = f"/proc/self/fd/{folder}/{path.name}"
+        _unlink_dead(address, path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            os.fchmod(listener.fileno(), 0o660)  # before bind(2), which creates the name with the socket's mode
+            listener.bind(address)
+            try:
+                os.chown(address, -1, grp.getgrnam(group).gr_gid)
+            except KeyError:
+                pass  # no such group: root alone may connect
+            listener.listen(BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+    finally:
+        os.close(folder)
+
+
+def _unlink_dead(address: str, path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(address)
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:
+            os.unlink(address)
+            return
+    raise Conflict(f'another engine listens on "{path}"')
+
+
+def plan_doors(listening: Any, default: str) -> list[Callable[[], Door]]:
+    """How the doors are opened that the settings (services.settings.Listening) name, else the default one.
+
+    Raises InvalidArgument for hosts that can't be listened on as the settings say."""
+    return [_plan(host, listening) for host in listening.hosts or (default,)]
+
+
+def open_all(plans: Sequence[Callable[[], Door]]) -> list[Door]:
+    """All or none. Raises Conflict, OSError."""
+    doors: list[Door] = []
+    try:
+        for plan in plans:
+            doors.append(plan())
+    except BaseException:
+        for door in doors:
+            door.close()
+            door.listener.close()
+        raise
+    return doors
+
+
+def _plan(host: str, listening: Any) -> Callable[[], Door]:
+    scheme, _, rest = host.partition("://")
+    if scheme == "unix" and rest.startswith("/"):
+        return lambda: UnixDoor(Path(rest))
+    if scheme != "tcp":
+        raise InvalidArgument(f'can\'t listen on "{host}": use unix:///absolute/path.sock or tcp://HOST:PORT')
+    try:
+        place = urlsplit(host)
+        node, port = place.hostname or "", DEFAULT_TLS_PORT if place.port is None else place.port
+    except ValueError as error:
+        raise InvalidArgument(f'can\'t listen on "{host}": {error}') from error
+    missing = [name for name in ("tlsverify", "tlscacert", "tlscert", "tlskey") if not getattr(listening, name)]
+    if missing:
+        raise InvalidArgument(
+            f"won't listen on {host} without client certificates, since whoever gets in is root here: "
+            f"{', '.join(f'--{name}' for name in missing)} {'is' if len(missing) == 1 else 'are'} missing"
+        )
+    from engine.api.tls import Certificates, TLSDoor  # ssl takes memory that most daemons have no use for
+
+    certificates = Certificates(Path(listening.tlscacert), Path(listening.tlscert), Path(listening.tlskey))
+    context = certificates.context()
+    return lambda: TLSDoor(node, port, context)

@@ -1,0 +1,53 @@
+"""The compose files of tests/compose/files: fifteen projects that together use every key that is supported.
+
+Each folder has beside its compose.yaml what Docker Compose 2.40 makes of it with all profiles: expected.json is what
+``config --format json`` prints, with ``{here}`` for the folder, and hashes.txt what ``config --hash '*'`` prints for
+the services that no path is in. ``python -m compose.cases DOCKER-COMPOSE`` writes them anew.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+FOLDERS = sorted(path for path in (Path(__file__).parent / "files").iterdir() if path.is_dir())
+ENVIRONMENT = {"HOME": "/home/user"}
+_HERE = "{here}"
+_WITH_ENV_FILES = ("02-environment",)
+"""Their hashes are printed before env_file is read; the containers' label has it read, as ours."""
+
+
+def expected(folder: Path) -> dict[str, Any]:
+    """What Docker Compose printed for a folder."""
+    return json.loads((folder / "expected.json").read_text().replace(_HERE, str(folder)))
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Service -> the hash that Docker Compose printed for it."""
+    file = folder / "hashes.txt"
+    return dict(line.split() for line in file.read_text().splitlines()) if file.exists() else {}
+
+
+def _record(program: str) -> None:
+    for folder in FOLDERS:
+        command = [program, "--profile", "*", "config"]
+        printed = _output([*command, "--format", "json"], folder).replace("$$", "$")
+        (folder / "expected.json").write_text(printed.replace(str(folder), _HERE) + "\n")
+        services = json.loads(_output([*command, "--format", "json", "--no-env-resolution"], folder))["services"]
+        lines = _output([*command, "--hash", "*"], folder).splitlines()
+        mine = [line for line in lines if str(folder) not in json.dumps(services[line.split()[0]])]
+        if folder.name not in _WITH_ENV_FILES:
+            (folder / "hashes.txt").write_text("".join(f"{line}\n" for line in sorted(mine)))
+
+
+def _output(command: list[str], folder: Path) -> str:
+    return subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+
+
+if __name__ == "__main__":
+    _record(sys.argv[1])
