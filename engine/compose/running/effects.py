@@ -75,7 +75,7 @@ class Effects:
 
     def perform(self, client: Client, action: Action, give_up: threading.Event) -> str:
         """Do it. Answers with why it was skipped, or "". Raises ComposeError and the client's errors."""
-        client.say_cause(cause_of(self._project.name, action.verb, action.service))
+        client.say_cause(names.cause_of(self._project.name, action.verb, action.service))
         if action.verb == WAIT:
             return self._wait(client, action, give_up)
         return self._effects[action.verb, action.kind](client, action) or ""
@@ -254,11 +254,6 @@ def inject(client: Client, desired: Desired, service: Service, container_id: str
         response = client.stream("PUT", path, query=query, upload=[archive(files)])
         response.read()
         response.close()
-
-
-def cause_of(project: str, verb: str, service: str) -> str:
-    """What the event log says about why a request came."""
-    return f"{project}/{verb}" + (f"/{service}" if service else "")
 
 
 def _version(text: str) -> tuple[int, ...]:
