@@ -294,6 +294,18 @@ def test_prune(api: Api) -> None:
     assert api.ask("POST", f"/containers/prune?filters={bad}").status == 400
 
 
+def test_requests_say_what_they_are_for(api: Api) -> None:
+    told = {"X-Docket-Correlation": "ab" * 16, "X-Docket-Cause": "shop/create/web"}
+    container_id = api.ask("POST", "/containers/create?name=web", base_config("true"), **told).json["Id"]
+    (made,) = api.ask("GET", f"/docket/audit/trail?id={container_id}").json
+    assert (made["correlation"], made["causation"]) == ("ab" * 16, "compose:shop/create/web")
+    assert api.ask("GET", "/docket/audit/trail?project=shop").json == [made]
+    assert api.ask("GET", "/docket/audit/trail?project=shop&id=x").status == 400
+    for header, value in (("X-Docket-Correlation", "AB" * 16), ("X-Docket-Correlation", "ab"),
+                          ("X-Docket-Cause", "shop"), ("X-Docket-Cause", "shop/up/web/x")):  # fmt: skip
+        assert api.ask("POST", "/containers/web/start", **{header: value}).status == 400
+
+
 def test_dockets_own_paths(api: Api) -> None:
     container_id = api.run()
     assert [entry["Id"] for entry in api.ask("GET", "/docket/containers/json?all=1").json] == [container_id]
