@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any, Callable
 
 from engine.compose.model.positions import Path, Positions
@@ -191,6 +192,8 @@ def _volumes(value: list[Any]) -> list[dict[str, Any]]:
     found = []
     for entry in value:
         mount = parse_volume(entry) if isinstance(entry, str) else dict(entry)
+        if mount.get("target"):
+            mount["target"] = posixpath.normpath(mount["target"])
         if isinstance(mount.get("volume"), dict):
             mount["volume"] = _within(mount["volume"], labels=labels)
         found.append(mount)
