@@ -11,6 +11,7 @@ import pytest
 
 from engine.domain.errors import EngineError
 from support.connection import UnixConnection, ask
+from support.engine import base_config
 from support.waiting import eventually
 
 from .fakes import IMAGE_ID

@@ -160,6 +160,13 @@ def test_anonymous_volumes_pass_on() -> None:
     ]  # fmt: skip
 
 
+def test_links() -> None:
+    service = {"links": ["db:store", "cache"], "external_links": ["other:al"]}
+    found = body_of(service, Surroundings(names={"db": ["shop-db-1"], "cache": ["redis"]}))["HostConfig"]["Links"]
+    assert found == ["shop-db-1:store", "shop-db-1:db-1", "shop-db-1:shop-db-1", "redis:cache", "redis:redis",
+                     "other:al"]  # fmt: skip
+
+
 def test_secrets_and_configs() -> None:
     service = {
         "secrets": [{"source": "s", "target": "t"}, {"source": "token", "mode": "0440", "uid": "5", "gid": "6"}],

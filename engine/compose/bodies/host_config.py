@@ -45,7 +45,6 @@ def host_config(project: Project, service: Service, containers: Mapping[str, str
         "ExtraHosts": _extra_hosts(service.get("extra_hosts")),
         "GroupAdd": [str(group) for group in service.get("group_add") or ()],
         "IpcMode": shared_namespace(service.get("ipc") or "", containers, "ipc"),
-        "Links": list(service.get("links") or ()) + list(service.get("external_links") or ()),
         "LogConfig": _log_config(service.get("logging")),
         "PidMode": shared_namespace(service.get("pid") or "", containers, "pid"),
         "PortBindings": port_bindings(service),

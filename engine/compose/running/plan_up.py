@@ -196,7 +196,7 @@ class _Up:
     def _before_making(self, service: Service) -> frozenset[str]:
         keys = [key_of(CREATE, NETWORK, name) for name in service.networks]
         keys += [key_of(CREATE, "Volume", name) for name in service.volumes]
-        keys += [key for other in service.shares for key in self._made.get(other, ())]
+        keys += [key for other in (*service.shares, *service.links) for key in self._made.get(other, ())]
         return frozenset(keys)
 
     def _remove(self, one: Container, why: str) -> None:
