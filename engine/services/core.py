@@ -9,6 +9,7 @@ from typing import Any, Mapping
 from engine.domain.container import Container
 from engine.domain.errors import InvalidArgument, NotFound
 from engine.eventlog.log import EventLog
+from engine.services.network_settings import NetworkSettings
 from engine.services.ports import Clock, Randomness, Runtime, Store
 from engine.services.recorder import Recorder
 from engine.services.timers import Timers
@@ -28,6 +29,7 @@ class Core:
     timers: Timers
     run_dir: Path
     cgroup_parent: str
+    network: NetworkSettings = NetworkSettings()
 
     def cgroup_path(self, container_id: str, host: Mapping[str, Any]) -> str:
         """Where a container's cgroups are: below the engine's own, or below ``--cgroup-parent``, which counts from the

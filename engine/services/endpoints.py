@@ -185,7 +185,7 @@ class Endpoints:
             {"file": str(self._networks.names.path(network.id)), "internal": network.internal}
             for network in networks if network.name != DEFAULT
         ]  # fmt: skip
-        servers = list(settings["HostConfig"].get("Dns") or []) or upstream_servers()
+        servers = list(settings["HostConfig"].get("Dns") or self._core.network.dns) or upstream_servers()
         self._networks.names.write_container(self._core.store.container(container_id), named, servers)
 
     # --- outcomes --------------------------------------------------------------------------------------------------

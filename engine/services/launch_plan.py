@@ -9,7 +9,7 @@ from typing import Any, Mapping
 from engine.domain.container import Container
 from engine.domain.errors import Conflict, EngineError
 from engine.services import log_config, mount_points, oci_spec, security_options, sharing, volume_options
-from engine.services.container_files import write_container_files
+from engine.services.container_files import with_defaults, write_container_files
 from engine.services.core import Core
 from engine.services.endpoints import Attachment
 from engine.services.seccomp_filter import filter_for
@@ -28,7 +28,8 @@ def build_plan(
     _make_bind_sources(mounts)
     config = {**config, "Hostname": hostname_of(container.id, config, host)}
     files = _other_files(core, host) or write_container_files(
-        folder, config["Hostname"], config, host, network.addresses, network.gateway, network.resolver
+        folder, config["Hostname"], config, with_defaults(host, core.network), network.addresses, network.gateway,
+        network.resolver,
     )
     options = security_options.parse(host)
     capabilities, privileged = oci_spec.capabilities(host), bool(host.get("Privileged"))

@@ -19,7 +19,7 @@ from engine.domain.errors import EngineError, Forbidden, NameTaken, describe
 from engine.domain.network import Network
 from engine.eventlog.log import Context
 from engine.services import leases, network_config
-from engine.services.container_files import write_network_files
+from engine.services.container_files import with_defaults, write_network_files
 from engine.services.core import Core, resolve_container
 from engine.services.endpoints import Attachment, Endpoints
 from engine.services.network_requests import DEFAULT
@@ -103,7 +103,8 @@ class NetworkConnections:
         settings = parse_document(self._core.log.document(container.config_digest))
         addresses = [address for endpoint in self._endpoints.attached(container.id) for address in endpoint.addresses]
         write_network_files(
-            self._core.store.container(container.id), settings["Config"], settings["HostConfig"], addresses,
+            self._core.store.container(container.id), settings["Config"],
+            with_defaults(settings["HostConfig"], self._core.network), addresses,
             networks[0].subnets[0]["gateway"] if networks else "", any(one.name != DEFAULT for one in networks),
             container.id,
         )  # fmt: skip

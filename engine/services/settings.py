@@ -17,6 +17,8 @@ from typing import Any, Callable, Mapping, NamedTuple
 from engine.domain.errors import InvalidArgument
 from engine.images.limits import Limits
 from engine.images.registry.settings import RegistrySettings, checked
+from engine.services import network_settings
+from engine.services.network_settings import NetworkSettings
 
 DEFAULT_FILE = Path("/etc/docket/daemon.json")
 
@@ -53,6 +55,7 @@ class Settings(NamedTuple):
     registries: RegistrySettings = RegistrySettings()
     archive_limits: dict[str, int] | None = None
     listening: Listening = Listening()
+    network: NetworkSettings = NetworkSettings()
 
 
 def read(path: Path, *, must_exist: bool = False, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -87,6 +90,7 @@ def parse(values: Mapping[str, Any]) -> Settings:
     """Raises InvalidArgument for what is unknown, or of the wrong type: a setting must not be overlooked."""
     fields: dict[str, Any] = {}
     listening: dict[str, Any] = {}
+    network: dict[str, Any] = {}
     limits = None
     for key, value in values.items():
         if key == "archive-limits":
@@ -98,12 +102,16 @@ def parse(values: Mapping[str, Any]) -> Settings:
         if key in _LISTENING_KEYS:
             listening[key] = _LISTENING_KEYS[key](key, value)
             continue
+        if key in network_settings.KEYS:
+            network[key] = value
+            continue
         if key not in _REGISTRY_KEYS:
-            known = ", ".join([*_REGISTRY_KEYS, *_LISTENING_KEYS, "archive-limits"])
+            known = ", ".join([*_REGISTRY_KEYS, *_LISTENING_KEYS, *network_settings.KEYS, "archive-limits"])
             raise InvalidArgument(f'there is no setting "{key}": known are {known}')
         name, convert = _REGISTRY_KEYS[key]
         fields[name] = convert(key, value)
-    return Settings(checked(RegistrySettings(**fields)), limits, Listening(**listening))
+    registries = checked(RegistrySettings(**fields))
+    return Settings(registries, limits, Listening(**listening), network_settings.parse(network))
 
 
 def _texts(key: str, value: Any) -> tuple[str, ...]:

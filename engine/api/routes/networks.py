@@ -19,7 +19,7 @@ def list_networks(services: Any, request: Request) -> Answer:
     """Docker's list; with ``as_of`` (Docket's own) as it was at that moment."""
     filters = read_filters(request, LIST_FILTERS)
     dangling, as_of = filters.boolean("dangling"), request.text("as_of") or None
-    if not as_of:
+    if not as_of and services.networks.has_default:
         services.networks.ensure(DEFAULT, request.context)
     found = []
     for view in services.networks.list(as_of=as_of):
