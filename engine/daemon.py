@@ -143,6 +143,8 @@ def compose(
     containers = Containers(core, volumes, health, endpoints)
     lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints)
     health.act = lifecycle.act_on_failing_health
+    connections = NetworkConnections(core, networks, endpoints)
+    lifecycle.has_started = lambda child: connections.linked_has_started(containers.linked.parents(child))
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
     downloads = downloads or Downloads(content, settings.registries.downloads)
@@ -165,7 +167,7 @@ def compose(
         fsck=Fsck(core, content, layers, blobs, limits),
         volumes=volumes,
         networks=networks,
-        network_connections=NetworkConnections(core, networks, endpoints),
+        network_connections=connections,
         audit=audit,
         redactions=Redactions(core, audit),
         events=Events(core),
@@ -296,7 +298,9 @@ def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
         composed.wait()
         engine[0].monitor.handle(container_id, message)
 
-    supervisor = Supervisor(run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message)
+    supervisor = Supervisor(
+        run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message, door=run_dir / "runtime.sock"
+    )  # the name that engine.oci.served knows
     try:
         engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness(), timers, settings))
         composed.set()

@@ -44,7 +44,9 @@ class _Story:
             self.state = containers.evolve(self.state, record.event)
             self.version = record.version
         elif isinstance(record.event, execs.ExecCreated):
-            self.exec_commands[record.event.exec_id] = " ".join(record.event.command)
+            program, *arguments = record.event.command
+            # with a space after a program that has no arguments, as Docker has it
+            self.exec_commands[record.event.exec_id] = f"{program} {' '.join(arguments)}"
 
 
 class Translator:
@@ -189,6 +191,8 @@ def _container_actions(
             yield "pause", {}
         case containers.ContainerUnpaused():
             yield "unpause", {}
+        case containers.ContainerUpdated():
+            yield "update", {}
         case containers.ContainerRenamed(old_name=old_name):
             yield "rename", {"oldName": f"/{old_name}"}
         case containers.ContainerRemoved():

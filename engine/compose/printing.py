@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from engine.compose import yamltext
-from engine.compose.elements import PROJECT
-from engine.compose.ordering import natural_order
-from engine.compose.shapes import HTML_ESCAPES, JSON, YAML, ordered
+from engine.compose.model.elements import PROJECT
+from engine.compose.model.ordering import natural_order
+from engine.compose.model.shapes import HTML_ESCAPES, JSON, YAML, ordered
 
 _ORDER = ("name", "services", "networks", "volumes", "secrets", "configs", "models")
 

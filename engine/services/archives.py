@@ -52,8 +52,9 @@ class Archives:
                 job = {"blob": str(self._content.path(blob)), "limits": self._limits}
                 diff_id = self._core.runtime.run_job("layer.digest", job)["diff_id"]
                 document = image_config.imported(
-                    diff_id, settings, created_at_us=self._core.clock.now_us(), comment=message, platform=platform
-                )
+                    diff_id, settings, created_at_us=self._core.clock.now_us(), platform=platform,
+                    comment=message or f"Imported from {source}",
+                )  # fmt: skip
                 return self.add(document, [blob], "import", source, [name] if name else [], context)
             finally:
                 self._blobs.release(came)

@@ -10,11 +10,15 @@ from engine.domain.container import Container
 from engine.domain.errors import EngineError, InvalidArgument, NotFound, describe
 from engine.domain.exec import CreateExec, Exec, ExecCreated, ExecStarted, ExecStartFailed, StartExec
 from engine.eventlog.log import Context, Document
-from engine.runtime.supervisor import Attachment, LaunchFailed
+from engine.runtime.supervisor import Attachment
+from engine.services import links
 from engine.services.core import Core, resolve_container
 from engine.services.launch_plan import build_exec_plan, hostname_of
 from engine.services.recorder import caused_by
 from engine.services.views import ExecView, parse_document
+
+COMMAND_NOT_FOUND, CANNOT_EXECUTE = 127, 126
+"""What an exec ends with that never ran, as in Docker and in shells."""
 
 _DEFAULTS: Mapping[str, Any] = {
     "AttachStdin": False, "AttachStdout": False, "AttachStderr": False, "Tty": False, "Env": [], "Cmd": [],
@@ -64,6 +68,8 @@ class Execs:
         settings = parse_document(self._core.log.document(container.config_digest))
         body = parse_document(self._core.log.document(state.config_digest))
         config, host = settings["Config"], settings["HostConfig"]
+        linked = list(links.of(self._core, host))
+        config = {**config, "Env": [*links.variables(container, linked), *config["Env"]]}
         return build_exec_plan(state.id, body, config, host, hostname_of(container.id, config, host))
 
     def _launch(
@@ -72,8 +78,8 @@ class Execs:
         try:
             launched = self._core.runtime.exec(container_id, plan, attachment)
         except (OSError, EngineError) as error:
-            step, exit_code = getattr(error, "step", ""), error.exit_code if isinstance(error, LaunchFailed) else 128
-            failed = ExecStartFailed(exec_id, container_id, step, describe(error), exit_code)
+            exit_code = COMMAND_NOT_FOUND if getattr(error, "exit_code", 0) == COMMAND_NOT_FOUND else CANNOT_EXECUTE
+            failed = ExecStartFailed(exec_id, container_id, getattr(error, "step", ""), describe(error), exit_code)
             self._core.recorder.record("exec", exec_id, failed, outcome)
             raise
         started = ExecStarted(exec_id, container_id, launched["pid"], launched["started_at_us"])

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Iterator
 
 from engine.domain.container import AccessFiles, Container, FileAccess, Status
-from engine.domain.errors import Conflict, InvalidArgument
+from engine.domain.errors import Conflict, InvalidArgument, NotFound
 from engine.eventlog.log import Context
 from engine.images.content import Readable
 from engine.services import mount_points, user_namespace
@@ -83,6 +83,8 @@ class Files:
         with self._root(container.id, plain) as root:
             try:
                 return self._core.runtime.run_job(job, {**arguments, "root": root}, fds or [])
+            except NotFound as error:  # the job knows paths, not names
+                raise NotFound(f"{error} {container.name}") from error
             except ProcessLookupError as error:
                 raise Conflict(f"container {container.id[:12]} ended meanwhile: try again") from error
 

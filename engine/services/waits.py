@@ -25,7 +25,6 @@ class Waiter:
         self._subscription = log.subscribe([f"container/{container.id}"])
         current = log.get("container", container.id)
         self._exit_code = current.exit_code if current else container.exit_code
-        self._error = current.error if current else ""
         self._met = current is None or (condition == "not-running" and not self._may_run(current.status))
 
     @staticmethod
@@ -33,7 +32,10 @@ class Waiter:
         return status in ("starting", "running", "paused", "stopping", "restarting")
 
     def result(self, timeout_s: float | None = None) -> dict[str, Any] | None:
-        """Docker's answer once the condition is met, None when the time is up first."""
+        """Docker's answer once the condition is met, None when the time is up first.
+
+        Why a start failed is no part of it: ``Error`` is about the waiting, and Docker's client prints it as such.
+        """
         deadline = None if timeout_s is None else self._clock.monotonic_s() + timeout_s
         while not self._met:
             remaining = threading.TIMEOUT_MAX if deadline is None else deadline - self._clock.monotonic_s()
@@ -41,14 +43,11 @@ class Waiter:
                 return None
             for recorded in self._subscription.wait(remaining):
                 self._see(recorded.type, recorded.data)
-        answer: dict[str, Any] = {"StatusCode": self._exit_code}
-        if self._error:
-            answer["Error"] = {"Message": self._error}
-        return answer
+        return {"StatusCode": self._exit_code}
 
     def _see(self, event_type: str, data: dict[str, Any]) -> None:
         if event_type in ("container.exited", "container.start_failed"):
-            self._exit_code, self._error = data["exit_code"], data.get("reason", "")
+            self._exit_code = data["exit_code"]
             self._met = self._met or self._condition != "removed"
         elif event_type == "container.restart_cancelled":
             self._met = self._met or self._condition == "not-running"

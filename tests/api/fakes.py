@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from engine.domain import container as containers
 from engine.domain import exec as execs
 from engine.domain import image as images
 from engine.domain import volume as volumes
-from engine.domain.errors import Conflict, Forbidden, InvalidArgument, NotFound, Unauthorized
+from engine.domain.errors import Conflict, Forbidden, InvalidArgument, NotFound, NotModified, Unauthorized
 from engine.domain.machine import Event
 from engine.domain.nouns import NOUNS
 from engine.images.manifests import Platform
@@ -291,7 +292,8 @@ class Lifecycle:
         self._do(ref, command, context, lambda i: containers.ContainerExited(i, 143, self._log.now_us))
 
     def restart(self, ref: str, timeout_s: int | None, signal: str | None, context: Context) -> None:
-        self._stop(ref, timeout_s, context, restarting=True)
+        with suppress(NotModified):
+            self._stop(ref, timeout_s, context, restarting=True)
         self.start(ref, context)
 
     def kill(self, ref: str, signal: str, context: Context) -> None:
@@ -644,6 +646,13 @@ class Networks:
         return []
 
 
+class Builds:
+    """Nothing was ever built."""
+
+    def usage(self) -> list[Any]:
+        return []
+
+
 class Services:
     """Everything the API sees, with one image on record."""
 
@@ -659,6 +668,7 @@ class Services:
         self.pushes = Pushes()
         self.registries = Registries()
         self.fsck = Fsck()
+        self.builds = Builds()
         self.volumes = Volumes(self.log)
         self.networks = Networks()
         self.audit = Audit(self.log)

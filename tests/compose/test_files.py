@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from compose.cases import ENVIRONMENT, FOLDERS, expected, hashes
-from engine.compose.documents import documents
 from engine.compose.hashes import config_hash
 from engine.compose.loader import load
+from engine.compose.model.supported import SERVICE
 from engine.compose.printing import json_text, yaml_text
 from engine.compose.project import LoadOptions, Project
-from engine.compose.supported import SERVICE
+from engine.compose.reading.documents import documents
 
 every_folder = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 

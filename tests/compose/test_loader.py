@@ -10,8 +10,8 @@ import pytest
 
 from compose.conftest import Loaded, Refused, Write
 from engine.compose.loader import load
+from engine.compose.model.selection import narrowed
 from engine.compose.project import ComposeError, LoadOptions
-from engine.compose.selection import narrowed
 
 ONE = "services: {web: {image: 'bb:${TAG:-none}'}}\n"
 

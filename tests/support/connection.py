@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.specification import violations
+
 
 class UnixConnection(http.client.HTTPConnection):
     """http.client on a unix socket. Keeps the connection alive between requests."""
@@ -42,11 +44,17 @@ class Answer:
 
 
 def ask(connection: UnixConnection, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-    """One request on an open connection. ``body``: bytes as they are, anything else as JSON."""
+    """One request on an open connection. ``body``: bytes as they are, anything else as JSON.
+
+    Every answer is compared with Docker's description of it on the way.
+    """
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
         sent.setdefault("Content-Type", "application/json")
     connection.request(method, path, body=body, headers=sent)
     response = connection.getresponse()
-    return Answer(response.status, dict(response.getheaders()), response.read())
+    answer = Answer(response.status, dict(response.getheaders()), response.read())
+    wrong = violations(method, path, answer.status, answer.headers, answer.body)
+    assert not wrong, "\n".join(wrong)
+    return answer

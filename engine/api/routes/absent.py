@@ -18,6 +18,10 @@ def swarm(services: Any, request: Request) -> Answer:
     raise Unavailable(_NO_SWARM)
 
 
+def not_in_a_swarm(services: Any, request: Request) -> Answer:
+    raise Unavailable("This node is not part of a swarm")
+
+
 def list_plugins(services: Any, request: Request) -> Answer:
     return reply([])
 
@@ -39,6 +43,8 @@ _NOT_YET = (
     ("POST", "/build/cancel", "building images"),
     ("POST", "/session", "BuildKit's session"),
     ("POST", "/grpc", "BuildKit's session"),
+    ("POST", "/swarm/init", "swarm mode"),
+    ("POST", "/swarm/join", "swarm mode"),
     ("PUT", "/volumes/{}", "updating a cluster volume"),
     ("GET", "/plugins/{*}", "managing plugins"),
     ("POST", "/plugins/{*}", "managing plugins"),
@@ -47,6 +53,7 @@ _NOT_YET = (
 
 ROUTES: tuple[Route, ...] = (
     ("GET", "/plugins", list_plugins),
-    *((method, path, swarm) for path in _SWARM_PATHS for method in ("GET", "POST", "DELETE")),
+    ("POST", "/swarm/leave", not_in_a_swarm),
     *((method, path, _not_yet(what)) for method, path, what in _NOT_YET),
+    *((method, path, swarm) for path in _SWARM_PATHS for method in ("GET", "POST", "DELETE")),
 )

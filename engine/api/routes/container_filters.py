@@ -35,8 +35,8 @@ class ContainerFilter:
 
     @property
     def wants_stopped(self) -> bool:
-        """Docker's list shows stopped containers without being told to where the filters speak of them."""
-        return any(name in self._filters for name in ("status", "exited", "before", "since"))
+        """Docker's list shows stopped containers without being told to where a status is asked for."""
+        return "status" in self._filters
 
     def allows(self, view: Any) -> bool:
         state, filters = view.state, self._filters

@@ -12,7 +12,8 @@ from engine.api.router import Route
 from engine.api.routes import container_filters
 from engine.api.views import containers as views
 from engine.api.views.system import go_architecture
-from engine.domain.errors import InvalidArgument, NotSupported
+from engine.api.status import message_of
+from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotSupported
 from engine.services.as_of import parse_time_us
 
 MEANINGLESS_BODY_BYTES = 7
@@ -45,7 +46,14 @@ def create(services: Any, request: Request) -> Answer:
     if platform and platform not in ("linux", f"linux/{go_architecture()}"):
         raise NotSupported(f'platform "{platform}" is not supported: this engine runs linux/{go_architecture()}')
     name = request.text("name").removeprefix("/") or None
-    container_id, warnings = services.containers.create(request.json(), name, request.context)
+    body = request.json()
+    try:
+        container_id, warnings = services.containers.create(body, name, request.context)
+    except NotFound as error:
+        if message_of(error).startswith("No such image"):
+            raise
+        # Docker's client takes every 404 of this path for a missing image, and pulls one
+        raise InvalidArgument(message_of(error)) from error
     return reply({"Id": container_id, "Warnings": list(warnings)}, 201)
 
 
@@ -75,7 +83,11 @@ def restart(services: Any, request: Request) -> Answer:
 
 
 def kill(services: Any, request: Request) -> Answer:
-    services.lifecycle.kill(request.params[0], request.text("signal") or "SIGKILL", request.context)
+    ref = request.params[0]
+    try:
+        services.lifecycle.kill(ref, request.text("signal") or "SIGKILL", request.context)
+    except (NotFound, Conflict) as error:  # Docker says what it was that could not be done
+        raise type(error)(f"cannot kill container: {ref}: {message_of(error)}") from error
     return NO_CONTENT
 
 
@@ -102,7 +114,7 @@ def update(services: Any, request: Request) -> Answer:
 
 def remove(services: Any, request: Request) -> Answer:
     if request.flag("link"):
-        raise NotSupported("links between containers are not supported yet")
+        raise NotSupported("a link can't be removed: create the container anew without it")
     services.lifecycle.remove(
         request.params[0], force=request.flag("force"), volumes=request.flag("v"), context=request.context
     )

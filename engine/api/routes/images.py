@@ -22,11 +22,18 @@ def list_images(services: Any, request: Request) -> Answer:
     filters = read_filters(request, LIST_FILTERS)
     shared = services.system.disk_usage()["image_shared_bytes"] if request.flag("shared-size") else {}
     chosen = _chosen(services, filters, request.now_us)
+    patterns = [compile_glob(value) for value in filters.get("reference")]
     found = [view for view in services.images.list(as_of=request.text("as_of") or None) if chosen(view)]
     found.sort(key=lambda view: (views.created_us(view), view.state.id), reverse=True)
     return reply(
-        [views.summary(view, request.version, shared_bytes=shared.get(view.state.id, -1)) for view in found]
-    )
+        [
+            views.summary(
+                view, request.version, shared_bytes=shared.get(view.state.id, -1),
+                shows=lambda name: not patterns or any(_refers(pattern, name) for pattern in patterns),
+            )
+            for view in found
+        ]
+    )  # fmt: skip
 
 
 def _chosen(services: Any, filters: Filters, now_us: int) -> Any:

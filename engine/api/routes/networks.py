@@ -19,6 +19,9 @@ def list_networks(services: Any, request: Request) -> Answer:
     """Docker's list; with ``as_of`` (Docket's own) as it was at that moment."""
     filters = read_filters(request, LIST_FILTERS)
     dangling, as_of = filters.boolean("dangling"), request.text("as_of") or None
+    for value in filters.get("type"):
+        if value not in ("builtin", "custom"):
+            raise InvalidArgument(f"invalid filter: 'type'='{value}'")
     if not as_of and services.networks.has_default:
         services.networks.ensure(DEFAULT, request.context)
     found = []

@@ -9,6 +9,7 @@ from engine.api.documents import encode
 from engine.api.exchange import Answer, Reply, Request, Stream, reply
 from engine.api.filters import Filters, read_filters
 from engine.api.router import Route
+from engine.api.views import builds as build_views
 from engine.api.views import containers as container_views
 from engine.api.views import images as image_views
 from engine.api.views import system as system_views
@@ -16,7 +17,11 @@ from engine.api.views import volumes as volume_views
 from engine.domain.errors import InvalidArgument
 from engine.services.as_of import parse_time_us
 
-_PING_HEADERS = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Swarm": "inactive"}
+_PING_HEADERS = {
+    "Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Swarm": "inactive",
+    "Builder-Version": "1",
+}  # fmt: skip
+"""Builder 1 is Docker's classic protocol for builds."""
 
 
 def ping(services: Any, request: Request) -> Answer:
@@ -93,9 +98,9 @@ def disk_usage(services: Any, request: Request) -> Answer:
             volume_views.with_usage(view, sizes.get(view.state.id, -1)) for view in services.volumes.list()
         ]
     if "build-cache" in types:
-        answer["BuildCache"] = []  # there is no builder yet, so this is the whole truth
+        answer["BuildCache"] = [build_views.cache_record(usage) for usage in services.builds.usage()]
         if request.version < (1, 42):
-            answer["BuilderSize"] = 0
+            answer["BuilderSize"] = sum(record["Size"] for record in answer["BuildCache"])
     return reply(answer)
 
 

@@ -77,7 +77,7 @@ def summary(view: Any, now_us: int, *, size: tuple[int, int] | None = None) -> d
     state: Container = view.state
     entry: dict[str, Any] = {
         "Id": state.id,
-        "Names": ["/" + state.name],
+        "Names": ["/" + state.name, *view.link_names],
         "Image": state.image,
         "ImageID": state.image_id,
         "Command": command_words(state.command),
@@ -163,7 +163,19 @@ def _log_path(view: Any) -> str:
 
 def _config(view: Any) -> dict[str, Any]:
     config = filled(CONFIG, view.config)
-    return config if config["Hostname"] else {**config, "Hostname": view.state.id[:12]}
+    hostname = config["Hostname"] or view.state.id[:12]
+    return {**config, "Hostname": hostname, "Env": config["Env"] or None, "Volumes": config["Volumes"] or None}
+
+
+def _host_config(view: Any) -> dict[str, Any]:
+    """Null, or nothing, where the engine chooses: Docker shows what was chosen."""
+    host = filled(HOST_CONFIG, view.host_config)
+    host["PidsLimit"] = host["PidsLimit"] or None
+    host["IpcMode"] = host["IpcMode"] or HOST_CONFIG["IpcMode"]
+    for name in ("MaskedPaths", "ReadonlyPaths"):
+        if host[name] is None and not host["Privileged"]:
+            host[name] = HOST_CONFIG[name]
+    return host
 
 
 def inspect(view: Any, *, size: tuple[int, int] | None = None) -> dict[str, Any]:
@@ -189,7 +201,7 @@ def inspect(view: Any, *, size: tuple[int, int] | None = None) -> dict[str, Any]
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": list(view.exec_ids) or None,
-        "HostConfig": filled(HOST_CONFIG, view.host_config),
+        "HostConfig": _host_config(view),
         "GraphDriver": {
             "Data": {"UpperDir": str(view.directory / "upper"), "WorkDir": str(view.directory / "work")},
             "Name": STORAGE_DRIVER,

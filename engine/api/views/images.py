@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 from engine.api.times import ZERO
 from engine.api.views.docker_defaults import CONFIG, STORAGE_DRIVER, filled
@@ -49,9 +49,12 @@ def history_entry(entry: dict[str, Any]) -> dict[str, Any]:
     return {**entry, "Created": _made_us(entry["Created"]) // 1_000_000}
 
 
-def summary(view: Any, version: tuple[int, int], *, shared_bytes: int = -1, containers: int = -1) -> dict[str, Any]:
-    """An entry of the list. -1 stands for a number that nobody asked for."""
-    tags, digests = tags_of(view), digests_of(view)
+def summary(
+    view: Any, version: tuple[int, int], *, shared_bytes: int = -1, containers: int = -1,
+    shows: Callable[[str], bool] = lambda name: True,
+) -> dict[str, Any]:  # fmt: skip
+    """An entry of the list, with those of its names that it ``shows``. -1 is a number that nobody asked for."""
+    tags, digests = list(filter(shows, tags_of(view))), list(filter(shows, digests_of(view)))
     size = view.state.size_bytes
     if version < (1, 43):  # placeholders, and null for nothing
         tags, digests = (tags or None, digests or None) if tags or digests else ([_NO_TAG], [_NO_DIGEST])

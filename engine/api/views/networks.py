@@ -54,7 +54,11 @@ def inspect_own(view: Any, *, with_members: bool = True) -> dict[str, Any]:
         "Driver": state.driver,
         "EnableIPv4": True,
         "EnableIPv6": state.ipv6,
-        "IPAM": {"Driver": "default", "Options": None, "Config": [_pool(one) for one in state.subnets]},
+        "IPAM": {
+            "Driver": "default",
+            "Options": None if state.name == "bridge" else {},
+            "Config": [_pool(one) for one in state.subnets],
+        },
         "Internal": state.internal,
         "Attachable": False,
         "Ingress": False,
@@ -113,6 +117,7 @@ def endpoint_of(container: Any, endpoint: Any, network: Any) -> dict[str, Any]:
     shown = {
         **ENDPOINT,
         "IPAMConfig": wanted or (None if is_default else {}),
+        "Links": endpoint.links or None,
         "Aliases": endpoint.aliases or None,
         "MacAddress": endpoint.mac_address,
         "NetworkID": network.id,
