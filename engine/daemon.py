@@ -139,6 +139,8 @@ def compose(
     containers = Containers(core, volumes, health, endpoints)
     lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints)
     health.act = lifecycle.act_on_failing_health
+    connections = NetworkConnections(core, networks, endpoints)
+    lifecycle.has_started = lambda child: connections.linked_has_started(containers.linked.parents(child))
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
     downloads = downloads or Downloads(content, settings.registries.downloads)
@@ -161,7 +163,7 @@ def compose(
         fsck=Fsck(core, content, layers, blobs, limits),
         volumes=volumes,
         networks=networks,
-        network_connections=NetworkConnections(core, networks, endpoints),
+        network_connections=connections,
         audit=audit,
         redactions=Redactions(core, audit),
         events=Events(core),

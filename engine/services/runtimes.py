@@ -1,5 +1,5 @@
-"""The OCI runtimes that a container can be made with: the engine's own, those of the settings file by Docker's keys, and
-runc and crun where they are on the path."""
+"""The OCI runtimes that a container can be made with: the engine's own, those of the settings file by Docker's keys,
+and runc and crun where they are on the path."""
 
 from __future__ import annotations
 

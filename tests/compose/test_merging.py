@@ -16,6 +16,7 @@ TCP = {"mode": "ingress", "protocol": "tcp"}
     [
         ("command: [a, b]", "command: [c]", {"command": ["c"]}),
         ("entrypoint: a", "entrypoint: [b]", {"entrypoint": ["b"]}),
+        ("command: a", "command: ", {"command": None}),
         ("environment: {A: 1, B: 1}", "environment: [B=2, C=2]", {"environment": {"A": "1", "B": "2", "C": "2"}}),
         ("labels: [a=1]", "labels: {a: 2, b: 2}", {"labels": {"a": "2", "b": "2"}}),
         ("ports: ['80:80', 81]", "ports: ['80:80', '80:80/udp']",

@@ -46,8 +46,8 @@ def test_what_there_is_not(program: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("host", "what"),
-    [({"Init": True}, "--init"), ({"UsernsMode": "remap"}, "--userns"), ({"IpcMode": "container:x"}, "--ipc container:"),
-     ({"Binds": ["/a:/b:rshared"]}, "shared with the host")],
+    [({"Init": True}, "--init"), ({"UsernsMode": "remap"}, "--userns"),
+     ({"IpcMode": "container:x"}, "--ipc container:"), ({"Binds": ["/a:/b:rshared"]}, "shared with the host")],
 )  # fmt: skip
 def test_what_only_our_own_does(program: Path, host: dict[str, Any], what: str) -> None:
     with pytest.raises(NotSupported, match=f"{what}.*--runtime crun"):

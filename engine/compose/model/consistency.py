@@ -33,6 +33,10 @@ def _problems(model: dict[str, Any], disabled: dict[str, Any]) -> Iterator[Probl
     for section, noun in _RESOURCES:
         for name, resource in (model.get(section) or {}).items():
             yield from _source((section, name), resource, noun)
+    for name, volume in (model.get("volumes") or {}).items():
+        for key in ("driver", "driver_opts", "labels"):
+            if volume.get("external") and volume.get(key):
+                yield ("volumes", name, key), "the volume is external: what it is made of is not said here"
 
 
 def _dependencies(

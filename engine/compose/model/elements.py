@@ -47,7 +47,7 @@ class Count(Kind):
 ULIMITS = Mapped(Ulimit())
 FILE_REFERENCE = Element(source=TEXT, target=TEXT, uid=TEXT, gid=TEXT, mode=MODE)
 HOOK = Element(
-    command=TEXTS, user=TEXT, privileged=FLAG, working_dir=TEXT, environment=PAIRS,
+    command=Field(TEXTS, SET, NULL), user=TEXT, privileged=FLAG, working_dir=TEXT, environment=PAIRS,
 )  # fmt: skip
 DEVICE_REQUEST = Element(capabilities=TEXTS, driver=TEXT, count=Count(), device_ids=TEXTS, options=PAIRS)
 BUILD = Element(

@@ -238,7 +238,7 @@ class Element(Kind):
         for name, field in self.fields.items():
             item = field.kind.canonical(value.get(name), (*path, name), positions)
             if item is None and IN_JSON in field.keep:
-                item = {}
+                item = field.kind.canonical({}, (*path, name), positions)
             if not _empty(item) or NULL in field.keep or field.keep and item is not None:
                 found[name] = item
         found.update({key: ordered(value[key]) for key in sorted(value) if key.startswith("x-")})

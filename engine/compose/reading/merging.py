@@ -13,11 +13,11 @@ Merge = Callable[[Any, Any, Path], Any]
 
 def merge(base: Any, over: Any, path: Path = ()) -> Any:
     """What ``over`` makes of ``base``. Neither is changed."""
-    if over is None:
-        return base
-    if base is None:
-        return over
     rule = _rule(path)
+    if rule is _replace:
+        return over
+    if base is None or over is None:
+        return over if base is None else base
     if rule is not None:
         return rule(base, over, path)
     if isinstance(base, dict) and isinstance(over, dict):

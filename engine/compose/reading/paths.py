@@ -34,7 +34,7 @@ def resolve_paths(document: dict[str, Any], resolve: Resolve) -> None:
             _each(value, "file", resolve)
     for volume in document.get("volumes", {}).values():
         options = volume.get("driver_opts") or {}
-        if volume.get("driver", "local") == "local" and options.get("o") == "bind" and options.get("device"):
+        if volume.get("driver") == "local" and options.get("o") == "bind" and options.get("device"):
             volume["driver_opts"] = {**options, "device": resolve(str(options["device"]))}
 
 
