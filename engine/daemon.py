@@ -127,7 +127,7 @@ def compose(
 ) -> Engine:  # fmt: skip
     """Put the services together on what they need from outside; registries are spoken with as the settings say, where
     nobody brings a client."""
-    core = Core(log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root))
+    core = Core(log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root), settings.runtimes)
     content = ContentStore(store.root / "content")
     limits = settings.archive_limits
     trash = Trash(core)

@@ -25,7 +25,7 @@ def network_settings(options: Options, config: dict[str, Any]) -> dict[str, Any]
         raise CommandError("links are only supported for user-defined networks and the default network", 125)
     bindings: dict[str, list[dict[str, str]]] = {}
     for text in options.publish:
-        for port, binding in _published(text):
+        for port, binding in published(text):
             bindings.setdefault(port, []).append(binding)
             config.setdefault("ExposedPorts", {})[port] = {}
     return {
@@ -49,7 +49,7 @@ def endpoint_settings(options: Options) -> dict[str, Any]:
     })  # fmt: skip
 
 
-def _published(text: str) -> list[tuple[str, dict[str, str]]]:
+def published(text: str) -> list[tuple[str, dict[str, str]]]:
     """"[ip:][host:]container[/proto]", ranges on both sides: (container port, binding) for each."""
     endpoint, _, protocol = text.partition("/")
     head, _, inside = endpoint.rpartition(":")

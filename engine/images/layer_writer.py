@@ -71,7 +71,7 @@ class Rules(NamedTuple):
     ``whiteouts``: names that begin with ``.wh.`` stand for what is deleted. ``replace_folders``: something else may
     take a folder's place. ``keep_files``: a folder may not take the place of something else. ``owner`` (uid, gid) of
     everything, in place of the archive's; ``owners`` tells what it is on disk. ``resolve``: how openat2(2) walks;
-    ``prefix``: below which path of the root.
+    ``prefix``: below which path of the root. ``absolute_names`` count from there, too, as in Docker.
     """
 
     whiteouts: bool = True
@@ -81,6 +81,7 @@ class Rules(NamedTuple):
     owners: Owners = Owners()
     resolve: int = _BENEATH
     prefix: tuple[bytes, ...] = ()
+    absolute_names: bool = False
 
 
 def write_layer(stream: Stream, root_fd: int, limits: Limits, rules: Rules = Rules()) -> Written:
@@ -134,7 +135,8 @@ class LayerWriter:
             raise _refused(entry, reason) from error
 
     def _apply(self, entry: Entry) -> None:
-        components = _components(entry.name, entry)
+        name = entry.name.lstrip(b"/") if self._rules.absolute_names else entry.name
+        components = _components(name, entry)
         if entry.kind not in self._make:
             raise _refused(entry, f"is of the unsupported type {shown(entry.kind)!r}")
         if not components:

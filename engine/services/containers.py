@@ -54,6 +54,7 @@ class Containers:
         body = volumes_from.inherit(self._core, body)
         settings = container_config.normalize(body, image_config)
         sharing.with_ids(self._core, settings.host_config)
+        self._core.runtimes.choose(settings.host_config, settings.config)
         links.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
         endpoints = self._endpoints.requested(settings.endpoints, container_id, context)
