@@ -129,7 +129,7 @@ def compose(
     nobody brings a client."""
     core = Core(
         log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root),
-        settings.network,
+        settings.network, settings.runtimes,
     )  # fmt: skip
     content = ContentStore(store.root / "content")
     limits = settings.archive_limits

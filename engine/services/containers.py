@@ -55,6 +55,7 @@ class Containers:
         body = network_config.without_default(body, self._core.network)
         settings = container_config.normalize(body, image_config)
         sharing.with_ids(self._core, settings.host_config)
+        self._core.runtimes.choose(settings.host_config, settings.config)
         links.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
         endpoints = self._endpoints.requested(settings.endpoints, container_id, context)

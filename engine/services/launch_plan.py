@@ -8,7 +8,9 @@ from typing import Any, Mapping
 
 from engine.domain.container import Container
 from engine.domain.errors import Conflict, EngineError
-from engine.services import links, log_config, mount_points, oci_spec, security_options, sharing, volume_options
+from engine.services import (
+    links, log_config, mount_points, oci_spec, runtimes, security_options, sharing, volume_options,
+)  # fmt: skip
 from engine.services.container_files import with_defaults, write_container_files
 from engine.services.core import Core
 from engine.services.endpoints import Attachment
@@ -35,13 +37,15 @@ def build_plan(
     )  # fmt: skip
     options = security_options.parse(host)
     capabilities, privileged = oci_spec.capabilities(host), bool(host.get("Privileged"))
+    spec = oci_spec.build(
+        container.id, config, host, mounts, volumes, files, options=options,
+        namespaces=sharing.namespaces(core, host), volume_opts=volume_settings(core, container, mounts),
+    )
     return {
         "container_id": container.id,
         "directory": str(folder),
-        "spec": oci_spec.build(
-            container.id, config, host, mounts, volumes, files, options=options,
-            namespaces=sharing.namespaces(core, host), volume_opts=volume_settings(core, container, mounts),
-        ),
+        **runtimes.plan(core.runtimes, host, spec, options),
+        "spec": spec,
         "subpaths": {mount.destination: mount.subpath for mount in mounts if mount.subpath},
         "interfaces": network.interfaces,
         "resolver": network.resolver,

@@ -5,7 +5,8 @@
      "search-index": "https://index.docker.io", "certificate-folders": ["/etc/docket/certs.d"],
      "archive-limits": {"bytes": 274877906944, "entries": 1000000, "ratio": 200},
      "hosts": ["unix:///run/docket/docket.sock", "tcp://0.0.0.0:2376"], "tlsverify": true,
-     "tlscacert": "/etc/docket/ca.pem", "tlscert": "/etc/docket/cert.pem", "tlskey": "/etc/docket/key.pem"}
+     "tlscacert": "/etc/docket/ca.pem", "tlscert": "/etc/docket/cert.pem", "tlskey": "/etc/docket/key.pem",
+     "runtimes": {"name": {"path": "/usr/local/bin/crun", "runtimeArgs": ["--debug"]}}, "default-runtime": "name"}
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from engine.images.limits import Limits
 from engine.images.registry.settings import RegistrySettings, checked
 from engine.services import network_settings
 from engine.services.network_settings import NetworkSettings
+from engine.services.runtimes import Runtimes, parse_runtimes
 
 DEFAULT_FILE = Path("/etc/docket/daemon.json")
 
@@ -56,6 +58,7 @@ class Settings(NamedTuple):
     archive_limits: dict[str, int] | None = None
     listening: Listening = Listening()
     network: NetworkSettings = NetworkSettings()
+    runtimes: Runtimes = Runtimes()
 
 
 def read(path: Path, *, must_exist: bool = False, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -102,16 +105,21 @@ def parse(values: Mapping[str, Any]) -> Settings:
         if key in _LISTENING_KEYS:
             listening[key] = _LISTENING_KEYS[key](key, value)
             continue
+        if key in ("runtimes", "default-runtime"):
+            continue  # they belong together
         if key in network_settings.KEYS:
             network[key] = value
             continue
         if key not in _REGISTRY_KEYS:
-            known = ", ".join([*_REGISTRY_KEYS, *_LISTENING_KEYS, *network_settings.KEYS, "archive-limits"])
+            others = ("archive-limits", "runtimes", "default-runtime")
+            known = ", ".join([*_REGISTRY_KEYS, *_LISTENING_KEYS, *network_settings.KEYS, *others])
             raise InvalidArgument(f'there is no setting "{key}": known are {known}')
         name, convert = _REGISTRY_KEYS[key]
         fields[name] = convert(key, value)
-    registries = checked(RegistrySettings(**fields))
-    return Settings(registries, limits, Listening(**listening), network_settings.parse(network))
+    return Settings(
+        checked(RegistrySettings(**fields)), limits, Listening(**listening), network_settings.parse(network),
+        parse_runtimes(values.get("runtimes"), values.get("default-runtime")),
+    )  # fmt: skip
 
 
 def _texts(key: str, value: Any) -> tuple[str, ...]:
