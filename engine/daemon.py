@@ -127,14 +127,18 @@ def compose(
 ) -> Engine:  # fmt: skip
     """Put the services together on what they need from outside; registries are spoken with as the settings say, where
     nobody brings a client."""
-    core = Core(log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root))
+    core = Core(
+        log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root),
+        settings.network, settings.runtimes,
+    )  # fmt: skip
     content = ContentStore(store.root / "content")
     limits = settings.archive_limits
     trash = Trash(core)
     layers, blobs, volumes = Layers(core, content, trash, limits), Blobs(core, content), Volumes(core)
     health = HealthChecks(core)
-    tag = network_tag(store.root)
-    networks = Networks(core, host or HostNetwork(tag), default_bridge(store.root))
+    wanted = settings.network
+    host = host or HostNetwork(network_tag(store.root), forwards=wanted.forwards, rules=wanted.rules)
+    networks = Networks(core, host, default_bridge(store.root))
     endpoints = Endpoints(core, networks)
     containers = Containers(core, volumes, health, endpoints)
     lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints)
@@ -301,6 +305,8 @@ def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
         engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness(), timers, settings))
         composed.set()
         recover(engine[0], rebooted)
+        if warning := engine[0].services.networks.default.outdated():
+            print(f"docket: {warning}", file=sys.stderr, flush=True)
         gc.freeze()  # what is there now stays: the collector need not walk over it again
         doors = open_all(plans)
         server = Server(

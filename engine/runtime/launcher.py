@@ -26,7 +26,8 @@ from engine.kernel.process import set_name, set_parent_death_signal
 from engine.kernel.steps import step
 from engine.runtime import messages, network, resolver_sockets
 from engine.runtime.journal import Journal
-from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed, Watcher
+from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed, Watcher, stop_if_gone
+from engine.runtime.other_runtime import OtherLaunch
 from engine.runtime.setup import Json, failure, joined_namespaces, new_namespaces, refuse_unknown
 from engine.runtime.userns import root_of
 
@@ -67,6 +68,7 @@ def _launch(
             "type": "launched", "pid": launched.pid, "kinds": sorted(own | joined_namespaces(plan["spec"]).keys()),
             "own_pids": "pid" in own, "root": root_of(plan["spec"].get("linux") or {}),
             "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
+            "oci_runtime": plan.get("oci_runtime"), "container_id": plan["container_id"],
         }  # fmt: skip
         fds = [*interfaces.resolver_fds, *([launched.terminal_fd] if launched.terminal_fd >= 0 else [])]
         report["resolver_fds"] = len(interfaces.resolver_fds)
@@ -105,6 +107,9 @@ def _make(
     refuse_unknown(spec)
     with step("cgroup.create"):
         cgroup.create()
+    if plan.get("oci_runtime"):
+        _make_folders(plan)
+        return OtherLaunch(plan, cgroup, stdio, interfaces, lambda: stop_if_gone(daemon)).run(), []
     with step("cgroup.limit"):
         warnings = cgroup.apply((spec.get("linux") or {}).get("resources") or {})
     _make_folders(plan)

@@ -12,7 +12,7 @@ from engine.domain.container import ALIVE, Container, ContainerCreated, CreateCo
 from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
 from engine.eventlog.log import Change, Context, Document
 from engine.runtime.supervisor import Attachment
-from engine.services import container_config, health_config, json_log, links, sharing, volumes_from
+from engine.services import container_config, health_config, json_log, links, network_config, sharing, volumes_from
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
 from engine.services.endpoints import Endpoints, change_of
@@ -52,8 +52,10 @@ class Containers:
         image = resolve_image(self._core.log, reference)
         image_config = parse_document(self._core.log.document(image.id)).get("config") or {}
         body = volumes_from.inherit(self._core, body)
+        body = network_config.without_default(body, self._core.network)
         settings = container_config.normalize(body, image_config)
         sharing.with_ids(self._core, settings.host_config)
+        self._core.runtimes.choose(settings.host_config, settings.config)
         links.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
         endpoints = self._endpoints.requested(settings.endpoints, container_id, context)
@@ -86,6 +88,7 @@ class Containers:
     ) -> str:
         """A container whose root is these layers, which must be stored; ``body`` is complete, no image's configuration
         is added to it. Answers with its id."""
+        body = network_config.without_default(body, self._core.network)
         settings = container_config.normalize(body, {})
         sharing.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)

@@ -9,8 +9,10 @@ from typing import Any, Mapping
 from engine.domain.container import Container
 from engine.domain.errors import InvalidArgument, NotFound
 from engine.eventlog.log import EventLog
+from engine.services.network_settings import NetworkSettings
 from engine.services.ports import Clock, Randomness, Runtime, Store
 from engine.services.recorder import Recorder
+from engine.services.runtimes import Runtimes
 from engine.services.timers import Timers
 from engine.services.views import parse_document
 
@@ -28,6 +30,8 @@ class Core:
     timers: Timers
     run_dir: Path
     cgroup_parent: str
+    network: NetworkSettings = NetworkSettings()
+    runtimes: Runtimes = Runtimes()
 
     def cgroup_path(self, container_id: str, host: Mapping[str, Any]) -> str:
         """Where a container's cgroups are: below the engine's own, or below ``--cgroup-parent``, which counts from the

@@ -133,6 +133,7 @@ class ContainerView:
     exec_ids: tuple[str, ...] = ()
     evidence: dict[str, Any] | None = None
     endpoints: tuple[Any, ...] = ()
+    link_names: tuple[str, ...] = ()
 
     @property
     def log_path(self) -> Path:

@@ -22,7 +22,7 @@ def list_networks(services: Any, request: Request) -> Answer:
     for value in filters.get("type"):
         if value not in ("builtin", "custom"):
             raise InvalidArgument(f"invalid filter: 'type'='{value}'")
-    if not as_of:
+    if not as_of and services.networks.has_default:
         services.networks.ensure(DEFAULT, request.context)
     found = []
     for view in services.networks.list(as_of=as_of):
