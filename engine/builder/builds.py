@@ -9,7 +9,6 @@ What a client reads comes from one queue; the build goes on only as long as some
 from __future__ import annotations
 
 import queue
-import shutil
 import threading
 from pathlib import Path
 from typing import Any, Iterator
@@ -30,17 +29,18 @@ from engine.builder.shells import Shells
 from engine.builder.stages import Stage
 from engine.builder.step_cache import StepCache
 from engine.builder.steps import StageRun
+from engine.builder.usage import CacheUsage, Choice, Usage
 from engine.domain.build import BuildFailed, BuildFinished, BuildStarted, StartBuild
 from engine.domain.errors import EngineError, describe
 from engine.eventlog.log import Context
 from engine.images.content import ContentStore, Readable
 from engine.images.references import Reference
+from engine.services import trees
 from engine.services.blobs import Blobs
 from engine.services.core import Core
 from engine.services.images import Images
 from engine.services.layers import Layers
 from engine.services.pulls import Pulls
-from engine.services.views import is_small_tree
 
 _REASON_CHARACTERS = 4000
 
@@ -78,6 +78,8 @@ class Builds:
         self._limits = limits
         self._cache = StepCache(core, layers, blobs)
         self._layering = Layering(core, layers, self._cache)
+        self._mounts = core.store.root / "build-cache"
+        self._usage = CacheUsage(core, layers, self._mounts)
         self._shells = Shells(core, runner, content.root, core.run_dir)
         self._bases = Bases(core, pulls)
         self._contexts = Contexts(core, limits)
@@ -198,10 +200,7 @@ class Builds:
         self._shells.forget_secrets(site.build_id)
         self._sites.pop(site.build_id, None)
         try:
-            if site.folder.exists() and is_small_tree(site.folder):
-                shutil.rmtree(site.folder)
-            else:
-                self._core.runtime.run_job("tree.remove", {"path": str(site.folder)})
+            trees.remove(self._core.runtime, site.folder)
         finally:
             self._core.recorder.record("build", site.build_id, ended, site.context)
         if any(site.superseded) and not self._running():
@@ -210,14 +209,22 @@ class Builds:
 
     # --- the cache, and what a crash leaves ---
 
-    def prune(self, context: Context, until_us: int | None = None) -> tuple[list[str], int]:
-        """Forget cached steps, and remove what only they kept. Answers with their keys and the bytes freed."""
-        in_use = {chain_id for site in list(self._sites.values()) for chain_id in site.standing}
-        forgotten, freed = self._cache.prune(context, until_us, in_use)
-        caches = self._core.store.root / "build-cache"
-        if until_us is None and caches.is_dir() and not self._running():
-            self._core.runtime.run_job("tree.remove", {"path": str(caches)})
-        return forgotten, freed
+    def _in_use(self) -> set[str]:
+        """The chain IDs that running builds stand on."""
+        return {chain_id for site in list(self._sites.values()) for chain_id in list(site.standing)}
+
+    def usage(self) -> list[Usage]:
+        return self._usage.list(self._in_use())
+
+    def prune(self, choice: Choice, context: Context) -> tuple[list[str], int]:
+        """Forget cached steps and remove what only they kept, and the folders of cache mounts. Answers with their keys
+        and the bytes freed."""
+        keys, freed = self._cache.forget(self._usage.chosen(choice, self._in_use()), context)
+        mounts = [] if not choice.takes_mounts or self._running() else self._usage.mounts()
+        if mounts and (choice.keep_bytes is None or sum(one.size_bytes for one in mounts) > choice.keep_bytes):
+            self._core.runtime.run_job("tree.remove", {"path": str(self._mounts)})
+            return [*keys, *(one.id for one in mounts)], freed + sum(one.size_bytes for one in mounts)
+        return keys, freed
 
     def _running(self) -> bool:
         return any(build.status == "running" for build in self._core.log.all("build"))

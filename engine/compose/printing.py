@@ -16,6 +16,7 @@ _ORDER = ("name", "services", "networks", "volumes", "secrets", "configs", "mode
 def json_text(model: dict[str, Any]) -> str:
     """JSON with two spaces of indentation and no newline at its end. A dollar sign is doubled."""
     shown = {**PROJECT.shown(model, JSON), **_extensions(model)}
+    shown.pop("models", None)  # Docker Compose prints them in YAML alone
     text = json.dumps({key: shown[key] for key in sorted(shown)}, indent=2, ensure_ascii=False)
     return _escaped(text.translate(HTML_ESCAPES))
 

@@ -133,6 +133,7 @@ class ContainerView:
     exec_ids: tuple[str, ...] = ()
     evidence: dict[str, Any] | None = None
     endpoints: tuple[Any, ...] = ()
+    link_names: tuple[str, ...] = ()
 
     @property
     def log_path(self) -> Path:
@@ -571,6 +572,9 @@ class Audit:
             raise NotFound(f"nothing on record is named {text!r}")
         return found
 
+    def project(self, name: str) -> list[Recorded]:
+        return [record for record in self._log.records if record.causation.startswith(f"compose:{name}/")]
+
     def moment_us(self, as_of: str) -> int:
         return self._log.now_us
 
@@ -646,6 +650,13 @@ class Networks:
         return []
 
 
+class Builds:
+    """Nothing was ever built."""
+
+    def usage(self) -> list[Any]:
+        return []
+
+
 class Services:
     """Everything the API sees, with one image on record."""
 
@@ -661,6 +672,7 @@ class Services:
         self.pushes = Pushes()
         self.registries = Registries()
         self.fsck = Fsck()
+        self.builds = Builds()
         self.volumes = Volumes(self.log)
         self.networks = Networks()
         self.audit = Audit(self.log)

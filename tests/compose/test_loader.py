@@ -109,6 +109,11 @@ def test_profiles(loaded: Loaded) -> None:
     assert enabled(services=("r",)) == ["r", "web"]
 
 
+def test_a_service_that_is_named_activates_its_profiles(loaded: Loaded) -> None:
+    text = "services: {a: {image: a, profiles: [test], depends_on: [b]}, b: {image: b, profiles: [test]}}"
+    assert list(loaded(text, services=("a",)).model["services"]) == ["a", "b"]
+
+
 def test_resources_that_no_service_uses_are_left_out(loaded: Loaded) -> None:
     text = "services: {web: {image: a, networks: [n]}, p: {image: b, profiles: [p], volumes: ['v:/v']}}\n" \
            "networks: {n: , m: }\nvolumes: {v: }\nsecrets: {s: {file: ./s}}\n"

@@ -63,6 +63,7 @@ TCP = {"mode": "ingress", "protocol": "tcp"}
         ("environment: {A: 1}", "environment: !override {B: 2}", {"environment": {"B": "2"}}),
         ("healthcheck: {retries: 1, interval: 1s}", "healthcheck: {interval: !reset null}",
          {"healthcheck": {"retries": 1}}),
+        ("entrypoint: [a, -d, b, -d, c]", "image: bb", {"entrypoint": ["a", "-d", "b", "-d", "c"]}),
         ("tmpfs: [/a, /a]", "image: bb", {"tmpfs": ["/a"]}),
     ],
 )  # fmt: skip

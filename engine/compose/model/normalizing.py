@@ -23,7 +23,7 @@ def normalize(model: dict[str, Any], name: str, working_dir: str) -> None:
 
 
 def _normalize_service(service: dict[str, Any], working_dir: str) -> None:
-    if not service.get("networks") and not service.get("network_mode"):
+    if not any(service.get(key) for key in ("networks", "network_mode", "provider")):
         service["networks"] = {"default": None}
     if service.get("pull_policy") == "if_not_present":
         service["pull_policy"] = "missing"

@@ -14,7 +14,8 @@ def split_by_profile(
     services: dict[str, Any], profiles: tuple[str, ...], named: tuple[str, ...]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The services that are enabled, and those of inactive profiles. The profile ``*`` stands for all; services that
-    are ``named`` are meant in any case."""
+    are ``named`` are meant in any case, and activate their profiles."""
+    profiles += tuple(profile for name in named for profile in (services.get(name) or {}).get("profiles") or ())
     enabled, disabled = {}, {}
     for name, service in services.items():
         wanted = service.get("profiles") or []

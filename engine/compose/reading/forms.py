@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any, Callable
 
 from engine.compose.model.positions import Path, Positions
@@ -49,8 +50,8 @@ class LongForms:
             found.update({key: self._hooks(found[key], (*path, key))} if key in found else {})
         if found.get("deploy"):
             found["deploy"] = _deploy(found["deploy"])
-        for watch in (found.get("develop") or {}).get("watch") or ():
-            watch.update({key: text_list(watch[key]) for key in ("ignore", "include") if key in watch})
+        if found.get("develop"):
+            found["develop"] = self._develop(found["develop"], path)
         if isinstance(extends := found.get("extends"), str):
             found["extends"] = {"service": extends}
         return found
@@ -80,6 +81,13 @@ class LongForms:
                 hook["command"] = self._words(hook["command"], (*path, index, "command"))
             found.append(hook)
         return found
+
+    def _develop(self, develop: dict[str, Any], path: Path) -> dict[str, Any]:
+        watches = [_within(watch, ignore=text_list, include=text_list) for watch in develop.get("watch") or ()]
+        for index, watch in enumerate(watches):
+            if watch.get("exec"):
+                watch["exec"] = self._hooks([watch["exec"]], (*path, "develop", "watch", index, "exec"))[0]
+        return {**develop, "watch": watches} if watches else develop
 
     def _resource(self, value: dict[str, Any], path: Path) -> dict[str, Any]:
         found = _within(value, labels=labels)
@@ -184,6 +192,8 @@ def _volumes(value: list[Any]) -> list[dict[str, Any]]:
     found = []
     for entry in value:
         mount = parse_volume(entry) if isinstance(entry, str) else dict(entry)
+        if mount.get("target"):
+            mount["target"] = posixpath.normpath(mount["target"])
         if isinstance(mount.get("volume"), dict):
             mount["volume"] = _within(mount["volume"], labels=labels)
         found.append(mount)

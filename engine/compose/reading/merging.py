@@ -97,21 +97,29 @@ _KEYS: dict[str, Callable[[Any], Any]] = {
     "configs": _mounted_at(""),
     "env_file": lambda entry: entry.get("path"),
 }
-_REPEATED = {"post_start", "pre_stop", "watch", "command", "test", "weight_device"}
-"""Lists whose entries may be equal."""
+_ONCE = frozenset("""
+    cap_add cap_drop device_cgroup_rules dns dns_opt dns_search expose external_links group_add label_file links profiles
+    security_opt tmpfs volumes_from
+""".split())
+"""Lists of a service in which a text counts once. In all others, as in a command, the same text may stand twice."""
+_ONCE_BELOW = {"networks": ("aliases", "link_local_ips"), "build": ("platforms", "tags")}
 
 
 def unique(entries: list[Any], path: Path) -> list[Any]:
     """The entries of a list with one a key, the last one at the place of the first."""
-    name = str(path[-1]) if path else ""
-    if name in _REPEATED or not path or path[0] != "services":
-        return entries
-    key_of = _KEYS.get(name) if len(path) == 3 else None
+    key_of = _key_of(path)
     if key_of is None:
-        if not all(isinstance(entry, (str, int, float)) for entry in entries):
-            return entries
-        key_of = text_of
+        return entries
     found: dict[Any, Any] = {}
     for entry in entries:
         found[key_of(entry) if isinstance(entry, dict) or key_of is text_of else entry] = entry
     return list(found.values())
+
+
+def _key_of(path: Path) -> Callable[[Any], Any] | None:
+    if len(path) < 3 or path[0] != "services":
+        return None
+    name = str(path[-1])
+    if len(path) == 3:
+        return _KEYS.get(name) or (text_of if name in _ONCE else None)
+    return text_of if name in _ONCE_BELOW.get(str(path[2]), ()) else None

@@ -10,12 +10,13 @@ Resolve = Callable[[str], str]
 
 
 def resolver(folder: str, home: str) -> Resolve:
-    """What makes paths absolute: ``~`` is the user's home, everything else lies below ``folder``."""
+    """What makes paths absolute: ``~`` is the user's home, everything else lies below ``folder``. A path that is
+    absolute stays as it is written."""
 
     def resolve(path: str) -> str:
         if path == "~" or path.startswith("~/"):
             return os.path.normpath(os.path.join(home, path[2:]))
-        return os.path.normpath(os.path.join(folder, path))
+        return path if os.path.isabs(path) else os.path.normpath(os.path.join(folder, path))
 
     return resolve
 
