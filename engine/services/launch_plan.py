@@ -105,7 +105,7 @@ def volume_settings(
             continue
         if volume_options.is_private(volume.options):
             _refuse_second(core, container, volume.id)
-        found[destination] = volume.options
+        found[destination] = volume_options.resolved(volume.id, volume.options)
     return found
 
 
