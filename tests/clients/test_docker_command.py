@@ -10,7 +10,7 @@ from typing import Iterator
 import pytest
 
 from clients import docker_rows
-from clients.rows import Outcome, Row, Side, difference, named, run_rows
+from clients.rows import Outcome, Row, Side, as_expected, difference, run_rows
 from clients.sides import docker, import_base, tidy_up
 from support.engine import Engine
 
@@ -60,12 +60,6 @@ def test_row_beside_docker(ours: Outcomes, theirs: Outcomes, row: Row) -> None:
     if found := difference(other.out, own.out):
         pytest.fail(found, pytrace=False)
     assert bool(own.err) == bool(other.err), (own.err, other.err)
-
-
-def as_expected(row: Row, outcome: Outcome) -> None:
-    assert outcome.status == row.status, (outcome.out, outcome.err)
-    if row.prints:
-        assert re.search(named(row.prints), outcome.out + outcome.err), (outcome.out, outcome.err)
 
 
 def test_every_subcommand_is_in_the_table() -> None:

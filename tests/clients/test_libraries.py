@@ -15,7 +15,7 @@ import pytest
 
 from clients import docker_py_calls, dockerode_calls
 from clients.calls import Call, as_expected, run_calls, same
-from clients.rows import TAG, Side
+from clients.rows import TAG, Side, clean_environment
 from clients.sides import import_base, tidy_up
 from support.engine import Engine
 
@@ -29,7 +29,7 @@ def docker_py() -> list[str | Path]:
     wishes = [os.environ.get("DOCKET_TEST_DOCKER_PY"), f"{sys.base_prefix}/bin/python3", "/usr/bin/python3"]
     for python in filter(None, wishes):
         has = [python, "-c", "import docker, sys; sys.exit(docker.__version__ < '5')"]
-        if shutil.which(python) and subprocess.run(has, capture_output=True, check=False).returncode == 0:
+        if shutil.which(python) and subprocess.run(has, capture_output=True, check=False, env=clean_environment()).returncode == 0:
             return [python, HERE / "drive_docker_py.py"]
     pytest.skip("no docker-py here: pip install docker, or name an interpreter that has it by DOCKET_TEST_DOCKER_PY")
 
@@ -39,7 +39,7 @@ def dockerode() -> list[str | Path]:
     """The driver of dockerode, where node finds it."""
     folder = os.environ.get("DOCKET_TEST_NODE_PATH", "")
     has = ["node", "-e", "require('dockerode')"]
-    environment = {**os.environ, "NODE_PATH": folder}
+    environment = {**clean_environment(), "NODE_PATH": folder}
     if not shutil.which("node") or subprocess.run(has, env=environment, capture_output=True, check=False).returncode:
         pytest.skip("no dockerode here: npm install dockerode, and its node_modules in DOCKET_TEST_NODE_PATH")
     return ["node", HERE / "drive_dockerode.js"]
