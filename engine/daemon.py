@@ -127,7 +127,7 @@ def compose(
 ) -> Engine:  # fmt: skip
     """Put the services together on what they need from outside; registries are spoken with as the settings say, where
     nobody brings a client."""
-    core = Core(log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root))
+    core = Core(log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root), settings.runtimes)
     content = ContentStore(store.root / "content")
     limits = settings.archive_limits
     trash = Trash(core)
@@ -139,6 +139,8 @@ def compose(
     containers = Containers(core, volumes, health, endpoints)
     lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints)
     health.act = lifecycle.act_on_failing_health
+    connections = NetworkConnections(core, networks, endpoints)
+    lifecycle.has_started = lambda child: connections.linked_has_started(containers.linked.parents(child))
     images = Images(core, layers)
     client = client or RegistryClient(settings.registries)
     downloads = downloads or Downloads(content, settings.registries.downloads)
@@ -161,7 +163,7 @@ def compose(
         fsck=Fsck(core, content, layers, blobs, limits),
         volumes=volumes,
         networks=networks,
-        network_connections=NetworkConnections(core, networks, endpoints),
+        network_connections=connections,
         audit=audit,
         redactions=Redactions(core, audit),
         events=Events(core),
@@ -292,7 +294,9 @@ def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
         composed.wait()
         engine[0].monitor.handle(container_id, message)
 
-    supervisor = Supervisor(run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message)
+    supervisor = Supervisor(
+        run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message, door=run_dir / "runtime.sock"
+    )  # the name that engine.oci.served knows
     try:
         engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness(), timers, settings))
         composed.set()

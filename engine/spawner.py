@@ -1,4 +1,5 @@
-"""The composition root of the half that touches the kernel: what the spawner's workers can be asked to do.
+"""The composition root of the half that touches the kernel: what the spawner's workers can be asked to do, and that it
+carries out what ``docket-runtime`` does in the foreground.
 
 Executed by the supervisor from a sealed copy of the interpreter; single-threaded, and it never imports the log.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 from engine.builder import jobs as build_jobs
 from engine.images import checks, commit_jobs, file_archives
 from engine.images import jobs as image_jobs
+from engine.oci import serving
 from engine.runtime import network, sweep, users
 from engine.runtime.container_root import with_root
 from engine.runtime.spawner import main
@@ -19,4 +21,4 @@ JOBS = {
 }  # fmt: skip
 
 if __name__ == "__main__":
-    main(JOBS)
+    main(JOBS, serving.serve)

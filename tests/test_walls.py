@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": BELOW_THE_SOCKET - {"api"},
     "daemon": BELOW_THE_SOCKET,
     "oci": LOW | {"runtime"},
-    "spawner": LOW | {"runtime", "images", "networking", "builder"},
+    "spawner": LOW | {"runtime", "images", "networking", "builder", "oci"},
     "client": set(),
     "compose": {"client"},
     "cli": {"client", "compose"},

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any, Callable, Mapping
 
 from engine import __version__
-from engine.api import API_VERSION
+from engine.api import API_VERSION, causes
 from engine.api.departures import Departures
 from engine.api.exchange import JSON, Answer, Exchange, Hijack, Reply, Request, Stream, frame
 from engine.api.router import Router
@@ -98,9 +98,9 @@ class Connection(Exchange):
     # --- what a request borrows --------------------------------------------------------------------------------
 
     def context(self) -> Any:
-        request_id = os.urandom(8).hex()
+        correlation, causation = causes.of(self._headers)
         actor = {"door": _door(self._headers.get("user-agent", "")), **self._actor}
-        return self._shared.make_context(actor=actor, correlation=request_id, causation=f"request:{request_id}")
+        return self._shared.make_context(actor=actor, correlation=correlation, causation=causation)
 
     def departed(self) -> threading.Event:
         if self._departed is None:

@@ -30,6 +30,7 @@ from engine.builder.shells import Shells
 from engine.builder.stages import Stage
 from engine.builder.step_cache import StepCache
 from engine.builder.steps import StageRun
+from engine.builder.usage import CacheUsage, Choice, Usage
 from engine.domain.build import BuildFailed, BuildFinished, BuildStarted, StartBuild
 from engine.domain.errors import EngineError, describe
 from engine.eventlog.log import Context
@@ -78,6 +79,8 @@ class Builds:
         self._limits = limits
         self._cache = StepCache(core, layers, blobs)
         self._layering = Layering(core, layers, self._cache)
+        self._mounts = core.store.root / "build-cache"
+        self._usage = CacheUsage(core, layers, self._mounts)
         self._shells = Shells(core, runner, content.root, core.run_dir)
         self._bases = Bases(core, pulls)
         self._contexts = Contexts(core, limits)
@@ -210,14 +213,22 @@ class Builds:
 
     # --- the cache, and what a crash leaves ---
 
-    def prune(self, context: Context, until_us: int | None = None) -> tuple[list[str], int]:
-        """Forget cached steps, and remove what only they kept. Answers with their keys and the bytes freed."""
-        in_use = {chain_id for site in list(self._sites.values()) for chain_id in site.standing}
-        forgotten, freed = self._cache.prune(context, until_us, in_use)
-        caches = self._core.store.root / "build-cache"
-        if until_us is None and caches.is_dir() and not self._running():
-            self._core.runtime.run_job("tree.remove", {"path": str(caches)})
-        return forgotten, freed
+    def _in_use(self) -> set[str]:
+        """The chain IDs that running builds stand on."""
+        return {chain_id for site in list(self._sites.values()) for chain_id in list(site.standing)}
+
+    def usage(self) -> list[Usage]:
+        return self._usage.list(self._in_use())
+
+    def prune(self, choice: Choice, context: Context) -> tuple[list[str], int]:
+        """Forget cached steps and remove what only they kept, and the folders of cache mounts. Answers with their keys
+        and the bytes freed."""
+        keys, freed = self._cache.forget(self._usage.chosen(choice, self._in_use()), context)
+        mounts = [] if not choice.takes_mounts or self._running() else self._usage.mounts()
+        if mounts and (choice.keep_bytes is None or sum(one.size_bytes for one in mounts) > choice.keep_bytes):
+            self._core.runtime.run_job("tree.remove", {"path": str(self._mounts)})
+            return [*keys, *(one.id for one in mounts)], freed + sum(one.size_bytes for one in mounts)
+        return keys, freed
 
     def _running(self) -> bool:
         return any(build.status == "running" for build in self._core.log.all("build"))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from pathlib import Path
 from typing import Iterator
 
 from engine.builder import dockerfile as language
 from engine.builder.orders import Site
-from engine.client import git
+from engine.client import git, tar_header
 from engine.client.build_context import ContextFolder
 from engine.client.dockerignore import Ignored
 from engine.domain.build import BuildContextReceived, TellBuild
@@ -21,6 +20,7 @@ from engine.kernel.paths import open_in_root
 from engine.services.core import Core
 from engine.services.job_streams import feed
 
+_SMALL_BYTES, _SMALL_ENTRIES = 4 << 20, 500
 _MAGICS = (b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 
 
@@ -39,10 +39,12 @@ class Contexts:
         job = {"target": str(site.sources), "limits": self._limits}
         # a worker unpacks what comes by a pipe: the context touches the disk once
         received = feed(stream, lambda fds: self._core.runtime.run_job("build.receive", job, fds))
+        size_bytes, entries = received["size_bytes"], received["entries"]
+        site.has_small_context = size_bytes <= _SMALL_BYTES and entries <= _SMALL_ENTRIES
         text = self._dockerfile(site)
         stored = Document("dockerfile", text)
         event = BuildContextReceived(
-            site.build_id, received["digest"], received["size_bytes"], received["entries"], stored.digest
+            site.build_id, received["digest"], size_bytes, entries, stored.digest
         )
         self._core.recorder.decide("build", site.build_id, TellBuild((event,)), site.context, [stored])
         return text
@@ -69,8 +71,8 @@ class Contexts:
         name = download(url, folder, "", Limits.from_json(self._limits).bytes, site.stop, name="context")
         path = folder / name
         with path.open("rb") as file:
-            first = file.read(tarfile.BLOCKSIZE)
-        if first.startswith(_MAGICS) or _is_header(first):
+            first = file.read(tar_header.BLOCK)
+        if first.startswith(_MAGICS) or tar_header.is_header(first):
             return path.open("rb", buffering=0)
         return _Pieces(iter([_alone(path.read_bytes())]))
 
@@ -85,18 +87,9 @@ class _Pieces:
         return next((piece for piece in self._pieces if piece), b"")
 
 
-def _is_header(first: bytes) -> bool:
-    try:
-        tarfile.TarInfo.frombuf(first, "utf-8", "surrogateescape")
-    except tarfile.HeaderError:
-        return False
-    return True
-
-
 def _alone(text: bytes) -> bytes:
-    info = tarfile.TarInfo("Dockerfile")
-    info.size, info.mode = len(text), 0o600
-    return info.tobuf() + text + bytes(-len(text) % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+    head = tar_header.header(b"Dockerfile", size=len(text), mode=0o600)
+    return head + text + tar_header.padding(len(text)) + bytes(2 * tar_header.BLOCK)
 
 
 def _read(folder: Path, name: str) -> bytes:

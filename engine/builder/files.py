@@ -11,6 +11,7 @@ from typing import Any, Callable, Sequence
 from engine.builder.dockerfile import expanded
 from engine.builder.ground import Ground
 from engine.builder.instructions import Copy
+from engine.builder.jobs import look
 from engine.builder.keys import Inputs
 from engine.builder.layering import Made
 from engine.builder.mounts import Mount
@@ -142,12 +143,13 @@ class Files:
     def _look(self, part: dict[str, Any], job: dict[str, Any], site: Site) -> tuple[str, list[list[Any]]]:
         if "commit" in part:
             return part["commit"], []
+        asked = {
+            **part, "exclude": job["exclude"], "parents": job["parents"], "owners": job["keep_owners"]
+        }  # fmt: skip
+        if part["tree"].get("folder") == str(site.sources) and site.has_small_context:
+            return look(asked)  # sooner done than a worker is forked
         listing = site.scratch() / "listing"
-        answer = self._core.runtime.run_job(
-            "build.look",
-            {**part, "exclude": job["exclude"], "parents": job["parents"], "owners": job["keep_owners"],
-             "listing": str(listing)},
-        )  # fmt: skip
+        answer = self._core.runtime.run_job("build.look", {**asked, "listing": str(listing)})
         return answer["digest"], json.loads(listing.read_text())
 
     def make_folder(self, ground: Ground, path: str, site: Site) -> dict[str, Any]:

@@ -48,12 +48,18 @@ def receive_context(arguments: Json, fds: list[int]) -> Json:
 
 
 def look_at_sources(arguments: Json, fds: list[int]) -> Json:
-    """The digest of what ``words`` name in ``tree``, owners included where ``owners`` is set.
+    """What ``look`` finds: the digest is the answer, the entries go to the file ``listing`` as JSON."""
+    digest, listed = look(arguments)
+    with open(arguments["listing"], "w", encoding="ascii") as file:
+        json.dump(listed, file)
+    return {"digest": digest}
 
-    Answers ``{"digest", "count"}``; up to LISTED entries (see ``fingerprint``) go to the file ``listing`` as JSON.
-    Raises InvalidArgument, OSError."""
+
+def look(arguments: Json) -> tuple[str, list[list[Any]]]:
+    """The digest of what ``words`` name in ``tree``, owners included where ``owners`` is set, and the entries (see
+    ``fingerprint``), none where there are more than LISTED. Raises InvalidArgument, OSError."""
     ignored = Ignored(arguments["exclude"])
-    digest, listed, count = hashlib.sha256(), [], 0
+    digest, listed, count = hashlib.sha256(), list[list[Any]](), 0
     with _opened(arguments["tree"]) as tree_fd:
         for source in select(tree_fd, arguments["words"], keep_parents=arguments["parents"]):
             for entry in fingerprint(tree_fd, source, ignored, owners=arguments["owners"]):
@@ -61,9 +67,7 @@ def look_at_sources(arguments: Json, fds: list[int]) -> Json:
                 count += 1
                 if count <= LISTED:
                     listed.append(entry)
-    with open(arguments["listing"], "w", encoding="ascii") as file:
-        json.dump(listed if count <= LISTED else [], file)
-    return {"digest": f"sha256:{digest.hexdigest()}", "count": count}
+    return f"sha256:{digest.hexdigest()}", listed if count <= LISTED else []
 
 
 def copy_sources(arguments: Json, fds: list[int]) -> Json:

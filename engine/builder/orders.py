@@ -66,6 +66,7 @@ class Site:
     escape: str = "\\"
     epoch_s: int | None = None
     steps: int = 0
+    has_small_context: bool = False
     superseded: list[list[str]] = field(default_factory=list)
     standing: set[str] = field(default_factory=set)
     consumed: set[str] = field(default_factory=set)

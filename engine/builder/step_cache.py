@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Container
+from typing import Any, Sequence
 
 from engine.builder import keys
 from engine.builder.keys import Inputs
@@ -68,15 +68,10 @@ class StepCache:
             return "what it depended on was redacted"
         return keys.difference(before, inputs)
 
-    def prune(
-        self, context: Context, until_us: int | None = None, in_use: Container[str] = frozenset()
-    ) -> tuple[list[str], int]:
-        """Forget all steps, or those older than a moment, but none whose chain ID is ``in_use``. Answers with their
-        keys and the bytes that were freed."""
+    def forget(self, chosen: Sequence[Cache], context: Context) -> tuple[list[str], int]:
+        """Forget steps, and remove what only they kept. Answers with their keys and the bytes that were freed."""
         forgotten, freed = [], 0
-        for cached in self._core.log.all("cache"):
-            if until_us is not None and cached.created_at_us > until_us or (cached.chain_ids or [""])[-1] in in_use:
-                continue
+        for cached in chosen:
             try:
                 self._core.recorder.decide("cache", cached.id, ForgetCache("prune"), context)
             except NotFound:

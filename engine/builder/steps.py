@@ -66,7 +66,10 @@ class StageRun:
 
     def _begin(self) -> None:
         begins = self._stage.begins.source
-        self._record(begins, Made("set"), time.monotonic())
+        base = f"{self._stage.base} is {self.ground.image_id}" if self.ground.image_id else "from scratch"
+        if self._stage.base_stage is not None:
+            base = f"the stage {self._stage.base_stage.name}, which stands on {self.ground.image_id or 'scratch'}"
+        self._record(begins, Made("set", base), time.monotonic())
         self._tell_id(Made("set"))
         for trigger in self.ground.settings.pop("OnBuild", None) or []:
             name, _, rest = trigger.strip().partition(" ")

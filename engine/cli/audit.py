@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 NOUNS = ("container", "image", "layer", "volume", "network", "exec", "endpoint", "build", "cache", "document")
 _SHOWN_CHARACTERS = 60
-_POINTERS = ("_digest", "container_id", "image_id", "_at_us")
-_FIRST = ("source", "reference")
+_POINTERS = ("_digest", "container_id", "image_id", "build_id", "_at_us")
+_FIRST = ("source", "reference", "outcome", "instruction", "reason")
 """Where something came from is what people look for."""
 
 

@@ -33,7 +33,7 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
     if output is not None:
         output.prepare()
     progress = _progress(options, output)
-    query = _query(options, output)
+    query = _query(options, output, str(session.client.address))
     headers = {"X-Docket-Secrets": _secrets(options.secret)} if options.secret else {}
     headers |= _registry_config()
     with open_context(arguments[0], options.file) as context:
@@ -94,7 +94,7 @@ def _end(listener: Listener, options: Options, output: Output | None) -> int:
     return 0
 
 
-def _query(options: Options, output: Output | None) -> list[tuple[str, Any]]:
+def _query(options: Options, output: Output | None, host: str) -> list[tuple[str, Any]]:
     limits: list[tuple[str, Any]] = [
         ("memory", options.memory or None), ("memswap", options.memory_swap or None),
         ("cpushares", options.cpu_shares or None), ("cpuperiod", options.cpu_period or None),
@@ -107,7 +107,7 @@ def _query(options: Options, output: Output | None) -> list[tuple[str, Any]]:
         ("docket", True), *(("t", name) for name in options.tag),
         *(("t", name) for name in (output.names if output else ())), ("output", output and output.archive or None),
         ("cachefrom", _cache_from(options.cache_from) or None),
-        ("buildargs", _arguments(options.build_arg) or None), ("labels", _labels(options.label) or None),
+        ("buildargs", _arguments(options.build_arg, host) or None), ("labels", _labels(options.label) or None),
         ("nocache", options.no_cache), ("pull", options.pull), ("target", options.target or None),
         ("rm", None if options.rm else "0"), ("forcerm", options.force_rm),
         ("networkmode", options.network if options.network != "default" else None),
@@ -127,9 +127,9 @@ def _cache_from(given: list[str]) -> list[str]:
     return names
 
 
-def _arguments(given: list[str]) -> dict[str, Any]:
+def _arguments(given: list[str], host: str) -> dict[str, Any]:
     """``NAME=VALUE``, or ``NAME`` for the value that it has here; and the proxies of the user's configuration."""
-    found: dict[str, Any] = dict(CredentialFile().proxies())
+    found: dict[str, Any] = dict(CredentialFile().proxies(host))
     for word in given:
         name, has_value, value = word.partition("=")
         if not name:

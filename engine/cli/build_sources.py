@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tarfile
 
 from engine.cli.output import CommandError
+from engine.client import tar_header
 from engine.client.build_context import ContextError, ContextFolder
 from engine.client.dockerignore import Ignored, read_lines
 
@@ -78,22 +78,14 @@ def _from_network(url: str, file: str) -> Context:
 def _from_stdin(file: str) -> Context:
     """An archive, or a Dockerfile that needs no context."""
     first = b""
-    while len(first) < tarfile.BLOCKSIZE and (piece := os.read(_STDIN, tarfile.BLOCKSIZE - len(first))):
+    while len(first) < tar_header.BLOCK and (piece := os.read(_STDIN, tar_header.BLOCK - len(first))):
         first += piece
-    if first.startswith(_MAGICS) or _is_tar(first):
+    if first.startswith(_MAGICS) or tar_header.is_header(first):
         return Context(lambda: _rest(first), file or _NAME)
     text = b"".join(_rest(first))
     if not text.strip():
         raise CommandError("the Dockerfile on standard input is empty")
     return Context(lambda: _alone(text), _NAME)
-
-
-def _is_tar(first: bytes) -> bool:
-    try:
-        tarfile.TarInfo.frombuf(first, "utf-8", "surrogateescape")
-    except tarfile.HeaderError:
-        return False
-    return True
 
 
 def _rest(first: bytes) -> Iterator[bytes]:
@@ -103,9 +95,8 @@ def _rest(first: bytes) -> Iterator[bytes]:
 
 
 def _alone(text: bytes) -> Iterator[bytes]:
-    info = tarfile.TarInfo(_NAME)
-    info.size, info.mode = len(text), 0o600
-    yield info.tobuf() + text + bytes(-len(text) % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+    head = tar_header.header(_NAME.encode(), size=len(text), mode=0o600)
+    yield head + text + tar_header.padding(len(text)) + bytes(2 * tar_header.BLOCK)
 
 
 def _from_folder(folder: str, file: str, shown: str) -> Context:

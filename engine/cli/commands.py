@@ -55,6 +55,7 @@ _IMAGE: dict[str, Place] = {
 }
 _BUILDER: dict[str, Place] = {
     "build": _BUILD,
+    "du": ("build_usage", "BUILDER_DU", "Disk usage of the build cache"),
     "prune": ("prune", "BUILDER_PRUNE", "Remove build cache"),
 }
 _NETWORK: dict[str, Place] = {

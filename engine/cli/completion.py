@@ -58,7 +58,7 @@ def complete(session: Session, words: list[str]) -> int:
 def _offers(session: Session, before: list[str], last: str) -> list[str]:
     from engine.cli.main import GLOBAL_FLAGS
 
-    before, awaited = _behind_global_flags(before, GLOBAL_FLAGS)
+    before, awaited = behind_flags(before, GLOBAL_FLAGS)
     if awaited is not None:
         return _values(session, awaited)
     if not before:
@@ -76,11 +76,15 @@ def _offers(session: Session, before: list[str], last: str) -> list[str]:
         return list(commands.GROUPS[before[0]][1]) if is_group else []
     path, place = found
     command = commands.load(place)
+    if path == "compose":
+        from engine.cli.compose.completion import offers_of_verb
+
+        return offers_of_verb(session, command, before[1:], last)
     return _of_command(session, command, before[len(path.split()) :], last)
 
 
-def _behind_global_flags(words: list[str], flags: Sequence[Flag]) -> tuple[list[str], Flag | None]:
-    """The words from the command on, or the flag before it whose value is still to come."""
+def behind_flags(words: list[str], flags: Sequence[Flag]) -> tuple[list[str], Flag | None]:
+    """The words behind these flags and their values, or the flag whose value is still to come."""
     by_name = {name: flag for flag in flags for name in (f"--{flag.name}", f"-{flag.short}")}
     rest = list(words)
     while rest and rest[0].startswith("-"):

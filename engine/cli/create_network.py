@@ -11,11 +11,21 @@ if TYPE_CHECKING:
 
     from engine.cli.flags import Options
 
+WITHOUT_NAMES = ("default", "bridge", "host", "none")
+
+
+def is_users(network: str) -> bool:
+    """Whether it is a network that somebody made, where containers have names."""
+    return network not in WITHOUT_NAMES and not network.startswith("container:")
+
+
 def network_settings(options: Options, config: dict[str, Any]) -> dict[str, Any]:
     """Fields of HostConfig; published ports are added to the exposed ones of ``config``."""
+    if options.link and options.network not in ("default", "bridge") and not is_users(options.network):
+        raise CommandError("links are only supported for user-defined networks and the default network", 125)
     bindings: dict[str, list[dict[str, str]]] = {}
     for text in options.publish:
-        for port, binding in _published(text):
+        for port, binding in published(text):
             bindings.setdefault(port, []).append(binding)
             config.setdefault("ExposedPorts", {})[port] = {}
     return {
@@ -26,16 +36,20 @@ def network_settings(options: Options, config: dict[str, Any]) -> dict[str, Any]
         "DnsOptions": options.dns_option,
         "DnsSearch": options.dns_search,
         "ExtraHosts": options.add_host,
+        "Links": [] if is_users(options.network) else options.link,
     }
 
 
 def endpoint_settings(options: Options) -> dict[str, Any]:
     """What was asked for on the one network; empty where nothing was."""
     addresses = set_only({"IPv4Address": options.ip, "IPv6Address": options.ip6})
-    return set_only({"IPAMConfig": addresses, "Aliases": options.network_alias, "MacAddress": options.mac_address})
+    links = options.link if is_users(options.network) else []
+    return set_only({
+        "IPAMConfig": addresses, "Aliases": options.network_alias, "MacAddress": options.mac_address, "Links": links,
+    })  # fmt: skip
 
 
-def _published(text: str) -> list[tuple[str, dict[str, str]]]:
+def published(text: str) -> list[tuple[str, dict[str, str]]]:
     """"[ip:][host:]container[/proto]", ranges on both sides: (container port, binding) for each."""
     endpoint, _, protocol = text.partition("/")
     head, _, inside = endpoint.rpartition(":")

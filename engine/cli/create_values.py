@@ -115,3 +115,11 @@ def parse_weight(text: str) -> dict[str, Any]:
     if not weight.isdecimal() or (int(weight) != 0 and not 10 <= int(weight) <= 1000):
         raise ValueError(f"invalid weight for device: {text}")
     return {"Path": device, "Weight": int(weight)}
+
+
+def parse_link(text: str) -> str:
+    """NAME or NAME:ALIAS of ``--link``, complete. Raises ValueError."""
+    parts = text.split(":")
+    if len(parts) > 2 or not all(parts):
+        raise ValueError(f"bad format for links: {text}")
+    return f"{parts[0]}:{parts[-1]}"

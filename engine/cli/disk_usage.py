@@ -48,7 +48,16 @@ def _totals(usage: dict[str, Any]) -> list[Row]:
         _total("Images", len(images), len(used), layers, layers - in_use if used else layers),
         _total("Containers", len(containers), len(running), size, size - busy),
         _total("Local Volumes", len(volumes), len(mounted), held, free),
+        _cache_total(usage.get("BuildCache") or []),
     ]
+
+
+def _cache_total(records: list[dict[str, Any]]) -> Row:
+    """What images have as well counts as theirs."""
+    own = [record for record in records if not record.get("Shared")]
+    free = sum(record["Size"] for record in own if not record.get("InUse"))
+    in_use = sum(bool(record.get("InUse")) for record in records)
+    return _total("Build Cache", len(records), in_use, sum(record["Size"] for record in own), free)
 
 
 def _total(kind: str, count: int, active: int, size_bytes: int, reclaimable_bytes: int) -> Row:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 _RESIZE_ATTEMPTS = 5
+_NEVER_RAN = 126
+"""The status where the engine knows of no end: it has said why on standard error."""
+
 
 def execute(session: Session, options: Options, arguments: list[str]) -> int:
     """The exit status of the process; 0 at once with ``--detach``."""
@@ -31,7 +34,8 @@ def execute(session: Session, options: Options, arguments: list[str]) -> int:
     ended = _carry(client, id, options)
     if not ended:
         return 0
-    return client.call("GET", path_of("exec", id, "json"))["ExitCode"]
+    status = client.call("GET", path_of("exec", id, "json"))["ExitCode"]
+    return _NEVER_RAN if status is None else status
 
 
 def _body(options: Options, command: list[str]) -> dict[str, Any]:

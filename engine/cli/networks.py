@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.cli.command import Command
 from engine.cli.containers import AS_OF_HELP
-from engine.cli.create_values import set_only
+from engine.cli.create_values import parse_link, set_only
 from engine.cli.flags import Options, listed, switch, text
 from engine.cli.listing import Row, filter_flag, filters_query, format_flag, labels_text, short_id, show
 from engine.cli.outcomes import for_each
@@ -104,7 +104,7 @@ def remove_networks(session: Session, options: Options, arguments: list[str]) ->
 def connect_network(session: Session, options: Options, arguments: list[str]) -> int:
     network, container = arguments
     addresses = set_only({"IPv4Address": options.ip, "IPv6Address": options.ip6})
-    endpoint = set_only({"IPAMConfig": addresses, "Aliases": options.alias})
+    endpoint = set_only({"IPAMConfig": addresses, "Aliases": options.alias, "Links": options.link})
     body = {"Container": container, "EndpointConfig": endpoint}
     session.client.call("POST", path_of("networks", network, "connect"), body)
     return 0
@@ -162,6 +162,7 @@ CONNECT = Command(
     listed("--alias", "Add network-scoped alias for the container"),
     text("--ip", "IPv4 address (e.g., 172.30.100.104)"),
     text("--ip6", "IPv6 address (e.g., 2001:db8::33)"),
+    listed("--link", "Add link to another container (NAME or NAME:ALIAS)", parse=parse_link),
     least=2,
     most=2,
     examples="docket network connect --alias db app postgres",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from engine.cli.command import Command
-from engine.cli.flags import Options, switch
+from engine.cli.flags import Options, switch, text
 from engine.cli.images import removal_lines
 from engine.cli.listing import filter_flag, filters_query
 from engine.cli.output import CommandError, out
-from engine.cli.quantities import human_size
+from engine.cli.quantities import human_size, parse_size
 from engine.cli.session import Session
 
 TYPE_CHECKING = False
@@ -94,7 +94,8 @@ def _prune_volumes(session: Session, options: Options, *, every: bool) -> dict[s
 def prune_builder(session: Session, options: Options, arguments: list[str]) -> int:
     if not _confirmed(options, "This will remove all build cache."):
         return 0
-    answer = session.client.call("POST", "/build/prune", query=_filters(options))
+    query = {**_filters(options), "keep-storage": options.keep_storage or None}
+    answer = session.client.call("POST", "/build/prune", query=query)
     _print_freed("Deleted build cache objects", _named(answer["CachesDeleted"]), answer["SpaceReclaimed"])
     return 0
 
@@ -157,10 +158,11 @@ BUILDER_PRUNE = Command(
     prune_builder,
     "[OPTIONS]",
     switch("-a, --all", "Remove all unused build cache: it is always all"),
-    _UNTIL,
+    filter_flag("--filter", 'Provide filter values (e.g. "until=24h", "id=<prefix>", "type=regular|exec.cachemount")'),
+    text("--keep-storage", "Amount of disk space to keep for cache", kind="bytes", parse=parse_size),
     _FORCE,
     most=0,
-    examples="docket builder prune -f\ndocket builder prune -f --filter until=24h",
+    examples="docket builder prune -f\ndocket builder prune -f --filter until=24h --keep-storage 10g",
 )
 NETWORK_PRUNE = Command(
     prune_networks,

@@ -73,10 +73,12 @@ class Client:
     All methods raise APIError (the engine refused), EngineUnreachable and ProtocolError."""
 
     def __init__(
-        self, host: str | Address | None = None, *, program: str = "docket-python", version: str | None = None
-    ) -> None:
+        self, host: str | Address | None = None, *, program: str = "docket-python", version: str | None = None,
+        correlation: str = "",
+    ) -> None:  # fmt: skip
         """``host`` is an address, or what parse_address makes one of; without it the environment and the current
-        context choose, as they do for the command."""
+        context choose, as they do for the command. ``correlation`` (16 to 64 hexadecimal digits) joins the events of
+        all requests in the engine's log."""
         if host is None:
             from engine.client.endpoint import chosen, default_address
 
@@ -85,6 +87,8 @@ class Client:
         self.version = version or NEWEST_API
         self._version_is_settled = version is not None
         self._headers = {"User-Agent": f"{program}/{__version__}"}
+        if correlation:
+            self._headers["X-Docket-Correlation"] = correlation
         self._idle: Connection | None = None
 
     def __enter__(self) -> Client:
@@ -103,6 +107,10 @@ class Client:
         """Take over a connection that is open already; the next exchange uses it."""
         self.close()
         self._idle = connection
+
+    def say_cause(self, cause: str) -> None:
+        """What the engine's log is to say led to the requests from now on: "project/verb" or "project/verb/service"."""
+        self._headers["X-Docket-Cause"] = cause
 
     # --- exchanges -------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-import tarfile
 
+from engine.client import tar_header
 from engine.client.dockerignore import Ignored
 
 TYPE_CHECKING = False
@@ -22,8 +22,8 @@ _PIECE_BYTES = 1 << 18
 _HEADERS_BYTES = 1 << 16  # small files are sent together
 _CAPABILITY = "security.capability"
 _KINDS = {
-    stat.S_IFREG: tarfile.REGTYPE, stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE,
-    stat.S_IFIFO: tarfile.FIFOTYPE, stat.S_IFCHR: tarfile.CHRTYPE, stat.S_IFBLK: tarfile.BLKTYPE,
+    stat.S_IFREG: tar_header.FILE, stat.S_IFDIR: tar_header.FOLDER, stat.S_IFLNK: tar_header.SYMLINK,
+    stat.S_IFIFO: tar_header.FIFO, stat.S_IFCHR: tar_header.CHARACTERS, stat.S_IFBLK: tar_header.BLOCKS,
 }  # fmt: skip
 
 
@@ -68,10 +68,9 @@ class ContextFolder:
         finally:
             os.close(fd)
         for name, content in self._extra.items():
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = len(content), 0o600
-            yield _header(info) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
-        yield bytes(2 * tarfile.BLOCKSIZE)
+            head = tar_header.header(os.fsencode(name), size=len(content), mode=0o600)
+            yield head + content + tar_header.padding(len(content))
+        yield bytes(2 * tar_header.BLOCK)
 
     def _folder(self, fd: int, path: str, above: Matches) -> Iterator[bytes]:
         try:
@@ -104,7 +103,7 @@ class ContextFolder:
             first = next(inside, None) if is_ignored else b""
             if first is None:
                 return  # nothing in it was taken back
-            yield _header(_info(path, found, fd, ".")) + first
+            yield _header(path, found, fd, ".") + first
             yield from inside
         finally:
             os.close(fd)
@@ -113,7 +112,7 @@ class ContextFolder:
         if stat.S_IFMT(found.st_mode) not in _KINDS:
             return  # a socket can't be in an archive
         if not stat.S_ISREG(found.st_mode):
-            yield _header(_info(path, found, folder_fd, name))
+            yield _header(path, found, folder_fd, name)
             return
         try:
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder_fd)
@@ -123,9 +122,8 @@ class ContextFolder:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 raise ContextError(f"{path} has become something else while the context was read")
-            info = _info(path, found, folder_fd, name)
-            yield _header(info)
-            yield from _content(fd, path, info.size)
+            yield _header(path, found, folder_fd, name)
+            yield from _content(fd, path, found.st_size)
         finally:
             os.close(fd)
 
@@ -138,31 +136,27 @@ def _content(fd: int, path: str, size: int) -> Iterator[bytes]:
             raise ContextError(f"{path} was cut short while the context was read")
         left -= len(piece)
         yield piece
-    if padding := -size % tarfile.BLOCKSIZE:
-        yield bytes(padding)
+    yield tar_header.padding(size)
 
 
-def _info(path: str, found: os.stat_result, folder_fd: int, name: str) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(path)
-    info.type = _KINDS[stat.S_IFMT(found.st_mode)]
-    info.mode = stat.S_IMODE(found.st_mode)
-    info.mtime = max(0, int(found.st_mtime))
-    if info.type == tarfile.REGTYPE:
-        info.size = found.st_size
+def _header(path: str, found: os.stat_result, folder_fd: int, name: str) -> bytes:
+    kind, link, size, device, records = _KINDS[stat.S_IFMT(found.st_mode)], b"", 0, (0, 0), {}
+    if kind == tar_header.FILE:
+        size = found.st_size
         try:
             value = os.getxattr(f"/proc/self/fd/{folder_fd}/{name}", _CAPABILITY, follow_symlinks=False)
-            info.pax_headers = {f"SCHILY.xattr.{_CAPABILITY}": value.decode("utf-8", "surrogateescape")}
+            records[b"SCHILY.xattr." + _CAPABILITY.encode()] = value
         except OSError:
-            info.pax_headers = {}
-    elif info.type == tarfile.SYMTYPE:
-        info.linkname = os.readlink(name, dir_fd=folder_fd)
-    elif info.type in (tarfile.CHRTYPE, tarfile.BLKTYPE):
-        info.devmajor, info.devminor = os.major(found.st_rdev), os.minor(found.st_rdev)
-    return info
-
-
-def _header(info: tarfile.TarInfo) -> bytes:
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+            records = {}  # most files have none
+    elif kind == tar_header.SYMLINK:
+        link = os.fsencode(os.readlink(name, dir_fd=folder_fd))
+    elif kind in (tar_header.CHARACTERS, tar_header.BLOCKS):
+        device = os.major(found.st_rdev), os.minor(found.st_rdev)
+    encoded = os.fsencode(path) + (b"/" if kind == tar_header.FOLDER else b"")
+    return tar_header.header(
+        encoded, kind, size=size, mode=stat.S_IMODE(found.st_mode), mtime=int(found.st_mtime), link=link, device=device,
+        records=records,
+    )  # fmt: skip
 
 
 def _failed(path: str, error: OSError) -> ContextError:

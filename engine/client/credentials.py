@@ -71,9 +71,11 @@ class CredentialFile:
         found = {server: self.get(server) for server in dict.fromkeys(map(server_of, servers))}
         return {server: auth for server, auth in found.items() if auth}
 
-    def proxies(self) -> dict[str, str]:
-        """The proxies that builds are to use, as variables in both spellings (``proxies.default`` of the file)."""
-        chosen = object_in(object_in(self._file.read(), "proxies"), "default")
+    def proxies(self, host: str = "") -> dict[str, str]:
+        """The proxies that builds and containers are to use, as variables in both spellings: what the file has under
+        ``proxies`` for the engine at ``host``, else for ``default``."""
+        every = object_in(self._file.read(), "proxies")
+        chosen = object_in(every, host if host and host in every else "default")
         found = {}
         for key, name in _PROXIES.items():
             if isinstance(value := chosen.get(key), str) and value:

@@ -10,8 +10,8 @@ import hashlib
 import json
 from typing import Any
 
-from engine.compose.elements import SERVICE
-from engine.compose.shapes import HTML_ESCAPES, JSON
+from engine.compose.model.elements import SERVICE
+from engine.compose.model.shapes import HTML_ESCAPES, JSON
 
 _LEFT_OUT = ("build", "depends_on", "profiles", "pull_policy", "scale")
 """What may change without a container becoming another one."""

@@ -8,19 +8,20 @@ import re
 from pathlib import Path
 from typing import Any
 
-from engine.compose import discovery, documents, selection
-from engine.compose.consistency import check
-from engine.compose.context import Context
-from engine.compose.elements import PROJECT
-from engine.compose.extending import Extending, without
-from engine.compose.including import include
-from engine.compose.interpolation import InterpolationError, substitute
-from engine.compose.layers import Layer, read_layers
-from engine.compose.merging import merge
-from engine.compose.normalizing import hosts_listed, normalize
+from engine.compose.model import selection
+from engine.compose.model.consistency import check
+from engine.compose.model.elements import PROJECT
+from engine.compose.model.normalizing import hosts_listed, normalize
+from engine.compose.model.supported import note_unsupported
 from engine.compose.project import ComposeError, LoadOptions, Project
-from engine.compose.resolving import resolve_service
-from engine.compose.supported import note_unsupported
+from engine.compose.reading import discovery, documents
+from engine.compose.reading.context import Context
+from engine.compose.reading.extending import Extending, without
+from engine.compose.reading.including import include
+from engine.compose.reading.interpolation import InterpolationError, substitute
+from engine.compose.reading.layers import Layer, read_layers
+from engine.compose.reading.merging import merge
+from engine.compose.reading.resolving import resolve_service
 
 _NAMED = re.compile(r"""^["']?name["']?\s*:|^\s*\{""", re.MULTILINE)
 """What a text must have in it to have a name at its top."""

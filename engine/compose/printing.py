@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from engine.compose import yamltext
-from engine.compose.elements import PROJECT
-from engine.compose.ordering import natural_order
-from engine.compose.shapes import HTML_ESCAPES, JSON, YAML, ordered
+from engine.compose.model.elements import PROJECT
+from engine.compose.model.ordering import natural_order
+from engine.compose.model.shapes import HTML_ESCAPES, JSON, YAML, ordered
 
 _ORDER = ("name", "services", "networks", "volumes", "secrets", "configs", "models")
 
@@ -16,6 +16,7 @@ _ORDER = ("name", "services", "networks", "volumes", "secrets", "configs", "mode
 def json_text(model: dict[str, Any]) -> str:
     """JSON with two spaces of indentation and no newline at its end. A dollar sign is doubled."""
     shown = {**PROJECT.shown(model, JSON), **_extensions(model)}
+    shown.pop("models", None)  # Docker Compose prints them in YAML alone
     text = json.dumps({key: shown[key] for key in sorted(shown)}, indent=2, ensure_ascii=False)
     return _escaped(text.translate(HTML_ESCAPES))
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 from typing import Any, Iterator
 
-from engine.compose.documents import plain_scalar
-from engine.compose.shapes import number_text
+from engine.compose.model.shapes import number_text
+from engine.compose.reading.documents import plain_scalar
 
 _OLD_BOOLEANS = {word for base in ("y", "yes", "n", "no", "on", "off")
                  for word in (base, base.capitalize(), base.upper())}  # fmt: skip

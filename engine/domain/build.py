@@ -50,7 +50,8 @@ class BuildContextReceived(Event):
 @dataclass(frozen=True, slots=True)
 class BuildStepDone(Event):
     """An instruction was carried out. ``outcome`` is ``made``, ``reused`` (from the cache) or ``set`` (configuration
-    alone, or where a stage begins); ``reason`` says why the cache didn't serve. ``key`` is the digest of everything
+    alone, or where a stage begins); ``reason`` says why the cache didn't serve, and of a stage's begin what it stands
+    on. ``key`` is the digest of everything
     that the step depends on ("": nothing is cached), ``chain_id`` the file system's afterwards."""
 
     TYPE: ClassVar[str] = "build.step_done"

@@ -26,7 +26,8 @@ class Status(StrEnum):
 @dataclass(frozen=True, slots=True)
 class EndpointCreated(Event):
     """The container is to be on the network whenever it runs. ``requested`` are the addresses that it is to have, empty
-    where any will do; ``aliases`` are names beside its own."""
+    where any will do; ``aliases`` are names beside its own; ``links`` (NAME:ALIAS) are names of others on the network
+    that this container alone knows."""
 
     TYPE: ClassVar[str] = "endpoint.created"
     endpoint_id: str
@@ -36,6 +37,7 @@ class EndpointCreated(Event):
     requested: list[str] = field(default_factory=list)
     mac_address: str = ""
     options: dict[str, str] = field(default_factory=dict)
+    links: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ class Endpoint:
     requested: list[str]
     requested_mac: str
     options: dict[str, str]
+    links: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
     mac_address: str = ""
     interface: str = ""
@@ -159,7 +162,7 @@ def evolve(state: Endpoint | None, event: Event) -> Endpoint:
         assert isinstance(event, EndpointCreated)
         return Endpoint(
             event.endpoint_id, status, event.network_id, event.container_id, event.aliases, event.requested,
-            event.mac_address, event.options,
+            event.mac_address, event.options, event.links,
         )  # fmt: skip
     intents = next_intents(state.intents, event)
     facts: dict[str, Any] = {"error": ""}

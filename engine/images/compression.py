@@ -143,8 +143,8 @@ def _next_member(source: _Counted, data: bytes, name: str) -> bytes:
 class Uncompressed:
     """Iterates over the uncompressed pieces of a file. After the last one ``digest`` is theirs.
 
-    Reading, decompressing and hashing happen in a thread of their own (all three release the GIL) while the consumer
-    writes files. ``close`` ends it early. Errors of the thread are raised from the iteration.
+    Reading and decompressing happen in one thread and hashing in another (all three release the GIL) while the consumer
+    writes files. ``close`` ends them early. Errors of the threads are raised from the iteration.
     """
 
     def __init__(self, file: Readable, limits: Limits) -> None:
@@ -152,9 +152,12 @@ class Uncompressed:
         self._limits = limits
         self._hash = hashlib.sha256()
         self._pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
+        self._unhashed: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
         self._stopped = False
         self.size_bytes = 0
         self.format = ""
+        self._hashing = threading.Thread(target=self._digest, name="digest", daemon=True)
+        self._hashing.start()
         self._thread = threading.Thread(target=self._run, name="decompress", daemon=True)
         self._thread.start()
 
@@ -168,8 +171,13 @@ class Uncompressed:
             if isinstance(piece, BaseException):
                 raise piece
             if piece is None:
+                self._hashing.join()
                 return
             yield piece
+
+    def _digest(self) -> None:
+        while (piece := self._unhashed.get()) is not None:
+            self._hash.update(piece)
 
     def _run(self) -> None:
         try:
@@ -184,11 +192,13 @@ class Uncompressed:
                     return
                 self.size_bytes += len(piece)
                 self._limits.check_stream(self.size_bytes, self.size_bytes if plain else self._source.count)
-                self._hash.update(piece)
+                self._unhashed.put(piece)
                 self._pieces.put(piece)
             self._pieces.put(None)
         except BaseException as error:  # carried over to the consumer, who raises it
             self._pieces.put(error)
+        finally:
+            self._unhashed.put(None)
 
     def close(self) -> None:
         """End the thread. One that waits for a pipe that says nothing is left behind: it ends with the worker."""

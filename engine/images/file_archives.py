@@ -151,7 +151,7 @@ def write_path(arguments: Json, fds: list[int], root_fd: int) -> Json:
         whiteouts=False, replace_folders=not keep, keep_files=keep, owner=tuple(owner) if owner else None,
         resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
         owners=Owners.from_json(arguments.get("owners")),
-        prefix=tuple(part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")),
+        prefix=tuple(part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")), absolute_names=True,
     )  # fmt: skip
     umask = os.umask(0)
     try:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import ctypes
 import errno as errno_
 import os
-import platform
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 """Releases the GIL around calls; ``PYLIBC`` keeps it, which fork-like calls need."""
 PYLIBC = ctypes.PyDLL(None, use_errno=True)
 
-MACHINE = platform.machine()
+MACHINE = os.uname().machine
 if MACHINE not in ("x86_64", "aarch64"):
     raise OSError(errno_.ENOSYS, f"system call numbers of {MACHINE} are not known", MACHINE)
 _X86 = MACHINE == "x86_64"
@@ -23,6 +22,8 @@ SYS_pivot_root = 155 if _X86 else 41
 SYS_capget = 125 if _X86 else 90
 SYS_capset = 126 if _X86 else 91
 SYS_keyctl = 250 if _X86 else 219
+SYS_sched_setattr = 314 if _X86 else 274
+SYS_ioprio_set = 251 if _X86 else 30
 SYS_seccomp = 317 if _X86 else 277
 SYS_bpf = 321 if _X86 else 280
 SYS_pidfd_send_signal = 424
@@ -35,6 +36,7 @@ SYS_pidfd_open = 434
 SYS_clone3 = 435
 SYS_close_range = 436
 SYS_openat2 = 437
+SYS_pidfd_getfd = 438
 SYS_mount_setattr = 442
 
 LIBC.syscall.restype = ctypes.c_long

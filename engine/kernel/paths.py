@@ -1,4 +1,4 @@
-"""Opening paths inside a tree that somebody hostile may have made: openat2(2)."""
+"""Opening paths inside a tree that somebody hostile may have made (openat2(2)), and bringing files to the disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
+_SYNC_FILE_RANGE_WRITE = 2
+
 LIBC.syncfs.argtypes = [ctypes.c_int]
+LIBC.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 
 
 class open_how(ctypes.Structure):
@@ -41,6 +44,11 @@ def open_in_root(root_fd: int, path: str | bytes, flags: int, mode: int = 0) -> 
 def syncfs(fd: int) -> None:
     """syncfs(2): write out everything of the file system that ``fd`` lies on, and wait."""
     check(LIBC.syncfs(fd), fd)
+
+
+def start_writeback(fd: int) -> None:
+    """sync_file_range(2): let the disk begin to write what a file holds, and don't wait. It makes nothing durable."""
+    check(LIBC.sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE), fd)
 
 
 def fsync_folder(path: str) -> None:

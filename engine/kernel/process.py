@@ -6,7 +6,7 @@ import ctypes
 import os
 from typing import Iterable
 
-from engine.kernel.libc import LIBC, SYS_close_range, SYS_keyctl, check, syscall
+from engine.kernel.libc import LIBC, SYS_close_range, SYS_keyctl, SYS_pidfd_getfd, check, syscall
 
 KEYCTL_JOIN_SESSION_KEYRING = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -93,3 +93,8 @@ def setdomainname(name: str) -> None:
 def join_new_session_keyring() -> None:
     """keyctl(2): a session keyring of one's own, instead of that of whoever started the engine."""
     syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, None, 0, 0, 0, subject="session keyring")
+
+
+def copy_descriptor(pid_fd: int, number: int) -> int:
+    """pidfd_getfd(2): a duplicate of another process's descriptor, close-on-exec."""
+    return syscall(SYS_pidfd_getfd, pid_fd, number, 0, subject=f"descriptor {number}")

@@ -13,11 +13,11 @@ as a reason to fall back, where EPERM would break them.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable
 
+from engine.kernel.digest import sha256_hex
 from engine.kernel.libc import MACHINE, SYS_seccomp, syscall
 from engine.kernel.seccomp_program import KILL_THREAD, OPERATORS, Comparison, Rule, Section, assemble
 from engine.kernel.syscall_table import (
@@ -40,7 +40,7 @@ _ACTIONS = {
     "SCMP_ACT_LOG": _LOG,
     "SCMP_ACT_ALLOW": _ALLOW,
 }
-_FLAGS = {
+FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 1,
     "SECCOMP_FILTER_FLAG_LOG": 2,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
@@ -126,7 +126,7 @@ def compile_filter(seccomp: dict, *, machine: str = MACHINE) -> bytes:
 def digest(seccomp: dict, *, machine: str = MACHINE) -> str:
     """``sha256:...`` over all that the program depends on: profile after its conditions, machine, this compiler."""
     text = json.dumps([_COMPILER, machine, seccomp], sort_keys=True, separators=(",", ":"))
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"sha256:{sha256_hex(text.encode())}"
 
 
 def _sections(seccomp: dict, machine: str) -> list[Section]:
@@ -225,9 +225,9 @@ def check_flags(flags: Iterable[str]) -> int:
     """The bits of seccomp(2). ValueError for a flag that is not known."""
     bits = 0
     for flag in flags:
-        if flag not in _FLAGS:
+        if flag not in FLAGS:
             raise ValueError(f'unknown seccomp flag "{flag}"')
-        bits |= _FLAGS[flag]
+        bits |= FLAGS[flag]
     return bits
 
 

@@ -9,7 +9,8 @@ inherit; unarmed, a step costs one look-up.
 
 Terms are tried in order, each for its count (``2*``; without one, for ever): ``off`` passes, ``kill`` ends the process
 that came here with SIGKILL, ``error(ENAME)`` raises that OSError, ``delay(ms)`` sleeps, ``wait(path)`` creates
-``path`` and waits until somebody removes it. Counts are kept by process.
+``path`` and waits until somebody removes it. A term with ``@path`` behind it counts only while that file is there.
+Counts are kept by process.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ STEPS: dict[str, str] = {
     "freezer.thaw": "thaw the container",
 }
 
-_TERM = re.compile(r"(?:(\d+)\*)?(off|kill|error|delay|wait)(?:\(([^)]*)\))?")
+_TERM = re.compile(r"(?:(\d+)\*)?(off|kill|error|delay|wait)(?:\(([^)]*)\))?(?:@(.+))?")
 
 
 class _Failpoint:
@@ -88,17 +89,16 @@ class _Failpoint:
             match = _TERM.fullmatch(term.strip())
             if match is None:
                 raise ValueError(f"failpoint term {term.strip()!r} is not understood")
-            count, action, argument = match.groups()
-            self.terms.append([int(count) if count else None, action, argument or ""])
+            count, action, argument, condition = match.groups()
+            self.terms.append([int(count) if count else None, action, argument or "", condition])
 
     def hit(self, name: str) -> None:
-        while self.terms:
-            remaining, action, argument = self.terms[0]
-            if remaining == 0:
-                self.terms.pop(0)
+        for term in self.terms:
+            remaining, action, argument, condition = term
+            if remaining == 0 or condition is not None and not os.path.exists(condition):
                 continue
             if remaining is not None:
-                self.terms[0][0] = remaining - 1
+                term[0] = remaining - 1
             _act(name, action, argument)
             return
 

@@ -23,6 +23,12 @@ def make_controlling(slave_fd: int) -> None:
     fcntl.ioctl(slave_fd, termios.TIOCSCTTY, 0)
 
 
+def copy_window_size(source_fd: int, target_fd: int) -> None:
+    """Give one terminal the size of another one."""
+    size = fcntl.ioctl(source_fd, termios.TIOCGWINSZ, bytes(8))
+    fcntl.ioctl(target_fd, termios.TIOCSWINSZ, size)
+
+
 def set_window_size(fd: int, rows: int, columns: int) -> None:
     """TIOCSWINSZ: size in characters; the foreground process group gets SIGWINCH where it changes."""
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

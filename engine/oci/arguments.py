@@ -24,7 +24,7 @@ VERBS: dict[str, dict[str, str]] = {
     "exec": {
         "console-socket": VALUE, "cwd": VALUE, "env": LIST, "e": LIST, "tty": FLAG, "t": FLAG, "user": VALUE,
         "u": VALUE, "additional-gids": LIST, "g": LIST, "process": VALUE, "p": VALUE, "detach": FLAG, "d": FLAG,
-        "pid-file": VALUE, "no-new-privs": FLAG, "cap": LIST, "c": LIST, "preserve-fds": VALUE,
+        "pid-file": VALUE, "no-new-privs": FLAG, "cap": LIST, "c": LIST, "preserve-fds": VALUE, "no-subreaper": FLAG,
     },
     "list": {"format": VALUE, "f": VALUE, "quiet": FLAG, "q": FLAG},
     "ps": {"format": VALUE, "f": VALUE},
@@ -33,7 +33,8 @@ VERBS: dict[str, dict[str, str]] = {
     "update": {
         "resources": VALUE, "r": VALUE, "memory": VALUE, "memory-swap": VALUE, "memory-reservation": VALUE,
         "cpu-share": VALUE, "cpu-quota": VALUE, "cpu-period": VALUE, "cpuset-cpus": VALUE, "cpuset-mems": VALUE,
-        "pids-limit": VALUE, "blkio-weight": VALUE,
+        "pids-limit": VALUE, "blkio-weight": VALUE, "cpu-burst": VALUE, "cpu-idle": VALUE, "cpu-rt-period": VALUE,
+        "cpu-rt-runtime": VALUE,
     },
     "events": {"interval": VALUE, "stats": FLAG},
     "spec": {"bundle": VALUE, "b": VALUE},
@@ -79,17 +80,24 @@ def _flags(left: list[str], known: dict[str, str]) -> dict[str, object]:
         if word == "--":
             break
         name, has_value, value = word.lstrip("-").partition("=")
+        if name in ("help", "h"):
+            found["help"] = True
+            continue
         if name not in known:
             raise UsageError(f"flag provided but not defined: {word}")
         kind = known[name]
         name = "format" if name == "f" and "format" in known else _LONG.get(name, name)
         if kind == FLAG:
+            if value.lower() not in ("", "true", "1", "t", "false", "0", "f"):
+                raise UsageError(f"invalid boolean value {value!r}: {word}")
             found[name] = not has_value or value.lower() in ("true", "1", "t")
             continue
         if not has_value:
             if not left:
                 raise UsageError(f"flag needs an argument: {word}")
             value = left.pop(0)
+        if name == "preserve-fds" and not value.isdecimal():
+            raise UsageError(f"invalid value {value!r}: {word}")
         if kind == LIST:
             found.setdefault(name, []).append(value)  # type: ignore[attr-defined]
         else:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import json
 import os
 from typing import Any
 
-from engine.kernel import capabilities, seccomp
+from engine.kernel import capabilities
+from engine.kernel.cgroups import Cgroup
+from engine.oci import shape
+from engine.oci.programs import seccomp_plan
+from engine.runtime.setup import refuse_unknown
 
 DEFAULT_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _CHARACTER = (
@@ -16,86 +19,101 @@ _CHARACTER = (
 )  # fmt: skip
 OWN_CGROUPS = "docket-runtime"
 """Where a container's cgroups are when nobody says where; it goes with the last of them."""
-_KNOWN_USER = {"uid", "gid", "additionalGids", "umask", "username"}
+_SECURITY_LABELS = ("selinuxLabel", "apparmorProfile")
 
 Json = dict[str, Any]
 
 
 def load(bundle: str) -> Json:
-    """The specification. Raises OSError."""
+    """The specification, each property of its type. Raises OSError."""
     path = os.path.join(bundle, "config.json")
     try:
-        with open(path) as file:
+        with open(path, encoding="utf-8") as file:
             spec = json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OSError(errno.EINVAL, f"not JSON: {error}", path) from error
-    if not isinstance(spec, dict) or not spec.get("process") or not spec.get("root"):
-        raise OSError(errno.EINVAL, "process and root are missing", path)
-    return spec
+    shape.check(spec, shape.CONFIG, "")
+    if not (version := spec["ociVersion"]).startswith("1."):
+        raise OSError(errno.EOPNOTSUPP, f"version {version} of the specification is not supported: 1.x is", path)
+    return spec  # type: ignore[no-any-return]
 
 
-def plan(container_id: str, bundle: str, folder: str, spec: Json) -> Json:
-    """The launch plan. ``folder`` is the container's own. Raises OSError for what the runtime can't do."""
-    linux = spec.setdefault("linux", {})
+def plan(container_id: str, bundle: str, folder: str, spec: Json, cache: str) -> Json:
+    """The launch plan. ``folder`` is the container's own, ``cache`` that of compiled filters. Raises OSError for what
+    can't be done."""
+    linux = spec["linux"] = spec.get("linux") or {}
     _check(spec)
-    _complete_devices(spec)
-    root = spec["root"]
-    root["path"] = os.path.realpath(os.path.join(bundle, root.get("path") or "rootfs"))
+    _complete_devices(linux)
+    spec["root"]["path"] = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
     for mount in spec.get("mounts") or []:
-        options = set(mount.get("options") or ())
-        if (mount.get("type") == "bind" or options & {"bind", "rbind"}) and not mount["source"].startswith("/"):
-            mount["source"] = os.path.join(bundle, mount["source"])
+        _complete_mount(mount, bundle)
     process = spec["process"]
+    process["env"] = process.get("env") or []
+    seccomp = seccomp_plan(linux.pop("seccomp", None), cache)
+    refuse_unknown(spec)
     user = process.get("user") or {}
     return {
         "container_id": container_id,
         "directory": folder,
-        "spec": _without_seccomp(spec),
+        "spec": spec,
         "overlay": None,
-        "seccomp": seccomp_plan(linux.get("seccomp")),
+        "seccomp": seccomp,
         "user": f"{user.get('uid') or 0}:{user.get('gid') or 0}",
         "groups": list(user.get("additionalGids") or []),
         "umask": user.get("umask"),
         "create_workdir": True,
         "cgroup_path": cgroup_path(container_id, linux.get("cgroupsPath") or ""),
         "stdio": {"tty": bool(process.get("terminal"))},
+        "oom_score_as_is": True,
     }
 
 
-def _without_seccomp(spec: Json) -> Json:
-    return {**spec, "linux": {key: value for key, value in spec["linux"].items() if key != "seccomp"}}
-
-
 def cgroup_path(container_id: str, wanted: str) -> str:
-    """Relative to each controller's root. systemd's slice:prefix:name is another manager's."""
+    """Relative to each controller's root. An absolute path is just that, a relative one lies among those of our own.
+    systemd's slice:prefix:name is another manager's."""
     if wanted.count(":") == 2 and not wanted.startswith("/"):
         raise OSError(errno.EOPNOTSUPP, "cgroups by systemd are not supported: use the cgroupfs driver", wanted)
-    if ".." in wanted.split("/"):
+    parts = [part for part in wanted.split("/") if part not in ("", ".")]
+    if ".." in parts or wanted and not parts:
         raise OSError(errno.EINVAL, "invalid cgroupsPath", wanted)
-    return wanted.strip("/") or f"{OWN_CGROUPS}/{container_id}"
+    if not wanted.startswith("/"):
+        return "/".join([OWN_CGROUPS, *(parts or [container_id])])
+    return "/".join(parts)
 
 
 def _check(spec: Json) -> None:
     process = spec["process"]
-    if not process.get("args"):
-        raise OSError(errno.EINVAL, "process.args is empty", "config.json")
-    if unknown := sorted((process.get("user") or {}).keys() - _KNOWN_USER):
-        raise OSError(errno.EOPNOTSUPP, "not supported by this version of the engine", f"process.user.{unknown[0]}")
-    for point in ("createContainer", "startContainer"):  # they would run inside, with the container's programs
-        if (spec.get("hooks") or {}).get(point):
-            raise OSError(errno.EOPNOTSUPP, "not supported by this version of the engine", f"hooks.{point}")
+    check_process(process)
     if "mount" not in {entry["type"] for entry in spec["linux"].get("namespaces") or []}:
         raise OSError(errno.EOPNOTSUPP, "a container without a mount namespace is not supported", "linux.namespaces")
-    for field in ("selinuxLabel", "apparmorProfile"):
+
+
+def check_process(process: Json) -> None:
+    """The first process's ``process``, or that of one more. Takes away what says nothing. Raises OSError."""
+    if not process.get("args"):
+        raise OSError(errno.EINVAL, "it is empty", "process.args")
+    for field in _SECURITY_LABELS:
         if process.get(field) in ("", "unconfined"):
             process.pop(field)
     for names in (process.get("capabilities") or {}).values():
-        names[:] = [name for name in names if name.upper() in capabilities.BITS]  # newer than this kernel's table
+        if names:
+            names[:] = [name for name in names if name.upper() in capabilities.BITS]  # newer than this kernel's table
 
 
-def _complete_devices(spec: Json) -> None:
-    """The devices that every container has, whatever its specification lists (config-linux.md, "Default Devices")."""
-    linux = spec["linux"]
+def _complete_mount(mount: Json, bundle: str) -> None:
+    """A bind mount says so in its options, and where from."""
+    options = mount.get("options") or []
+    if mount.get("type") == "bind" or {"bind", "rbind"} & set(options):
+        if not mount.get("source"):
+            raise OSError(errno.EINVAL, "a bind mount needs a source", mount["destination"])
+        mount["source"] = os.path.join(bundle, mount["source"])
+    elif not mount.get("type"):
+        raise OSError(errno.EINVAL, "a mount needs a type", mount["destination"])
+
+
+def _complete_devices(linux: Json) -> None:
+    """The devices that every container has, whatever its specification lists (config-linux.md, "Default Devices"), and
+    no others: what no rule allows is forbidden."""
     listed = {device["path"] for device in linux.get("devices") or []}
     linux["devices"] = [
         *(linux.get("devices") or []),
@@ -105,35 +123,16 @@ def _complete_devices(spec: Json) -> None:
             if f"/dev/{name}" not in listed
         ),
     ]
-    resources = linux.setdefault("resources", {}) or {}
-    linux["resources"] = resources
-    rules = list(resources.get("devices") or [])
-    if rules:
-        rules += [{"allow": True, "type": kind, "access": "m"} for kind in ("c", "b")]
-        rules += [
-            {"allow": True, "type": "c", "major": major, "access": "rwm", **({} if minor is None else {"minor": minor})}
-            for major, minor in _CHARACTER
-        ]
-    resources["devices"] = rules
-    for section in [key for key, value in resources.items() if not value]:
-        del resources[section]
+    resources = linux["resources"] = {key: value for key, value in (linux.get("resources") or {}).items() if value}
+    rules = resources.get("devices") or []
+    if rules or Cgroup(OWN_CGROUPS).controls_devices:
+        resources["devices"] = [
+            {"allow": False, "access": "rwm"},
+            *rules,
+            *({"allow": True, "type": kind, "access": "m"} for kind in ("c", "b")),
+            *({"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"}
+              for major, minor in _CHARACTER),
+        ]  # fmt: skip
     for section in ("memory", "cpu", "pids", "blockIO"):
-        if isinstance(resources.get(section), dict):
+        if section in resources:
             resources[section] = {key: value for key, value in resources[section].items() if value not in (None, [])}
-
-
-def seccomp_plan(profile: Json | None) -> Json | None:
-    """``linux.seccomp`` compiled. Raises OSError."""
-    if not profile:
-        return None
-    try:
-        if seccomp.wants_listener(profile):
-            raise ValueError("SCMP_ACT_NOTIFY is not supported by this version of the engine")
-        seccomp.check_flags(profile.get("flags") or [])
-        program = seccomp.compile_filter(profile)
-    except (ValueError, KeyError, TypeError) as error:
-        raise OSError(errno.EINVAL, f"invalid seccomp profile: {error}", "linux.seccomp") from error
-    return {
-        "program": base64.b64encode(program).decode(), "flags": profile.get("flags") or [],
-        "digest": seccomp.digest(profile),
-    }  # fmt: skip

@@ -1,19 +1,28 @@
-"""The containers of one ``--root``: a folder each, with ``state.json``; what runs is asked of the kernel."""
+"""The containers of one ``--root``: a folder each, with ``state.json``; what runs is asked of the kernel.
+
+Whoever changes a container holds its folder's lock (flock(2)), from before its creation to after its removal.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
-import re
-import shutil
+import time
+from contextlib import contextmanager
 from typing import Any, Iterator
 
 from engine.kernel.cgroups import Cgroup
+from engine.runtime import command_journal
 
 STATE_FILE = "state.json"
 START_SOCKET = "start"
-_ID = re.compile(r"[\w+.-]+")
+SECCOMP_CACHE = ".seccomp"
+_RESERVED = (".", "..", command_journal.NAME, SECCOMP_CACHE)
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")
+_LONGEST = 1024
+_RETRY_S = 0.02
 
 Json = dict[str, Any]
 
@@ -26,42 +35,119 @@ class Containers:
 
     def folder(self, container_id: str) -> str:
         """Raises OSError for what can't be an id."""
-        if not _ID.fullmatch(container_id) or container_id in (".", ".."):
+        if not container_id or not _LETTERS.issuperset(container_id) or len(container_id) > _LONGEST:
             raise OSError(errno.EINVAL, "invalid container id: letters, digits, _ + . and - are possible", container_id)
+        if container_id in _RESERVED:
+            raise OSError(errno.EINVAL, "invalid container id: it is reserved", container_id)
         return os.path.join(self.root, container_id)
 
-    def create(self, container_id: str) -> str:
-        """A new container's folder. Raises OSError where there is one of this id."""
+    @contextmanager
+    def created(self, container_id: str) -> Iterator[str]:
+        """A new container's folder, locked. Raises OSError where there is one of this id."""
         folder = self.folder(container_id)
         os.makedirs(self.root, 0o711, exist_ok=True)
         try:
             os.mkdir(folder, 0o711)
         except FileExistsError as error:
             raise OSError(errno.EEXIST, "container with given ID already exists", container_id) from error
-        return folder
+        fd = self._lock(container_id, None)
+        try:
+            yield folder
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def locked(self, container_id: str, timeout_s: float | None = None) -> Iterator[Json]:
+        """A container's state, while nobody else changes it. Raises OSError where there is none, TimeoutError."""
+        fd = self._lock(container_id, timeout_s)
+        try:
+            yield self.load(container_id)
+        finally:
+            os.close(fd)
+
+    def _lock(self, container_id: str, timeout_s: float | None) -> int:
+        """Of the folder that is there when the lock is had, and not of one that was removed meanwhile."""
+        folder = self.folder(container_id)
+        end_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            try:
+                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError as error:
+                raise _missing(container_id) from error
+            try:
+                _flock(fd, end_s, container_id)
+                if os.path.samestat(os.fstat(fd), os.stat(folder)):
+                    return fd
+            except FileNotFoundError as error:
+                os.close(fd)
+                raise _missing(container_id) from error
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
 
     def save(self, container_id: str, state: Json) -> None:
-        """Whole or not at all; not synced, since what it tells of doesn't survive a reboot either."""
+        """Whole or not at all; not synced, since what it tells of doesn't survive a reboot either. For root alone: the
+        environment is in it."""
         path = os.path.join(self.folder(container_id), STATE_FILE)
-        with open(f"{path}.new", "w") as file:
-            json.dump(state, file)
+        fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
+            file.write(json.dumps(state))
         os.rename(f"{path}.new", path)
 
     def load(self, container_id: str) -> Json:
         """Raises OSError where there is none."""
+        folder = self.folder(container_id)
         try:
-            with open(os.path.join(self.folder(container_id), STATE_FILE)) as file:
-                return json.load(file)
+            with open(os.path.join(folder, STATE_FILE), encoding="utf-8") as file:
+                return json.load(file)  # type: ignore[no-any-return]
         except FileNotFoundError as error:
-            raise OSError(errno.ENOENT, "container does not exist", container_id) from error
+            if os.path.isdir(folder):  # its creation ended, or is, before anything was done
+                return {**_NOTHING_YET, "id": container_id}
+            raise _missing(container_id) from error
 
     def all(self) -> Iterator[Json]:
         for name in sorted(os.listdir(self.root)) if os.path.isdir(self.root) else ():
-            if os.path.exists(os.path.join(self.root, name, STATE_FILE)):
+            if name in _RESERVED or not os.path.isdir(os.path.join(self.root, name)):
+                continue
+            try:
                 yield self.load(name)
+            except OSError as error:
+                if error.errno != errno.ENOENT:  # else it was removed meanwhile
+                    raise
 
     def remove(self, container_id: str) -> None:
-        shutil.rmtree(self.folder(container_id))
+        """Its folder holds files and no folders."""
+        folder = self.folder(container_id)
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+        os.rmdir(folder)
+
+
+def _flock(fd: int, end_s: float | None, container_id: str) -> None:
+    if end_s is None:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= end_s:
+                raise TimeoutError(errno.ETIMEDOUT, "another command holds the container", container_id) from None
+            time.sleep(_RETRY_S)
+
+
+def _missing(container_id: str) -> OSError:
+    return OSError(errno.ENOENT, "container does not exist", container_id)
+
+
+_NOTHING_YET: Json = {
+    "ociVersion": "1.2.0", "bundle": "", "rootfs": "", "annotations": {}, "created": "", "pid": 0, "started_ticks": 0,
+    "started": False, "creating": [0, 0], "cgroup_path": "", "cgroup_made": False, "own_pids": True,
+    "kinds": [], "root": [0, 0], "process": {}, "seccomp": None,
+    "hooks": {},
+}  # fmt: skip
 
 
 def started_ticks(pid: int) -> tuple[str, int]:
@@ -76,17 +162,31 @@ def started_ticks(pid: int) -> tuple[str, int]:
 
 def is_alive(state: Json) -> bool:
     """Whether the first process of the record still exists, and is the same."""
+    if not state["pid"]:
+        return False
     letter, ticks = started_ticks(state["pid"])
     return letter not in ("", "Z", "X") and ticks == state["started_ticks"]
 
 
 def status(state: Json) -> str:
-    """The specification's words: created, running, stopped; and paused."""
+    """The specification's words: creating, created, running, stopped; and paused."""
+    if creator := state.get("creating"):
+        return "creating" if started_ticks(creator[0])[1] == creator[1] != 0 else "stopped"
     if not is_alive(state):
         return "stopped"
     if Cgroup(state["cgroup_path"]).is_frozen():
         return "paused"
-    return "running" if state["started"] else "created"
+    return "running" if state["started"] or not _waits(state["pid"]) else "created"
+
+
+def _waits(pid: int) -> bool:
+    """Whether it still executes our sealed copy of the interpreter: a start that was killed has told nobody."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe").startswith("/memfd:docket-python")
+    except PermissionError:
+        return True
+    except OSError:
+        return False  # it has ended just now
 
 
 def public_state(state: Json) -> Json:
@@ -96,7 +196,7 @@ def public_state(state: Json) -> Json:
         "ociVersion": state["ociVersion"],
         "id": state["id"],
         "status": now,
-        **({"pid": state["pid"]} if now != "stopped" else {"pid": 0}),
+        "pid": state["pid"] if now != "stopped" else 0,
         "bundle": state["bundle"],
         "rootfs": state["rootfs"],
         "created": state["created"],

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.kernel import capabilities
+from engine.kernel import capabilities, seccomp
 from engine.kernel.namespaces import FLAGS
+from engine.runtime import hooks, mount_options
 
 VERSION_MIN, VERSION_MAX = "1.0.0", "1.2.0"
-_MOUNT_OPTIONS = (
-    "async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec", "idmap", "lazytime", "mand", "noatime",
-    "nodev", "nodiratime", "noexec", "nolazytime", "nostrictatime", "nosuid", "nosymfollow", "private", "rbind",
-    "relatime", "ro", "rprivate", "rshared", "rslave", "runbindable", "rw", "shared", "slave", "strictatime", "suid",
-    "symfollow", "sync", "unbindable",
-)  # fmt: skip
-_ACTIONS = ("ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "TRACE", "TRAP")
+_ACTIONS = ("ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "NOTIFY", "TRACE", "TRAP")
 _OPERATORS = ("EQ", "GE", "GT", "LE", "LT", "MASKED_EQ", "NE")
 
 
@@ -22,8 +17,8 @@ def features() -> dict[str, Any]:
     return {
         "ociVersionMin": VERSION_MIN,
         "ociVersionMax": VERSION_MAX,
-        "hooks": ["prestart", "createRuntime", "poststart", "poststop"],
-        "mountOptions": list(_MOUNT_OPTIONS),
+        "hooks": list(hooks.POINTS),
+        "mountOptions": mount_options.all_words(),
         "linux": {
             "namespaces": sorted(FLAGS),
             "capabilities": list(capabilities.NAMES),
@@ -33,11 +28,13 @@ def features() -> dict[str, Any]:
                 "actions": [f"SCMP_ACT_{name}" for name in _ACTIONS],
                 "operators": [f"SCMP_CMP_{name}" for name in _OPERATORS],
                 "archs": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"],
-                "knownFlags": [f"SECCOMP_FILTER_FLAG_{name}" for name in ("LOG", "SPEC_ALLOW", "TSYNC")],
+                "knownFlags": list(seccomp.FLAGS),
+                "supportedFlags": list(seccomp.FLAGS),
             },
             "apparmor": {"enabled": False},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
+            "netDevices": {"enabled": False},
             "mountExtensions": {"idmap": {"enabled": True}},
         },
     }

@@ -1,113 +1,177 @@
-"""create, start, run: a bundle becomes a container."""
+"""create and run: a bundle becomes a container."""
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
 import socket
 import time
 from typing import Any, Sequence
 
 from engine.kernel.cgroups import Cgroup
 from engine.oci import bundle as bundles
-from engine.oci import hooks
-from engine.oci.containers import START_SOCKET, Containers, public_state, started_ticks, status
-from engine.runtime import messages, sweep
-from engine.runtime.launch import Launch, Launched, SetupFailed
-from engine.runtime.setup import joined_namespaces, new_namespaces, refuse_unknown
+from engine.oci.containers import SECCOMP_CACHE, START_SOCKET, Containers, public_state, started_ticks
+from engine.oci.handing_over import Failed, hand_over, send_listener, write_pid
+from engine.oci.warnings import warn, warn_all
+from engine.runtime import hooks, sweep
+from engine.runtime.launch import Launch, SetupFailed, Watcher
+from engine.runtime.setup import joined_namespaces, new_namespaces
 from engine.runtime.userns import root_of
 
 Json = dict[str, Any]
-
-
-class Failed(Exception):
-    """The container can't be; one line."""
+_NOT_IN_THE_JOURNAL = ("mounts", "rlimits", "limits")
+"""Of the evidence: what is long. ``mounts_digest`` stands for the mounts."""
 
 
 def create(containers: Containers, container_id: str, bundle: str, options: Json, *, start_at_once: bool) -> Json:
-    """Make the container; its first process waits for ``start``, but for ``run``. Answers with the state on record.
+    """Make the container; its first process waits for ``start``, but for ``run``. Answers with the state on record, and
+    "evidence" and, for a ``run`` in the foreground, "terminal_fd" besides.
 
     Raises Failed or OSError, and then nothing of it is left.
     """
     bundle = os.path.realpath(bundle)
     spec = bundles.load(bundle)
-    folder = containers.create(container_id)
-    cgroup: Cgroup | None = None
-    try:
-        plan = bundles.plan(container_id, bundle, folder, spec)
-        refuse_unknown(plan["spec"])
+    with containers.created(container_id) as folder:
+        creation = _Creation(containers, container_id, options, start_at_once=start_at_once)
+        try:
+            return creation.run(bundle, folder, spec)
+        except BaseException:
+            creation.undo()
+            containers.remove(container_id)
+            creation.run_last_hooks()
+            raise
+
+
+class _Creation(Watcher):
+    """One attempt."""
+
+    def __init__(self, containers: Containers, container_id: str, options: Json, *, start_at_once: bool) -> None:
+        self._containers = containers
+        self._id = container_id
+        self._options = options
+        self._start_at_once = start_at_once
+        self._cgroup: Cgroup | None = None
+        self._state: Json = {}
+        self._hooked = False
+        self._terminal_fd = -1
+
+    def run(self, bundle: str, folder: str, spec: Json) -> Json:
+        cache = os.path.join(self._containers.root, SECCOMP_CACHE)
+        plan = bundles.plan(self._id, bundle, folder, spec, cache)
+        plan["same_keyring"] = bool(self._options.get("no-new-keyring"))
+        if spec["process"].get("terminal") and not (self._options.get("console-socket") or self._waits_itself):
+            raise Failed("a terminal needs --console-socket where the container is left alone")
+        self._state = _state(self._id, bundle, spec, plan)
+        self._containers.save(self._id, self._state)  # what there is to be undone when we are killed
         cgroup = Cgroup(plan["cgroup_path"])
         cgroup.create()
-        warnings = cgroup.apply(plan["spec"]["linux"].get("resources") or {})
-        state = _state(container_id, bundle, spec, plan)
-        launched = _launch(containers, state, plan, spec, cgroup, options, start_at_once=start_at_once)
-    except BaseException:
-        if cgroup is not None:
-            _clean_up(cgroup)
-        containers.remove(container_id)
-        raise
-    state["warnings"] = [*warnings, *launched.warnings]
-    return state
+        self._cgroup = cgroup
+        self._state["cgroup_made"] = True
+        self._containers.save(self._id, self._state)
+        warn_all(cgroup.apply(spec["linux"].get("resources") or {}))
+        self._launch(plan, cgroup)
+        if self._start_at_once:
+            self._run_poststart_hooks()
+        return {**self._state, "terminal_fd": self._terminal_fd, "evidence": self._evidence}
+
+    @property
+    def _waits_itself(self) -> bool:
+        return self._start_at_once and not self._options.get("detach")
+
+    def _launch(self, plan: Json, cgroup: Cgroup) -> None:
+        ours, theirs = socket.socketpair()  # stands for the daemon that a launch watches
+        listener = None if self._start_at_once else _listen(self._containers.folder(self._id))
+        stdio = _stdio(plan["stdio"]["tty"])
+        launch = Launch(
+            plan, cgroup, stdio, ours, as_sibling=False, watcher=self, keep=kept_descriptors(self._options),
+            listener=-1 if listener is None else listener.fileno(),
+        )  # fmt: skip
+        try:
+            warn_all(launch.run().warnings)
+            self._state["started"] = self._start_at_once
+            if self._start_at_once:
+                self._containers.save(self._id, self._state)
+        except SetupFailed as error:
+            raise Failed(error.report["message"]) from error
+        finally:
+            for sock in (ours, theirs, *([listener] if listener is not None else [])):
+                sock.close()
+
+    # --- during the launch -----------------------------------------------------------------------------------------
+
+    def cloned(self, pid: int) -> list[Json]:
+        self._state |= {"pid": pid, "started_ticks": started_ticks(pid)[1]}
+        return []
+
+    def hooks(self, pid: int) -> Json:
+        self._hooked = True
+        now = {**public_state(self._state), "status": "creating"}
+        for point in ("prestart", "createRuntime"):
+            hooks.run(self._state["hooks"].get(point), now, point)
+        return now
+
+    def seccomp_listener(self, pid: int, fd: int) -> None:
+        now = {**public_state(self._state), "status": "creating"}
+        send_listener(self._state["seccomp"]["listener"], pid, fd, now)
+
+    def ready(self, pid: int, evidence: Json, terminal_fd: int) -> None:
+        self._evidence = {key: value for key, value in evidence.items() if key not in _NOT_IN_THE_JOURNAL}
+        self._terminal_fd = hand_over(terminal_fd, self._options)
+        del self._state["creating"]
+        self._containers.save(self._id, self._state)
+        if self._options.get("pid-file"):
+            write_pid(str(self._options["pid-file"]), pid)
+
+    # --- afterwards ------------------------------------------------------------------------------------------------
+
+    def _run_poststart_hooks(self) -> None:
+        hooks.run(self._state["hooks"].get("poststart"), public_state(self._state), "poststart")
+
+    def undo(self) -> None:
+        """What failed first is what is told."""
+        if self._cgroup is None:
+            return  # another one's may be at the path
+        try:
+            self._cgroup.kill()
+            self._cgroup.remove()
+            tidy(self._cgroup.path)
+        except OSError as error:
+            warn(f"afterwards: {error.filename}: {error.strerror}")
+
+    def run_last_hooks(self) -> None:
+        """poststop, where hooks of the creation have been run."""
+        if self._hooked:
+            run_poststop_hooks(self._state)
 
 
-def _clean_up(cgroup: Cgroup) -> None:
-    try:
-        cgroup.kill()
-        cgroup.remove()
-        _tidy(cgroup.path)
-    except OSError:
-        return  # what failed first is what is told
+def run_poststop_hooks(state: Json) -> None:
+    gone = {**public_state({**state, "pid": 0}), "status": "stopped"}
+    hooks.run_all(state["hooks"].get("poststop"), gone, "poststop", warn)
 
 
-def _tidy(path: str) -> None:
+def tidy(path: str) -> None:
     """The folder of our own that the cgroups were in, where they were the last."""
     if path.startswith(f"{bundles.OWN_CGROUPS}/"):
         sweep.tidy({"cgroup_path": bundles.OWN_CGROUPS}, [])
 
 
+def kept_descriptors(options: Json) -> range:
+    """Those of --preserve-fds."""
+    return range(3, 3 + int(options.get("preserve-fds") or 0))
+
+
 def _state(container_id: str, bundle: str, spec: Json, plan: Json) -> Json:
-    kinds = new_namespaces(plan["spec"]) | joined_namespaces(plan["spec"]).keys()
+    kinds = new_namespaces(spec) | joined_namespaces(spec).keys()
+    linux = spec["linux"]
     return {
-        "ociVersion": spec.get("ociVersion") or "1.2.0", "id": container_id, "bundle": bundle,
-        "rootfs": plan["spec"]["root"]["path"], "annotations": spec.get("annotations") or {},
+        "ociVersion": spec["ociVersion"], "id": container_id, "bundle": bundle, "rootfs": spec["root"]["path"],
+        "annotations": spec.get("annotations") or {},
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "pid": 0, "started_ticks": 0, "started": False,
-        "cgroup_path": plan["cgroup_path"], "kinds": sorted(kinds), "root": root_of(plan["spec"]["linux"]),
-        "process": spec["process"], "seccomp": plan["seccomp"], "hooks": spec.get("hooks") or {},
+        "creating": [os.getpid(), started_ticks(os.getpid())[1]], "cgroup_path": plan["cgroup_path"],
+        "cgroup_made": False, "kinds": sorted(kinds),
+        "own_pids": "pid" in new_namespaces(spec), "root": root_of(linux), "process": spec["process"],
+        "seccomp": plan["seccomp"], "hooks": spec.get("hooks") or {}, "personality": linux.get("personality") or {},
+        "same_keyring": plan["same_keyring"],
     }  # fmt: skip
-
-
-def _launch(
-    containers: Containers, state: Json, plan: Json, spec: Json, cgroup: Cgroup, options: Json, *, start_at_once: bool
-) -> Launched:
-    def run_hooks(pid: int) -> None:
-        now = {**public_state({**state, "pid": pid, "started_ticks": started_ticks(pid)[1]}), "status": "creating"}
-        for point in ("prestart", "createRuntime"):
-            hooks.run(state["hooks"].get(point), now, point)
-
-    ours, theirs = socket.socketpair()  # stands for the daemon that a launch watches
-    listener = None if start_at_once else _listen(containers.folder(state["id"]))
-    terminal = bool(spec["process"].get("terminal"))
-    keep = range(3, 3 + int(options.get("preserve-fds") or 0))
-    launch = Launch(
-        plan, cgroup, _stdio(terminal), ours, as_sibling=False, on_hooks=run_hooks, keep=keep,
-        listener=-1 if listener is None else listener.fileno(),
-    )  # fmt: skip
-    try:
-        if terminal and not options.get("console-socket") and not start_at_once:
-            raise Failed("a terminal needs --console-socket")
-        launched = launch.run()
-        state |= {"pid": launched.pid, "started_ticks": started_ticks(launched.pid)[1], "started": start_at_once}
-        _hand_over_terminal(launched.terminal_fd, options, state)
-        containers.save(state["id"], state)
-        if options.get("pid-file"):
-            write_pid(str(options["pid-file"]), launched.pid)
-        return launched
-    except SetupFailed as error:
-        raise Failed(error.report["message"]) from error
-    finally:
-        for sock in (ours, theirs, *([listener] if listener is not None else [])):
-            sock.close()
 
 
 def _stdio(terminal: bool) -> Sequence[int]:
@@ -129,93 +193,3 @@ def _listen(folder: str) -> socket.socket:
         os.close(fd)
     listener.listen(1)
     return listener
-
-
-def _hand_over_terminal(fd: int, options: Json, state: Json) -> None:
-    """The master goes to whoever listens on --console-socket; else it stays with ``run``."""
-    if fd < 0:
-        return
-    if not options.get("console-socket"):
-        options["terminal_fd"] = fd
-        return
-    send_terminal(str(options["console-socket"]), fd)
-
-
-def send_terminal(path: str, fd: int) -> None:
-    """As runc does it: the descriptor with the name of the device as data."""
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.connect(path)
-        socket.send_fds(sock, [b"/dev/ptmx"], [fd])
-    os.close(fd)
-
-
-def write_pid(path: str, pid: int) -> None:
-    """Whole or not at all: somebody waits for the file to be there."""
-    with open(f"{path}.new", "w") as file:
-        file.write(str(pid))
-    os.rename(f"{path}.new", path)
-
-
-def start(containers: Containers, container_id: str) -> Json:
-    """Let a created container execute its command. Raises Failed or OSError."""
-    state = containers.load(container_id)
-    now = status(state)
-    if now != "created":
-        raise Failed(f"cannot start a container that is {now}")
-    folder = os.open(containers.folder(container_id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-        try:
-            sock.connect(f"/proc/self/fd/{folder}/{START_SOCKET}")
-        finally:
-            os.close(folder)
-        messages.send(sock, {"type": "start"})
-        answer = messages.receive(sock)
-    if answer is not None:
-        raise Failed(answer[0]["message"])
-    os.unlink(os.path.join(containers.folder(container_id), START_SOCKET))
-    state["started"] = True
-    containers.save(container_id, state)
-    hooks.run(state["hooks"].get("poststart"), public_state(state), "poststart")
-    return state
-
-
-def delete(containers: Containers, container_id: str, *, force: bool) -> None:
-    """Remove what is left of a stopped container; with ``force`` of any. Raises Failed or OSError."""
-    try:
-        state = containers.load(container_id)
-    except OSError as error:
-        if force and error.errno == errno.ENOENT:
-            return
-        raise
-    cgroup = Cgroup(state["cgroup_path"])
-    now = status(state)
-    if now not in ("stopped", "created") and not force:
-        raise Failed(f"cannot delete container {container_id} that is not stopped: {now}")
-    if now != "stopped":
-        cgroup.kill()
-    cgroup.remove()
-    _tidy(state["cgroup_path"])
-    containers.remove(container_id)
-    hooks.run(state["hooks"].get("poststop"), {**public_state(state), "status": "stopped", "pid": 0}, "poststop")
-
-
-def kill(containers: Containers, container_id: str, number: int, *, everybody: bool) -> None:
-    """Signal the first process, or all. Raises Failed or OSError."""
-    state = containers.load(container_id)
-    now = status(state)
-    if everybody:
-        if number == signal.SIGKILL:
-            Cgroup(state["cgroup_path"]).kill()
-            return
-        for pid in Cgroup(state["cgroup_path"]).pids():
-            os.kill(pid, number)
-        return
-    if now == "stopped":
-        raise Failed("container not running")
-    fd = os.pidfd_open(state["pid"])
-    try:
-        if status(state) == "stopped":  # the pid was another process's when it was opened
-            raise Failed("container not running")
-        signal.pidfd_send_signal(fd, number)
-    finally:
-        os.close(fd)

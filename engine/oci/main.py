@@ -6,6 +6,7 @@ import os
 import sys
 
 from engine import __version__
+from engine.oci import warnings
 from engine.oci.arguments import VERBS, Arguments, UsageError, parse
 
 DEFAULT_ROOT = "/run/docket-runtime"
@@ -16,35 +17,43 @@ def main(*, leave: bool = False) -> int:
     """Do what sys.argv says: the exit status. With ``leave`` the process ends without taking the interpreter apart.
 
     Errors are one line on standard error, and one in --log for containerd."""
-    status = _tried(sys.argv[1:])
+    status = carry_out(sys.argv[1:])
     if leave:
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except OSError:
+            status = status or FAILURE
         os._exit(status)
     return status
 
 
-def _tried(words: list[str]) -> int:
+def carry_out(words: list[str]) -> int:
+    """The exit status; nothing is raised."""
     arguments = Arguments({}, "", {}, [])
     try:
         arguments = parse(words)
+        warnings.Log.path = os.path.abspath(path) if (path := str(arguments.root.get("log") or "")) else ""
+        warnings.Log.format = str(arguments.root.get("log-format") or "text")
         return _main(arguments)
     except (UsageError, OSError, RuntimeError, ValueError) as error:
         return _fail(arguments, _describe(error))
     except Exception as error:
-        if type(error).__name__ != "Failed":
-            raise
-        return _fail(arguments, str(error))
+        if type(error).__name__ == "Failed":
+            return _fail(arguments, str(error))
+        return _fail(arguments, f"{type(error).__name__}: {error} (a defect of docket-runtime: please report it)")
 
 
 def _main(arguments: Arguments) -> int:
     if arguments.root.get("version"):
         print(f"docket-runtime version {__version__}\nspec: 1.2.0")
         return 0
-    if not arguments.verb or arguments.root.get("help"):
+    if not arguments.verb or arguments.root.get("help") or arguments.options.get("help"):
         print(f"Usage: docket-runtime [--root DIR] [--log FILE] COMMAND [OPTIONS] ID\n\nCommands: {', '.join(VERBS)}")
         return 0
     if arguments.root.get("systemd-cgroup"):
         raise UsageError("cgroups by systemd are not supported: use the cgroupfs driver")
+    if arguments.options.get("no-pivot"):
+        raise UsageError("--no-pivot is not supported: a container's root is always taken by pivot_root")
     from engine.oci import verbs
     from engine.oci.containers import Containers
 
@@ -57,21 +66,14 @@ def _describe(error: Exception) -> str:
         return str(error)
     where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
     step = f"{error.step}: " if getattr(error, "step", "") else ""
-    return f"{step}{where}{(error.strerror or str(error)).lower()}"
+    text = error.strerror or str(error)
+    return f"{step}{where}{text[:1].lower()}{text[1:]}"
 
 
 def _fail(arguments: Arguments, message: str) -> int:
     line = " ".join(message.split())
-    print(f"docket-runtime: {line}", file=sys.stderr)
-    import json
-    import time
-
-    if path := arguments.root.get("log"):
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        if arguments.root.get("log-format") == "json":
-            text = json.dumps({"level": "error", "msg": line, "time": now})
-        else:
-            text = f'time="{now}" level=error msg={json.dumps(line)}'
-        with open(str(path), "a") as file:
-            file.write(text + "\n")
-    return FAILURE
+    print(f"docket-runtime: {line}", file=sys.stderr, flush=True)
+    warnings.write("error", line)
+    if arguments.verb != "exec":
+        return FAILURE
+    return 255  # as runc: what the process itself would answer with is told from it

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from engine.oci.served import ask
+
 _ENTERING = ("create", "run", "exec")
 _WITH_VALUE = ("root", "log", "log-format", "rootless")
 _PROGRAM = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from engine.oci.main import main; main(leave=True)"
@@ -39,7 +41,10 @@ def _verb(words: list[str]) -> str:
 
 def main() -> None:
     """What the script calls."""
-    leave_the_host(sys.argv[1:])
+    words = sys.argv[1:]
+    if (status := ask(_verb(words), words)) is not None:
+        os._exit(status)
+    leave_the_host(words)
     from engine.oci.main import main as program
 
     program(leave=True)

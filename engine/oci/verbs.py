@@ -1,223 +1,207 @@
-"""The verbs, each a function of the containers, the flags and the arguments; its value is the exit status."""
+"""The verbs, each a function of the containers, the flags and the arguments; its value is the exit status.
+
+Those that change something say so in the journal before they do, and say afterwards how it went.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import time
 from typing import Any, Callable, Mapping
 
 from engine.kernel.cgroups import Cgroup
-from engine.oci import execution, features, launching
-from engine.oci.containers import Containers, public_state, status
-from engine.oci.launching import Failed
-from engine.runtime import command_journal as journal
+from engine.kernel.process import set_child_subreaper
+from engine.oci import execution, foreground, launching, lifecycle, reports
+from engine.oci.containers import Containers, status
+from engine.oci.handing_over import Failed
+from engine.oci.units import signal_number, size_bytes, whole
+from engine.oci.warnings import warn_all
+from engine.runtime.command_journal import Deed
 
 Options = dict[str, Any]
 
 
-def _one(rest: list[str], what: str = "a container id is needed") -> str:
-    if not rest:
-        raise Failed(what)
-    return rest[0]
+class Waiting:
+    """What ``run`` and ``exec`` do with a process that they wait for: here, as its parent and in the foreground."""
+
+    def begin(self) -> None:
+        """Before it is there."""
+        foreground.hold_signals()
+
+    def await_end(self, pid: int, terminal: int) -> int:
+        """Its exit status."""
+        foreground.pass_signals_on(os.pidfd_open(pid))
+        if terminal < 0:
+            return foreground.wait_for_child(pid)
+        return foreground.with_terminal(terminal, lambda: foreground.wait_for_child(pid))
 
 
-def _show(value: object) -> None:
-    print(json.dumps(value, indent=2))
-
-
-def _warn(state: dict[str, Any]) -> None:
-    for warning in state.get("warnings") or ():
-        print(f"docket-runtime: warning: {warning}", file=sys.stderr)
+waiting = Waiting()
+"""A process that serves another one's command puts its own here."""
 
 
 def create(containers: Containers, options: Options, rest: list[str]) -> int:
-    container_id = _one(rest)
-    state = launching.create(containers, container_id, options.get("bundle") or ".", options, start_at_once=False)
-    journal.append(containers.root, "create", container_id, {"bundle": state["bundle"], "pid": state["pid"]})
-    _warn(state)
+    bundle = os.path.abspath(options.get("bundle") or ".")
+    with Deed(containers.root, "create", rest[0], {"bundle": bundle}) as deed:
+        state = launching.create(containers, rest[0], bundle, options, start_at_once=False)
+        deed.facts = {"pid": state["pid"], "evidence": state["evidence"]}
     return 0
 
 
 def run(containers: Containers, options: Options, rest: list[str]) -> int:
-    container_id = _one(rest)
-    state = launching.create(containers, container_id, options.get("bundle") or ".", options, start_at_once=True)
-    journal.append(containers.root, "run", container_id, {"bundle": state["bundle"], "pid": state["pid"]})
-    _warn(state)
-    if options.get("detach"):
+    bundle, container_id = os.path.abspath(options.get("bundle") or "."), rest[0]
+    waits = not options.get("detach")
+    if waits:
+        waiting.begin()
+        if not options.get("no-subreaper"):
+            set_child_subreaper()
+    with Deed(containers.root, "run", container_id, {"bundle": bundle}) as deed:
+        state = launching.create(containers, container_id, bundle, options, start_at_once=True)
+        deed.facts = {"pid": state["pid"], "evidence": state["evidence"]}
+    if not waits:
         return 0
-    code = execution.wait_in_foreground(state["pid"], options.get("terminal_fd", -1))
-    if not options.get("keep"):
-        launching.delete(containers, container_id, force=True)
-    journal.append(containers.root, "ended", container_id, {"exit_code": code})
+    code = waiting.await_end(state["pid"], state["terminal_fd"])
+    with Deed(containers.root, "end", container_id, {"exit_code": code}):
+        if not options.get("keep"):
+            lifecycle.delete(containers, container_id, force=True)
     return code
 
 
 def start(containers: Containers, options: Options, rest: list[str]) -> int:
-    state = launching.start(containers, _one(rest))
-    journal.append(containers.root, "start", state["id"], {"pid": state["pid"]})
-    return 0
-
-
-def show_state(containers: Containers, options: Options, rest: list[str]) -> int:
-    _show(public_state(containers.load(_one(rest))))
+    containers.load(rest[0])
+    with Deed(containers.root, "start", rest[0], {}) as deed:
+        deed.facts = {"pid": lifecycle.start(containers, rest[0])["pid"]}
     return 0
 
 
 def kill(containers: Containers, options: Options, rest: list[str]) -> int:
-    container_id, number = _one(rest), _signal(rest[1] if len(rest) > 1 else "TERM")
-    launching.kill(containers, container_id, number, everybody=bool(options.get("all")))
-    journal.append(containers.root, "kill", container_id, {"signal": number})
+    number = signal_number(rest[1] if len(rest) > 1 else "TERM")
+    containers.load(rest[0])
+    with Deed(containers.root, "kill", rest[0], {"signal": number}):
+        lifecycle.kill(containers, rest[0], number, everybody=bool(options.get("all")))
     return 0
 
 
-def _signal(text: str) -> int:
-    if text.isdecimal() and 1 <= int(text) <= 64:
-        return int(text)
-    found = getattr(signal, f"SIG{text.upper().removeprefix('SIG')}", None)
-    if not isinstance(found, signal.Signals):
-        raise Failed(f"unknown signal {text!r}")
-    return int(found)
-
-
 def delete(containers: Containers, options: Options, rest: list[str]) -> int:
-    container_id = _one(rest)
-    launching.delete(containers, container_id, force=bool(options.get("force")))
-    journal.append(containers.root, "delete", container_id, {})
+    force = bool(options.get("force"))
+    try:
+        containers.load(rest[0])
+    except FileNotFoundError:
+        if force:
+            return 0  # as it should be
+        raise
+    with Deed(containers.root, "delete", rest[0], {"force": force}):
+        try:
+            lifecycle.delete(containers, rest[0], force=force)
+        except FileNotFoundError:
+            if not force:
+                raise
     return 0
 
 
 def execute(containers: Containers, options: Options, rest: list[str]) -> int:
-    container_id = _one(rest)
-    pid, terminal = execution.execute(containers, container_id, rest[1:], options)
-    journal.append(containers.root, "exec", container_id, {"pid": pid, "args": rest[1:4]})
-    return 0 if options.get("detach") else execution.wait_in_foreground(pid, terminal)
-
-
-def show_list(containers: Containers, options: Options, rest: list[str]) -> int:
-    states = [public_state(state) for state in containers.all()]
-    if options.get("quiet"):
-        print("".join(f"{state['id']}\n" for state in states), end="")
-    elif options.get("format") == "json":
-        print(json.dumps(states))
-    else:
-        rows = [("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")]
-        rows += [(one["id"], str(one["pid"]), one["status"], one["bundle"], one["created"], "root") for one in states]
-        widths = [max(map(len, column)) + 3 for column in zip(*rows, strict=True)]
-        for row in rows:
-            print("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
-
-
-def show_processes(containers: Containers, options: Options, rest: list[str]) -> int:
-    pids = Cgroup(containers.load(_one(rest))["cgroup_path"]).pids()
-    if options.get("format") == "json":
-        print(json.dumps(pids))
-        return 0
-    print("PID     CMD")
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                words = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
-        except FileNotFoundError:
-            continue  # it has just ended
-        print(f"{pid:<7} {words}")
-    return 0
+    waits = not options.get("detach")
+    state = execution.load(containers, rest[0])
+    process = execution.process_of(state["process"], rest[1:], options)
+    if waits:
+        waiting.begin()
+        if not options.get("no-subreaper"):
+            set_child_subreaper()
+    with Deed(containers.root, "exec", rest[0], {"args": process["args"][:3]}) as deed:
+        pid, terminal = execution.execute(state, process, options)
+        deed.facts = {"pid": pid}
+    return waiting.await_end(pid, terminal) if waits else 0
 
 
 def pause(containers: Containers, options: Options, rest: list[str]) -> int:
-    state = containers.load(_one(rest))
-    if (now := status(state)) not in ("running", "created"):
-        raise Failed(f"container not running: {now}")
-    Cgroup(state["cgroup_path"]).freeze()
-    journal.append(containers.root, "pause", state["id"], {})
+    with containers.locked(rest[0]) as state:
+        if (now := status(state)) not in ("running", "created"):
+            raise Failed(f"container not running: {now}")
+        with Deed(containers.root, "pause", rest[0], {}):
+            Cgroup(state["cgroup_path"]).freeze()
     return 0
 
 
 def resume(containers: Containers, options: Options, rest: list[str]) -> int:
-    state = containers.load(_one(rest))
-    if status(state) != "paused":
-        raise Failed("container not paused")
-    Cgroup(state["cgroup_path"]).thaw()
-    journal.append(containers.root, "resume", state["id"], {})
+    with containers.locked(rest[0]) as state:
+        if status(state) != "paused":
+            raise Failed("container not paused")
+        with Deed(containers.root, "resume", rest[0], {}):
+            Cgroup(state["cgroup_path"]).thaw()
     return 0
 
 
-_RESOURCES = {
-    "memory": ("memory", "limit"), "memory-swap": ("memory", "swap"), "memory-reservation": ("memory", "reservation"),
-    "cpu-share": ("cpu", "shares"), "cpu-quota": ("cpu", "quota"), "cpu-period": ("cpu", "period"),
-    "cpuset-cpus": ("cpu", "cpus"), "cpuset-mems": ("cpu", "mems"), "pids-limit": ("pids", "limit"),
-    "blkio-weight": ("blockIO", "weight"),
+_RESOURCES: dict[str, tuple[str, str, Callable[[str, str], object]]] = {
+    "memory": ("memory", "limit", size_bytes), "memory-swap": ("memory", "swap", size_bytes),
+    "memory-reservation": ("memory", "reservation", size_bytes), "cpu-share": ("cpu", "shares", whole),
+    "cpu-quota": ("cpu", "quota", whole), "cpu-period": ("cpu", "period", whole), "cpu-burst": ("cpu", "burst", whole),
+    "cpu-idle": ("cpu", "idle", whole), "cpu-rt-period": ("cpu", "realtimePeriod", whole),
+    "cpu-rt-runtime": ("cpu", "realtimeRuntime", whole), "cpuset-cpus": ("cpu", "cpus", lambda text, flag: text),
+    "cpuset-mems": ("cpu", "mems", lambda text, flag: text), "pids-limit": ("pids", "limit", whole),
+    "blkio-weight": ("blockIO", "weight", whole),
 }  # fmt: skip
 
 
-def update(containers: Containers, options: Options, rest: list[str]) -> int:
-    state = containers.load(_one(rest))
+def _resources(options: Options) -> dict[str, Any]:
     resources: dict[str, Any] = {}
     if source := options.get("resources"):
-        with sys.stdin if source == "-" else open(str(source)) as file:
-            resources = {key: value for key, value in json.load(file).items() if value}
-    for name, (section, key) in _RESOURCES.items():
+        from engine.oci import shape
+
+        try:
+            with sys.stdin if source == "-" else open(str(source), encoding="utf-8") as file:
+                given = json.load(file)
+        except ValueError as error:
+            raise Failed(f"--resources {source}: not JSON: {error}") from error
+        shape.check(given, {**shape.RESOURCES, "pids": {"limit": shape.NUMBER}}, "resources")
+        resources = {key: value for key, value in given.items() if value}
+    for name, (section, key, convert) in _RESOURCES.items():
         if (value := options.get(name)) is not None:
-            resources.setdefault(section, {})[key] = value if key in ("cpus", "mems") else int(value)
+            resources.setdefault(section, {})[key] = convert(str(value), f"--{name}")
     resources.pop("devices", None)  # they are the launch's
-    cgroup = Cgroup(state["cgroup_path"])
-    before = cgroup.read_limits()
-    try:
-        warnings = cgroup.apply(resources)
-    except OSError:
-        cgroup.restore(before)
-        raise
-    _warn({"warnings": warnings})
-    journal.append(containers.root, "update", state["id"], {"resources": resources})
-    return 0
+    return resources
 
 
-def events(containers: Containers, options: Options, rest: list[str]) -> int:
-    """Statistics and OOM kills as they come, a line each; once with --stats."""
-    container_id = _one(rest)
-    interval_s = float(str(options.get("interval") or "5s").rstrip("s"))
-    kills = 0
-    while True:
-        state = containers.load(container_id)
-        if status(state) == "stopped":
-            return 0
+def update(containers: Containers, options: Options, rest: list[str]) -> int:
+    resources = _resources(options)
+    with containers.locked(rest[0]) as state:
+        if (now := status(state)) not in ("running", "created", "paused"):
+            raise Failed(f"cannot update a container that is {now}")
         cgroup = Cgroup(state["cgroup_path"])
-        print(json.dumps({"type": "stats", "id": container_id, "data": cgroup.stats()}), flush=True)
-        if options.get("stats"):
-            return 0
-        if (now := cgroup.oom_kills()) > kills:
-            kills = now
-            print(json.dumps({"type": "oom", "id": container_id}), flush=True)
-        time.sleep(interval_s)
-
-
-def write_spec(containers: Containers, options: Options, rest: list[str]) -> int:
-    path = os.path.join(str(options.get("bundle") or "."), "config.json")
-    with open(path, "x") as file:
-        json.dump(features.example(), file, indent=2)
+        with Deed(containers.root, "update", rest[0], {"resources": resources}) as deed:
+            before = cgroup.read_limits()
+            try:
+                warn_all(cgroup.apply(resources))
+            except OSError:
+                cgroup.restore(before)
+                raise
+            after = cgroup.read_limits()
+            deed.facts = {"limits": {name: text for name, text in after.items() if before.get(name) != text}}
     return 0
 
 
-def show_features(containers: Containers, options: Options, rest: list[str]) -> int:
-    _show(features.features())
-    return 0
+class Verb:
+    """``function`` with how many arguments it takes (``most`` None: any number)."""
+
+    def __init__(
+        self, function: Callable[[Containers, Options, list[str]], int], least: int = 1, most: int | None = 1
+    ) -> None:
+        self._function = function
+        self._least, self._most = least, most
+
+    def __call__(self, containers: Containers, options: Options, rest: list[str]) -> int:
+        if len(rest) < self._least:
+            raise Failed("a container id is needed")
+        if self._most is not None and len(rest) > self._most:
+            raise Failed(f"unexpected argument {rest[self._most]!r}")
+        return self._function(containers, options, rest)
 
 
-def verify(containers: Containers, options: Options, rest: list[str]) -> int:
-    """The journal's hash chain."""
-    try:
-        count, head = journal.verify(containers.root)
-    except ValueError as error:
-        raise Failed(f"the journal is NOT whole: {error}") from error
-    print(f"the journal is whole: {count} lines, head {head}")
-    return 0
-
-
-VERBS: Mapping[str, Callable[[Containers, Options, list[str]], int]] = {
-    "create": create, "run": run, "start": start, "state": show_state, "kill": kill, "delete": delete, "exec": execute,
-    "list": show_list, "ps": show_processes, "pause": pause, "resume": resume, "update": update, "events": events,
-    "spec": write_spec, "features": show_features, "verify": verify,
+VERBS: Mapping[str, Verb] = {
+    "create": Verb(create), "run": Verb(run), "start": Verb(start), "state": Verb(reports.show_state),
+    "kill": Verb(kill, most=2), "delete": Verb(delete), "exec": Verb(execute, most=None),
+    "list": Verb(reports.show_list, 0, 0), "ps": Verb(reports.show_processes), "pause": Verb(pause),
+    "resume": Verb(resume), "update": Verb(update), "events": Verb(reports.show_events),
+    "spec": Verb(reports.write_spec, 0, 0), "features": Verb(reports.show_features, 0, 0),
+    "verify": Verb(reports.verify, 0, 0),
 }  # fmt: skip

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import Any
 
 from engine.kernel import capabilities, cgroups, namespaces
+from engine.kernel.digest import sha256_hex
 
 _CAPABILITIES = {
     "CapBnd": "bounding", "CapEff": "effective", "CapInh": "inheritable", "CapPrm": "permitted", "CapAmb": "ambient",
@@ -37,7 +37,7 @@ def read(pid: int, cgroup: cgroups.Cgroup) -> dict[str, Any]:
         "rlimits": _rlimits(pid),
         "oom_score_adj": int(_text(pid, "oom_score_adj")),
         "mounts": mounts,
-        "mounts_digest": "sha256:" + hashlib.sha256("\n".join(mounts).encode()).hexdigest(),
+        "mounts_digest": "sha256:" + sha256_hex("\n".join(mounts).encode("utf-8", "surrogateescape")),
     }
 
 

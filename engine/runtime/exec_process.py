@@ -10,7 +10,7 @@ from engine.kernel import capabilities
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, FLAGS, setns
 from engine.kernel.steps import step
-from engine.runtime import command, credentials, devices, identity, init, messages, userns
+from engine.runtime import command, credentials, devices, identity, init, messages, scheduling, userns
 from engine.runtime.launch import clone_in
 from engine.runtime.setup import Json, Operation, Setup
 
@@ -42,11 +42,13 @@ def operations(plan: Json, pid_fd: int, kinds: set[str]) -> list[Operation]:
     sets = plan.get("capability_sets") or {name: names for name in ("bounding", "effective", "permitted")}
     return [
         identity.OomScore(),
-        identity.Keyring(),
+        scheduling.Scheduling(plan),
+        *([] if plan.get("same_keyring") else [identity.Keyring()]),
         JoinNamespaces(pid_fd, kinds),
         *([devices.Terminal(console=False)] if plan.get("tty") else []),
         credentials.ResolveUser(plan.get("user") or "", plan.get("groups") or []),
         credentials.WorkingDirectory(plan.get("cwd") or "/", create=False),
+        *([scheduling.Personality(plan["personality"])] if plan.get("personality") else []),
         *init.last_operations(
             sets, plan.get("rlimits") or [], bool(plan.get("no_new_privileges")), plan.get("seccomp")
         ),
@@ -72,8 +74,10 @@ class Target:
         self.own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def start(plan: Json, target: Target, stdio: Sequence[int]) -> tuple[int, socket.socket]:
-    """Clone the process: its pid, and our end of the handshake.
+def start(
+    plan: Json, target: Target, stdio: Sequence[int], keep: Sequence[int] = ()
+) -> tuple[int, socket.socket]:
+    """Clone the process: its pid, and our end of the handshake. The command gets the descriptors to ``keep``.
 
     The caller's own setns(2) of the pid namespace concerns its next children only, and is taken back at once.
     """
@@ -95,14 +99,16 @@ def start(plan: Json, target: Target, stdio: Sequence[int]) -> tuple[int, socket
             raise
     if pid == 0:
         own.close()
-        _run(plan, target, born_in_it, childs, stdio)
+        _run(plan, target, born_in_it, childs, stdio, keep)
     childs.close()
     return pid, own
 
 
-def _run(plan: Json, target: Target, born_in_it: bool, handshake: socket.socket, stdio: Sequence[int]) -> NoReturn:
+def _run(
+    plan: Json, target: Target, born_in_it: bool, handshake: socket.socket, stdio: Sequence[int], keep: Sequence[int]
+) -> NoReturn:
     try:
-        init.prepare(handshake, stdio, keep=(target.pid_fd,))
+        init.prepare(handshake, stdio, keep=(target.pid_fd, *keep))
         setup = Setup(plan)
         setup.process = plan
         enter = init.EnterCgroup(target.cgroup, skip_unified=born_in_it, beside=target.pid)

@@ -48,6 +48,8 @@ class OomScore(Operation):
     step = "process.identity"
 
     def execute(self, setup: Setup) -> None:
+        if setup.plan.get("oom_score_as_is") and setup.process.get("oomScoreAdj") is None:
+            return
         wanted = setup.process.get("oomScoreAdj") or 0
         with open("/proc/self/oom_score_adj", "r+b", buffering=0) as file:
             if int(file.read()) == wanted:

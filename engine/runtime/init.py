@@ -9,7 +9,10 @@ from typing import Callable, NoReturn, Sequence
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.process import close_all_but, set_dumpable
 from engine.kernel.steps import step
-from engine.runtime import command, credentials, devices, identity, messages, reaper, rootfs, setup as setups, userns
+from engine.runtime import (
+    command, credentials, devices, hooks, identity, messages, reaper, rootfs, scheduling, setup as setups,
+    userns,
+)  # fmt: skip
 from engine.runtime.setup import Json, Operation, Setup
 
 
@@ -25,8 +28,8 @@ def operations(setup: Setup) -> list[Operation]:
     return [
         *own_cgroup_namespace,
         *joins,
-        *([] if is_mapped else [identity.OomScore()]),
-        identity.Keyring(),
+        *([] if is_mapped else [identity.OomScore(), scheduling.Scheduling(process)]),
+        *([] if setup.plan.get("same_keyring") else [identity.Keyring()]),
         *([] if is_mapped else [rootfs.OpenBindSources()]),
         rootfs.CutPropagation(),
         userns.AttachRoot() if is_mapped else rootfs.MountRoot(),
@@ -42,6 +45,7 @@ def operations(setup: Setup) -> list[Operation]:
         credentials.ResolveUser(setup.plan.get("user") or "", setup.plan.get("groups") or []),
         credentials.WorkingDirectory(process["cwd"], create=bool(setup.plan.get("create_workdir"))),
         rootfs.FinishRoot(),
+        *([scheduling.Personality(linux["personality"])] if linux.get("personality") else []),
         *last_operations(
             process.get("capabilities") or {}, process.get("rlimits") or [], bool(process.get("noNewPrivileges")),
             setup.plan.get("seccomp"),
@@ -94,16 +98,16 @@ def run(
         first: Operation = EnterCgroup(cgroup, skip_unified=born_in_it)
         if "user" in setup.new_namespaces:
             first = userns.TakePrepared(handshake)
-        hooks = [AskForHooks(handshake)] if setup.spec.get("hooks") else []
-        converse(handshake, setup, lambda: _with_hooks([first, *operations(setup)], hooks))
+        asking = [AskForHooks(handshake)] if setup.spec.get("hooks") else []
+        converse(handshake, setup, lambda: _with_hooks([first, *operations(setup)], asking))
     finally:
         os._exit(1)
 
 
-def _with_hooks(planned: list[Operation], hooks: Sequence[Operation]) -> list[Operation]:
+def _with_hooks(planned: list[Operation], asking: Sequence[Operation]) -> list[Operation]:
     """Hooks come before the root changes."""
     at = next(index for index, one in enumerate(planned) if isinstance(one, rootfs.PivotRoot))
-    return [*planned[:at], *hooks, *planned[at:]]
+    return [*planned[:at], *asking, *planned[at:]]
 
 
 def prepare(handshake: socket.socket, stdio: Sequence[int], keep: Sequence[int] = ()) -> None:
@@ -118,6 +122,7 @@ def prepare(handshake: socket.socket, stdio: Sequence[int], keep: Sequence[int] 
 def converse(handshake: socket.socket, setup: Setup, plan_operations: Callable[[], list[Operation]]) -> NoReturn:
     """Operations, ready, go, execve; a failure anywhere is told, with its step."""
     try:
+        setup.handshake_fd = handshake.fileno()
         setups.run(plan_operations(), setup)
         terminal = [setup.terminal_fd] if setup.terminal_fd >= 0 else []
         messages.send(handshake, {"type": "ready", "warnings": setup.warnings, "binds": setup.binds}, terminal)
@@ -125,6 +130,8 @@ def converse(handshake: socket.socket, setup: Setup, plan_operations: Callable[[
             os._exit(1)  # the shim is gone
         if go[1]:
             handshake = _wait_for_start(handshake, go[1][0])
+        with step("hooks.run"):
+            hooks.run((setup.spec.get("hooks") or {}).get("startContainer"), setup.state, "startContainer")
         for fd in (setup.terminal_fd, setup.root_fd, setup.proc_fd):
             if fd >= 0:
                 os.close(fd)
@@ -151,7 +158,7 @@ def _wait_for_start(handshake: socket.socket, listener: int) -> socket.socket:
 
 
 class AskForHooks(Operation):
-    """The namespaces are there and the root is not taken yet: the moment of hooks, which the launcher runs."""
+    """The namespaces are there and the root is not taken yet: the moment of hooks, the launcher's first."""
 
     step = "hooks.run"
 
@@ -160,5 +167,8 @@ class AskForHooks(Operation):
 
     def execute(self, setup: Setup) -> None:
         messages.send(self._handshake, {"type": "hooks"})
-        if messages.receive(self._handshake) is None:
+        if (answer := messages.receive(self._handshake)) is None:
             os._exit(1)  # one has failed, and the launcher tells
+        setup.state = answer[0]["state"]
+        hooks.run(setup.spec["hooks"].get("createContainer"), setup.state, "createContainer")
+        setup.state = {**setup.state, "status": "created"}

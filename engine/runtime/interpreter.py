@@ -13,6 +13,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
+    from typing import Sequence
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _PROGRAM = "import runpy, sys; sys.path[:0] = sys.argv[1:2]; runpy.run_module(sys.argv[2], run_name='__main__')"
@@ -42,16 +43,16 @@ def sealed_copy() -> int:
     return copy
 
 
-def run_module(module: str, copy_fd: int, socket_fd: int) -> subprocess.Popen[bytes]:
-    """Execute ``python -m module`` from the copy, isolated, in a session of its own, with the socket's number
-    as its last argument.
+def run_module(module: str, copy_fd: int, socket_fd: int, words: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    """Execute ``python -m module`` from the copy, isolated, in a session of its own, with ``words`` and the socket's
+    number as its arguments.
 
     ``-I -S``: neither the environment nor a site directory decides what the half that runs as root imports.
     """
     import subprocess  # here: the OCI command line, which needs the copy alone, starts for every verb
 
     parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    arguments = [interpreter_path(), "-I", "-S", "-X", "utf8", "-c", _PROGRAM, parent, module, str(socket_fd)]
+    arguments = [interpreter_path(), "-I", "-S", "-X", "utf8", "-c", _PROGRAM, parent, module, *words, str(socket_fd)]
     return subprocess.Popen(
         arguments, executable=f"/proc/{os.getpid()}/fd/{copy_fd}", stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, pass_fds=(socket_fd,), start_new_session=True, cwd="/",

@@ -103,10 +103,10 @@ class KnownNames:
 
     def _addresses(self, name: str) -> list[str]:
         found: list[str] = []
-        for network in self._networks:
-            names = network.value.get("names") or {}
+        for network, entry in zip(self._networks, self._settings.value.get("networks") or ()):
+            names, links = network.value.get("names") or {}, entry.get("links") or {}
             bare = name.removesuffix("." + network.value.get("network", "").lower())
-            found += names.get(name) or names.get(bare) or ()
+            found += names.get(name) or names.get(bare) or names.get(links.get(name)) or ()
         return found
 
     def _reverse(self, query: Query) -> bytes | None:

@@ -6,7 +6,7 @@ import os
 import select
 import socket
 import time
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import (
@@ -14,7 +14,7 @@ from engine.kernel.namespaces import (
     unshare_time,
 )  # fmt: skip
 from engine.kernel.steps import step
-from engine.runtime import evidence, init, messages, network, resolver_sockets, userns
+from engine.runtime import evidence, init, messages, userns
 from engine.runtime.setup import Json, joined_namespaces, new_namespaces
 
 
@@ -42,31 +42,47 @@ class Launched(NamedTuple):
     evidence: dict[str, Any]
     warnings: list[str]
     terminal_fd: int
-    resolver_fds: list[int] = []
+
+
+class Watcher:
+    """What a launcher does of its own during a launch. What it raises ends the launch."""
+
+    def cloned(self, pid: int) -> list[Json]:
+        """The init's namespaces are there, and it sets itself up. The network interfaces that were made in them."""
+        return []
+
+    def hooks(self, pid: int) -> Json:
+        """Hooks of the moment before the root changes are due. The state that the init's own hooks get."""
+        return {}
+
+    def seccomp_listener(self, pid: int, fd: int) -> None:
+        """The init's descriptor number of the listener of its seccomp filter. It goes on without an answer."""
+
+    def ready(self, pid: int, evidence: Json, terminal_fd: int) -> None:
+        """All is set up; the command is executed next, or when somebody says so."""
 
 
 class Launch:
     """One attempt. Whoever called cleans up after a failure.
 
     ``as_sibling``: the init becomes a child of the caller's parent. ``listener`` is a listening socket: then the
-    command is executed only when somebody connects to it. ``on_hooks`` is called with the init's pid when hooks are
-    due. The command gets the descriptors to ``keep``.
+    command is executed only when somebody connects to it. The command gets the descriptors to ``keep``. ``watcher``
+    is told what happens on the way.
     """
 
     def __init__(
         self, plan: Json, cgroup: Cgroup, stdio: Sequence[int], daemon: socket.socket, *, as_sibling: bool = True,
-        listener: int = -1, on_hooks: Callable[[int], None] | None = None, keep: Sequence[int] = (),
+        listener: int = -1, watcher: Watcher | None = None, keep: Sequence[int] = (),
     ) -> None:  # fmt: skip
         self._as_sibling = as_sibling
         self._listener = listener
-        self._on_hooks = on_hooks
+        self._watcher = watcher or Watcher()
         self._keep = keep
         self._plan = plan
         self._cgroup = cgroup
         self._stdio = stdio
         self._daemon = daemon
         self.pid = -1
-        self._resolver_fds: list[int] = []
 
     def run(self) -> Launched:
         """Raises SetupFailed, Aborted, OSError (with its step)."""
@@ -76,7 +92,7 @@ class Launch:
             childs.close()
             if "user" in new_namespaces(self._plan["spec"]):
                 userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
-            interfaces = self._attach_interfaces()
+            interfaces = self._watcher.cloned(self.pid)
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
@@ -86,13 +102,12 @@ class Launch:
             if interfaces:
                 found["interfaces"] = interfaces
             self._stop_if_daemon_is_gone()
+            self._watcher.ready(self.pid, found, fds[0] if fds else -1)
             _tell(own, {"type": "go"}, [self._listener] if self._listener >= 0 else [])
             started_at_us = time.time_ns() // 1000
             if (answer := messages.receive(own)) is not None:
                 raise SetupFailed(answer[0])
-            return Launched(
-                self.pid, started_at_us, found, ready["warnings"], fds[0] if fds else -1, self._resolver_fds
-            )  # fmt: skip
+            return Launched(self.pid, started_at_us, found, ready["warnings"], fds[0] if fds else -1)
         finally:
             own.close()
             childs.close()
@@ -117,16 +132,6 @@ class Launch:
             own.close()
             init.run(self._plan, self._cgroup, born_in_it, childs, self._stdio, self._keep)
 
-    def _attach_interfaces(self) -> list[Json]:
-        """While the init sets itself up: its network namespace is there already."""
-        if not (wanted := self._plan.get("interfaces")):
-            return []
-        with open(f"/proc/{self.pid}/ns/net", "rb") as namespace:
-            made = network.attach(wanted, namespace.fileno())
-            if self._plan.get("resolver"):
-                self._resolver_fds = resolver_sockets.open_in(namespace.fileno())
-        return made
-
     def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:
         poll = select.poll()
         poll.register(own, select.POLLIN)
@@ -137,19 +142,26 @@ class Launch:
         if answer is None:
             raise SetupFailed(died("the container's first process"))
         message, fds = answer
-        if message["type"] == "hooks" and self._on_hooks is not None:
-            self._on_hooks(self.pid)
-            _tell(own, {"type": "hooked"})
+        if message["type"] == "hooks":
+            _tell(own, {"type": "hooked", "state": self._watcher.hooks(self.pid)})
+            return self._expect_ready(own)
+        if message["type"] == "listener":
+            self._watcher.seccomp_listener(self.pid, message["fd"])
             return self._expect_ready(own)
         if message["type"] != "ready":
             raise SetupFailed(message)
         return message, fds
 
     def _stop_if_daemon_is_gone(self) -> None:
-        poll = select.poll()
-        poll.register(self._daemon, 0)
-        if poll.poll(0):
-            raise Aborted
+        stop_if_gone(self._daemon)
+
+
+def stop_if_gone(daemon: socket.socket) -> None:
+    """Raises Aborted where the daemon has closed its end."""
+    poll = select.poll()
+    poll.register(daemon, 0)
+    if poll.poll(0):
+        raise Aborted
 
 
 def _time_offsets(linux: Json) -> dict[str, tuple[int, int]]:

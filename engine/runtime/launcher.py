@@ -24,9 +24,10 @@ from typing import NoReturn, Sequence
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.process import set_name, set_parent_death_signal
 from engine.kernel.steps import step
-from engine.runtime import messages
+from engine.runtime import messages, network, resolver_sockets
 from engine.runtime.journal import Journal
-from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed
+from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed, Watcher, stop_if_gone
+from engine.runtime.other_runtime import OtherLaunch
 from engine.runtime.setup import Json, failure, joined_namespaces, new_namespaces, refuse_unknown
 from engine.runtime.userns import root_of
 
@@ -54,7 +55,8 @@ def _launch(
         if received is None:
             raise Aborted
         plan = received[0]["plan"]
-        launched, warnings = _make(plan, cgroup, stdio, daemon)
+        interfaces = Interfaces(plan)
+        launched, warnings = _make(plan, cgroup, stdio, daemon, interfaces)
         started = {
             "type": "started", "pid": launched.pid, "started_at_us": launched.started_at_us,
             "evidence": launched.evidence, "warnings": [*warnings, *launched.warnings],
@@ -66,9 +68,10 @@ def _launch(
             "type": "launched", "pid": launched.pid, "kinds": sorted(own | joined_namespaces(plan["spec"]).keys()),
             "own_pids": "pid" in own, "root": root_of(plan["spec"].get("linux") or {}),
             "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
+            "oci_runtime": plan.get("oci_runtime"), "container_id": plan["container_id"],
         }  # fmt: skip
-        fds = [*launched.resolver_fds, *([launched.terminal_fd] if launched.terminal_fd >= 0 else [])]
-        report["resolver_fds"] = len(launched.resolver_fds)
+        fds = [*interfaces.resolver_fds, *([launched.terminal_fd] if launched.terminal_fd >= 0 else [])]
+        report["resolver_fds"] = len(interfaces.resolver_fds)
     except SetupFailed as error:
         report = error.report
     except Aborted:
@@ -78,16 +81,39 @@ def _launch(
     messages.send(shim, report, fds)
 
 
-def _make(plan: Json, cgroup: Cgroup, stdio: Sequence[int], daemon: socket.socket) -> tuple[Launched, list[str]]:
+class Interfaces(Watcher):
+    """Makes the container's network interfaces while the init sets itself up: their namespace is there already."""
+
+    def __init__(self, plan: Json) -> None:
+        self._wanted: list[Json] = plan.get("interfaces") or []
+        self._has_resolver = bool(plan.get("resolver"))
+        self.resolver_fds: list[int] = []
+
+    def cloned(self, pid: int) -> list[Json]:
+        if not self._wanted:
+            return []
+        with open(f"/proc/{pid}/ns/net", "rb") as namespace:
+            made = network.attach(self._wanted, namespace.fileno())
+            if self._has_resolver:
+                self.resolver_fds = resolver_sockets.open_in(namespace.fileno())
+        return made
+
+
+def _make(
+    plan: Json, cgroup: Cgroup, stdio: Sequence[int], daemon: socket.socket, interfaces: Interfaces
+) -> tuple[Launched, list[str]]:
     """The container, and warnings about its limits."""
     spec = plan["spec"]
     refuse_unknown(spec)
     with step("cgroup.create"):
         cgroup.create()
+    if plan.get("oci_runtime"):
+        _make_folders(plan)
+        return OtherLaunch(plan, cgroup, stdio, interfaces, lambda: stop_if_gone(daemon)).run(), []
     with step("cgroup.limit"):
         warnings = cgroup.apply((spec.get("linux") or {}).get("resources") or {})
     _make_folders(plan)
-    return Launch(plan, cgroup, stdio, daemon).run(), warnings
+    return Launch(plan, cgroup, stdio, daemon, watcher=interfaces).run(), warnings
 
 
 def _make_folders(plan: Json) -> None:

@@ -30,6 +30,11 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
+def encode(message: Message) -> bytes:
+    """A small message without descriptors as the packet that it is, for who can't call sendmsg(2)."""
+    return _INLINE + _encode(message).encode()
+
+
 def send(sock: socket.socket, message: Message, fds: Sequence[int] = (), flags: int = 0) -> None:
     """Send one message; the receiver gets duplicates of ``fds``. Raises OSError (EPIPE: nobody is there)."""
     payload = _encode(message).encode()

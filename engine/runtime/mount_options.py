@@ -26,19 +26,30 @@ _SET = {
 _CLEAR = {
     "rw": MOUNT_ATTR_RDONLY, "suid": MOUNT_ATTR_NOSUID, "dev": MOUNT_ATTR_NODEV, "exec": MOUNT_ATTR_NOEXEC,
     "atime": MOUNT_ATTR_NOATIME, "diratime": MOUNT_ATTR_NODIRATIME, "nostrictatime": MOUNT_ATTR_STRICTATIME,
-    "symfollow": MOUNT_ATTR_NOSYMFOLLOW,
+    "symfollow": MOUNT_ATTR_NOSYMFOLLOW, "norelatime": MOUNT_ATTR__ATIME,
 }  # fmt: skip
 _PROPAGATION = {
     "private": mounts.MS_PRIVATE, "slave": mounts.MS_SLAVE, "shared": mounts.MS_SHARED,
     "unbindable": mounts.MS_UNBINDABLE,
 }  # fmt: skip
 _ATIMES = ("noatime", "strictatime", "relatime")
-_SUPERBLOCK_FLAGS = ("sync", "dirsync", "lazytime", "mand")
+_SUPERBLOCK_FLAGS = ("sync", "dirsync", "lazytime", "mand", "iversion")
+_SAYING_NOTHING = ("async", "defaults", "nolazytime", "nomand", "noiversion", "loud", "silent")
+
+
+def all_words() -> list[str]:
+    """Every option that is not a file system's own."""
+    attributes = [*_SET, *_CLEAR]
+    return sorted({
+        *attributes, *(f"r{word}" for word in attributes), *_PROPAGATION, *(f"r{word}" for word in _PROPAGATION),
+        *_SUPERBLOCK_FLAGS, *_SAYING_NOTHING, "bind", "rbind", "idmap", "ridmap", "tmpcopyup",
+    })  # fmt: skip
 
 
 class Options(NamedTuple):
-    """``attributes`` and ``clear`` belong to the mount, ``data`` to the file system (a flag has the value None);
-    ``idmap``: owners are those of the container's user namespace."""
+    """``attributes`` and ``clear`` belong to the mount, those of ``recursive`` also to the mounts below it, ``data`` to
+    the file system (a flag has the value None). ``idmap``: owners are those of a user namespace ("idmap", or "ridmap"
+    for the mounts below, too). ``copy_up``: a fresh file system gets what it hides."""
 
     attributes: int
     clear: int
@@ -46,7 +57,32 @@ class Options(NamedTuple):
     propagation_recursive: bool
     recursive_bind: bool
     data: list[tuple[str, str | None]]
-    idmap: bool = False
+    idmap: str = ""
+    copy_up: bool = False
+    recursive: tuple[int, int] = (0, 0)
+
+    @property
+    def read_only(self) -> bool:
+        return bool((self.attributes | self.recursive[0]) & MOUNT_ATTR_RDONLY)
+
+
+class _Attributes:
+    """Words that set and clear a mount's attributes; a later one wins."""
+
+    def __init__(self) -> None:
+        self.set = self.clear = 0
+
+    def take(self, word: str) -> bool:
+        """Whether it was one of them."""
+        if word in _ATIMES:
+            self.set, self.clear = self.set & ~MOUNT_ATTR__ATIME | _SET[word], self.clear | MOUNT_ATTR__ATIME
+        elif word in _SET:
+            self.set, self.clear = self.set | _SET[word], self.clear & ~_SET[word]
+        elif word in _CLEAR:
+            self.set, self.clear = self.set & ~_CLEAR[word], self.clear | _CLEAR[word]
+        else:
+            return False
+        return True
 
 
 def propagation_of(word: str) -> tuple[int, bool] | None:
@@ -60,27 +96,27 @@ def propagation_of(word: str) -> tuple[int, bool] | None:
 
 def parse(words: Sequence[str]) -> Options:
     """A later word wins over an earlier one, as for mount(8)."""
-    attributes = clear = 0
-    propagation, recursive, bind, idmap = 0, False, False, False
+    own, all_below = _Attributes(), _Attributes()
+    propagation, recursive, bind, idmap, copy_up = 0, False, False, "", False
     data: list[tuple[str, str | None]] = []
     for word in words:
         if word in ("bind", "rbind"):
             bind = word == "rbind"
-        elif word == "idmap":
-            idmap = True
-        elif word in _ATIMES:
-            attributes, clear = attributes & ~MOUNT_ATTR__ATIME | _SET[word], clear | MOUNT_ATTR__ATIME
-        elif word in _SET:
-            attributes, clear = attributes | _SET[word], clear & ~_SET[word]
-        elif word in _CLEAR:
-            attributes, clear = attributes & ~_CLEAR[word], clear | _CLEAR[word]
+        elif word in ("idmap", "ridmap"):
+            idmap = word
+        elif word == "tmpcopyup":
+            copy_up = True
         elif (found := propagation_of(word)) is not None:
             propagation, recursive = found
+        elif own.take(word) or word[:1] == "r" and all_below.take(word[1:]):
+            continue
         elif word in _SUPERBLOCK_FLAGS:
             data.append((word, None))
-        elif word not in ("async", "defaults", "nolazytime"):
+        elif word not in _SAYING_NOTHING:
             key, separator, value = word.partition("=")
             if not key:
                 raise OSError(errno.EINVAL, "a mount option has no name", word)
             data.append((key, value if separator else None))
-    return Options(attributes, clear, propagation, recursive, bind, data, idmap)
+    return Options(
+        own.set, own.clear, propagation, recursive, bind, data, idmap, copy_up, (all_below.set, all_below.clear)
+    )  # fmt: skip

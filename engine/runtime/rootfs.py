@@ -14,7 +14,7 @@ from engine.kernel import cgroups, mounts, namespaces
 from engine.kernel.mounts import AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE
 from engine.kernel.paths import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
 from engine.kernel.steps import step
-from engine.runtime import copy_up, mount_options, overlay, targets
+from engine.runtime import copy_up, mount_options, overlay, owners, targets
 from engine.runtime.mount_options import Options
 from engine.runtime.setup import Json, Operation, Setup
 
@@ -38,6 +38,7 @@ class OpenBindSources(Operation):
                 clone = _clone_in(shared, entry["source"])
             else:
                 clone = clone_of_host(setup, entry, options)
+            owners.shift(clone, entry, options)
             change(clone, options, entry["destination"])
             setup.sources[index] = clone
 
@@ -53,7 +54,7 @@ def clone_of_host(setup: Setup, entry: Json, options: Options) -> int:
         source = _below(source, subpath)
     try:
         clone = mounts.open_tree(source, "", OPEN_TREE_CLONE | recursive | AT_EMPTY_PATH)
-        access = "ro" if options.attributes & mounts.MOUNT_ATTR_RDONLY else "rw"
+        access = "ro" if options.read_only else "rw"
         setup.binds.append([os.readlink(f"/proc/self/fd/{source}"), entry["destination"], access])
         return clone
     finally:
@@ -96,14 +97,20 @@ def _absolute(path: str) -> str:
 
 
 def change(mount_fd: int, options: Options, subject: str) -> None:
-    if options.attributes or options.clear:
-        mounts.mount_setattr(
-            mount_fd, attributes=options.attributes, clear=options.clear, recursive=options.recursive_bind,
-            subject=subject,
-        )  # fmt: skip
+    """The mount's attributes and its propagation."""
+    set_attributes(mount_fd, options, subject)
     propagation = options.propagation or mounts.MS_PRIVATE
     recursive = options.propagation_recursive or not options.propagation
     mounts.mount_setattr(mount_fd, propagation=propagation, recursive=recursive, subject=subject)
+
+
+def set_attributes(mount_fd: int, options: Options, subject: str) -> None:
+    """Those of the mount alone, then those that its mounts get, too."""
+    if options.attributes or options.clear:
+        mounts.mount_setattr(mount_fd, attributes=options.attributes, clear=options.clear, subject=subject)
+    attributes, clear = options.recursive
+    if attributes or clear:
+        mounts.mount_setattr(mount_fd, attributes=attributes, clear=clear, recursive=True, subject=subject)
 
 
 class CutPropagation(Operation):
@@ -159,10 +166,15 @@ class Mount(Operation):
         target = self._target(setup)
         if kind == "tmpfs" and not any(key == "mode" for key, _ in options.data):
             options.data.append(("mode", f"{stat.S_IMODE(os.fstat(target).st_mode):o}"))  # as the folder that it hides
+        if options.idmap or self._entry.get("uidMappings") or self._entry.get("gidMappings"):
+            raise OSError(errno.EOPNOTSUPP, "only bind mounts can have mapped owners", self._destination)
         made = _make(kind, self._entry.get("source") or kind, options)
+        set_attributes(made, options._replace(attributes=0, clear=0), self._destination)
         if kind == "proc":
             setup.proc_fd = os.dup(made)
             os.set_inheritable(setup.proc_fd, False)
+        if options.copy_up:
+            copy_up.fill(target, made)
         _attach(made, target, self._destination)
 
     def _attach_source(self, setup: Setup, source: int) -> None:

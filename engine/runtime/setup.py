@@ -39,8 +39,11 @@ class Setup:
         """The container's procfs as it was mounted: nobody can have put another file system in its place."""
         self.terminal_fd = -1
         """The master of the terminal, which goes to the shim."""
+        self.handshake_fd = -1
         self.user = User(0, 0, (0,), "/")
         self.command = ""
+        self.state: Json = {}
+        """What hooks read of the container, where it has any."""
 
     @property
     def mounts(self) -> list[Json]:
@@ -59,11 +62,11 @@ _KNOWN = {
     "": {"ociVersion", "process", "root", "hostname", "domainname", "mounts", "linux", "annotations", "hooks"},
     "process": {
         "terminal", "user", "args", "env", "cwd", "capabilities", "rlimits", "noNewPrivileges", "oomScoreAdj",
-        "consoleSize",
+        "consoleSize", "scheduler", "ioPriority",
     },
     "linux": {
         "namespaces", "resources", "sysctl", "devices", "maskedPaths", "readonlyPaths", "rootfsPropagation",
-        "cgroupsPath", "uidMappings", "gidMappings", "timeOffsets",
+        "cgroupsPath", "uidMappings", "gidMappings", "timeOffsets", "personality",
     },
 }  # fmt: skip
 

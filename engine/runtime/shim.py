@@ -17,7 +17,7 @@ from engine.kernel import cgroups
 from engine.kernel.namespaces import clone
 from engine.kernel.process import set_child_subreaper, set_name, signal_fd
 from engine.kernel.steps import step
-from engine.runtime import launcher, messages, resolver_sockets
+from engine.runtime import launcher, messages, other_runtime, resolver_sockets
 from engine.runtime.control import Connection, Control
 from engine.runtime.exec_process import Target
 from engine.runtime.execs import Execs
@@ -78,6 +78,7 @@ class Shim:
         self._oom_kills = 0
         self._oom_score = 0
         self._log_failed = False
+        self._made_by: tuple[Json, str] | None = None
         self._ended = False
         self._lingers_until = 0.0
 
@@ -127,6 +128,7 @@ class Shim:
         self._pid = report["pid"]
         self._pid_fd = os.pidfd_open(self._pid)  # it is our child and not reaped yet
         self._oom_score = report["oom_score"]
+        self._made_by = (report["oci_runtime"], report["container_id"]) if report.get("oci_runtime") else None
         self._stdio.open(terminal[0] if terminal else -1)
         self._watch_oom()
         self._loop.watch(self._signals, IN, self._children_ended)
@@ -314,7 +316,7 @@ class Shim:
         if self._oom_fd >= 0:
             self._loop.forget(self._oom_fd)
             os.close(self._oom_fd)
-        leftover = leftover or self._remove_cgroups()
+        leftover = leftover or self._tell_other_runtime() or self._remove_cgroups()
         record: Json = {
             "type": "exited", "exit_code": exit_code, "oom_killed": self._oom_kills > 0,
             "finished_at_us": finished_at_us,
@@ -345,6 +347,17 @@ class Shim:
         except OSError as error:
             return failure(error)["message"]
         return self._reap_execs()
+
+    def _tell_other_runtime(self) -> str:
+        """That its container is gone, where another one has made it. Its state lies in the container's folder."""
+        if self._made_by is None:
+            return ""
+        try:
+            os.chdir(self._directory)
+            other_runtime.delete(*self._made_by)
+        except OSError as error:
+            return failure(error)["message"]
+        return ""
 
     def _remove_cgroups(self) -> str:
         """Why they are still there, or nothing. Somebody may have put a process of the host's there: it is killed."""

@@ -24,12 +24,16 @@ from engine.runtime import credentials, messages, rehearsal, shim, sweep
 from engine.runtime.setup import failure
 
 Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
+Visit = Callable[[socket.socket], None]
+_USUAL_ARGUMENTS = 4
+"""Of ``interpreter.run_module``: the program, the folder of its modules, the module, the descriptor."""
 
 
-def main(jobs: Mapping[str, Job]) -> None:
+def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
     """Serve until the daemon is gone. ``jobs`` are what workers can be asked for, by name.
 
-    The last argument of the process is the number of the descriptor that leads to the supervisor.
+    The last argument of the process is the number of the descriptor that leads to the supervisor; one before it is the
+    path of a socket: each connection to it is a fork's, which calls ``visit``.
     """
     jobs = {**sweep.JOBS, **jobs}
     connection = socket.socket(fileno=int(sys.argv[-1]))
@@ -48,9 +52,16 @@ def main(jobs: Mapping[str, Job]) -> None:
     poll = select.poll()
     poll.register(ended, select.POLLIN)
     poll.register(connection, select.POLLIN)
+    door = _open_door(sys.argv[-2]) if visit and len(sys.argv) > _USUAL_ARGUMENTS else None
+    if door is not None:
+        poll.register(door, select.POLLIN)
     while True:
-        if poll.poll()[0][0] == ended:
+        ready = poll.poll()[0][0]
+        if ready == ended:
             _reap(ended)
+            continue
+        if door is not None and visit is not None and ready == door.fileno():
+            _receive(door, visit)
             continue
         if (received := messages.receive(connection)) is None:
             return
@@ -62,6 +73,44 @@ def main(jobs: Mapping[str, Job]) -> None:
             own.close()
             for fd in fds[1:]:
                 os.close(fd)
+
+
+def _open_door(path: str) -> socket.socket | None:
+    """A socket for root alone, in the place of one that a spawner before us has left."""
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    previous = os.umask(0o177)
+    try:
+        if os.path.exists(path):
+            os.unlink(path)
+        door.bind(path)
+        door.listen(64)
+    except OSError as error:
+        print(f"docket: {path}: {error.strerror}", file=sys.stderr, flush=True)  # others do without
+        door.close()
+        return None
+    finally:
+        os.umask(previous)
+    return door
+
+
+def _receive(door: socket.socket, visit: Visit) -> None:
+    """Who connects gets a process of its own, which outlives us."""
+    visitor, _ = door.accept()
+    try:
+        pid = clone(0)
+    except OSError:
+        pid = -1  # the visitor sees that nobody answers
+    if pid != 0:
+        visitor.close()
+        return
+    try:
+        close_all_but((0, 1, 2, visitor.fileno()))
+        visit(visitor)
+    except BaseException as error:
+        print(f"docket: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        raise
+    finally:
+        os._exit(0)
 
 
 def _reap(ended: int) -> None:

@@ -23,8 +23,9 @@ _ATTEMPTS = 4
 class SpawnerProcess:
     """Requests may come from any thread."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, words: Sequence[str] = ()) -> None:
         self._module = module
+        self._words = words
         self._lock = threading.Lock()
         self._copy = interpreter.sealed_copy()
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,7 +54,7 @@ class SpawnerProcess:
         own, spawners = messages.pair()
         try:
             with step("spawner.start"):
-                self._process = interpreter.run_module(self._module, self._copy, spawners.fileno())
+                self._process = interpreter.run_module(self._module, self._copy, spawners.fileno(), self._words)
         except OSError:
             own.close()
             raise

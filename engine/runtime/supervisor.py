@@ -65,12 +65,14 @@ class LaunchFailed(EngineError):
 class Supervisor:
     """``on_message(container_id, message)`` gets the news of each container in order; it may block.
 
-    ``spawner_argv_module`` is executed for the workers (see ``spawner``); shims come from one that knows no jobs.
+    ``spawner_argv_module`` is executed for the workers (see ``spawner``); shims come from one that knows no jobs. At
+    the socket ``door`` it takes commands of others.
     """
 
     def __init__(
-        self, *, run_dir: Path, spawner_argv_module: str, on_message: Callable[[str, dict[str, Any]], None]
-    ) -> None:
+        self, *, run_dir: Path, spawner_argv_module: str, on_message: Callable[[str, dict[str, Any]], None],
+        door: Path | None = None,
+    ) -> None:  # fmt: skip
         self._shims = Path(run_dir) / "shims"
         self._shims.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chmod(self._shims, 0o700)
@@ -80,7 +82,7 @@ class Supervisor:
         self._on_message = on_message
         self._mailboxes = Mailboxes(self._deliver)
         self._spawner = SpawnerProcess("engine.runtime.spawner")
-        self._workers = SpawnerProcess(spawner_argv_module)
+        self._workers = SpawnerProcess(spawner_argv_module, [str(door)] if door else [])
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(self._wake_reader, selectors.EVENT_READ)

@@ -26,7 +26,7 @@ from engine.kernel.cgroups import Cgroup
 from engine.kernel.mounts import AT_RECURSIVE, OPEN_TREE_CLONE
 from engine.kernel.namespaces import CLONE_NEWNS, unshare
 from engine.kernel.steps import step
-from engine.runtime import messages, mount_options, overlay, rootfs
+from engine.runtime import messages, mount_options, overlay, owners, rootfs, scheduling
 from engine.runtime.setup import Json, Operation, Setup
 
 _PLACE = "/etc"
@@ -45,8 +45,10 @@ def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshak
         cgroup.join(pid)
     with step("userns.map"):
         for name in ("uid", "gid"):
-            _write(f"/proc/{pid}/{name}_map", _map_text(linux[f"{name}Mappings"]))
-        score = (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0
+            _write(f"/proc/{pid}/{name}_map", owners.map_text(linux[f"{name}Mappings"]))
+        process = plan["spec"].get("process") or {}
+        scheduling.apply(pid, process)
+        score = process.get("oomScoreAdj") or 0
         if score > 0:
             _write(f"/proc/{pid}/oom_score_adj", str(score))
         own_pipes(stdio, root_of(linux))
@@ -80,10 +82,6 @@ def own_pipes(stdio: Sequence[int], owner: tuple[int, int]) -> None:
     for fd in stdio:
         if owner != (0, 0) and stat.S_ISFIFO(os.fstat(fd).st_mode):
             os.fchown(fd, *owner)
-
-
-def _map_text(mappings: Sequence[Json]) -> str:
-    return "".join(f"{one['containerID']} {one['hostID']} {one['size']}\n" for one in mappings)
 
 
 def _write(path: str, text: str) -> None:
@@ -142,11 +140,7 @@ def _attach(clone: int, place: str) -> str:
 def _clone_source(setup: Setup, entry: Json, namespace: int) -> int:
     options = mount_options.parse(entry.get("options") or ())
     clone = rootfs.clone_of_host(setup, entry, options)
-    if options.idmap:
-        mounts.mount_setattr(
-            clone, attributes=mounts.MOUNT_ATTR_IDMAP, user_namespace=namespace, recursive=options.recursive_bind,
-            subject=entry["destination"],
-        )  # fmt: skip
+    owners.shift(clone, entry, options, namespace)
     rootfs.change(clone, options, entry["destination"])
     return clone
 

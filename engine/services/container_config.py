@@ -26,12 +26,10 @@ NEVER_ASKS = (None, "", 0, False, [], {})
 
 UNSUPPORTED_HOST_CONFIG: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     # field: (what a user calls it, values beside NEVER_ASKS that ask for nothing)
-    "Links": ("--link", ()),
     "VolumeDriver": ("--volume-driver", ("local",)),
     "Cgroup": ("--cgroup", ()),
     "DeviceRequests": ("--gpus", ()),
     "Isolation": ("--isolation", ("default",)),
-    "Runtime": ("--runtime", ("docket",)),
     "CpuCount": ("--cpu-count", ()),
     "CpuPercent": ("--cpu-percent", ()),
     "IOMaximumIOps": ("--io-maxiops", ()),

@@ -17,15 +17,15 @@ _LOCAL_HOSTS = (
 
 def write_container_files(
     folder: Path, hostname: str, config: Mapping[str, Any], host: Mapping[str, Any], addresses: Sequence[str] = (),
-    gateway: str = "", has_resolver: bool = False,
+    gateway: str = "", has_resolver: bool = False, linked: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Path]:  # fmt: skip
     """Write them into the container's folder and answer with destination to source. They may be edited inside.
 
-    ``addresses`` are the container's own, ``gateway`` the host as it sees it.
+    ``addresses`` are the container's own, ``gateway`` the host as it sees it, ``linked`` addresses and names of others.
     """
     contents = {
         "/etc/hostname": f"{hostname}\n",
-        "/etc/hosts": _hosts(hostname, config, host, addresses, gateway),
+        "/etc/hosts": _hosts(hostname, config, host, addresses, gateway, linked),
         "/etc/resolv.conf": _resolv_conf(host, has_resolver),
     }
     files = {}
@@ -38,17 +38,18 @@ def write_container_files(
 
 def write_network_files(
     folder: Path, config: Mapping[str, Any], host: Mapping[str, Any], addresses: Sequence[str], gateway: str,
-    has_resolver: bool, container_id: str,
+    has_resolver: bool, container_id: str, linked: Sequence[tuple[str, str]],
 ) -> None:  # fmt: skip
     """Write anew, in place, what a running container's networks decide: it has the files mounted."""
     hostname = config["Hostname"] or container_id[:12]
-    (folder / "hosts").write_text(_hosts(hostname, config, host, addresses, gateway))
+    (folder / "hosts").write_text(_hosts(hostname, config, host, addresses, gateway, linked))
     (folder / "resolv.conf").write_text(_resolv_conf(host, has_resolver))
 
 
 def _hosts(
-    hostname: str, config: Mapping[str, Any], host: Mapping[str, Any], addresses: Sequence[str], gateway: str
-) -> str:
+    hostname: str, config: Mapping[str, Any], host: Mapping[str, Any], addresses: Sequence[str], gateway: str,
+    linked: Sequence[tuple[str, str]],
+) -> str:  # fmt: skip
     if host["NetworkMode"] == "host" and Path("/etc/hosts").exists():
         base = Path("/etc/hosts").read_text()
     else:
@@ -58,7 +59,7 @@ def _hosts(
     extra = [entry.split(":", 1) for entry in host.get("ExtraHosts") or []]
     entries = [(gateway or "127.0.0.1" if address == "host-gateway" else address.strip("[]"), name)
                for name, address in extra]  # fmt: skip
-    entries += [(address, own) for address in addresses]
+    entries += [*linked, *((address, own) for address in addresses)]
     return base + "".join(f"{address}\t{name}\n" for address, name in entries)
 
 

@@ -12,13 +12,14 @@ from engine.domain.container import ALIVE, Container, ContainerCreated, CreateCo
 from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
 from engine.eventlog.log import Change, Context, Document
 from engine.runtime.supervisor import Attachment
-from engine.services import container_config, health_config, json_log, sharing, volumes_from
+from engine.services import container_config, health_config, json_log, links, sharing, volumes_from
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
 from engine.services.endpoints import Endpoints, change_of
 from engine.services.health import HealthChecks
 from engine.services.image_names import resolve_image
 from engine.services.launch_plan import volume_folders
+from engine.services.links import LinkIndex
 from engine.services.mount_points import MountPoint
 from engine.services.mount_points import parse as parse_mounts
 from engine.services.names import check_name, random_name
@@ -38,6 +39,7 @@ class Containers:
         self._volumes = volumes
         self._guard = threading.Lock()
         self._waiting: dict[str, list[Attachment]] = {}
+        self.linked = LinkIndex(core)
 
     # --- creating and naming ---
 
@@ -52,6 +54,8 @@ class Containers:
         body = volumes_from.inherit(self._core, body)
         settings = container_config.normalize(body, image_config)
         sharing.with_ids(self._core, settings.host_config)
+        self._core.runtimes.choose(settings.host_config, settings.config)
+        links.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
         endpoints = self._endpoints.requested(settings.endpoints, container_id, context)
         anonymous: list[str] = []
@@ -74,6 +78,8 @@ class Containers:
             for volume in anonymous:
                 self._volumes.remove(volume, force=True, context=context)
             raise
+        if settings.host_config["Links"]:
+            self.linked.add(container_id, settings.host_config)
         return container_id, list(settings.warnings)
 
     def create_for_build(
@@ -171,7 +177,13 @@ class Containers:
     def list(self, *, as_of: str | None = None) -> list[ContainerView]:
         """All containers of the moment, oldest first."""
         moment = resolve_as_of(as_of, self._core.log, self._core.clock)
-        return [self._listed(container, moment) for container in self._core.log.all("container", as_of=moment)]
+        views = [self._listed(container, moment) for container in self._core.log.all("container", as_of=moment)]
+        named: dict[str, list[str]] = {}
+        for view in views:
+            for text in view.links:
+                child, _, alias = text.partition(":")
+                named.setdefault(child, []).append(f"/{view.state.name}/{alias}")
+        return [replace(view, link_names=tuple(named.get(view.state.id, ()))) for view in views] if named else views
 
     def _listed(self, container: Container, moment: int | None) -> ContainerView:
         """What a list shows of it; of one whose configuration has been redacted, what its events say."""
@@ -210,11 +222,13 @@ class Containers:
             return image.size_bytes if image is not None else 0
 
         config, host = settings["Config"], settings["HostConfig"]
+        linked = tuple(host.get("Links") or ())
+        host = {**host, "Links": links.shown(self._core, container, host)}
         folder = self._core.store.container(container.id)
         return ContainerView(
             container, config, host, folder, self._mounts(container, host, config), self._open_execs(container),
             layer_bytes, evidence, image_config, lambda: self._health.results(container.id),
-            tuple(self._endpoints.of(container.id, moment)),
+            tuple(self._endpoints.of(container.id, moment)), linked,
         )  # fmt: skip
 
     def _mounts(

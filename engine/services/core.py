@@ -11,6 +11,7 @@ from engine.domain.errors import InvalidArgument, NotFound
 from engine.eventlog.log import EventLog
 from engine.services.ports import Clock, Randomness, Runtime, Store
 from engine.services.recorder import Recorder
+from engine.services.runtimes import Runtimes
 from engine.services.timers import Timers
 from engine.services.views import parse_document
 
@@ -28,6 +29,7 @@ class Core:
     timers: Timers
     run_dir: Path
     cgroup_parent: str
+    runtimes: Runtimes = Runtimes()
 
     def cgroup_path(self, container_id: str, host: Mapping[str, Any]) -> str:
         """Where a container's cgroups are: below the engine's own, or below ``--cgroup-parent``, which counts from the

@@ -89,7 +89,7 @@ class Endpoints:
             self.leases.check(network, address)
         return EndpointCreated(
             self._core.randomness.hex(64), network.id, container_id, list(request.aliases), list(request.addresses),
-            request.mac_address,
+            request.mac_address, links=list(request.links),
         )  # fmt: skip
 
     def of(self, container_id: str, as_of: int | None = None) -> list[tuple[Endpoint, Network]]:
@@ -181,8 +181,10 @@ class Endpoints:
     def write_resolver(self, container_id: str, networks: Iterable[Network]) -> None:
         """What the container's resolver is to know of: these networks, and the servers for everything else."""
         settings = parse_document(self._core.log.document(self._core.log.get("container", container_id).config_digest))
+        links = {network.id: endpoint.links for endpoint, network in self.of(container_id)}
         named = [
-            {"file": str(self._networks.names.path(network.id)), "internal": network.internal}
+            {"file": str(self._networks.names.path(network.id)), "internal": network.internal,
+             "links": dict(reversed(link.lower().split(":")) for link in links.get(network.id, ()))}
             for network in networks if network.name != DEFAULT
         ]  # fmt: skip
         servers = list(settings["HostConfig"].get("Dns") or []) or upstream_servers()

@@ -11,6 +11,7 @@ from engine.domain.errors import EngineError, InvalidArgument, NotFound, describ
 from engine.domain.exec import CreateExec, Exec, ExecCreated, ExecStarted, ExecStartFailed, StartExec
 from engine.eventlog.log import Context, Document
 from engine.runtime.supervisor import Attachment
+from engine.services import links
 from engine.services.core import Core, resolve_container
 from engine.services.launch_plan import build_exec_plan, hostname_of
 from engine.services.recorder import caused_by
@@ -67,6 +68,8 @@ class Execs:
         settings = parse_document(self._core.log.document(container.config_digest))
         body = parse_document(self._core.log.document(state.config_digest))
         config, host = settings["Config"], settings["HostConfig"]
+        linked = list(links.of(self._core, host))
+        config = {**config, "Env": [*links.variables(container, linked), *config["Env"]]}
         return build_exec_plan(state.id, body, config, host, hostname_of(container.id, config, host))
 
     def _launch(

@@ -8,7 +8,9 @@ from typing import Any, Mapping
 
 from engine.domain.container import Container
 from engine.domain.errors import Conflict, EngineError
-from engine.services import log_config, mount_points, oci_spec, security_options, sharing, volume_options
+from engine.services import (
+    links, log_config, mount_points, oci_spec, runtimes, security_options, sharing, volume_options,
+)  # fmt: skip
 from engine.services.container_files import write_container_files
 from engine.services.core import Core
 from engine.services.endpoints import Attachment
@@ -27,18 +29,23 @@ def build_plan(
     volumes = volume_folders(core, container, mounts)
     _make_bind_sources(mounts)
     config = {**config, "Hostname": hostname_of(container.id, config, host)}
+    linked = links.for_start(core, container, host)
+    config = {**config, "Env": [*links.variables(container, linked), *config["Env"]]}
     files = _other_files(core, host) or write_container_files(
-        folder, config["Hostname"], config, host, network.addresses, network.gateway, network.resolver
-    )
+        folder, config["Hostname"], config, host, network.addresses, network.gateway, network.resolver,
+        links.host_lines(linked),
+    )  # fmt: skip
     options = security_options.parse(host)
     capabilities, privileged = oci_spec.capabilities(host), bool(host.get("Privileged"))
+    spec = oci_spec.build(
+        container.id, config, host, mounts, volumes, files, options=options,
+        namespaces=sharing.namespaces(core, host), volume_opts=volume_settings(core, container, mounts),
+    )
     return {
         "container_id": container.id,
         "directory": str(folder),
-        "spec": oci_spec.build(
-            container.id, config, host, mounts, volumes, files, options=options,
-            namespaces=sharing.namespaces(core, host), volume_opts=volume_settings(core, container, mounts),
-        ),
+        **runtimes.plan(core.runtimes, host, spec, options),
+        "spec": spec,
         "subpaths": {mount.destination: mount.subpath for mount in mounts if mount.subpath},
         "interfaces": network.interfaces,
         "resolver": network.resolver,

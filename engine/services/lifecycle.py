@@ -64,6 +64,8 @@ class Lifecycle:
         endpoints: Endpoints,
     ) -> None:  # fmt: skip
         self._endpoints = endpoints
+        self.has_started: Callable[[str], None] = lambda container_id: None
+        """Told of every start; put in place by the composition."""
         self._core = core
         self._trash = trash
         self._health = health
@@ -124,6 +126,7 @@ class Lifecycle:
         self._core.recorder.record("container", container.id, started, context, facts)
         if container.health_check:
             self._health.watch(container.id)
+        self.has_started(container.id)
 
     # --- stop and kill ---
 

@@ -54,7 +54,7 @@ class NameFiles:
         self.path(network_id).unlink(missing_ok=True)
 
     def write_container(self, folder: Path, networks: list[dict[str, Any]], servers: list[str]) -> None:
-        """``networks`` have "file" and "internal"; ``servers`` are asked for everything else."""
+        """``networks`` have "file", "internal" and "links" (alias -> name); ``servers`` are asked for the rest."""
         _replace(folder / FILE, {"networks": networks, "servers": servers})
 
 

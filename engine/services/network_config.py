@@ -29,10 +29,12 @@ class EndpointRequest:
     aliases: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     mac_address: str = ""
+    links: tuple[str, ...] = ()
+    """NAME:ALIAS of others on the network."""
 
     @property
     def asks(self) -> bool:
-        return bool(self.aliases or self.addresses)
+        return bool(self.aliases or self.addresses or self.links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,20 @@ def endpoint_request(network: str, settings: Mapping[str, Any], mac: str = "") -
     mac = settings.get("MacAddress") or mac
     if mac and not _MAC.fullmatch(mac):
         raise InvalidArgument(f"invalid MAC address {mac!r}")
-    for key, flag in (("Links", "--link"), ("LinkLocalIPs", "--link-local-ip")):
-        if settings.get(key) or ipam.get(key):
-            raise NotSupported(f"{flag} is not supported: containers of one network find each other by name")
+    if settings.get("LinkLocalIPs") or ipam.get("LinkLocalIPs"):
+        raise NotSupported("--link-local-ip is not supported")
     if unknown := sorted((settings.get("DriverOpts") or {}).keys()):
         raise NotSupported(f"driver option {unknown[0]!r} of an endpoint is not supported")
-    return EndpointRequest(network, aliases, addresses, mac.lower().replace("-", ":"))
+    links = tuple(":".join(parse_link(text)) for text in settings.get("Links") or ())
+    return EndpointRequest(network, aliases, addresses, mac.lower().replace("-", ":"), links)
+
+
+def parse_link(text: Any) -> tuple[str, str]:
+    """Container and alias of ``NAME`` or ``NAME:ALIAS``. Raises InvalidArgument."""
+    parts = text.split(":") if isinstance(text, str) else []
+    if not parts or len(parts) > 2 or not all(parts):
+        raise InvalidArgument(f"bad format for links: {text}")
+    return parts[0].removeprefix("/"), parts[-1].rpartition("/")[2]
 
 
 def _address(text: str, version: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from engine.domain.container import Container
 from engine.domain.endpoint import (
@@ -18,7 +18,7 @@ from engine.domain.endpoint import (
 from engine.domain.errors import EngineError, Forbidden, NameTaken, describe
 from engine.domain.network import Network
 from engine.eventlog.log import Context
-from engine.services import leases, network_config
+from engine.services import leases, links, network_config
 from engine.services.container_files import write_network_files
 from engine.services.core import Core, resolve_container
 from engine.services.endpoints import Attachment, Endpoints
@@ -93,6 +93,14 @@ class NetworkConnections:
                 names[last.data["evidence"]["name"]] = endpoint.id
         return names
 
+    def linked_has_started(self, parents: Sequence[Container]) -> None:
+        """A container runs, with addresses that those who link to it are to know."""
+        for parent in parents:
+            try:
+                self._write_files(parent, [one for end, one in self._endpoints.of(parent.id) if end.addresses])
+            except FileNotFoundError:
+                continue  # it was removed at this moment
+
     def _after_change(self, container: Container, network: Network) -> None:
         if network.name != DEFAULT:
             self._networks.names.write(network.id)
@@ -100,13 +108,20 @@ class NetworkConnections:
         self._endpoints.write_resolver(container.id, networks)
         if any(one.name != DEFAULT for one in networks):
             self._core.runtime.serve_names(container.id)
+        self._write_files(container, networks)
+
+    def _write_files(self, container: Container, networks: Sequence[Network]) -> None:
         settings = parse_document(self._core.log.document(container.config_digest))
-        addresses = [address for endpoint in self._endpoints.attached(container.id) for address in endpoint.addresses]
-        write_network_files(
-            self._core.store.container(container.id), settings["Config"], settings["HostConfig"], addresses,
-            networks[0].subnets[0]["gateway"] if networks else "", any(one.name != DEFAULT for one in networks),
-            container.id,
-        )  # fmt: skip
+        config, host = settings["Config"], settings["HostConfig"]
+        gateway = networks[0].subnets[0]["gateway"] if networks else ""
+        with self._core.recorder.exclusive(f"hosts/{container.id}"):
+            attached = self._endpoints.attached(container.id)
+            write_network_files(
+                self._core.store.container(container.id), config, host,
+                [address for endpoint in attached for address in endpoint.addresses], gateway,
+                any(one.name != DEFAULT for one in networks), container.id,
+                links.host_lines(list(links.of(self._core, host))),
+            )  # fmt: skip
 
     def disconnect(self, network: str, container: str, *, force: bool, context: Context) -> None:
         """Docker's disconnect. Raises NotFound, Forbidden where it isn't connected, OSError."""

@@ -139,6 +139,7 @@ def _user_mount(
         "source": source,
         "options": [
             "rbind" if mount.recursive else "bind", mount.propagation, access,
+            *(["rro"] if mount.recursive and mount.read_only else []),
             *(["idmap"] if mapped and mount.type == "volume" else []),
         ],
     }

@@ -67,6 +67,8 @@ class System:
             "CgroupVersion": "2" if hierarchy.mode == "v2" else "1",
             **{name: controller in hierarchy.controllers for name, controller in _CONTROLLERS.items()},
             "SwapLimit": _counts_swap(hierarchy),
+            "Runtimes": self._core.runtimes.public(),
+            "DefaultRuntime": self._core.runtimes.default,
             "RegistryConfig": registry_config(self._registries),
             "Docket": {"CgroupParent": self._core.cgroup_parent, "Events": head.seq, "Head": f"{head.seq}:{head.hash}"},
         }

@@ -32,6 +32,10 @@ class ContainerView:
     read_image_config: Callable[[], dict[str, Any] | None]
     read_health: Callable[[], tuple[int, tuple[Any, ...]]]
     endpoints: tuple[tuple[Endpoint, Network], ...] = ()
+    links: tuple[str, ...] = ()
+    """Legacy links, as the configuration keeps them: ID:ALIAS."""
+    link_names: tuple[str, ...] = ()
+    """What others' links call it; lists say so."""
 
     @property
     def log_path(self) -> Path:

@@ -133,6 +133,7 @@ class ContainerView:
     exec_ids: tuple[str, ...] = ()
     evidence: dict[str, Any] | None = None
     endpoints: tuple[Any, ...] = ()
+    link_names: tuple[str, ...] = ()
 
     @property
     def log_path(self) -> Path:
@@ -646,6 +647,13 @@ class Networks:
         return []
 
 
+class Builds:
+    """Nothing was ever built."""
+
+    def usage(self) -> list[Any]:
+        return []
+
+
 class Services:
     """Everything the API sees, with one image on record."""
 
@@ -661,6 +669,7 @@ class Services:
         self.pushes = Pushes()
         self.registries = Registries()
         self.fsck = Fsck()
+        self.builds = Builds()
         self.volumes = Volumes(self.log)
         self.networks = Networks()
         self.audit = Audit(self.log)

@@ -159,7 +159,7 @@ def test_error_bodies_are_json_whatever_the_name(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ['cachefrom=["base"]', "squash=1", 'outputs=[{"Type":"tar"}]', "version=2", "remote=x"]
+    "query", ["squash=1", 'outputs=[{"Type":"tar"}]', "version=2", "securityopt=[%22x%22]", "output=x", "session=x"]
 )
 def test_a_build_that_asks_for_more_says_so(api: Api, query: str) -> None:
     answer = api.ask("POST", f"/build?{query}")

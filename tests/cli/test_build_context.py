@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.client import tar_header
 from engine.client.build_context import ContextError, ContextFolder
 from engine.client.dockerignore import Ignored, read_lines
 
@@ -103,3 +104,25 @@ def test_what_is_ignored_is_not_read(tmp_path: Path) -> None:
 def test_a_context_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ContextError, match="no such file"):
         list(ContextFolder(str(tmp_path / "absent"), Ignored([])).pieces())
+
+
+@pytest.mark.parametrize(
+    ("name", "link", "size"),
+    [
+        ("a", "", 0), ("d/", "", 0), ("p" * 90 + "/" + "n" * 90, "", 5), ("n" * 101, "", 5), ("é\udcff", "", 5),
+        ("l", "t" * 101, 0), ("l", "\udce9", 0), ("big", "", 8**11), ("p" * 200 + "/n", "", 1), ("x" * 100, "", 1),
+    ],
+)  # fmt: skip
+def test_headers_are_what_tarfile_reads(name: str, link: str, size: int) -> None:
+    kind = tar_header.SYMLINK if link else tar_header.FOLDER if name.endswith("/") else tar_header.FILE
+    records = {b"SCHILY.xattr.security.capability": b"\x01\x00\xff=\n"} if size == 5 else {}
+    made = tar_header.header(
+        os.fsencode(name), kind, size=size, mode=0o4755, mtime=12, link=os.fsencode(link), records=records
+    )  # fmt: skip
+    assert tar_header.is_header(made[:512]) and not tar_header.is_header(b"\1" + made[1:512])
+    with tarfile.open(fileobj=io.BytesIO(made + bytes(1024)), errors="surrogateescape") as archive:
+        member = archive.next()
+    assert member is not None and (member.name, member.linkname, member.size) == (name.rstrip("/"), link, size)
+    assert (member.mode, member.mtime, member.uid) == (0o4755, 12, 0)
+    found = member.pax_headers.get("SCHILY.xattr.security.capability", "").encode("utf-8", "surrogateescape")
+    assert found == records.get(b"SCHILY.xattr.security.capability", b"")

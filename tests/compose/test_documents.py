@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from engine.compose.documents import documents
 from engine.compose.project import ComposeError
+from engine.compose.reading.documents import documents
 from engine.compose.yamltext import dump
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.compose.dotenv import read_variables
 from engine.compose.project import ComposeError
+from engine.compose.reading.dotenv import read_variables
 
 
 def read(tmp_path: Path, text: str, *, raw: bool = False) -> dict[str, str]:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from compose.cases import ENVIRONMENT, FOLDERS, expected, hashes
-from engine.compose.documents import documents
+from compose.cases import ENVIRONMENT, FOLDERS, examples, expected, expected_examples, hashes
+from compose.conftest import Write
 from engine.compose.hashes import config_hash
 from engine.compose.loader import load
+from engine.compose.model.supported import SERVICE
 from engine.compose.printing import json_text, yaml_text
 from engine.compose.project import LoadOptions, Project
-from engine.compose.supported import SERVICE
+from engine.compose.reading.documents import documents
 
 every_folder = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
@@ -48,6 +49,13 @@ def test_hashes_are_those_of_docker_compose(folder: Path, monkeypatch: pytest.Mo
     services = project(folder, monkeypatch).model["services"]
     wanted = hashes(folder)
     assert {name: config_hash(services[name]) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("title", examples())
+def test_examples_of_the_specification(write: Write, title: str) -> None:
+    folder = write(examples()[title])
+    printed = json.loads(json_text(load(LoadOptions(environment=ENVIRONMENT)).model).replace("$$", "$"))
+    assert printed == json.loads(json.dumps(expected_examples()[title]).replace("{here}", str(folder)))
 
 
 def test_the_projects_use_every_supported_key() -> None:

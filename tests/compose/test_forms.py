@@ -7,10 +7,10 @@ from typing import Any, Callable
 import pytest
 
 from compose.conftest import Loaded
-from engine.compose.mounts import parse_volume
-from engine.compose.ports import parse_port
-from engine.compose.quantities import boolean, byte_count, duration_text, nanoseconds
-from engine.compose.words import split_words
+from engine.compose.model.quantities import boolean, byte_count, duration_text, nanoseconds
+from engine.compose.reading.mounts import parse_volume
+from engine.compose.reading.ports import parse_port
+from engine.compose.reading.words import split_words
 
 Service = Callable[..., dict[str, Any]]
 

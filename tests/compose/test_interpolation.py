@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compose.conftest import Loaded, Refused
-from engine.compose.interpolation import InterpolationError, substitute
+from engine.compose.reading.interpolation import InterpolationError, substitute
 
 VARIABLES = {"SET": "s", "EMPTY": "", "OTHER": "o"}
 

@@ -10,8 +10,8 @@ import pytest
 
 from compose.conftest import Loaded, Refused, Write
 from engine.compose.loader import load
+from engine.compose.model.selection import narrowed
 from engine.compose.project import ComposeError, LoadOptions
-from engine.compose.selection import narrowed
 
 ONE = "services: {web: {image: 'bb:${TAG:-none}'}}\n"
 
@@ -107,6 +107,11 @@ def test_profiles(loaded: Loaded) -> None:
     assert enabled("q") == ["p", "web"]
     assert enabled("*") == ["p", "r", "web"]
     assert enabled(services=("r",)) == ["r", "web"]
+
+
+def test_a_service_that_is_named_activates_its_profiles(loaded: Loaded) -> None:
+    text = "services: {a: {image: a, profiles: [test], depends_on: [b]}, b: {image: b, profiles: [test]}}"
+    assert list(loaded(text, services=("a",)).model["services"]) == ["a", "b"]
 
 
 def test_resources_that_no_service_uses_are_left_out(loaded: Loaded) -> None:

@@ -16,6 +16,7 @@ TCP = {"mode": "ingress", "protocol": "tcp"}
     [
         ("command: [a, b]", "command: [c]", {"command": ["c"]}),
         ("entrypoint: a", "entrypoint: [b]", {"entrypoint": ["b"]}),
+        ("command: a", "command: ", {"command": None}),
         ("environment: {A: 1, B: 1}", "environment: [B=2, C=2]", {"environment": {"A": "1", "B": "2", "C": "2"}}),
         ("labels: [a=1]", "labels: {a: 2, b: 2}", {"labels": {"a": "2", "b": "2"}}),
         ("ports: ['80:80', 81]", "ports: ['80:80', '80:80/udp']",
@@ -62,6 +63,7 @@ TCP = {"mode": "ingress", "protocol": "tcp"}
         ("environment: {A: 1}", "environment: !override {B: 2}", {"environment": {"B": "2"}}),
         ("healthcheck: {retries: 1, interval: 1s}", "healthcheck: {interval: !reset null}",
          {"healthcheck": {"retries": 1}}),
+        ("entrypoint: [a, -d, b, -d, c]", "image: bb", {"entrypoint": ["a", "-d", "b", "-d", "c"]}),
         ("tmpfs: [/a, /a]", "image: bb", {"tmpfs": ["/a"]}),
     ],
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compose.conftest import Loaded, Refused
-from engine.compose import schema, supported
+from engine.compose.model import schema, supported
 
 REST = "networks: {n: }\nvolumes: {v: }\n"
 
@@ -93,6 +93,8 @@ def test_services(refused: Refused, loaded: Loaded, keys: str, problem: str | No
          "compose.yaml:3: secrets.s: must have one of file, environment or be external"),
         ("services: {a: {image: x}}\nconfigs:\n  c: {file: a, content: b}",
          "compose.yaml:3: configs.c: file and content exclude each other"),
+        ("services: {a: {image: x}}\nvolumes:\n  v: {external: true, driver: local}",
+         "compose.yaml:3: volumes.v.driver: the volume is external: what it is made of is not said here"),
         ("services: {a: {image: x}}\nnetworks:\n  n: {driver: [a]}",
          "compose.yaml:3: networks.n.driver: must be a string"),
         ("services: {a: {image: \"x\n", "compose.yaml:1: not valid YAML"),

@@ -367,6 +367,11 @@ def test_dockers_client(engine: Engine, tmp_path: Path) -> None:
     assert "Step 4/4 : CMD" in said and "Successfully tagged d:latest" in said
     again = engine.docker("build", "--network", "none", "-t", "d", folder, environment=classic).stdout
     assert again.count("---> Using cache") == 2
+    quiet = engine.docker("build", "-q", "--network", "none", "--cache-from", "d", folder, environment=classic).stdout
+    assert quiet == engine.inspect("d")["Id"] + "\n"
+    unconfined = "--security-opt=seccomp=unconfined"
+    refused = engine.docker("build", unconfined, folder, check=False, environment=classic)
+    assert refused.returncode == 1 and "--security-opt is not supported" in refused.stderr
     assert engine.run("--rm", "d") == "x" and inside(engine, "d", "ls -A /c") == ".dockerignore\nf\n"
     context_of(tmp_path, "FROM base\nRUN exit 4\n")
     failed = engine.docker("build", "--network", "none", folder, check=False, environment=classic)

@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import tarfile
+import time
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 
@@ -244,3 +245,41 @@ def test_contexts_that_the_engine_fetches(engine: Engine, tmp_path: Path) -> Non
         build(engine, "-t", "fetched", f"{url}/context")
         assert inside(engine, "fetched", "cat /f") == "x"
         assert "answers 404" in engine.refused("build", f"{url}/none")
+
+
+# --- what the cache takes, and what is forgotten ---
+
+
+def cached(engine: Engine) -> dict[str, dict[str, Any]]:
+    """The records of the build cache by their description."""
+    found = engine.api("GET", "/system/df?type=build-cache").json["BuildCache"]
+    return {record["Description"]: record for record in found}
+
+
+def test_what_is_pruned(own_engine: Engine, tmp_path: Path) -> None:
+    engine = own_engine
+    old = "RUN head -c 300000 /dev/zero > /old"
+    build(engine, "-t", "old", context_of(tmp_path, f"FROM base\n{old}\nENV X=1\n"))
+    engine.docket("rmi", "old")
+    between = f"until={time.time()}"
+    new = "RUN head -c 100000 /dev/zero > /new"
+    mount = "RUN --mount=type=cache,target=/c head -c 5000 /dev/zero > /c/f"
+    build(engine, "-t", "new", context_of(tmp_path, f"FROM base\n{new}\n{mount}\n"))
+    records = cached(engine)
+    assert records[old]["Size"] == 300000 and not records[old]["Shared"] and records[new]["Shared"]
+    assert records["cache mount"]["Size"] == 5000 and records["cache mount"]["Type"] == "exec.cachemount"
+    said = engine.docket("builder", "du").stdout
+    assert "Reclaimable:  305kB" in said and "Shared:       100kB" in said and old[:20] in said
+    assert "Build Cache" in engine.docket("system", "df").stdout
+    assert "Total reclaimed space: 0B" in engine.docket("builder", "prune", "-f", "--filter", "until=1h").stdout
+    assert "Total reclaimed space: 300kB" in engine.docket("builder", "prune", "-f", "--filter", between).stdout
+    assert old not in cached(engine) and new in cached(engine)
+    build(engine, context_of(tmp_path, f"FROM base\n{old}2\n"))
+    engine.docket("image", "prune", "-f")
+    engine.docket("builder", "prune", "-f", "--keep-storage", "310kb")
+    assert f"{old}2" in cached(engine)
+    engine.docket("builder", "prune", "-f", "--keep-storage", "1kb")
+    assert f"{old}2" not in cached(engine)
+    assert "invalid filter" in engine.refused("builder", "prune", "-f", "--filter", "what=1")
+    engine.docket("builder", "prune", "-f", "--filter", "type=exec.cachemount")
+    assert "cache mount" not in cached(engine)

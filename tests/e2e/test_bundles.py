@@ -39,10 +39,10 @@ def test_a_bundle_runs_as_the_container_does(engine: Engine, tmp_path: Path) -> 
         assert (there.returncode, there.stdout) == (5, here.stdout), f"{runtime[0]}: {there.stderr}"
     root = tmp_path / "root"
     shown = engine.docket("audit", "verify", "--runtime-root", str(root)).stdout
-    assert f"the journal of {root} is whole: 2 lines" in shown
+    assert f"the journal of {root} is whole: 4 lines" in shown
     journal = root / "journal"
     journal.write_bytes(journal.read_bytes().replace(b'"exit_code":5', b'"exit_code":0'))
-    assert "NOT whole: line 2" in engine.refused("audit", "verify", "--runtime-root", str(root))
+    assert "NOT whole: line 3" in engine.refused("audit", "verify", "--runtime-root", str(root))
 
 
 def test_what_can_not_be_exported(engine: Engine, tmp_path: Path) -> None:

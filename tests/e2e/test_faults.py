@@ -1,8 +1,8 @@
 """Every named step of the registry, killed, failed and held while the daemon dies: afterwards the state is true.
 
 For each step there is the shortest story that comes to it. Three things are done to it there: the process that comes
-to the step is killed, the step fails with EIO, and the step is held while the daemon is killed. Then a daemon without
-failpoints starts on the same data root, and everything must be consistent, settled, usable and clean.
+to the step is killed, the step fails with EIO, and the step is held while the daemon is killed. Then a daemon that is
+let alone starts on the same data root, and everything must be consistent, settled, usable and clean.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import tarfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
@@ -117,16 +118,58 @@ def test_every_step_has_its_case() -> None:
     assert set(CASES.values()) <= set(STORIES)
 
 
+INSIDE = ("rootfs.mask", "process.user", "process.capabilities", "process.seccomp", "exec.start")
+"""Steps of an init that has its new root: no file of the host's can arm them or hold it there."""
+
+ARMED_AT_START = ("spawner.start", *INSIDE)
+
+TERMS = {"kill": "kill", "fail": "1*error(EIO)", "hold": "1*wait({held})"}
+
+
+def switch(engine: Engine, step: str, what: str) -> Path:
+    return engine.home / f"{step}-{what}"
+
+
+def failpoints(engine: Engine, step: str, what: str) -> str:
+    return f"{step}={TERMS[what].format(held=engine.home / 'held')}"
+
+
+def all_failpoints(engine: Engine) -> str:
+    """Each of them armed by a file of its own, so that a case needs no daemon that was started for it."""
+    steps = [step for step in CASES if step not in ARMED_AT_START]
+    held = engine.home / "held"
+    return "; ".join(
+        f"{step}=" + "->".join(f"{term.format(held=held)}@{switch(engine, step, what)}" for what, term in TERMS.items())
+        for step in steps
+    )
+
+
 @pytest.fixture(scope="module")
 def faulty_engine(rootfs: Path) -> Iterator[Engine]:
-    """One data root for all cases: what one leaves behind, the next one meets."""
+    """One data root for all cases: what one leaves behind, the next one meets. The daemon runs between them."""
     if (reason := first_lack(*ENGINE_NEEDS)) is not None:
         pytest.skip(reason)
     with running_engine(rootfs) as engine:
         engine.stop()
+        engine.start(failpoints=all_failpoints(engine))
         yield engine
         if engine.daemon is None:
             engine.start()
+
+
+@contextmanager
+def armed(engine: Engine, step: str, what: str) -> Iterator[bool]:
+    """What is to happen at the step happens while this lasts. Answers whether a daemon came up with it at all: it
+    passes some steps itself while it starts. Afterwards there is none."""
+    give_ranges(engine, CASES[step])
+    switch(engine, step, what).touch()
+    try:
+        if step in ARMED_AT_START:
+            engine.stop()
+        yield engine.daemon is not None or start_armed(engine, failpoints(engine, step, what))
+    finally:
+        end_daemon(engine)
+        switch(engine, step, what).unlink()
 
 
 def play(engine: Engine, story: str, rootfs: Path) -> list[subprocess.CompletedProcess[str]]:
@@ -163,11 +206,14 @@ def give_ranges(engine: Engine, story: str) -> None:
     """What --userns asks the host for; the daemon then has a mount namespace of its own, as in no other story."""
     ranges = engine.home / "ranges"
     ranges.write_text("docket:300000:65536\n")
-    engine.covers = {"/etc/subuid": ranges, "/etc/subgid": ranges} if story == "namespaces" else {}
+    covers = {"/etc/subuid": ranges, "/etc/subgid": ranges} if story == "namespaces" else {}
+    if engine.covers != covers:
+        engine.stop()
+        engine.covers = covers
+        engine.start(failpoints=all_failpoints(engine))
 
 
 def start_armed(engine: Engine, failpoints: str) -> bool:
-    """Whether a daemon came up at all: it passes some steps itself while it starts."""
     try:
         engine.start(failpoints=failpoints)
     except RuntimeError:
@@ -183,8 +229,8 @@ def end_daemon(engine: Engine) -> None:
 
 
 def assert_settled_and_clean(engine: Engine, rootfs: Path) -> None:
-    """After a start without failpoints: intents closed, the log whole, ps true, work possible, nothing left."""
-    engine.start()
+    """After a start where nothing fails: intents closed, the log whole, ps true, work possible, nothing left."""
+    engine.start(failpoints=all_failpoints(engine))
     eventually(lambda: not open_intents(engine.root), what="every intent has its outcome")
     assert engine.docket("audit", "verify", check=False).returncode == 0
     for item in engine.api("GET", "/containers/json?all=1").json:
@@ -200,7 +246,6 @@ def assert_settled_and_clean(engine: Engine, rootfs: Path) -> None:
     engine.api("POST", "/build/prune")
     assert engine.run("--rm", "base", "echo", "works") == "works\n"
     eventually(lambda: assert_clean(engine))
-    engine.stop()
 
 
 def assert_clean(engine: Engine) -> bool:
@@ -221,30 +266,26 @@ def assert_clean(engine: Engine) -> bool:
 
 @pytest.mark.parametrize("step", CASES)
 def test_the_process_at_the_step_is_killed(faulty_engine: Engine, rootfs: Path, step: str) -> None:
-    give_ranges(faulty_engine, CASES[step])
-    if start_armed(faulty_engine, f"{step}=kill"):
-        play(faulty_engine, CASES[step], rootfs)
-    end_daemon(faulty_engine)
+    with armed(faulty_engine, step, "kill") as is_up:
+        if is_up:
+            play(faulty_engine, CASES[step], rootfs)
     assert_settled_and_clean(faulty_engine, rootfs)
 
 
 @pytest.mark.parametrize("step", CASES)
 def test_the_step_fails(faulty_engine: Engine, rootfs: Path, step: str) -> None:
-    give_ranges(faulty_engine, CASES[step])
     # once a process: a shim outlives the daemon, and must be able to end its container afterwards
-    if start_armed(faulty_engine, f"{step}=1*error(EIO)"):
-        for done in play(faulty_engine, CASES[step], rootfs):
-            assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
-    end_daemon(faulty_engine)
+    with armed(faulty_engine, step, "fail") as is_up:
+        if is_up:
+            for done in play(faulty_engine, CASES[step], rootfs):
+                assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
     assert_settled_and_clean(faulty_engine, rootfs)
-
-
-INSIDE = ("rootfs.mask", "process.user", "process.capabilities", "process.seccomp", "exec.start")
-"""Steps of an init that has its new root: no file of the host's can hold it there."""
 
 
 @pytest.mark.parametrize("step", INSIDE)
 def test_the_daemon_is_killed_while_a_step_inside_is_slow(faulty_engine: Engine, rootfs: Path, step: str) -> None:
+    give_ranges(faulty_engine, CASES[step])
+    faulty_engine.stop()
     faulty_engine.start(failpoints=f"{step}=1*delay(1500)")
     client = faulty_engine.spawn(*RUN)
     eventually(lambda: any("start" in kinds for kinds in open_intents(faulty_engine.root).values()))
@@ -254,36 +295,43 @@ def test_the_daemon_is_killed_while_a_step_inside_is_slow(faulty_engine: Engine,
     assert_settled_and_clean(faulty_engine, rootfs)
 
 
-@pytest.mark.parametrize("step", [step for step in CASES if step not in INSIDE])
+@pytest.mark.parametrize("step", [step for step in CASES if step not in ARMED_AT_START])
 def test_the_daemon_is_killed_while_the_step_is_held(faulty_engine: Engine, rootfs: Path, step: str) -> None:
-    give_ranges(faulty_engine, CASES[step])
     held = faulty_engine.home / "held"
-    held.unlink(missing_ok=True)
     client: subprocess.Popen[str] | None = None
     said: tuple[str, ...] = ()
-    failpoints = f"{step}=1*wait({held})"
-    faulty_engine.launch(failpoints=failpoints)  # it may be held while it starts, so nobody waits for its answer
     try:
-        eventually(lambda: held.exists() or faulty_engine.answers(), timeout_s=30)
-        for command in STORIES[CASES[step]]:
-            if held.exists():
-                break
-            places = {"other": other_tarball(faulty_engine), "context": build_context(faulty_engine)}
-            client = faulty_engine.spawn(*(word.format(**places) for word in command))
-            running = client
-            eventually(lambda: held.exists() or running.poll() is not None, timeout_s=30)
-            if not held.exists():
-                said += running.communicate()
-        assert held.exists(), f"the story {CASES[step]!r} never came to {step}: {said}"
+        with armed(faulty_engine, step, "hold"):
+            for command in STORIES[CASES[step]]:
+                if held.exists():
+                    break
+                places = {"other": other_tarball(faulty_engine), "context": build_context(faulty_engine)}
+                client = faulty_engine.spawn(*(word.format(**places) for word in command))
+                running = client
+                eventually(lambda: held.exists() or running.poll() is not None, timeout_s=30)
+                if not held.exists():
+                    said += running.communicate()
+            assert held.exists(), f"the story {CASES[step]!r} never came to {step}: {said}"
     finally:
-        end_daemon(faulty_engine)
         held.unlink(missing_ok=True)
         if client is not None:
             client.communicate(timeout=30)
     assert_settled_and_clean(faulty_engine, rootfs)
 
 
+def test_the_daemon_is_killed_while_it_starts_its_spawner(faulty_engine: Engine, rootfs: Path) -> None:
+    held = faulty_engine.home / "held"
+    faulty_engine.stop()
+    faulty_engine.launch(failpoints=failpoints(faulty_engine, "spawner.start", "hold"))
+    eventually(held.exists, timeout_s=30)
+    end_daemon(faulty_engine)
+    held.unlink()
+    assert_settled_and_clean(faulty_engine, rootfs)
+
+
 def test_every_step_may_be_slow(faulty_engine: Engine, rootfs: Path) -> None:
+    give_ranges(faulty_engine, "end")
+    faulty_engine.stop()
     faulty_engine.start(failpoints="; ".join(f"{step}=delay(20)" for step in STEPS))
     for story in ("import", "end", "exec"):
         for done in play(faulty_engine, story, rootfs):

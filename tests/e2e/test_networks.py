@@ -48,6 +48,35 @@ def serve(engine: Engine, name: str, *flags: str) -> str:
     return container_id[:12]
 
 
+def test_legacy_links(engine: Engine) -> None:
+    engine.docket("run", "-d", "--name", "db", "-e", "PASS=x", "--expose", "5432", "base", "sleep", "1000")
+    engine.docket("run", "-d", "--name", "web", "--link", "db:pg", "base", "sleep", "1000")
+    address = "{{.NetworkSettings.IPAddress}}"
+    first = engine.docket("inspect", "-f", address, "db").stdout.strip()
+    assert f"PG_PORT_5432_TCP=tcp://{first}:5432\n" in engine.docket("exec", "web", "env").stdout
+    assert engine.docket("inspect", "-f", "{{.HostConfig.Links}}", "web").stdout == "[/db:/web/pg]\n"
+    assert "db,web/pg" in engine.docket("ps", "--no-trunc", "--format", "{{.Names}}").stdout.split()
+    engine.docket("stop", "-t", "0", "db")
+    assert "Cannot link to a non running container: /db AS /web/pg" in engine.refused("restart", "-t", "0", "web")
+    engine.docket("start", "db")
+    engine.docket("start", "web")
+    engine.docket("stop", "-t", "0", "db")
+    engine.docket("run", "-d", "base", "sleep", "1000")
+    engine.docket("start", "db")
+    now = engine.docket("inspect", "-f", address, "db").stdout.strip()
+    hosts = engine.docket("exec", "web", "cat", "/etc/hosts").stdout
+    assert now != first and any(line.startswith(f"{now}\tpg ") for line in hosts.splitlines()) and first not in hosts
+
+    engine.docket("network", "create", "app")
+    engine.docket("run", "-d", "--name", "store", "--network", "app", "base", "sleep", "1000")
+    ask = ("python3", "-c", "import socket; print(socket.gethostbyname('other'))")
+    linked = engine.docket("run", "--rm", "--network", "app", "--link", "store:other", "base", *ask).stdout.strip()
+    there = engine.docket("inspect", "-f", "{{.NetworkSettings.Networks.app.IPAddress}}", "store").stdout.strip()
+    assert linked == there
+    assert engine.docket("run", "--rm", "--network", "app", "base", *ask, check=False).returncode == 1
+    engine.docket("rm", "-f", "web", "db", "store")
+
+
 def fetch(place: str) -> str:
     with urllib.request.urlopen(f"http://{place}/hostname", timeout=3) as answer:
         return answer.read().decode().strip()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Sequence
 
 import pytest
 
@@ -36,6 +36,10 @@ class Runtime:
         """As containerd calls it: by a path, with a root."""
         return [sys.executable, str(REPOSITORY / "scripts" / "docket-runtime"), "--root", str(self.root)]
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(REPOSITORY), "DOCKET_RUN": str(self.home / "no-engine")}
+
     def configure(self, *args: str, change: Callable[[dict[str, Any]], None] | None = None) -> None:
         path = self.bundle / "config.json"
         spec = json.loads(path.read_text())
@@ -49,26 +53,26 @@ class Runtime:
         """Run a verb; what it printed."""
         done = self.complete(*words, **options)
         assert done.returncode == code, f"{words}: exit {done.returncode}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return done.stdout or ""
 
-    def refused(self, *words: str) -> str:
+    def refused(self, *words: str, code: int = 1) -> str:
         """Run a verb that must fail with one line; the line."""
         done = self.complete(*words)
-        assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert done.returncode == code and len(done.stderr.strip().splitlines()) == 1, done.stderr
         return done.stderr.strip()
 
     def complete(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **options.pop("environment", {})}
+        environment = {**self.environment, **options.pop("environment", {})}
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         return subprocess.run(
             [*self.command, *words], text=True, env=environment, timeout=60, check=False, **streams
         )
 
-    def create(self, name: str = "one") -> Path:
+    def create(self, name: str = "one", flags: Sequence[str] = ()) -> Path:
         """Create the container; the file that its output goes to."""
         output = self.home / f"{name}.out"
         with output.open("w") as file:
-            self("create", "--bundle", str(self.bundle), name, stdout=file, stderr=file)
+            self(*flags, "create", "--bundle", str(self.bundle), name, stdout=file, stderr=file)
         return output
 
     def status(self, name: str = "one") -> str:

@@ -155,15 +155,24 @@ def _processes(home: Path | None) -> frozenset[str]:
             pids.update(int(pid) for pid in Path(f"/proc/self/task/{task}/children").read_text().split())
         except FileNotFoundError:
             continue  # a thread that has just ended
-    return frozenset(map(str, pids))
+    return frozenset(map(_identity, pids))
 
 
-def _described(pid: str) -> str:
+def _identity(pid: int) -> str:
+    """The pid; a daemon is known by its data root, which no two can have at once, since a test may start it again."""
+    command = _command(str(pid))
+    return command if " engine.daemon " in command else str(pid)
+
+
+def _described(identity: str) -> str:
+    return f"{identity} {_command(identity) or 'ended'}" if identity.isdigit() else identity
+
+
+def _command(pid: str) -> str:
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:80]
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:80]
     except OSError:
-        command = "ended"
-    return f"{pid} {command}"
+        return ""
 
 
 def _descriptors() -> frozenset[str]:

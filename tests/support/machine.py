@@ -223,6 +223,11 @@ def _skopeo() -> str | None:
 
 
 @functools.cache
+def _buildah() -> str | None:
+    return None if shutil.which("buildah") else "no buildah here: it is not installed (Debian's buildah)"
+
+
+@functools.cache
 def _openssl() -> str | None:
     return None if shutil.which("openssl") else "openssl is not installed (Debian's openssl)"
 
@@ -252,6 +257,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "docker client": _docker_client,
     "docker registry": _docker_registry,
     "skopeo": _skopeo,
+    "buildah": _buildah,
     "openssl": _openssl,
     "git": _git,
     "real docker": _real_docker,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import collections
 import json
 from typing import Any, Iterator, Mapping
 
 from engine.api.documents import parse_json_object
 from engine.api.exchange import MULTIPLEXED_STREAM, Answer, Request, reply
-from engine.api.filters import read_prune_filters
+from engine.api.filters import read_filters
 from engine.api.router import Route
 from engine.api.streams import byte_stream, frames, json_lines
-from engine.builder.orders import Order
+from engine.builder.orders import Line, Order
+from engine.builder.usage import MOUNT, STEP, Choice
 from engine.domain.errors import InvalidArgument, NotSupported
 from engine.images.references import Reference
 from engine.images.registry.credentials import Credentials
@@ -23,12 +25,15 @@ _NUMBERS = {
     "cpuquota": "CpuQuota", "shmsize": "ShmSize",
 }  # fmt: skip
 _UNSUPPORTED = {
-    "squash": "--squash is not supported: use a stage that copies from another", "outputs": "outputs are BuildKit's",
+    "squash": "--squash is not supported: use a stage that copies from another",
+    "outputs": "outputs are not supported: they are BuildKit's",
     "securityopt": "--security-opt is not supported for builds: RUN has the isolation of every container",
-    "isolation": "--isolation is for Windows", "session": "sessions are BuildKit's: set DOCKER_BUILDKIT=0",
+    "isolation": "--isolation is not supported: it is for Windows",
+    "session": "sessions are not supported: set DOCKER_BUILDKIT=0",
 }  # fmt: skip
 _OUTPUTS = ("", "tar", "oci")
 _SECRETS_LIMIT_BYTES = 512 * 1024
+_KEPT_LINES = 1000
 
 
 def build(services: Any, request: Request) -> Answer:
@@ -40,27 +45,27 @@ def build(services: Any, request: Request) -> Answer:
     if order.output:
         return byte_stream(frames(lines), MULTIPLEXED_STREAM)
     if request.flag("docket"):
-        return json_lines(lines)
-    return json_lines(_quiet(lines) if request.flag("q") else _dockers(lines), lines)
+        return json_lines(lines, lines)
+    return json_lines(_quiet(_dockers(lines)) if request.flag("q") else _dockers(lines), lines)
 
 
-def _dockers(lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _dockers(lines: Iterator[Line]) -> Iterator[Line]:
     for line in lines:
         if "docket" not in line:
             yield {key: value for key, value in line.items() if key not in ("step", "output")}
 
 
-def _quiet(lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Nothing but the image's id; of a build that failed everything, with the error last."""
-    said = []
-    image_id = ""
-    for line in _dockers(lines):
-        said.append(line)
-        image_id = line.get("aux", {}).get("ID") or image_id
+def _quiet(lines: Iterator[Line]) -> Iterator[Line]:
+    """The image's id alone; what was said before only where the build fails."""
+    kept: collections.deque[Line] = collections.deque(maxlen=_KEPT_LINES)
+    for line in lines:
         if "error" in line:
-            yield from said
-            return
-    yield {"stream": f"{image_id}\n"}
+            yield from [*kept, line]
+        elif "aux" in line:
+            yield {"stream": f"{line['aux']['ID']}\n"}
+            kept.clear()
+        else:
+            kept.append(line)
 
 
 def _order(request: Request) -> Order:
@@ -196,12 +201,20 @@ def _credentials(request: Request) -> Any:
 
 
 def prune(services: Any, request: Request) -> Answer:
-    filters = read_prune_filters(request, ("until", "unused-for", "label", "label!"))
-    if filters.get("label"):  # `docker system prune --filter label=...` asks everybody; what is cached here has none
+    for name in ("max-used-space", "min-free-space"):
+        if request.text(name) not in ("", "0"):
+            raise NotSupported(f"{name} is not supported: use keep-storage")
+    filters = read_filters(request, ("until", "unused-for", "id", "type", "label", "label!"))
+    if filters.get("label"):  # `docket system prune --filter label=...` asks everybody; what is cached here has none
         return reply({"CachesDeleted": None, "SpaceReclaimed": 0})
-    asked = [value for name in ("until", "unused-for") for value in filters.get(name) or ()]
-    moments = [parse_time_us(value, request.now_us) for value in asked]
-    forgotten, freed = services.builds.prune(request.context, min(moments) if moments else None)
+    moments = [parse_time_us(value, request.now_us) for name in ("until", "unused-for") for value in filters.get(name)]
+    kinds = tuple(filters.get("type")) or (STEP, MOUNT)
+    if unknown := sorted(set(kinds) - {STEP, MOUNT}):
+        raise InvalidArgument(f"invalid filter 'type={unknown[0]}': use {STEP} or {MOUNT}")
+    keep = request.number("keep-storage") or request.number("reserved-space")
+    ids = tuple(id.removeprefix("sha256:") for id in filters.get("id"))
+    choice = Choice(min(moments) if moments else None, keep, ids, kinds)
+    forgotten, freed = services.builds.prune(choice, request.context)
     return reply({"CachesDeleted": forgotten or None, "SpaceReclaimed": freed})
 
 

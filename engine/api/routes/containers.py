@@ -114,7 +114,7 @@ def update(services: Any, request: Request) -> Answer:
 
 def remove(services: Any, request: Request) -> Answer:
     if request.flag("link"):
-        raise NotSupported("links between containers are not supported yet")
+        raise NotSupported("a link can't be removed: create the container anew without it")
     services.lifecycle.remove(
         request.params[0], force=request.flag("force"), volumes=request.flag("v"), context=request.context
     )

@@ -9,6 +9,7 @@ from engine.api.documents import encode
 from engine.api.exchange import Answer, Reply, Request, Stream, reply
 from engine.api.filters import Filters, read_filters
 from engine.api.router import Route
+from engine.api.views import builds as build_views
 from engine.api.views import containers as container_views
 from engine.api.views import images as image_views
 from engine.api.views import system as system_views
@@ -97,9 +98,9 @@ def disk_usage(services: Any, request: Request) -> Answer:
             volume_views.with_usage(view, sizes.get(view.state.id, -1)) for view in services.volumes.list()
         ]
     if "build-cache" in types:
-        answer["BuildCache"] = []  # there is no builder yet, so this is the whole truth
+        answer["BuildCache"] = [build_views.cache_record(usage) for usage in services.builds.usage()]
         if request.version < (1, 42):
-            answer["BuilderSize"] = 0
+            answer["BuilderSize"] = sum(record["Size"] for record in answer["BuildCache"])
     return reply(answer)
 
 

@@ -77,7 +77,7 @@ def summary(view: Any, now_us: int, *, size: tuple[int, int] | None = None) -> d
     state: Container = view.state
     entry: dict[str, Any] = {
         "Id": state.id,
-        "Names": ["/" + state.name],
+        "Names": ["/" + state.name, *view.link_names],
         "Image": state.image,
         "ImageID": state.image_id,
         "Command": command_words(state.command),

@@ -117,6 +117,7 @@ def endpoint_of(container: Any, endpoint: Any, network: Any) -> dict[str, Any]:
     shown = {
         **ENDPOINT,
         "IPAMConfig": wanted or (None if is_default else {}),
+        "Links": endpoint.links or None,
         "Aliases": endpoint.aliases or None,
         "MacAddress": endpoint.mac_address,
         "NetworkID": network.id,

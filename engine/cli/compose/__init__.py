@@ -15,7 +15,34 @@ Place = tuple[str, str, str]
 """Module under engine.cli.compose, attribute in it, summary."""
 
 VERBS: Mapping[str, Place] = {
+    "attach": ("execute", "ATTACH", "Attach local standard streams to a service's container"),
+    "build": ("images", "BUILD", "Build or rebuild services"),
     "config": ("config", "CONFIG", "Parse, resolve and render compose file in canonical format"),
+    "cp": ("execute", "COPY", "Copy files between a service container and the local filesystem"),
+    "create": ("up", "CREATE", "Creates containers for a service"),
+    "down": ("lifecycle", "DOWN", "Stop and remove containers, networks"),
+    "events": ("logs", "EVENTS", "Receive real time events from containers"),
+    "exec": ("execute", "EXEC", "Execute a command in a running container"),
+    "images": ("images", "IMAGES", "List images used by the created containers"),
+    "kill": ("lifecycle", "KILL_VERB", "Force stop service containers"),
+    "logs": ("logs", "LOGS", "View output from containers"),
+    "ls": ("projects", "LIST", "List running compose projects"),
+    "pause": ("lifecycle", "PAUSE_VERB", "Pause services"),
+    "port": ("ps", "PORT", "Print the public port for a port binding"),
+    "ps": ("ps", "PS", "List containers"),
+    "pull": ("images", "PULL", "Pull service images"),
+    "push": ("images", "PUSH", "Push service images"),
+    "restart": ("lifecycle", "RESTART", "Restart service containers"),
+    "rm": ("lifecycle", "REMOVE", "Removes stopped service containers"),
+    "run": ("run", "RUN", "Run a one-off command on a service"),
+    "start": ("lifecycle", "START", "Start services"),
+    "stats": ("ps", "STATS", "Display a live stream of container(s) resource usage statistics"),
+    "stop": ("lifecycle", "STOP", "Stop services"),
+    "top": ("ps", "TOP", "Display the running processes"),
+    "unpause": ("lifecycle", "UNPAUSE_VERB", "Unpause services"),
+    "up": ("up", "UP", "Create and start containers"),
+    "version": ("projects", "VERSION", "Show the version of Docket's compose"),
+    "wait": ("execute", "WAIT", "Block until containers of all (or specified) services stop."),
 }
 OTHER_NAMES: Mapping[str, str] = {"convert": "config"}
 
@@ -37,8 +64,11 @@ def run_verb(session: Session, options: flags.Options, arguments: list[str]) -> 
     word, *words = arguments
     place = find(word)
     if place is None:
+        from engine.cli.suggestions import hint
+
+        meant = hint(word, VERBS, "docket compose ")
         raise CommandError(
-            f"docket: unknown command: docket compose {word}\n\nRun 'docket compose --help' for more information"
+            f"docket: unknown command: docket compose {word}{meant}\n\nRun 'docket compose --help' for more information"
         )
     verb = load(place)
     try:

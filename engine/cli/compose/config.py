@@ -27,7 +27,7 @@ def print_config(invocation: Invocation, options: Options, arguments: list[str])
         resolve_env_files=not options.no_env_resolution,
     )
     if arguments:
-        from engine.compose.selection import narrowed
+        from engine.compose.model.selection import narrowed
 
         project = narrowed(project, tuple(arguments))
     if options.quiet:

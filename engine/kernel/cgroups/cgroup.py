@@ -74,6 +74,11 @@ class Cgroup:
         """The folder in the v2 tree."""
         return self.folders.get(self.hierarchy.unified or "")
 
+    @property
+    def controls_devices(self) -> bool:
+        """Whether device rules can be applied at all."""
+        return self.hierarchy.is_v1("devices") or self.hierarchy.mode == "v2"
+
     def paths(self) -> dict[str, str]:
         """Folder by controller (named trees as ``name=systemd``, the v2 tree as ``unified``), for the evidence."""
         found = {name: self.folders[point] for name, point in self.hierarchy.controllers.items()}

@@ -1,0 +1,4 @@
+"""From files to documents in long form: YAML, variables, merging, ``extends`` and ``include``.
+
+PyYAML is imported by ``documents`` alone.
+"""

@@ -1,0 +1,34 @@
+"""What one load carries along: variables, positions, warnings, and how to treat what it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping
+
+from engine.compose.model.positions import Positions
+from engine.compose.project import LoadOptions
+
+
+@dataclass
+class Context:
+    """Shared by everything that one call of ``load`` reads. Files that are included have variables of their own."""
+
+    options: LoadOptions
+    environment: dict[str, str]
+    positions: Positions = field(default_factory=Positions)
+    warnings: dict[str, None] = field(default_factory=dict)
+    """In the order they came, each once."""
+
+    def warn(self, line: str) -> None:
+        self.warnings[line] = None
+
+    def warn_unset(self, name: str) -> None:
+        self.warn(f'The "{name}" variable is not set. Defaulting to a blank string.')
+
+    def with_environment(self, environment: Mapping[str, str]) -> Context:
+        """The same load, for files that other variables are meant for."""
+        return Context(self.options, dict(environment), self.positions, self.warnings)
+
+    @property
+    def home(self) -> str:
+        return self.environment.get("HOME", "/root")
