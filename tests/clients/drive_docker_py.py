@@ -1,4 +1,4 @@
-"""The driver of docker-py (see ``clients.calls``); runs in an interpreter that has it, not in that of the tests."""
+"""The driver of docker-py (see ``clients.calls``), whose module it is told: it runs in an interpreter that has it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-docker = importlib.import_module("docker")
+docker = importlib.import_module(sys.argv[1])
 
 
 def tar_of(name: str, content: bytes) -> bytes:

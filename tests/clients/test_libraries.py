@@ -30,7 +30,7 @@ def docker_py() -> list[str | Path]:
     for python in filter(None, wishes):
         has = [python, "-c", "import docker, sys; sys.exit(docker.__version__ < '5')"]
         if shutil.which(python) and subprocess.run(has, capture_output=True, check=False, env=clean_environment()).returncode == 0:
-            return [python, HERE / "drive_docker_py.py"]
+            return [python, HERE / "drive_docker_py.py", "docker"]
     pytest.skip("no docker-py here: pip install docker, or name an interpreter that has it by DOCKET_TEST_DOCKER_PY")
 
 
