@@ -8,8 +8,10 @@ from ipaddress import ip_address
 from typing import Any, Mapping
 
 from engine.domain.errors import InvalidArgument, NotSupported
+from engine.services.network_requests import USER_MODES
+from engine.services.network_settings import NO_BRIDGE, NetworkSettings
 
-WITHOUT_ENDPOINT = ("none", "host")
+WITHOUT_ENDPOINT = ("none", "host", *USER_MODES)
 DEFAULT = "bridge"
 _CONTAINER = "container:"
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
@@ -73,6 +75,14 @@ def check(
                 f"invalid config for network bridge: user specified {what} is supported on user defined networks only"
             )
     return tuple(requests)
+
+
+def without_default(body: Mapping[str, Any], settings: NetworkSettings) -> Mapping[str, Any]:
+    """Where the operator wants no default network, a container that asks for none in particular gets none."""
+    host = body.get("HostConfig") or {}
+    if settings.bridge != NO_BRIDGE or (host.get("NetworkMode") or "default") != "default":
+        return body
+    return {**body, "HostConfig": {**host, "NetworkMode": "none"}}
 
 
 def endpoint_request(network: str, settings: Mapping[str, Any], mac: str = "") -> EndpointRequest:
