@@ -8,9 +8,10 @@ from ipaddress import ip_address
 from typing import Any, Mapping
 
 from engine.domain.errors import InvalidArgument, NotSupported
+from engine.services.network_requests import USER_MODES
 from engine.services.network_settings import NO_BRIDGE, NetworkSettings
 
-WITHOUT_ENDPOINT = ("none", "host")
+WITHOUT_ENDPOINT = ("none", "host", *USER_MODES)
 DEFAULT = "bridge"
 _CONTAINER = "container:"
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
