@@ -51,7 +51,9 @@ class World:
         self.engine = FakeEngine("app", "job", ends=ends)
         self.client = FakeClient(self.engine)
 
-    def planned(self, project: Project, *chosen: str, scales: Json | None = None, deps: bool = True, **options: Any) -> Plan:
+    def planned(
+        self, project: Project, *chosen: str, scales: Json | None = None, deps: bool = True, **options: Any
+    ) -> Plan:
         desired = desired_state(project, chosen, scales=scales, with_needs=deps)
         ids = image_ids(self.client, [one.image for one in desired.services.values()])  # type: ignore[arg-type]
         return plan_up(desired, self.actual(), ids, UpOptions(**options), service_hash)
@@ -62,7 +64,8 @@ class World:
     def carry_out(self, project: Project, plan: Plan, steps: int | None = None, scales: Json | None = None) -> None:
         desired = desired_state(project, scales=scales)
         ids = image_ids(self.client, [one.image for one in desired.services.values()])  # type: ignore[arg-type]
-        effects = Effects(desired, self.actual(), ids, Listener(), Images(desired, Listener(), lambda *_: None))  # type: ignore
+        images = Images(desired, Listener(), lambda *_: None)  # type: ignore[arg-type, return-value]
+        effects = Effects(desired, self.actual(), ids, Listener(), images)
         for action in plan.actions[:steps]:
             effects.perform(self.client, action, threading.Event())  # type: ignore[arg-type]
 
@@ -93,7 +96,10 @@ def world() -> World:
 
 SHOP = project_of(
     {
-        "db": {"healthcheck": HEALTH, "volumes": [{"type": "volume", "source": "data", "target": "/data", "volume": {}}]},
+        "db": {
+            "healthcheck": HEALTH,
+            "volumes": [{"type": "volume", "source": "data", "target": "/data", "volume": {}}],
+        },
         "api": needs("db", condition="service_healthy"),
         "web": {**needs("api"), "scale": 2},
     },
