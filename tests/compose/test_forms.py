@@ -99,7 +99,7 @@ def test_what_docker_compose_drops_of_a_command_is_told(loaded: Loaded) -> None:
     project = loaded("services:\n  web:\n    image: bb\n    command: a; b\n")
     assert project.model["services"]["web"]["command"] == ["a"]
     assert project.warnings == (
-        "compose.yaml:4: web.command: '; b' is dropped, as Docker Compose does: no shell reads this text; "
+        "compose.yaml:4: services.web.command: '; b' is dropped, as Docker Compose does: no shell reads this text; "
         "write [sh, -c, ...]",
     )
 

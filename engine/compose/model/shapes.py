@@ -151,6 +151,8 @@ class Mode(Kind):
     def canonical(self, value: Any, path: Path, positions: Positions) -> Any:
         if isinstance(value, str):
             value = Parsed(_mode).canonical(value, path, positions)
+        elif isinstance(value, float):
+            raise positions.error(path, f"{value} is not an octal mode")
         return None if value is None else f"0{value:o}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import Any, Callable
 
-from engine.compose.model.positions import Path, Positions
+from engine.compose.model.positions import Path, Positions, dotted
 from engine.compose.model.shapes import text_of
 from engine.compose.reading.mounts import parse_device, parse_volume
 from engine.compose.reading.ports import parse_port
@@ -68,8 +68,7 @@ class LongForms:
         found = self._changed(split_words, text, path)
         words, rest = ([text], "") if isinstance(found, str) else found
         if rest:
-            place = self._positions.describe(path)
-            self._warn(f"{place}{path[1]}.{path[2]}: {rest!r} is dropped, as Docker Compose does: "
+            self._warn(f"{self._positions.describe(path)}{dotted(path)}: {rest!r} is dropped, as Docker Compose does: "
                        "no shell reads this text; write [sh, -c, ...]")  # fmt: skip
         return words
 
@@ -96,7 +95,7 @@ class LongForms:
             found["external"] = True
             if "name" in external:
                 found["name"] = external["name"]
-                self._warn(f"{self._positions.describe(path)}{'.'.join(map(str, path))}: external.name is deprecated: "
+                self._warn(f"{self._positions.describe(path)}{dotted(path)}: external.name is deprecated: "
                            "set name and external: true")  # fmt: skip
         return found
 
