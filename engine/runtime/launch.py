@@ -153,10 +153,15 @@ class Launch:
         return message, fds
 
     def _stop_if_daemon_is_gone(self) -> None:
-        poll = select.poll()
-        poll.register(self._daemon, 0)
-        if poll.poll(0):
-            raise Aborted
+        stop_if_gone(self._daemon)
+
+
+def stop_if_gone(daemon: socket.socket) -> None:
+    """Raises Aborted where the daemon has closed its end."""
+    poll = select.poll()
+    poll.register(daemon, 0)
+    if poll.poll(0):
+        raise Aborted
 
 
 def _time_offsets(linux: Json) -> dict[str, tuple[int, int]]:

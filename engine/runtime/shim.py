@@ -15,9 +15,9 @@ from typing import Any
 
 from engine.kernel import cgroups
 from engine.kernel.namespaces import clone
-from engine.kernel.process import set_child_subreaper, set_name, signal_fd
+from engine.kernel.process import kill_children, set_child_subreaper, set_name, signal_fd
 from engine.kernel.steps import step
-from engine.runtime import launcher, messages, resolver_sockets
+from engine.runtime import launcher, messages, other_runtime, resolver_sockets, user_network
 from engine.runtime.control import Connection, Control
 from engine.runtime.exec_process import Target
 from engine.runtime.execs import Execs
@@ -71,13 +71,15 @@ class Shim:
             self._loop, settings["socket_folder"], settings["container_id"], connection, self._requested
         )
         self._cgroup = cgroups.Cgroup(settings["cgroup_path"])
+        self._slirp_socket = user_network.slirp_socket(settings["socket_folder"], settings["container_id"])
         self._stdio: Stdio | None = None
         self._resolver: Resolver | None = None
-        self._pid = self._pid_fd = -1
+        self._pid = self._pid_fd = self._helper = -1
         self._oom_fd = -1
         self._oom_kills = 0
         self._oom_score = 0
         self._log_failed = False
+        self._made_by: tuple[Json, str] | None = None
         self._ended = False
         self._lingers_until = 0.0
 
@@ -127,6 +129,8 @@ class Shim:
         self._pid = report["pid"]
         self._pid_fd = os.pidfd_open(self._pid)  # it is our child and not reaped yet
         self._oom_score = report["oom_score"]
+        self._helper = report["helper_pid"]
+        self._made_by = (report["oci_runtime"], report["container_id"]) if report.get("oci_runtime") else None
         self._stdio.open(terminal[0] if terminal else -1)
         self._watch_oom()
         self._loop.watch(self._signals, IN, self._children_ended)
@@ -160,6 +164,7 @@ class Shim:
         try:
             with step("cgroup.kill"):
                 self._cgroup.kill()
+            kill_children()  # where there are no cgroups; and what carries the network
             _reap_all()
             with step("cgroup.remove"):
                 self._cgroup.remove()
@@ -228,6 +233,8 @@ class Shim:
                 break
             if pid == self._pid:
                 ended = status
+            elif pid == self._helper:
+                self._helper = -1
             else:
                 self._execs.ended(pid, exit_code_of(status))
         if ended is not None:
@@ -309,12 +316,13 @@ class Shim:
         finished_at_us = time.time_ns() // 1000
         leftover = self._kill_the_rest()
         self._execs.all_ended()
+        self._end_helper()
         self._stdio.finish()
         self._note_oom()
         if self._oom_fd >= 0:
             self._loop.forget(self._oom_fd)
             os.close(self._oom_fd)
-        leftover = leftover or self._remove_cgroups()
+        leftover = leftover or self._tell_other_runtime() or self._remove_cgroups()
         record: Json = {
             "type": "exited", "exit_code": exit_code, "oom_killed": self._oom_kills > 0,
             "finished_at_us": finished_at_us,
@@ -335,6 +343,13 @@ class Shim:
         self._loop.later(LINGER_S, lambda: None)
         self._control.tell_all(record)
 
+    def _end_helper(self) -> None:
+        """What carried the network of an ordinary user's container: our child, and not reaped yet."""
+        if self._helper >= 0:
+            os.kill(self._helper, signal.SIGKILL)
+            if os.path.lexists(self._slirp_socket):
+                os.unlink(self._slirp_socket)
+
     def _kill_the_rest(self) -> str:
         """In the host's pid namespace what the first process forked outlives it; of one of its own the kernel has left
         nothing (pid_namespaces(7)). Answers with why something doesn't die."""
@@ -345,6 +360,17 @@ class Shim:
         except OSError as error:
             return failure(error)["message"]
         return self._reap_execs()
+
+    def _tell_other_runtime(self) -> str:
+        """That its container is gone, where another one has made it. Its state lies in the container's folder."""
+        if self._made_by is None:
+            return ""
+        try:
+            os.chdir(self._directory)
+            other_runtime.delete(*self._made_by)
+        except OSError as error:
+            return failure(error)["message"]
+        return ""
 
     def _remove_cgroups(self) -> str:
         """Why they are still there, or nothing. Somebody may have put a process of the host's there: it is killed."""
@@ -402,6 +428,7 @@ def rehearse(folder: str) -> None:
         shim._control.listen()
         report = {
             "pid": os.getpid(), "kinds": [], "oom_score": 0, "own_pids": True, "root": (0, 0), "resolver_fds": 0,
+            "helper_pid": -1,
         }  # fmt: skip
         shim._take_over(report, [])
         shim._end(0)

@@ -30,7 +30,6 @@ UNSUPPORTED_HOST_CONFIG: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     "Cgroup": ("--cgroup", ()),
     "DeviceRequests": ("--gpus", ()),
     "Isolation": ("--isolation", ("default",)),
-    "Runtime": ("--runtime", ("docket",)),
     "CpuCount": ("--cpu-count", ()),
     "CpuPercent": ("--cpu-percent", ()),
     "IOMaximumIOps": ("--io-maxiops", ()),

@@ -5,7 +5,8 @@
      "search-index": "https://index.docker.io", "certificate-folders": ["/etc/docket/certs.d"],
      "archive-limits": {"bytes": 274877906944, "entries": 1000000, "ratio": 200},
      "hosts": ["unix:///run/docket/docket.sock", "tcp://0.0.0.0:2376"], "tlsverify": true,
-     "tlscacert": "/etc/docket/ca.pem", "tlscert": "/etc/docket/cert.pem", "tlskey": "/etc/docket/key.pem"}
+     "tlscacert": "/etc/docket/ca.pem", "tlscert": "/etc/docket/cert.pem", "tlskey": "/etc/docket/key.pem",
+     "runtimes": {"name": {"path": "/usr/local/bin/crun", "runtimeArgs": ["--debug"]}}, "default-runtime": "name"}
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import Any, Callable, Mapping, NamedTuple
 from engine.domain.errors import InvalidArgument
 from engine.images.limits import Limits
 from engine.images.registry.settings import RegistrySettings, checked
-
-DEFAULT_FILE = Path("/etc/docket/daemon.json")
+from engine.services import network_settings
+from engine.services.network_settings import NetworkSettings
+from engine.services.runtimes import Runtimes, parse_runtimes
 
 
 SETTING_FLAGS: tuple[tuple[str, str, type], ...] = (
@@ -53,6 +55,8 @@ class Settings(NamedTuple):
     registries: RegistrySettings = RegistrySettings()
     archive_limits: dict[str, int] | None = None
     listening: Listening = Listening()
+    network: NetworkSettings = NetworkSettings()
+    runtimes: Runtimes = Runtimes()
 
 
 def read(path: Path, *, must_exist: bool = False, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -87,6 +91,7 @@ def parse(values: Mapping[str, Any]) -> Settings:
     """Raises InvalidArgument for what is unknown, or of the wrong type: a setting must not be overlooked."""
     fields: dict[str, Any] = {}
     listening: dict[str, Any] = {}
+    network: dict[str, Any] = {}
     limits = None
     for key, value in values.items():
         if key == "archive-limits":
@@ -98,12 +103,21 @@ def parse(values: Mapping[str, Any]) -> Settings:
         if key in _LISTENING_KEYS:
             listening[key] = _LISTENING_KEYS[key](key, value)
             continue
+        if key in ("runtimes", "default-runtime"):
+            continue  # they belong together
+        if key in network_settings.KEYS:
+            network[key] = value
+            continue
         if key not in _REGISTRY_KEYS:
-            known = ", ".join([*_REGISTRY_KEYS, *_LISTENING_KEYS, "archive-limits"])
+            others = ("archive-limits", "runtimes", "default-runtime")
+            known = ", ".join([*_REGISTRY_KEYS, *_LISTENING_KEYS, *network_settings.KEYS, *others])
             raise InvalidArgument(f'there is no setting "{key}": known are {known}')
         name, convert = _REGISTRY_KEYS[key]
         fields[name] = convert(key, value)
-    return Settings(checked(RegistrySettings(**fields)), limits, Listening(**listening))
+    return Settings(
+        checked(RegistrySettings(**fields)), limits, Listening(**listening), network_settings.parse(network),
+        parse_runtimes(values.get("runtimes"), values.get("default-runtime")),
+    )  # fmt: skip
 
 
 def _texts(key: str, value: Any) -> tuple[str, ...]:
