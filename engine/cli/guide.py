@@ -135,11 +135,11 @@ which has no bound), and `docket logs` reads them while it runs and afterwards.
 
   docket logs -f --since 10m --tail 100 -t web
   docket run --log-opt max-size=1m --log-opt max-file=3 ...
-  docket run --log-opt mode=non-blocking --log-opt max-buffer-size=4m ...    never wait for the disk: drop instead
-  docket run --log-opt labels=team --log-opt env=STAGE ...                   shown by logs --details
+  docket run --log-opt labels=team --log-opt env=STAGE --log-opt tag={{.Name}} ...
+                                          shown by `docket logs --details`
   docket run --log-driver none ...
 
-Drivers: json-file, local, none.
+Drivers: json-file, local, none. Lines that a crash has torn are left out, and the daemon's log counts them.
 """),
     "memory": ("The event log, and questions about the past", """
 Every transition is an event in an append-only log, chained by hashes: who asked (the kernel's word, or the client's
