@@ -126,8 +126,9 @@ fields of its JSON, lists those of `--format json`.
   docket inspect -f '{{range .Mounts}}{{println .Source "->" .Destination}}{{end}}' web
   docket inspect -f '{{if .State.Running}}up{{else}}down{{end}} {{len .Mounts}} {{json .Config.Env}}' web
 
-There are range, if, else, with, end, variables, pipes, and, or, not, eq, ne, lt, le, gt, ge, index, len, slice,
-print, printf, println, and Docker's json, join, split, lower, upper, title, pad, truncate.
+There are range, break, continue, if, else, with, end, define, template, block, variables, pipes, and, or, not, eq,
+ne, lt, le, gt, ge, index, len, slice, print, printf, println, html, js, urlquery, and Docker's json, join, split,
+lower, upper, title, pad, truncate.
 """),
     "logging": ("What containers write", """
 Standard output and error go to a log file per container, in at most five files of 20 MB (unlike Docker's default,
