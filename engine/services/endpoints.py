@@ -187,7 +187,7 @@ class Endpoints:
              "links": dict(reversed(link.lower().split(":")) for link in links.get(network.id, ()))}
             for network in networks if network.name != DEFAULT
         ]  # fmt: skip
-        servers = list(settings["HostConfig"].get("Dns") or []) or upstream_servers()
+        servers = list(settings["HostConfig"].get("Dns") or self._core.network.dns) or upstream_servers()
         self._networks.names.write_container(self._core.store.container(container_id), named, servers)
 
     # --- outcomes --------------------------------------------------------------------------------------------------

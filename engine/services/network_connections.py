@@ -19,7 +19,7 @@ from engine.domain.errors import EngineError, Forbidden, NameTaken, describe
 from engine.domain.network import Network
 from engine.eventlog.log import Context
 from engine.services import leases, links, network_config
-from engine.services.container_files import write_network_files
+from engine.services.container_files import with_defaults, write_network_files
 from engine.services.core import Core, resolve_container
 from engine.services.endpoints import Attachment, Endpoints
 from engine.services.network_requests import DEFAULT
@@ -117,7 +117,7 @@ class NetworkConnections:
         with self._core.recorder.exclusive(f"hosts/{container.id}"):
             attached = self._endpoints.attached(container.id)
             write_network_files(
-                self._core.store.container(container.id), config, host,
+                self._core.store.container(container.id), config, with_defaults(host, self._core.network),
                 [address for endpoint in attached for address in endpoint.addresses], gateway,
                 any(one.name != DEFAULT for one in networks), container.id,
                 links.host_lines(list(links.of(self._core, host))),

@@ -18,9 +18,9 @@ from typing import Any, Callable, Mapping, NamedTuple
 from engine.domain.errors import InvalidArgument
 from engine.images.limits import Limits
 from engine.images.registry.settings import RegistrySettings, checked
+from engine.services import network_settings
+from engine.services.network_settings import NetworkSettings
 from engine.services.runtimes import Runtimes, parse_runtimes
-
-DEFAULT_FILE = Path("/etc/docket/daemon.json")
 
 
 SETTING_FLAGS: tuple[tuple[str, str, type], ...] = (
@@ -55,6 +55,7 @@ class Settings(NamedTuple):
     registries: RegistrySettings = RegistrySettings()
     archive_limits: dict[str, int] | None = None
     listening: Listening = Listening()
+    network: NetworkSettings = NetworkSettings()
     runtimes: Runtimes = Runtimes()
 
 
@@ -90,6 +91,7 @@ def parse(values: Mapping[str, Any]) -> Settings:
     """Raises InvalidArgument for what is unknown, or of the wrong type: a setting must not be overlooked."""
     fields: dict[str, Any] = {}
     listening: dict[str, Any] = {}
+    network: dict[str, Any] = {}
     limits = None
     for key, value in values.items():
         if key == "archive-limits":
@@ -103,13 +105,19 @@ def parse(values: Mapping[str, Any]) -> Settings:
             continue
         if key in ("runtimes", "default-runtime"):
             continue  # they belong together
+        if key in network_settings.KEYS:
+            network[key] = value
+            continue
         if key not in _REGISTRY_KEYS:
-            known = ", ".join([*_REGISTRY_KEYS, *_LISTENING_KEYS, "archive-limits", "runtimes", "default-runtime"])
+            others = ("archive-limits", "runtimes", "default-runtime")
+            known = ", ".join([*_REGISTRY_KEYS, *_LISTENING_KEYS, *network_settings.KEYS, *others])
             raise InvalidArgument(f'there is no setting "{key}": known are {known}')
         name, convert = _REGISTRY_KEYS[key]
         fields[name] = convert(key, value)
-    runtimes = parse_runtimes(values.get("runtimes"), values.get("default-runtime"))
-    return Settings(checked(RegistrySettings(**fields)), limits, Listening(**listening), runtimes)
+    return Settings(
+        checked(RegistrySettings(**fields)), limits, Listening(**listening), network_settings.parse(network),
+        parse_runtimes(values.get("runtimes"), values.get("default-runtime")),
+    )  # fmt: skip
 
 
 def _texts(key: str, value: Any) -> tuple[str, ...]:

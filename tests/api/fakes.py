@@ -572,6 +572,9 @@ class Audit:
             raise NotFound(f"nothing on record is named {text!r}")
         return found
 
+    def project(self, name: str) -> list[Recorded]:
+        return [record for record in self._log.records if record.causation.startswith(f"compose:{name}/")]
+
     def moment_us(self, as_of: str) -> int:
         return self._log.now_us
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any, Sequence
 
-from engine.cli.build_sources import open_context
 from engine.cli.compose.invocation import Invocation
 from engine.cli.compose.progress import Progress, progress_for
 from engine.cli.output import STDERR, CommandError, encoded, err, out, printable, write_all
@@ -17,6 +16,16 @@ from engine.compose.running.actual import Container
 from engine.compose.running.observed import observed_project
 from engine.compose.running.operations import Operations
 from engine.compose.running.plan import Plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from engine.cli.build_sources import Context
+
+
+def _open_context(place: str, file: str) -> Context:
+    from engine.cli.build_sources import open_context
+
+    return open_context(place, file)
 
 
 class Scene:
@@ -83,7 +92,7 @@ class Scene:
         """One more, for what is done beside the others."""
         return Operations(
             self._project or self.project, self.invocation.session.client, self.verb, self.progress,
-            open_context=open_context, program=PROGRAM, parallel=self.invocation.parallel,
+            open_context=_open_context, program=PROGRAM, parallel=self.invocation.parallel,
             dry_run=self.invocation.dry_run, show=self._show_plan,
         )  # fmt: skip
 

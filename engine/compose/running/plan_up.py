@@ -196,7 +196,7 @@ class _Up:
     def _before_making(self, service: Service) -> frozenset[str]:
         keys = [key_of(CREATE, NETWORK, name) for name in service.networks]
         keys += [key_of(CREATE, "Volume", name) for name in service.volumes]
-        keys += [key for other in service.shares for key in self._made.get(other, ())]
+        keys += [key for other in (*service.shares, *service.links) for key in self._made.get(other, ())]
         return frozenset(keys)
 
     def _remove(self, one: Container, why: str) -> None:
@@ -239,10 +239,10 @@ class _Up:
         reasons = []
         for name in service.networks:
             network = self._actual.networks.get(name)
-            if name in self._changed_networks:
-                continue
             if name not in one.networks:
                 reasons.append(f"networks: not connected to {name}")
+            elif name in self._changed_networks:
+                continue
             elif network is None or one.networks[name] not in ("", network.id):
                 reasons.append(f"networks: {name} is another one now")
         return reasons + [f"volumes: {name} is not mounted" for name in service.volumes if name not in one.volumes]
