@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Collection, Iterator, Sequence
 
 from engine.domain.cache import Cache
+from engine.services import trees
 from engine.services.core import Core
 from engine.services.layers import Layers
-from engine.services.views import tree_size_bytes
 
 STEP, MOUNT = "regular", "exec.cachemount"
 
@@ -81,7 +81,7 @@ class CacheUsage:
     def _of_mounts(self) -> Iterator[Usage]:
         for path in self._mounts.iterdir():
             moment_us = path.stat().st_mtime_ns // 1000
-            size_bytes = tree_size_bytes(path)
+            size_bytes = trees.size_bytes(self._core.runtime, path)
             yield Usage(f"sha256:{path.name}", MOUNT, "cache mount", size_bytes, moment_us, moment_us, 1, False, False)
 
     def _used(self, since_us: int | None) -> dict[str, tuple[int, int]]:

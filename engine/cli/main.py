@@ -24,8 +24,10 @@ GLOBAL_FLAGS = (
     flags.text("-H, --host", "Engine to connect to: unix:///path, tcp://host:port or ssh://user@host (default: "
                "$DOCKET_HOST, else the current context, else docket.sock in the run folder, where an engine is started "
                "if none listens)"),
-    flags.text("--root", "Data folder of an engine that is started (default: $DOCKET_ROOT, else /var/lib/docket)"),
-    flags.text("--run-dir", "Folder of the volatile state and the socket (default: $DOCKET_RUN, else /run/docket)"),
+    flags.text("--root", "Data folder of an engine that is started (default: $DOCKET_ROOT, else /var/lib/docket; "
+               "without root ~/.local/share/docket)"),
+    flags.text("--run-dir", "Folder of the volatile state and the socket (default: $DOCKET_RUN, else /run/docket; "
+               "without root $XDG_RUNTIME_DIR/docket)"),
     flags.switch("--tls", "Use TLS; implied by --tlsverify"),
     flags.text("--tlscacert", "Trust engines with certificates of this CA only (default: ~/.docker/ca.pem)"),
     flags.text("--tlscert", "TLS certificate of this client (default: ~/.docker/cert.pem)"),

@@ -96,6 +96,7 @@ class Stdio:
         self._outputs: dict[str, int] = {}
         self._input: Input | None = None
         self._terminal = -1
+        self._typed_ahead = bytearray()
         self.clients: list[Client] = []
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.for_child = [null, null, null]
@@ -119,6 +120,9 @@ class Stdio:
             self._terminal = terminal_fd
             self._outputs["stdout"] = terminal_fd
             self._input = self._new_input(os.dup(terminal_fd))
+            self._input.write(bytes(self._typed_ahead))
+            self._typed_ahead.clear()
+            self._hold_clients(self._input.is_full)
         for name, fd in self._outputs.items():
             os.set_blocking(fd, False)
             self._loop.watch(fd, IN, lambda events, name=name, fd=fd: self._readable(name, fd))
@@ -176,6 +180,10 @@ class Stdio:
         elif self._input is not None:
             self._input.write(data)
             if self._input.is_full:
+                self._hold_clients(True)
+        elif self._tty:  # its terminal is made by the process itself, a moment from now
+            self._typed_ahead += data
+            if len(self._typed_ahead) >= _INPUT_BYTES:
                 self._hold_clients(True)
 
     def _input_ended(self, client: Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
+from engine.services import user_network
 from engine.services.network_settings import NetworkSettings
 from engine.services.resolvers import host_lines
 
@@ -73,6 +74,8 @@ def _hosts(
 def _resolv_conf(host: Mapping[str, Any], has_resolver: bool) -> str:
     """The host's, less what the container can't reach, or the shim's resolver; --dns options take precedence."""
     lines = host_lines(reachable_only=host["NetworkMode"] != "host")
+    if address := user_network.resolver(host):
+        lines = [f"nameserver {address}", *(line for line in lines if not line.startswith("nameserver"))]
     fields = [("nameserver", "Dns"), ("search", "DnsSearch"), ("options", "DnsOptions")]
     for key, field in fields:
         if values := host.get(field):

@@ -11,8 +11,13 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
 from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
 from engine.eventlog.log import Change, Context, Document
+from engine.kernel.cgroups import Cgroup
+from engine.kernel.namespaces import members
 from engine.runtime.supervisor import Attachment
-from engine.services import container_config, health_config, json_log, links, network_config, sharing, volumes_from
+from engine.services import (
+    container_config, health_config, json_log, links, network_config, rootless, sharing, trees, user_network,
+    volumes_from,
+)  # fmt: skip
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
 from engine.services.endpoints import Endpoints, change_of
@@ -23,6 +28,7 @@ from engine.services.links import LinkIndex
 from engine.services.mount_points import MountPoint
 from engine.services.mount_points import parse as parse_mounts
 from engine.services.names import check_name, random_name
+from engine.services.sharing import namespace_of
 from engine.services.top import processes
 from engine.services.views import ContainerView, parse_document
 from engine.services.volumes import Volumes
@@ -51,9 +57,7 @@ class Containers:
         chosen = self._choose_name(name)
         image = resolve_image(self._core.log, reference)
         image_config = parse_document(self._core.log.document(image.id)).get("config") or {}
-        body = volumes_from.inherit(self._core, body)
-        body = network_config.without_default(body, self._core.network)
-        settings = container_config.normalize(body, image_config)
+        settings, warnings = self._completed(volumes_from.inherit(self._core, body), image_config)
         sharing.with_ids(self._core, settings.host_config)
         self._core.runtimes.choose(settings.host_config, settings.config)
         links.with_ids(self._core, settings.host_config)
@@ -81,15 +85,14 @@ class Containers:
             raise
         if settings.host_config["Links"]:
             self.linked.add(container_id, settings.host_config)
-        return container_id, list(settings.warnings)
+        return container_id, warnings
 
     def create_for_build(
         self, body: Mapping[str, Any], chain_ids: list[str], image: str, build_id: str, context: Context
     ) -> str:
         """A container whose root is these layers, which must be stored; ``body`` is complete, no image's configuration
         is added to it. Answers with its id."""
-        body = network_config.without_default(body, self._core.network)
-        settings = container_config.normalize(body, {})
+        settings, _ = self._completed(body, {})
         sharing.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
         endpoints = self._endpoints.requested(settings.endpoints, container_id, context)
@@ -102,6 +105,17 @@ class Containers:
         also = [change_of(endpoint) for endpoint in endpoints]
         self._core.recorder.decide("container", container_id, CreateContainer(created), context, [document], also)
         return container_id
+
+    def _completed(
+        self, body: Mapping[str, Any], image_config: Mapping[str, Any]
+    ) -> tuple[container_config.Settings, list[str]]:
+        """A request completed, and warnings about it."""
+        whose = self._core.rootless
+        rootless.refuse(whose, body)
+        complete = network_config.without_default(body, self._core.network)
+        complete = user_network.complete(complete, rootless=whose is not None)
+        settings = container_config.normalize(complete, image_config)
+        return settings, [*settings.warnings, *rootless.warnings(whose, body, settings.config, settings.host_config)]
 
     def _choose_name(self, name: str | None) -> str:
         log = self._core.log
@@ -223,13 +237,16 @@ class Containers:
             image = log.get("image", container.image_id)
             return image.size_bytes if image is not None else 0
 
+        def written_bytes() -> int:
+            return trees.size_bytes(self._core.runtime, folder / "upper")
+
         config, host = settings["Config"], settings["HostConfig"]
         linked = tuple(host.get("Links") or ())
         host = {**host, "Links": links.shown(self._core, container, host)}
         folder = self._core.store.container(container.id)
         return ContainerView(
             container, config, host, folder, self._mounts(container, host, config), self._open_execs(container),
-            layer_bytes, evidence, image_config, lambda: self._health.results(container.id),
+            written_bytes, layer_bytes, evidence, image_config, lambda: self._health.results(container.id),
             tuple(self._endpoints.of(container.id, moment)), linked,
         )  # fmt: skip
 
@@ -326,7 +343,9 @@ class Containers:
         container = resolve_container(self._core.log, reference)
         if not container.alive:
             raise Conflict(f"container {container.id} is not running")
-        return processes(self._core.cgroup_path_of(container.id), ps_args)
+        cgroup = Cgroup(self._core.cgroup_path_of(container.id))
+        pids = cgroup.pids() if cgroup.folders else members("pid", namespace_of(self._core, container.id, "pid"))
+        return processes(pids, ps_args)
 
     def resize(self, reference: str, rows: int, cols: int) -> None:
         """Raises Conflict where nothing runs."""

@@ -21,6 +21,7 @@ from engine.services.network_requests import DEFAULT, PREDEFINED
 from engine.services.network_settings import NO_BRIDGE
 from engine.services.selection import Filters, Selection
 from engine.services.subnet_choice import SubnetChoice
+from engine.services.user_network import no_bridges
 from engine.services.views import NetworkView
 
 
@@ -42,6 +43,8 @@ class Networks:
         """Docker's ``POST /networks/create``; the id and warnings. The network is raised at once, so that what the host
         refuses is told now. Raises InvalidArgument, Conflict, NotSupported, OSError."""
         name, facts = network_requests.check(body)
+        if self._core.rootless is not None:
+            raise no_bridges(name)
         with self._subnets.guard:
             created = self._created(name, body, facts)
             try:
@@ -63,16 +66,19 @@ class Networks:
             network_id=network_id, name=name, created_at_us=self._core.clock.now_us(), driver="bridge",
             bridge=facts.pop("bridge", f"br-{network_id[:12]}"), subnets=self._subnets.choose(network_id, given, ipv6),
             mtu=facts.pop("mtu", 0) or self.host.mtu(), internal=bool(body.get("Internal")), ipv6=ipv6,
+            attachable=bool(body.get("Attachable")),
             labels=dict(body.get("Labels") or {}), options=dict(body.get("Options") or {}), **facts,
         )  # fmt: skip
 
     @property
     def has_default(self) -> bool:
-        """Whether the operator wants a default network."""
-        return self._core.network.bridge != NO_BRIDGE
+        """Whether the operator wants a default network, and the engine can make one."""
+        return self._core.network.bridge != NO_BRIDGE and self._core.rootless is None
 
     def ensure(self, reference: str, context: Context) -> Network:
         """The network of that name or id; the default one is made when it is first asked for. Raises NotFound."""
+        if self._core.rootless is not None:
+            raise no_bridges(reference)
         if reference in (DEFAULT, "default"):
             self.default.ensure(context)
         return self.resolve(DEFAULT if reference == "default" else reference)

@@ -22,8 +22,6 @@ from engine.services import network_settings
 from engine.services.network_settings import NetworkSettings
 from engine.services.runtimes import Runtimes, parse_runtimes
 
-DEFAULT_FILE = Path("/etc/docket/daemon.json")
-
 
 SETTING_FLAGS: tuple[tuple[str, str, type], ...] = (
     ("host", "hosts", str),
