@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from typing import Any, Sequence
 
 _HEADERS = {
-    "ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "IPv6": "IPV6", "Internal": "INTERNAL",
-    "Labels": "LABELS", "CreatedAt": "CREATED AT",
+    "ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "IPv4": "IPV4", "IPv6": "IPV6",
+    "Internal": "INTERNAL", "Labels": "LABELS", "CreatedAt": "CREATED AT",
 }  # fmt: skip
 
 
@@ -92,10 +92,11 @@ def _row(network: dict[str, Any], *, whole: bool) -> Row:
         Name=network["Name"],
         Driver=network.get("Driver", ""),
         Scope=network.get("Scope", ""),
+        IPv4=str(bool(network.get("EnableIPv4", True))).lower(),
         IPv6=str(bool(network.get("EnableIPv6"))).lower(),
         Internal=str(bool(network.get("Internal"))).lower(),
         Labels=labels_text(labels),
-        CreatedAt=network.get("Created", ""),
+        CreatedAt=network.get("Created", "").replace("T", " ").replace("Z", " +0000 UTC"),
         Label=lambda name: labels.get(name, ""),
     )
 

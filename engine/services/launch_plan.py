@@ -64,7 +64,7 @@ def build_plan(
         "create_workdir": True,
         "cgroup_path": core.cgroup_path(container.id, host),
         "stdio": {"tty": config["Tty"], "open_stdin": config["OpenStdin"], "stdin_once": config["StdinOnce"]},
-        "log": log_config.settings(host, config, folder / f"{container.id}-json.log"),
+        "log": log_config.settings(host, config, folder / f"{container.id}-json.log", container),
     }
 
 

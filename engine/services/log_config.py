@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
+from engine.domain.container import Container
 from engine.domain.errors import InvalidArgument, NotSupported
 
 DRIVERS = ("json-file", "local", "none")
@@ -18,7 +19,20 @@ _DEFAULT_FILES = 5
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgt]?)b?", re.IGNORECASE)
 _ATTRIBUTES = ("labels", "labels-regex", "env", "env-regex")
-_UNSUPPORTED = ("tag", "max-buffer-size")
+_UNSUPPORTED = ("max-buffer-size",)
+_FIELD = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
+_TAG_FIELDS: Mapping[str, Callable[[Container, Mapping[str, Any]], str]] = {
+    ".ID": lambda container, config: container.id[:12],
+    ".FullID": lambda container, config: container.id,
+    ".Name": lambda container, config: container.name,
+    ".ImageID": lambda container, config: container.image_id.removeprefix("sha256:")[:12],
+    ".ImageFullID": lambda container, config: container.image_id,
+    ".ImageName": lambda container, config: container.image,
+    ".Command": lambda container, config: " ".join(container.command),
+    ".Hostname": lambda container, config: config["Hostname"] or container.id[:12],
+    ".DaemonName": lambda container, config: "docket",
+}
+"""What a tag may be made of: Docker's fields."""
 
 
 def check(host: dict[str, Any]) -> None:
@@ -46,6 +60,8 @@ def _check_option(driver: str, name: str, value: str) -> None:
     elif name == "max-file":
         if not value.isdecimal() or int(value) < 1:
             raise InvalidArgument(f"invalid value for max-file: {value!r}: a number from 1 on is expected")
+    elif name == "tag" and driver == "json-file":
+        _check_tag(value)
     elif name in ("labels-regex", "env-regex") and driver == "json-file":
         _pattern(value)
     elif name in _UNSUPPORTED or name == "compress" and value != "false" or name == "mode" and value != "blocking":
@@ -72,17 +88,31 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise InvalidArgument(f"invalid regular expression {text!r} in a log opt: {error}") from error
 
 
-def settings(host: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
+def _check_tag(template: str) -> None:
+    for field in _FIELD.findall(template):
+        if field not in _TAG_FIELDS:
+            known = ", ".join(f"{{{{{name}}}}}" for name in _TAG_FIELDS)
+            raise InvalidArgument(f"log opt tag: there is no {{{{{field}}}}}: use {known}")
+
+
+def _tag(template: str, container: Container, config: Mapping[str, Any]) -> str:
+    return _FIELD.sub(lambda match: _TAG_FIELDS[match[1]](container, config), template)
+
+
+def settings(
+    host: Mapping[str, Any], config: Mapping[str, Any], path: Path, container: Container
+) -> dict[str, Any] | None:
     """What the shim gets: path, bounds, and the attributes of every line; None where nothing is kept."""
     log = host["LogConfig"]
     if log["Type"] == "none":
         return None
     options = log["Config"]
+    tag = {"tag": _tag(options["tag"], container, config)} if options.get("tag") else {}
     return {
         "path": str(path),
         "max_bytes": _size_bytes(options["max-size"]) if "max-size" in options else _DEFAULT_BYTES,
         "max_files": int(options.get("max-file") or _DEFAULT_FILES),
-        "attributes": _attributes(options, config),
+        "attributes": {**_attributes(options, config), **tag},
     }
 
 

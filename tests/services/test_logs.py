@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,7 +124,11 @@ def test_details_are_the_attributes_of_the_line(tmp_path: Path) -> None:
 def settings(driver: str = "", own: dict[str, str] | None = None, **options: str) -> dict[str, Any] | None:
     host = {"LogConfig": {"Type": driver, "Config": {name.replace("_", "-"): value for name, value in options.items()}}}
     log_config.check(host)
-    return log_config.settings(host, {"Labels": own or {}, "Env": ["A=1", "OTHER=2"]}, Path("/log"))
+    config = {"Labels": own or {}, "Env": ["A=1", "OTHER=2"], "Hostname": ""}
+    return log_config.settings(host, config, Path("/log"), WEB)
+
+
+WEB: Any = SimpleNamespace(id="c" * 64, name="web", image="base", image_id="sha256:" + "d" * 64, command=["sleep", "9"])
 
 
 def test_bounds_and_attributes() -> None:
@@ -135,6 +140,8 @@ def test_bounds_and_attributes() -> None:
     assert unbounded is not None and unbounded["max_bytes"] == 0
     named = settings(own={"tier": "web", "x.y": "z", "no": "n"}, labels_regex="^x", env="A") or {}
     assert named["attributes"] == {"x.y": "z", "A": "1"}
+    tagged = settings(tag="{{.Name}}/{{ .ID }}/{{.ImageName}}/{{.Command}}/{{.Hostname}}") or {}
+    assert tagged["attributes"] == {"tag": f"web/{'c' * 12}/base/sleep 9/{'c' * 12}"}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +154,9 @@ def test_bounds_and_attributes() -> None:
         ("json-file", {"colour": "red"}, InvalidArgument, "unknown log opt 'colour' for json-file"),
         ("local", {"labels": "a"}, InvalidArgument, "unknown log opt 'labels' for local"),
         ("none", {"max_size": "1m"}, InvalidArgument, "unknown log opt 'max-size' for none"),
-        ("json-file", {"tag": "x"}, NotSupported, "log opt tag"),
+        ("json-file", {"tag": "{{.Color}}"}, InvalidArgument, "log opt tag: there is no"),
+        ("local", {"tag": "x"}, InvalidArgument, "unknown log opt 'tag' for local"),
+        ("json-file", {"mode": "non-blocking"}, NotSupported, "log opt mode"),
         ("json-file", {"compress": "true"}, NotSupported, "log opt compress"),
         ("syslog", {}, NotSupported, "log driver 'syslog'"),
     ],

@@ -20,6 +20,8 @@ def include(layer: Layer, working_dir: str, context: Context, load: Load, chain:
     for index, entry in enumerate(layer.value.pop("include", None) or ()):
         path: Path = ("include", index)
         entry = {"path": entry} if isinstance(entry, str) else entry
+        if not entry.get("path"):
+            raise layer.positions.error(path, "path is required")
         home = folder_of(layer.file, working_dir)
         files = [_absolute(home, name) for name in _texts(entry["path"])]
         for file in files:

@@ -44,7 +44,8 @@ def resolve_service(service: dict[str, Any], resolve: Resolve) -> None:
     build = service.get("build") or {}
     if (context := build.get("context")) is not None and not is_remote_context(context):
         build["context"] = resolve(context)
-    for name, context in (build.get("additional_contexts") or {}).items():
+    contexts = build.get("additional_contexts")
+    for name, context in contexts.items() if isinstance(contexts, dict) else ():
         if "://" not in context and not context.startswith("service:") and not is_remote_context(context):
             build["additional_contexts"][name] = resolve(context)
     if "ssh" in build:
@@ -54,7 +55,7 @@ def resolve_service(service: dict[str, Any], resolve: Resolve) -> None:
     if "label_file" in service:
         service["label_file"] = [resolve(path) for path in service["label_file"]]
     for mount in service.get("volumes") or ():
-        if mount.get("type") == "bind":
+        if isinstance(mount, dict) and mount.get("type") == "bind":
             _each(mount, "source", resolve)
     for watch in (service.get("develop") or {}).get("watch") or ():
         _each(watch, "path", resolve)
@@ -66,5 +67,5 @@ def _ssh(entry: str, resolve: Resolve) -> str:
 
 
 def _each(value: dict[str, Any], key: str, resolve: Resolve) -> None:
-    if isinstance(value.get(key), str) and value[key]:
+    if isinstance(value, dict) and isinstance(value.get(key), str) and value[key]:
         value[key] = resolve(value[key])
