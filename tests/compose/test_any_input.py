@@ -15,8 +15,8 @@ from engine.compose.model import schema
 from engine.compose.printing import json_text, raw_text, yaml_text
 from engine.compose.project import ComposeError, LoadOptions
 
-TEXTS = """a| |x:y|a=b|./p|/abs/x|80|true|1m|10s|${A:-z}|a b|"|=|:|-|n|db|service:db|container:x|no|~|é|0|-1|1.5|a:b:c:d
-1|80:80|1-3|[::1]:1:2|host|none|A=|=A|..|*|*a|!|{|%|9x""".replace("\n", "|").split("|")
+TEXTS = """a|x:y|a=b|./p|/abs/x|80|true|1m|10s|${A:-z}|a b|"|:|-|n|db|service:db|container:x|no|~|é|0|-1|1.5|a:b:c:d
+1|80:80|1-3|[::1]:1:2|host|none|A=|..|*|*a|!|{|%|9x""".replace("\n", "|").split("|")
 ODD: list[Any] = [None, [], {}, "", 0, True, 1.5, ["a"], {"a": None}, "x\ny"]
 ROUNDS = 150
 

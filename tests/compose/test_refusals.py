@@ -65,6 +65,7 @@ REST = "networks: {n: }\nvolumes: {v: }\n"
         ("ports: [{published: 80}]", "ports: a port in the long form must have a target"),
         ("volumes: [{type: tmpfs}]", "volumes: a volume in the long form must have a target"),
         ("devices: [{source: /dev/a}]", "devices: a device in the long form must have a target"),
+        ("post_start: [{command: }]", "post_start[0]: command is required"),
         ("pids_limit: 1.5", "pids_limit: 1.5 is not a whole number"),
         ("devices: ['a:b:c:d']", "devices: confusing device mapping, please use long syntax: a:b:c:d"),
         ("secrets: [{source: s, mode: 9x}]", "secrets[0].mode: \"9x\" is not an octal mode"),

@@ -135,7 +135,8 @@ class Size(Kind):
                 value = _whole(value) if value.startswith("-") else quantities.byte_count(value)
             except ValueError as error:
                 raise positions.error(path, str(error)) from error
-        return str(int(value)) if value else None
+        size_bytes = int(value or 0)
+        return str(size_bytes) if size_bytes else None
 
 
 class Rate(Size):

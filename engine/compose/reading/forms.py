@@ -75,6 +75,8 @@ class LongForms:
     def _hooks(self, hooks: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
         found = []
         for index, hook in enumerate(hooks):
+            if hook.get("command") is None:
+                raise self._positions.error((*path, index), "command is required")
             hook = _within(hook, environment=pairs)
             if isinstance(hook.get("command"), str):
                 hook["command"] = self._words(hook["command"], (*path, index, "command"))
