@@ -253,7 +253,8 @@ def test_inspect(docket: Docket, fake: FakeEngine) -> None:
     assert (done.status, done.err) == (1, "Error: No such object: none\n")
     assert docket("inspect", "none").out == "[]\n"
     assert docket("inspect", "-f", "{{.Id}}", "web", "base").out == f"3f\n{IMAGE}\n"
-    assert docket("inspect", "--type", "image", "web").err == "Error: No such image: web\n"
+    fake.on["GET /images/web/json"] = refusal(404, "No such image: web")
+    assert docket("inspect", "--type", "image", "web").err == "Error response from daemon: No such image: web\n"
 
 
 def test_inspect_as_of(docket: Docket, fake: FakeEngine) -> None:

@@ -227,6 +227,6 @@ class Operations:
         from engine.compose.running.images import Images
 
         builder = Images(desired, self._listener, self._open_context, build_options)
-        effects = Effects(desired, actual, images, self._listener, builder)
+        effects = Effects(plan, desired, actual, images, self._listener, builder)
         self._executor = Executor(self.make_client, effects.perform, self._listener, self._parallel)
         self._executor.run(plan, keep_going=keep_going)
