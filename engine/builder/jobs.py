@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
-from engine.builder.copying import Copier, Rules, is_archive, open_destination, parse_mode, unpack
+from engine.builder.copying import Copier, Rules, is_archive, open_destination, unpack
+from engine.builder.modes import parse_mode
 from engine.builder.sources import Source, fingerprint, select
 from engine.client.dockerignore import Ignored
 from engine.images.content import ContentStore
