@@ -19,6 +19,8 @@ from typing import Any, Iterator
 import pytest
 
 from compose.cases import ENVIRONMENT, FOLDERS
+from engine.compose.running.comparison import differences
+
 from support.engine import Engine, docket_command
 
 DOCKER, COMPOSE = os.environ.get("DOCKET_TEST_DOCKER_HOST", ""), os.environ.get("DOCKET_TEST_COMPOSE", "")
@@ -165,6 +167,6 @@ def test_both_tools_make_the_same(folder: Path, engine: Engine, images: None) ->
             side.compose(folder, "down", "-v", "--rmi", "local", "-t", "0", "--remove-orphans")
     if sides[0].name in refused:
         pytest.skip(f"no real Docker to compare with: this one refuses it: {refused[sides[0].name]}")
-    assert found[sides[1].name] == found[sides[0].name], refused
-    if sides[2].name not in refused:
-        assert found[sides[2].name] == found[sides[0].name]
+    wanted = found[sides[0].name]
+    wrong = {side.name: list(differences(wanted, found[side.name])) for side in sides[1:]}
+    assert not any(wrong.values()), json.dumps({"refused": refused, **wrong}, indent=2)
