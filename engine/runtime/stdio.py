@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 from engine.kernel.terminals import set_window_size
 from engine.runtime.clients import Client
+from engine.runtime.buffered_log import BufferedLog
 from engine.runtime.json_log import JsonLog
 from engine.runtime.loop import GONE, IN, OUT, Loop
 
@@ -85,7 +86,7 @@ class Stdio:
 
     def __init__(
         self, loop: Loop, folder: str, *, tty: bool, open_stdin: bool, stdin_once: bool, captured: bool = True,
-        log: JsonLog | None = None, on_log_error: Callable[[OSError], None] | None = None,
+        log: JsonLog | BufferedLog | None = None, on_log_error: Callable[[OSError], None] | None = None,
     ) -> None:  # fmt: skip
         self._loop = loop
         self._folder = folder
@@ -155,7 +156,7 @@ class Stdio:
             self._terminal = -1
         self._to_log(lambda log: log.finish(stream))
 
-    def _to_log(self, act: Callable[[JsonLog], None]) -> None:
+    def _to_log(self, act: Callable[[JsonLog | BufferedLog], None]) -> None:
         if self._log is None:
             return
         try:

@@ -19,7 +19,9 @@ _DEFAULT_FILES = 5
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgt]?)b?", re.IGNORECASE)
 _ATTRIBUTES = ("labels", "labels-regex", "env", "env-regex")
-_UNSUPPORTED = ("max-buffer-size",)
+_MODES = ("blocking", "non-blocking")
+_BUFFER_BYTES = 1_000_000
+"""Docker's default."""
 _FIELD = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
 _TAG_FIELDS: Mapping[str, Callable[[Container, Mapping[str, Any]], str]] = {
     ".ID": lambda container, config: container.id[:12],
@@ -45,6 +47,8 @@ def check(host: dict[str, Any]) -> None:
         raise NotSupported(
             f"log driver {driver!r} is not supported by this version of docket yet: use {', '.join(DRIVERS)}"
         )
+    if options.get("max-buffer-size") and options.get("mode") != "non-blocking":
+        raise InvalidArgument("log opt max-buffer-size is only used with mode=non-blocking")
     if driver == "none" and options:
         raise InvalidArgument(f"unknown log opt '{min(options)}' for none log driver")
     for name, value in options.items():
@@ -64,20 +68,26 @@ def _check_option(driver: str, name: str, value: str) -> None:
         _check_tag(value)
     elif name in ("labels-regex", "env-regex") and driver == "json-file":
         _pattern(value)
-    elif name in _UNSUPPORTED or name == "compress" and value != "false" or name == "mode" and value != "blocking":
+    elif name == "mode":
+        if value not in _MODES:
+            raise InvalidArgument(f"logging mode {value!r} is invalid: use {' or '.join(_MODES)}")
+    elif name == "max-buffer-size":
+        _size_bytes(value, name)
+    elif name == "compress" and value != "false":
         raise NotSupported(f"log opt {name}={value} is not supported by this version of docket yet")
-    elif name not in ("compress", "mode") and not (name in _ATTRIBUTES and driver == "json-file"):
+    elif name != "compress" and not (name in _ATTRIBUTES and driver == "json-file"):
         raise InvalidArgument(f"unknown log opt '{name}' for {driver} log driver")
 
 
-def _size_bytes(text: str) -> int:
-    """"10m" -> 10_000_000; "-1" (unbounded) -> 0."""
-    if text == "-1":
+def _size_bytes(text: str, name: str = "max-size") -> int:
+    """"10m" -> 10_000_000; of max-size "-1" (unbounded) -> 0."""
+    if text == "-1" and name == "max-size":
         return 0
     match = _SIZE.fullmatch(text)
     size = int(float(match[1]) * _UNITS[match[2].lower()]) if match else 0
     if not size:
-        raise InvalidArgument(f"invalid value for max-size: {text!r}: use 10m, 1g, or -1 for no bound")
+        unbounded = ", or -1 for no bound" if name == "max-size" else ""
+        raise InvalidArgument(f"invalid value for {name}: {text!r}: use 10m, 1g{unbounded}")
     return size
 
 
@@ -112,8 +122,17 @@ def settings(
         "path": str(path),
         "max_bytes": _size_bytes(options["max-size"]) if "max-size" in options else _DEFAULT_BYTES,
         "max_files": int(options.get("max-file") or _DEFAULT_FILES),
+        "buffer_bytes": _buffer_bytes(options),
         "attributes": {**_attributes(options, config), **tag},
     }
+
+
+def _buffer_bytes(options: Mapping[str, str]) -> int:
+    """What may wait to be written in the mode "non-blocking"; 0 in the other one."""
+    if options.get("mode") != "non-blocking":
+        return 0
+    size = options.get("max-buffer-size")
+    return _size_bytes(size, "max-buffer-size") if size else _BUFFER_BYTES
 
 
 def _attributes(options: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:

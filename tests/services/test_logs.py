@@ -132,7 +132,10 @@ WEB: Any = SimpleNamespace(id="c" * 64, name="web", image="base", image_id="sha2
 
 
 def test_bounds_and_attributes() -> None:
-    assert settings() == {"path": "/log", "max_bytes": 20_000_000, "max_files": 5, "attributes": {}}
+    bounds = {"max_bytes": 20_000_000, "max_files": 5, "buffer_bytes": 0}
+    assert settings() == {"path": "/log", "attributes": {}, **bounds}
+    waiting = [settings(mode="non-blocking", **more) or {} for more in ({}, {"max_buffer_size": "4m"})]
+    assert [one["buffer_bytes"] for one in waiting] == [1_000_000, 4_000_000]
     assert settings("none") is None
     chosen = settings("local", max_size="1.5m", max_file="2", compress="false")
     assert chosen is not None and (chosen["max_bytes"], chosen["max_files"]) == (1_500_000, 2)
@@ -156,7 +159,9 @@ def test_bounds_and_attributes() -> None:
         ("none", {"max_size": "1m"}, InvalidArgument, "unknown log opt 'max-size' for none"),
         ("json-file", {"tag": "{{.Color}}"}, InvalidArgument, "log opt tag: there is no"),
         ("local", {"tag": "x"}, InvalidArgument, "unknown log opt 'tag' for local"),
-        ("json-file", {"mode": "non-blocking"}, NotSupported, "log opt mode"),
+        ("json-file", {"mode": "fast"}, InvalidArgument, "logging mode 'fast' is invalid"),
+        ("json-file", {"max_buffer_size": "1m"}, InvalidArgument, "only used with mode=non-blocking"),
+        ("json-file", {"mode": "non-blocking", "max_buffer_size": "-1"}, InvalidArgument, "max-buffer-size"),
         ("json-file", {"compress": "true"}, NotSupported, "log opt compress"),
         ("syslog", {}, NotSupported, "log driver 'syslog'"),
     ],

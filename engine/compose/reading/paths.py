@@ -1,10 +1,11 @@
-"""Relative paths of a document against the folder that they are meant from."""
+"""Relative paths of a document against the folder that they are meant from, and what is no path at all."""
 
 from __future__ import annotations
 
 import os
 from typing import Any, Callable
 
+NO_REMOTE_FILES = "remote compose files are not supported: fetch it, and name the local file"
 _REMOTE = ("https://", "http://", "git://", "ssh://", "github.com/", "git@")
 Resolve = Callable[[str], str]
 
@@ -19,6 +20,11 @@ def resolver(folder: str, home: str) -> Resolve:
         return path if os.path.isabs(path) else os.path.normpath(os.path.join(folder, path))
 
     return resolve
+
+
+def is_remote_file(name: str) -> bool:
+    """Whether a compose file is named that lies elsewhere: a URL, a git repository, an OCI artifact."""
+    return "://" in name or name.startswith(("git@", "oci:"))
 
 
 def is_remote_context(context: str) -> bool:
