@@ -1,4 +1,4 @@
-"""docker-compose 1.29 and Docker Compose 2: one project from its first ``up`` to its ``down``, the same lines for both."""
+"""docker-compose 1.29 and Docker Compose 2: one project from ``up`` to ``down``, the same lines for both."""
 
 from __future__ import annotations
 

@@ -29,7 +29,9 @@ def docker_py() -> list[str | Path]:
     wishes = [os.environ.get("DOCKET_TEST_DOCKER_PY"), f"{sys.base_prefix}/bin/python3", "/usr/bin/python3"]
     for python in filter(None, wishes):
         has = [python, "-c", "import docker, sys; sys.exit(docker.__version__ < '5')"]
-        if shutil.which(python) and subprocess.run(has, capture_output=True, check=False, env=clean_environment()).returncode == 0:
+        if not shutil.which(python):
+            continue
+        if subprocess.run(has, capture_output=True, check=False, env=clean_environment()).returncode == 0:
             return [python, HERE / "drive_docker_py.py", "docker"]
     pytest.skip("no docker-py here: pip install docker, or name an interpreter that has it by DOCKET_TEST_DOCKER_PY")
 

@@ -133,3 +133,13 @@ def test_what_a_power_cut_brings_back_of_a_removed_container_goes_at_the_start(w
         (folder / "file").write_text("x")
     world.restart()
     assert not back.exists() and foreign.exists()
+
+
+def test_a_random_name_that_somebody_else_got_meanwhile_is_chosen_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = world.engine.core.log
+    taken = log.get("container", created(world)).name
+    chosen = iter([taken, "free_name"])
+    monkeypatch.setattr("engine.services.containers.random_name", lambda *about: next(chosen))
+    assert log.get("container", created(world)).name == "free_name"
