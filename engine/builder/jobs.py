@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
-from engine.builder.copying import Copier, Rules, is_archive, open_destination, parse_mode, unpack
+from engine.builder.copying import Copier, Rules, is_archive, open_destination, unpack
+from engine.builder.modes import parse_mode
 from engine.builder.sources import Source, fingerprint, select
 from engine.client.dockerignore import Ignored
 from engine.images.content import ContentStore
@@ -34,13 +35,15 @@ LISTED = 2000
 
 
 def receive_context(arguments: Json, fds: list[int]) -> Json:
-    """Unpack the archive that comes by the first descriptor into the new folder ``target``.
+    """Unpack the archive that comes by the first descriptor into the new folder ``target``. Owners in it count for
+    nothing; where root is nobody outside, the daemon could not read what is another user's.
 
     Answers ``{"digest", "size_bytes", "entries"}``. Raises InvalidArgument for a bad archive, OSError."""
     target, limits = Path(arguments["target"]), Limits.from_json(arguments.get("limits"))
     try:
         with open(fds[0], "rb", buffering=0, closefd=False) as stream, step("build.context"):
-            digest, written = unpack_into(stream, target, limits, TarRules(whiteouts=False))
+            owner = (0, 0) if namespaces.in_user_namespace() else None
+            digest, written = unpack_into(stream, target, limits, TarRules(whiteouts=False, owner=owner))
     except BaseException:
         remove_tree(str(target))
         raise

@@ -108,7 +108,7 @@ class StageRun:
         """Docker's " ---> id": here that of the configuration so far, since no image is made for every step."""
         if made.outcome == "reused":
             self._site.tell({"stream": " ---> Using cache\n"})
-        short = keys.key_of(self.ground.document(0))[7:19]
+        short = keys.key_of(self.ground.so_far())[7:19]
         self._site.tell({"stream": f" ---> {short}\n"})
 
     def _enter_history(self, command: Command, made: Made) -> None:

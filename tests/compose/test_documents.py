@@ -90,7 +90,7 @@ def test_without_pyyaml_one_line_says_what_to_install(monkeypatch: pytest.Monkey
 
     monkeypatch.delitem(sys.modules, "yaml", raising=False)
     monkeypatch.setattr(builtins, "__import__", fail)
-    with pytest.raises(ComposeError, match=r"PyYAML is not installed: install Debian's python3-yaml, or pip install"):
+    with pytest.raises(ComposeError, match="PyYAML is not installed: pip install PyYAML"):
         value("a: 1")
 
 
