@@ -34,8 +34,10 @@ pytestmark = [
 ]
 IMAGES = ("bb", "busybox")
 PREFIX = "com.docker.compose."
-IGNORED_LABELS = (PREFIX + "version", PREFIX + "image", PREFIX + "image.builder", "io.docket.compose.service")
-"""The tool's version, the image's id (two engines), how it was built, and what ours adds."""
+IGNORED_LABELS = (PREFIX + "config-hash", PREFIX + "version", PREFIX + "image", PREFIX + "image.builder",
+                  "io.docket.compose.service")  # fmt: skip
+"""The hash (tests/compose compares it), the tool's version, the image's id (two engines), how it was built, and what
+ours adds."""
 CONFIG = ("Cmd", "Entrypoint", "User", "WorkingDir", "Hostname", "Domainname", "StopSignal", "StopTimeout", "Tty",
           "OpenStdin", "Healthcheck")  # fmt: skip
 HOST_CONFIG = (
@@ -91,11 +93,11 @@ def labels_of(found: dict[str, str] | None) -> dict[str, str]:
 
 def container(found: dict[str, Any], names: dict[str, str]) -> tuple[str, dict[str, Any]]:
     config, host = found["Config"], found["HostConfig"]
-    if config["Hostname"] == found["Id"][:12]:
-        config["Hostname"] = ""
+    if config["Hostname"] == found["Id"][:12] or host["NetworkMode"] == "host":
+        config["Hostname"] = ""  # of the container's id, or the host's
     policy = host["RestartPolicy"]
     networks = {
-        name: {"aliases": sorted(set(one.get("Aliases") or ()) - {found["Id"][:12]}),
+        name: {"aliases": sorted(set(one.get("Aliases") or ()) - {found["Id"][:12], config["Hostname"]}),
                "address": (one.get("IPAMConfig") or {}).get("IPv4Address")}
         for name, one in found["NetworkSettings"]["Networks"].items()
     }  # fmt: skip
@@ -107,12 +109,19 @@ def container(found: dict[str, Any], names: dict[str, str]) -> tuple[str, dict[s
         "mode": f"container:{names[mode[10:]]}" if mode.startswith("container:") else mode,
         "mounts": sorted((one["Destination"], one["Type"], named(one), one["RW"]) for one in found["Mounts"]),
         "restart": (policy["Name"] or "no", policy["MaximumRetryCount"]),
-        "ports": sorted(config.get("ExposedPorts") or ()),
+        "ports": sorted({one for port in config.get("ExposedPorts") or () for one in exposed(port)}),
         "ulimits": sorted((one["Name"], one["Soft"], one["Hard"]) for one in host.get("Ulimits") or ()),
         "log": host["LogConfig"]["Type"],
         **said(config, CONFIG),
         **said(host, HOST_CONFIG),
     }
+
+
+def exposed(port: str) -> list[str]:
+    """Docker Compose hands on what the file says; ours takes ranges apart and names the protocol."""
+    numbers, _, protocol = port.partition("/")
+    first, _, last = numbers.partition("-")
+    return [f"{number}/{protocol or 'tcp'}" for number in range(int(first), int(last or first) + 1)]
 
 
 def named(mount: dict[str, Any]) -> str:
