@@ -22,17 +22,21 @@ from engine.api.doors import open_all, plan_doors
 from engine.api.server import Server
 from engine.builder.builds import Builds
 from engine.builder.runs import Runner
+from engine.client.address import default_config, default_root, default_run_dir
 from engine.domain.errors import Conflict, EngineError, describe
 from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
 from engine.images.registry.client import Registries as RegistryClient
 from engine.images.registry.downloads import Downloads
+from engine.kernel import cgroups
 from engine.kernel.service_manager import notify
 from engine.networking.host import HostNetwork
 from engine.recovery.containers import ContainerRecovery
 from engine.recovery.networks import NetworkRecovery
 from engine.recovery.store import INTERRUPTED, StoreRecovery, forget_volatile
+from engine.runtime.rootless import Rootless, user_namespace
 from engine.runtime.supervisor import Attachment, Supervisor
+from engine.services import rootless as rootless_notes
 from engine.services import settings as engine_settings
 from engine.services.archives import Archives
 from engine.services.audit import Audit
@@ -73,7 +77,6 @@ from engine.services.volumes import Volumes
 from engine.services.who_ran import WhoRan
 
 DEFAULT_ROOT = "/var/lib/docket"
-DEFAULT_RUN_DIR = "/run/docket"
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -124,21 +127,22 @@ class Engine:
 def compose(
     log: EventLog, runtime: Runtime, store: Store, run_dir: Path, clock: Clock, randomness: Randomness, timers: Timers,
     settings: Settings = Settings(), client: RegistryClient | None = None, downloads: Downloads | None = None,
-    host: HostNetwork | None = None,
+    host: HostNetwork | None = None, rootless: Rootless | None = None,
 ) -> Engine:  # fmt: skip
     """Put the services together on what they need from outside; registries are spoken with as the settings say, where
     nobody brings a client."""
     core = Core(
         log, Recorder(log), runtime, store, clock, randomness, timers, run_dir, cgroup_parent(store.root),
-        settings.runtimes,
+        settings.network, settings.runtimes, rootless,
     )  # fmt: skip
     content = ContentStore(store.root / "content")
     limits = settings.archive_limits
     trash = Trash(core)
     layers, blobs, volumes = Layers(core, content, trash, limits), Blobs(core, content), Volumes(core)
     health = HealthChecks(core)
-    tag = network_tag(store.root)
-    networks = Networks(core, host or HostNetwork(tag), default_bridge(store.root))
+    wanted = settings.network
+    host = host or HostNetwork(network_tag(store.root), forwards=wanted.forwards, rules=wanted.rules)
+    networks = Networks(core, host, default_bridge(store.root))
     endpoints = Endpoints(core, networks)
     containers = Containers(core, volumes, health, endpoints)
     lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints)
@@ -243,13 +247,11 @@ def lock_root(root: Path) -> int:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="docket daemon", description="Run the daemon in the foreground.")
-    parser.add_argument("--root", default=os.environ.get("DOCKET_ROOT") or DEFAULT_ROOT, help="where the data lies")
-    parser.add_argument(
-        "--run-dir", default=os.environ.get("DOCKET_RUN") or DEFAULT_RUN_DIR, help="what a reboot should forget"
-    )
+    parser.add_argument("--root", default=default_root(), help="where the data lies")
+    parser.add_argument("--run-dir", default=default_run_dir(), help="what a reboot should forget")
     parser.add_argument(
         "--config-file", default=os.environ.get("DOCKET_CONFIG"),
-        help=f"settings: registries, limits (default {engine_settings.DEFAULT_FILE}, which need not exist)",
+        help=f"settings: registries, limits (default {default_config()}, which need not exist)",
     )  # fmt: skip
     for name, key, kind in engine_settings.SETTING_FLAGS:
         how: dict[str, Any] = {"action": "append", "default": []} if kind is str else {"type": kind}
@@ -263,6 +265,15 @@ def _flags(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was given of the settings, as the file would have it; paths count from where the command was typed."""
     given = {key: getattr(arguments, key) for _, key, _ in engine_settings.SETTING_FLAGS}
     return {key: str(value.absolute()) if isinstance(value, Path) else value for key, value in given.items()}
+
+
+def _without_root(run_dir: Path) -> tuple[Rootless, dict[str, str]]:
+    """An ordinary user's engine: its user namespace, and what its spawners are told. Before there is a thread."""
+    rootless = user_namespace(run_dir / "shims")
+    environment = cgroups.hand_over()
+    for note in rootless_notes.about(rootless)["Warnings"] or ():
+        print(f"docket: {note}", file=sys.stderr, flush=True)
+    return rootless, environment
 
 
 class StopSignal:
@@ -292,8 +303,9 @@ def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
     store = Store(root)
     root.parent.mkdir(parents=True, exist_ok=True)
     store.make()
-    run_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
+    run_dir.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
     lock = lock_root(root)
+    rootless, environment = _without_root(run_dir) if os.geteuid() != 0 else (None, None)
     boot, clock, timers = boot_id(), SystemClock(), SystemTimers()
     forget_volatile(run_dir, boot)
     log = EventLog(root / "docket.db", clock=clock.now_us, boot_id=boot)
@@ -306,19 +318,26 @@ def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
         engine[0].monitor.handle(container_id, message)
 
     supervisor = Supervisor(
-        run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message, door=run_dir / "runtime.sock"
-    )  # the name that engine.oci.served knows
+        run_dir=run_dir, spawner_argv_module="engine.spawner", on_message=on_message,
+        door=None if rootless else run_dir / "runtime.sock",  # the name that engine.oci.served knows
+        namespace_fd=rootless.namespace_fd if rootless else -1, environment=environment,
+    )  # fmt: skip
     try:
-        engine.append(compose(log, supervisor, store, run_dir, clock, SystemRandomness(), timers, settings))
+        engine.append(compose(
+            log, supervisor, store, run_dir, clock, SystemRandomness(), timers, settings, rootless=rootless
+        ))
         composed.set()
         recover(engine[0], rebooted)
+        if warning := engine[0].services.networks.default.outdated():
+            print(f"docket: {warning}", file=sys.stderr, flush=True)
         gc.freeze()  # what is there now stays: the collector need not walk over it again
         doors = open_all(plans)
         server = Server(
             doors, engine[0].services, make_context=Context, make_attachment=Attachment, clock=clock.now_us
         )
         firewall = FirewallWatch(engine[0].services.networks.rules)
-        firewall.start()
+        if rootless is None:
+            firewall.start()
         reading = Context({"door": "journal"}, f"journal-{os.getpid()}", "start")
         journals = RuntimeJournals(engine[0].core, runtime_roots(settings, run_dir), reading)
         journals.start()
@@ -348,10 +367,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     run_dir = Path(arguments.run_dir).absolute()
     try:
-        if os.geteuid() != 0:
-            raise EngineError("the daemon needs root: run it with sudo")
         settings = engine_settings.read(
-            Path(arguments.config_file or engine_settings.DEFAULT_FILE),
+            Path(arguments.config_file or default_config()),
             must_exist=bool(arguments.config_file),
             flags=_flags(arguments),
         )

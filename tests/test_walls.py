@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "builder": LOW | MIDDLE | {"services", "client"},  # of the client: .dockerignore, git, folders as contexts
     "recovery": LOW | MIDDLE | {"services"},
     "api": BELOW_THE_SOCKET - {"api"},
-    "daemon": BELOW_THE_SOCKET,
+    "daemon": BELOW_THE_SOCKET | {"client"},  # of the client: where an engine's folders are
     "oci": LOW | {"runtime"},
     "spawner": LOW | {"runtime", "images", "networking", "builder", "oci"},
     "client": set(),

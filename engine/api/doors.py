@@ -38,7 +38,8 @@ class Door(Protocol):
 
 
 class UnixDoor:
-    """A unix socket at ``path``, 0660 and root's, or ``group``'s where that exists. A dead socket is replaced."""
+    """A unix socket at ``path``, 0660 and root's, or ``group``'s where that exists; 0600 where it is an ordinary
+    user's engine, whose group may be everybody's. A dead socket is replaced."""
 
     def __init__(self, path: Path, group: str = "docket") -> None:
         """Raises Conflict where somebody listens there already."""
@@ -69,19 +70,18 @@ def stop_listening(listener: socket.socket) -> None:
 def listen(path: Path, group: str = "docket") -> socket.socket:
     """The socket of a UnixDoor. Paths longer than sockaddr_un's 107 bytes work: the folder is reached through its
     descriptor."""
-    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    is_root = os.geteuid() == 0
+    path.parent.mkdir(mode=0o711 if is_root else 0o700, parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         address = f"/proc/self/fd/{folder}/{path.name}"
         _unlink_dead(address, path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            os.fchmod(listener.fileno(), 0o660)  # before bind(2), which creates the name with the socket's mode
+            os.fchmod(listener.fileno(), 0o660 if is_root else 0o600)  # before bind(2): the name gets the socket's mode
             listener.bind(address)
-            try:
-                os.chown(address, -1, grp.getgrnam(group).gr_gid)
-            except KeyError:
-                pass  # no such group: root alone may connect
+            if is_root:
+                _give_to(group, address)
             listener.listen(BACKLOG)
         except BaseException:
             listener.close()
@@ -89,6 +89,13 @@ def listen(path: Path, group: str = "docket") -> socket.socket:
         return listener
     finally:
         os.close(folder)
+
+
+def _give_to(group: str, address: str) -> None:
+    try:
+        os.chown(address, -1, grp.getgrnam(group).gr_gid)
+    except KeyError:
+        pass  # no such group: root alone may connect
 
 
 def _unlink_dead(address: str, path: Path) -> None:

@@ -9,7 +9,6 @@ What a client reads comes from one queue; the build goes on only as long as some
 from __future__ import annotations
 
 import queue
-import shutil
 import threading
 from pathlib import Path
 from typing import Any, Iterator
@@ -36,12 +35,12 @@ from engine.domain.errors import EngineError, describe
 from engine.eventlog.log import Context
 from engine.images.content import ContentStore, Readable
 from engine.images.references import Reference
+from engine.services import trees
 from engine.services.blobs import Blobs
 from engine.services.core import Core
 from engine.services.images import Images
 from engine.services.layers import Layers
 from engine.services.pulls import Pulls
-from engine.services.views import is_small_tree
 
 _REASON_CHARACTERS = 4000
 
@@ -201,10 +200,7 @@ class Builds:
         self._shells.forget_secrets(site.build_id)
         self._sites.pop(site.build_id, None)
         try:
-            if site.folder.exists() and is_small_tree(site.folder):
-                shutil.rmtree(site.folder)
-            else:
-                self._core.runtime.run_job("tree.remove", {"path": str(site.folder)})
+            trees.remove(self._core.runtime, site.folder)
         finally:
             self._core.recorder.record("build", site.build_id, ended, site.context)
         if any(site.superseded) and not self._running():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable
@@ -15,13 +14,16 @@ from typing import Callable
 from engine.builder.locks import Locks
 from engine.builder.mounts import Mount
 from engine.domain.errors import NotSupported
+from engine.services import trees
+from engine.services.ports import Runtime
 
 
 class CacheFolders:
     """One for the engine. ``root`` holds a folder for each id."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, runtime: Runtime) -> None:
         self._root = root
+        self._runtime = runtime
         self._locks = Locks()
 
     def take(self, mount: Mount, target: str, held: ExitStack, check: Callable[[], None]) -> str:
@@ -52,6 +54,6 @@ class CacheFolders:
             path.mkdir(mode=0o700, parents=True)
         except FileExistsError:
             return str(path)
-        os.chown(path, mount.number("uid", 0), mount.number("gid", 0))
-        os.chmod(path, mount.number("mode", 0o755, 8))
+        mode = mount.number("mode", 0o755, 8)
+        trees.own(self._runtime, path, mount.number("uid", 0), mount.number("gid", 0), mode)
         return str(path)

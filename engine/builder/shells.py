@@ -21,6 +21,7 @@ from engine.builder.stages import PREDEFINED
 from engine.domain.errors import InvalidArgument
 from engine.images.changes import environment_of
 from engine.images.shell_words import substitute
+from engine.services import trees
 from engine.services.core import Core
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Shells:
         self._runner = runner
         self._content = content
         self._secrets = run_dir / "build-secrets"
-        self._caches = CacheFolders(core.store.root / "build-cache")
+        self._caches = CacheFolders(core.store.root / "build-cache", core.runtime)
 
     # --- words ---
 
@@ -153,9 +154,8 @@ class Shells:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
         with open(fd, "wb") as file:
             file.write(value)
-            file.flush()
-            os.fchown(fd, mount.number("uid", 0), mount.number("gid", 0))
-            os.fchmod(fd, mount.number("mode", 0o400, 8))
+        mode = mount.number("mode", 0o400, 8)
+        trees.own(self._core.runtime, path, mount.number("uid", 0), mount.number("gid", 0), mode)
         mounts.append({"Type": "bind", "Source": str(path), "Target": target, "ReadOnly": True})
 
     def forget_secrets(self, build_id: str) -> None:

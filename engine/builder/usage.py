@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Collection, Iterator, Sequence
 
 from engine.domain.cache import Cache
+from engine.services import trees
 from engine.services.core import Core
 from engine.services.layers import Layers
-from engine.services.views import tree_size_bytes
 
 STEP, MOUNT = "regular", "exec.cachemount"
+WHOLE = "image"
+"""The instruction of records that keep the time of a whole image: they make no layer of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class CacheUsage:
     def list(self, in_use: Collection[str]) -> list[Usage]:
         """Latest first. ``in_use`` are the chain IDs that running builds stand on."""
         used = self._used(None)
-        steps = [self._of_step(cached, in_use, used) for cached in self._core.log.all("cache") if cached.chain_ids]
+        every = [cached for cached in self._core.log.all("cache") if cached.chain_ids and cached.instruction != WHOLE]
+        steps = [self._of_step(cached, in_use, used) for cached in every]
         return sorted([*steps, *self.mounts()], key=lambda usage: usage.last_used_us, reverse=True)
 
     def _of_step(self, cached: Cache, in_use: Collection[str], used: dict[str, tuple[int, int]]) -> Usage:
@@ -81,7 +84,7 @@ class CacheUsage:
     def _of_mounts(self) -> Iterator[Usage]:
         for path in self._mounts.iterdir():
             moment_us = path.stat().st_mtime_ns // 1000
-            size_bytes = tree_size_bytes(path)
+            size_bytes = trees.size_bytes(self._core.runtime, path)
             yield Usage(f"sha256:{path.name}", MOUNT, "cache mount", size_bytes, moment_us, moment_us, 1, False, False)
 
     def _used(self, since_us: int | None) -> dict[str, tuple[int, int]]:

@@ -26,10 +26,7 @@ _FIRST = ("source", "reference", "outcome", "instruction", "reason")
 def show_trail(session: Session, options: Options, arguments: list[str]) -> int:
     if options.noun and options.noun not in NOUNS:
         raise CommandError(f'"{options.noun}" is not a valid value for --type: use {", ".join(NOUNS)}')
-    noun, name = (options.noun, arguments[0]) if len(arguments) == 1 else arguments
-    if noun and noun not in NOUNS:
-        raise CommandError(f'there is no kind of object named "{noun}": use {", ".join(NOUNS)}')
-    query = {"id": name, "noun": noun or None}
+    query = _project_query(options, arguments) if options.project else _object_query(options, arguments)
     records = session.client.call("GET", "/docket/audit/trail", query=query)
     if options.format == "json":
         out("".join(jsontext.encode(record, ascii_only=os.isatty(STDOUT)) + "\n" for record in records))
@@ -41,6 +38,21 @@ def show_trail(session: Session, options: Options, arguments: list[str]) -> int:
     else:
         out(_trail_table(records, whole=options.no_trunc))
     return 0
+
+
+def _project_query(options: Options, arguments: list[str]) -> dict[str, Any]:
+    if arguments or options.noun:
+        raise CommandError("--project goes with neither a name nor --noun")
+    return {"project": options.project}
+
+
+def _object_query(options: Options, arguments: list[str]) -> dict[str, Any]:
+    if not arguments:
+        raise CommandError("'docket audit trail' requires at least 1 argument, or --project")
+    noun, name = (options.noun, arguments[0]) if len(arguments) == 1 else arguments
+    if noun and noun not in NOUNS:
+        raise CommandError(f'there is no kind of object named "{noun}": use {", ".join(NOUNS)}')
+    return {"id": name, "noun": noun or None}
 
 
 def _trail_table(records: Sequence[dict[str, Any]], *, whole: bool) -> str:
@@ -71,9 +83,9 @@ def who(actor: dict[str, Any]) -> str:
 
 
 def cause(causation: str, *, whole: bool) -> str:
-    """The request or the event that led here; a request's long id is cut."""
+    """The request, the compose command or the event that led here; a request's long id is cut."""
     kind, _, name = causation.partition(":")
-    return f"{kind}:{name if whole else name[:12]}"
+    return f"{kind}:{name if whole or kind == 'compose' else name[:12]}"
 
 
 def facts_of(data: dict[str, Any], prefix: str = "", *, whole: bool) -> str:
@@ -143,15 +155,16 @@ def show_head(session: Session, options: Options, arguments: list[str]) -> int:
 
 TRAIL = Command(
     show_trail,
-    "[OPTIONS] [KIND] NAME|ID",
+    "[OPTIONS] [[KIND] NAME|ID]",
     text("--format", "Format output: 'json' (a line each), or a Go TEMPLATE, as in '{{.seq}} {{.type}}'"),
     switch("--no-trunc", "Don't truncate output"),
     text("--noun", f"Only objects of this kind: {', '.join(NOUNS)}"),
-    least=1,
+    text("--project", "Everything of this compose project, and which command led to it"),
     most=2,
     examples="""
 docket audit trail web
 docket audit trail network app
+docket audit trail --project shop
 docket audit trail --noun container --format json web
 docket audit trail --format '{{.time}} {{.type}} {{.actor.uid}}' web
 """,

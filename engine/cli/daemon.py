@@ -49,10 +49,14 @@ def start_daemon(root: str, run_dir: str, client: Client) -> None:
 
     Raises CommandError with the last line of its log if it ends instead."""
     try:
-        os.makedirs(run_dir, mode=0o711, exist_ok=True)
+        if os.geteuid() == 0:
+            os.makedirs(run_dir, mode=0o711, exist_ok=True)
+        else:
+            os.makedirs(root, mode=0o700, exist_ok=True)  # perhaps the run folder is below it
+            os.makedirs(run_dir, mode=0o700, exist_ok=True)
         log = os.open(os.path.join(run_dir, "daemon.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        hint = ": starting the engine needs root" if os.geteuid() != 0 else ""
+        hint = ": --root and --run-dir must be yours, or run it with sudo" if os.geteuid() != 0 else ""
         raise CommandError(f"{error.strerror}: {error.filename}{hint}", 1) from error
     began = os.fstat(log).st_size
     pid = _spawn(_daemon_argv(root, run_dir), log)
@@ -114,9 +118,12 @@ _SETTINGS = (
 DAEMON = Command(
     run_in_foreground,
     "[OPTIONS]",
-    text("--root", "Folder of the data (default: $DOCKET_ROOT, else /var/lib/docket)"),
-    text("--run-dir", "Folder of the volatile state (default: $DOCKET_RUN, else /run/docket)"),
-    text("--config-file", "File of settings (default: $DOCKET_CONFIG, else /etc/docket/daemon.json)"),
+    text("--root", "Folder of the data (default: $DOCKET_ROOT, else /var/lib/docket; without root "
+         "~/.local/share/docket)"),
+    text("--run-dir", "Folder of the volatile state (default: $DOCKET_RUN, else /run/docket; without root "
+         "$XDG_RUNTIME_DIR/docket)"),
+    text("--config-file", "File of settings (default: $DOCKET_CONFIG, else /etc/docket/daemon.json; without "
+         "root ~/.config/docket/daemon.json)"),
     *_SETTINGS,
     most=0,
     examples="docket daemon\ndocket daemon --root /srv/docket --run-dir /run/docket-2\n"

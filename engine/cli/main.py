@@ -24,8 +24,10 @@ GLOBAL_FLAGS = (
     flags.text("-H, --host", "Engine to connect to: unix:///path, tcp://host:port or ssh://user@host (default: "
                "$DOCKET_HOST, else the current context, else docket.sock in the run folder, where an engine is started "
                "if none listens)"),
-    flags.text("--root", "Data folder of an engine that is started (default: $DOCKET_ROOT, else /var/lib/docket)"),
-    flags.text("--run-dir", "Folder of the volatile state and the socket (default: $DOCKET_RUN, else /run/docket)"),
+    flags.text("--root", "Data folder of an engine that is started (default: $DOCKET_ROOT, else /var/lib/docket; "
+               "without root ~/.local/share/docket)"),
+    flags.text("--run-dir", "Folder of the volatile state and the socket (default: $DOCKET_RUN, else /run/docket; "
+               "without root $XDG_RUNTIME_DIR/docket)"),
     flags.switch("--tls", "Use TLS; implied by --tlsverify"),
     flags.text("--tlscacert", "Trust engines with certificates of this CA only (default: ~/.docker/ca.pem)"),
     flags.text("--tlscert", "TLS certificate of this client (default: ~/.docker/cert.pem)"),
@@ -128,8 +130,10 @@ def _session(options: flags.Options) -> Session:
 def _help_or_refuse(rest: list[str]) -> int:
     if rest[0] in commands.GROUPS and (len(rest) == 1 or rest[1] in ("--help", "-h")):
         return _help(rest[:1])
-    from engine.cli.suggestions import hint
+    from engine.cli.suggestions import UNSUPPORTED_COMMANDS, hint
 
+    if rest[0] in UNSUPPORTED_COMMANDS and rest[0] not in commands.GROUPS:
+        raise CommandError(f"docket: the command {rest[0]} is not supported: {UNSUPPORTED_COMMANDS[rest[0]]}")
     if rest[0] in commands.GROUPS:
         meant = hint(rest[1], commands.GROUPS[rest[0]][1], f"docket {rest[0]} ")
         known, place = rest[:2], f"docket {rest[0]} --help"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 
 from engine.cli.output import CommandError
-from engine.client.address import DEFAULT_RUN_DIR, Address
+from engine.client.address import Address, default_root, default_run_dir
 from engine.client.api import Client
 from engine.client.connection import Connection
 from engine.client.endpoint import TLSChoice, chosen
 from engine.client.errors import EngineUnreachable
 
-DEFAULT_ROOT = "/var/lib/docket"
 PROGRAM = "docket-cli"
 
 
@@ -25,8 +24,8 @@ class Session:
         self.host = host
         self.context = context
         self.is_local = bool(root or run_dir)
-        self.root = root or os.environ.get("DOCKET_ROOT") or DEFAULT_ROOT
-        self.run_dir = run_dir or os.environ.get("DOCKET_RUN") or DEFAULT_RUN_DIR
+        self.root = root or default_root()
+        self.run_dir = run_dir or default_run_dir()
         self._tls = tls
         self._client: Client | None = None
 

@@ -1,4 +1,6 @@
-"""Where an engine listens: ``unix:///run/docket/docket.sock``, ``tcp://host:2376`` or ``ssh://user@host``."""
+"""Where an engine listens: ``unix:///run/docket/docket.sock``, ``tcp://host:2376`` or ``ssh://user@host``; and where
+its folders are. An ordinary user has an engine of their own, in those of the XDG Base Directory Specification.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from engine.client.tls import TLSFiles
 
-DEFAULT_RUN_DIR = "/run/docket"
+_ROOT, _RUN_DIR, _SOCKET = "/var/lib/docket", "/run/docket", "/run/docket/docket.sock"
 _TCP_PORT, _TLS_PORT = 2375, 2376
 
 
@@ -69,6 +71,45 @@ def _node_and_port(place: str, default: int) -> tuple[str, int]:
     return node.strip("[]"), int(port) if port.isdecimal() and 0 < int(port) < 65536 else -1
 
 
+def default_root() -> str:
+    """``$DOCKET_ROOT``, else /var/lib/docket, or the user's $XDG_DATA_HOME/docket (~/.local/share/docket)."""
+    if named := os.environ.get("DOCKET_ROOT"):
+        return named
+    return _ROOT if os.geteuid() == 0 else os.path.join(_home("XDG_DATA_HOME", ".local/share"), "docket")
+
+
+def default_run_dir() -> str:
+    """``$DOCKET_RUN``, else /run/docket, or the user's $XDG_RUNTIME_DIR/docket; where there is none, a folder in the
+    data root, since whatever lies in /tmp others could have put there."""
+    if named := os.environ.get("DOCKET_RUN"):
+        return named
+    if os.geteuid() == 0:
+        return _RUN_DIR
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or ""
+    return os.path.join(runtime, "docket") if os.path.isabs(runtime) else os.path.join(default_root(), "run")
+
+
+def default_config() -> str:
+    """``$DOCKET_CONFIG``, else /etc/docket/daemon.json, or the user's $XDG_CONFIG_HOME/docket/daemon.json."""
+    if named := os.environ.get("DOCKET_CONFIG"):
+        return named
+    folder = "/etc" if os.geteuid() == 0 else _home("XDG_CONFIG_HOME", ".config")
+    return os.path.join(folder, "docket", "daemon.json")
+
+
+def _home(variable: str, fallback: str) -> str:
+    given = os.environ.get(variable) or ""
+    return given if os.path.isabs(given) else os.path.join(os.path.expanduser("~"), fallback)
+
+
+def machines_host() -> str:
+    """The machine's engine, where its socket lets an ordinary user in (group docket) who names no folders of their
+    own; else ""."""
+    if os.geteuid() == 0 or os.environ.get("DOCKET_ROOT") or os.environ.get("DOCKET_RUN"):
+        return ""
+    return f"unix://{_SOCKET}" if os.access(_SOCKET, os.W_OK) else ""
+
+
 def default_host() -> str:
-    """The socket in the run folder (``$DOCKET_RUN``, else /run/docket)."""
-    return f"unix://{os.environ.get('DOCKET_RUN') or DEFAULT_RUN_DIR}/docket.sock"
+    """The socket in the run folder."""
+    return f"unix://{default_run_dir()}/docket.sock"

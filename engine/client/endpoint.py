@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from engine.client.address import Address, default_host, parse_address
+from engine.client.address import Address, default_host, machines_host, parse_address
 from engine.client.config_file import config_folder
 from engine.client.errors import ClientError
 
@@ -84,6 +84,7 @@ def chosen(
 
         return ContextStore().address(name)
     named = host or next(filter(None, (os.environ.get(f"{place}_HOST") for place in _places(local))), "")
+    named = named or ("" if local else machines_host())
     return parse_address(named, (tls or TLSChoice()).files()) if named else None
 
 

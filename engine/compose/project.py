@@ -10,6 +10,9 @@ from typing import Any, Mapping
 class ComposeError(Exception):
     """The project can't be loaded or brought up: one line that names the file, the line and the key."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message.replace("\n", "\\n"))
+
 
 @dataclass(frozen=True)
 class LoadOptions:

@@ -5,7 +5,7 @@ After a failure or a removal the same content may come again, so both lead back 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -52,13 +52,15 @@ class LayerUnpacking(Event):
 
 @dataclass(frozen=True, slots=True)
 class LayerStored(Event):
-    """The tree is whole and synced. ``size_bytes`` is the sum of its regular files."""
+    """The tree is whole and synced. ``size_bytes`` is the sum of its regular files; ``warnings`` tell in what it is not
+    what the archive says."""
 
     TYPE: ClassVar[str] = "layer.stored"
     CLOSES: ClassVar[str] = "unpack"
     chain_id: str
     size_bytes: int
     entries: int
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

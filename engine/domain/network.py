@@ -24,7 +24,8 @@ class Status(StrEnum):
 @dataclass(frozen=True, slots=True)
 class NetworkCreated(Event):
     """``subnets`` have "subnet", "gateway", "range" and "reserved" (name -> address); ``bridge`` is the interface's
-    name. ``mtu`` is in bytes."""
+    name, and ``adopted`` one of the host's, which is neither made nor removed. ``mtu`` is in bytes. ``attachable`` is
+    kept for who asks: containers may be connected to every network of one host."""
 
     TYPE: ClassVar[str] = "network.created"
     network_id: str
@@ -41,6 +42,8 @@ class NetworkCreated(Event):
     host_address: str = "0.0.0.0"
     labels: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
+    adopted: bool = False
+    attachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,22 @@ class NetworkMoved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkConfigured(Event):
+    """The operator's settings of the default network are others than before. Fields as in ``network.created``."""
+
+    TYPE: ClassVar[str] = "network.configured"
+    network_id: str
+    bridge: str
+    subnets: list[dict[str, Any]]
+    mtu: int
+    ipv6: bool
+    masquerade: bool
+    neighbours: bool
+    host_address: str
+    adopted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkHooked(Event):
     """Our rules in chains of other firewalls are others than before: ``rules`` are all that there are now, as "family
     table chain interface". Another firewall came, went, or wrote its rules anew."""
@@ -132,7 +151,7 @@ class NetworkRemoved(Event):
 
 EVENTS: tuple[type[Event], ...] = (
     NetworkCreated, NetworkRaising, NetworkRaised, NetworkRaiseFailed, NetworkLowering, NetworkLowered,
-    NetworkLowerFailed, NetworkLost, NetworkMoved, NetworkHooked,
+    NetworkLowerFailed, NetworkLost, NetworkMoved, NetworkConfigured, NetworkHooked,
     NetworkRemoved,
 )  # fmt: skip
 
@@ -147,6 +166,7 @@ TRANSITIONS: Table = {
     (Status.UP, NetworkLost): Status.DOWN,
     (Status.UP, NetworkHooked): Status.UP,
     (Status.DOWN, NetworkMoved): Status.DOWN,
+    (Status.DOWN, NetworkConfigured): Status.DOWN,
     (Status.DOWN, NetworkRemoved): Status.REMOVED,
 }
 
@@ -170,6 +190,8 @@ class Network:
     host_address: str
     labels: dict[str, str]
     options: dict[str, str]
+    adopted: bool = False
+    attachable: bool = False
     error: str = ""
     intents: tuple[str, ...] = ()
 
@@ -182,10 +204,16 @@ def evolve(state: Network | None, event: Event) -> Network:
         return Network(
             event.network_id, event.name, status, event.created_at_us, event.driver, event.bridge, event.subnets,
             event.mtu, event.internal, event.ipv6, event.masquerade, event.neighbours, event.host_address,
-            event.labels, event.options,
+            event.labels, event.options, event.adopted, event.attachable,
         )  # fmt: skip
     if isinstance(event, NetworkMoved):
         return replace(state, subnets=event.subnets)
+    if isinstance(event, NetworkConfigured):
+        return replace(
+            state, bridge=event.bridge, subnets=event.subnets, mtu=event.mtu, ipv6=event.ipv6,
+            masquerade=event.masquerade, neighbours=event.neighbours, host_address=event.host_address,
+            adopted=event.adopted,
+        )  # fmt: skip
     failed = isinstance(event, NetworkRaiseFailed | NetworkLowerFailed | NetworkLost)
     error = event.reason if failed else ""  # type: ignore[attr-defined]
     return replace(state, status=status, intents=next_intents(state.intents, event), error=error)

@@ -237,6 +237,17 @@ class EventLog:
             streams += [f"{owned}/{belonging}" for (belonging,) in rows]
         return list(self.events(streams=streams))
 
+    def labelled(self, label: str, value: str) -> list[str]:
+        """The streams of all objects there ever were that were made with that label."""
+        values = {"path": f'$.labels."{label}"', "wanted": value}
+        return [stream for (stream,) in self._readers.rows(statements.LABELLED, values)]
+
+    def correlated(self, cause: str) -> list[Recorded]:
+        """In order, the events of all correlations of which one event's causation begins with ``cause``. Reads the
+        whole log."""
+        values = {"low": cause, "high": _beyond(cause)}
+        return [_recorded(row) for row in self._readers.rows(statements.CORRELATED, values)]
+
     def find_streams(self, noun: str, text: str) -> list[str]:
         """Ids of all objects there ever were whose id starts so or that ever held that name, newest first."""
         prefix = f"{noun}/"

@@ -51,6 +51,20 @@ FIRST_EVENTS = sql(
     .where(events.c.version == 1, events.c.stream >= bindparam("low"), events.c.stream < bindparam("high"))
 )  # fmt: skip
 
+LABELLED = sql(
+    select(events.c.stream)
+    .where(events.c.version == 1, func.json_extract(events.c.data, bindparam("path")) == bindparam("wanted"))
+    .order_by(events.c.seq)
+)  # fmt: skip
+CORRELATED = sql(
+    select(*_STORED)
+    .where(events.c.correlation.in_(
+        select(events.c.correlation)
+        .where(events.c.causation >= bindparam("low"), events.c.causation < bindparam("high"))
+    ))
+    .order_by(events.c.seq)
+)  # fmt: skip
+
 STORE_DOCUMENT = sql(
     (stored := upsert(documents)).on_conflict_do_update(
         index_elements=["digest", "kind"], set_={"body": stored.excluded.body}, where=documents.c.body.is_(None)

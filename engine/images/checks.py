@@ -100,7 +100,7 @@ def _differs(ours: str, theirs: str) -> str:
 def _attributes(path: str) -> dict[str, bytes]:
     return {
         name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)
-        if name != "trusted.overlay.origin"
+        if name not in ("trusted.overlay.origin", "user.overlay.origin")
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from engine.images.layer_writer import Rules, Written, write_layer
 from engine.images.limits import Limits
 from engine.images.saving import write_archive
 from engine.images.tar import BLOCK, Stream
-from engine.images.trees import remove_tree
+from engine.images.trees import remove_tree, tree_size_bytes
 from engine.kernel.paths import fsync_folder, syncfs
 from engine.kernel.steps import step
 
@@ -146,6 +146,24 @@ def remove_trees(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     return {"removed": remove_tree(arguments["path"])}
 
 
+def measure_tree(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Answers with ``{"size_bytes"}`` of the regular files below ``path``."""
+    return {"size_bytes": tree_size_bytes(arguments["path"])}
+
+
+def move_tree(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Rename ``path`` to ``target`` on the same file system."""
+    os.rename(arguments["path"], arguments["target"])
+    return {}
+
+
+def own_file(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Give ``path`` to ``user`` and ``group``, with ``mode``."""
+    os.chown(arguments["path"], arguments["user"], arguments["group"])
+    os.chmod(arguments["path"], arguments["mode"])
+    return {}
+
+
 def read_images(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """What the ``docker save`` archive or OCI layout ``archive`` holds; its blobs go to the store at ``content``.
 
@@ -183,6 +201,9 @@ JOBS: dict[str, Job] = {
     "layer.digest": digest_layer,
     "layer.compress": compress_layer,
     "tree.remove": remove_trees,
+    "tree.size": measure_tree,
+    "tree.move": move_tree,
+    "file.own": own_file,
     "archive.read": read_images,
     "archive.write": write_images,
 }

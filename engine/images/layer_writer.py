@@ -25,15 +25,16 @@ from typing import Callable, NamedTuple
 from engine.domain.errors import InvalidArgument
 from engine.images import tar
 from engine.images.limits import Limits
+from engine.images.overlay_diff import opaque_xattr
 from engine.images.owners import Owners
 from engine.images.tar import Entry, Stream
 from engine.images.tar_fields import shown, storable_time_ns
+from engine.kernel.namespaces import Ids, in_user_namespace, is_mapped, mapped_ids
 from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV, openat2, start_writeback
 
 WHITEOUT = b".wh."
 WHITEOUT_META = b".wh..wh."
 OPAQUE = b".wh..wh..opq"
-OPAQUE_XATTR = "trusted.overlay.opaque"
 _RESERVED_XATTRS = (b"trusted.overlay.", b"user.overlay.")
 _BENEATH = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY
@@ -112,6 +113,8 @@ class LayerWriter:
         self.size_bytes = 0
         self.count = 0
         self.warnings: list[str] = []
+        self._ids = mapped_ids() if in_user_namespace() else None
+        self._squashed = self._devices = 0
         self._make: dict[bytes, Callable[[Entry, int, bytes], None]] = {
             tar.REGULAR: self._make_file,
             tar.HARD_LINK: self._make_hard_link,
@@ -146,6 +149,8 @@ class LayerWriter:
             entry.uid, entry.gid = self._rules.owner
         if self._rules.owners.users:
             entry.uid, entry.gid = self._rules.owners.on_disk(entry.uid, entry.gid)
+        if self._ids is not None:
+            self._squash(entry, *self._ids)
         if self._rules.whiteouts and self._is_whiteout(entry, components):
             return
         name = components.pop()
@@ -163,6 +168,13 @@ class LayerWriter:
             return False
         self._whiteout(entry, parent, name)
         return True
+
+    def _squash(self, entry: Entry, users: Ids, groups: Ids) -> None:
+        """In a user namespace what belongs to ids that it has no numbers for belongs to its root."""
+        uid, gid = entry.uid if is_mapped(entry.uid, users) else 0, entry.gid if is_mapped(entry.gid, groups) else 0
+        if (uid, gid) != (entry.uid, entry.gid):
+            entry.uid, entry.gid = uid, gid
+            self._squashed += 1
 
     @staticmethod
     def _check_root(entry: Entry) -> None:
@@ -197,7 +209,7 @@ class LayerWriter:
         os.mkdir(name, mode, dir_fd=parent_fd)
         fd = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
         if found is not None and _is_whiteout(found):
-            os.setxattr(fd, OPAQUE_XATTR, b"y")  # the lower layers' folder stays deleted
+            os.setxattr(fd, opaque_xattr(), b"y")  # the lower layers' folder stays deleted
         return fd
 
     def _keep(self, path: bytes, fd: int) -> int:
@@ -295,6 +307,11 @@ class LayerWriter:
         except FileExistsError:
             self._clear(entry, parent_fd, name)
             os.mknod(name, kind | 0o600, entry.device, dir_fd=parent_fd)
+        except PermissionError:
+            if self._ids is None:
+                raise
+            self._devices += 1  # nobody can make one in a user namespace
+            return
         self._set_attributes(entry, parent_fd, name, is_symlink=False)
 
     def _set_attributes(self, entry: Entry, parent_fd: int, name: bytes, *, is_symlink: bool) -> None:
@@ -360,7 +377,7 @@ class LayerWriter:
                 else:
                     os.setxattr(target, name, value, follow_symlinks=False)
             except OSError as error:
-                if error.errno != errno.EOPNOTSUPP:
+                if error.errno != errno.EOPNOTSUPP and (error.errno != errno.EPERM or self._ids is None):
                     raise
                 self._warn(f'extended attribute {shown(name)!r} of "{shown(entry.name)}" is not supported here')
 
@@ -374,7 +391,7 @@ class LayerWriter:
         if entry.kind not in (tar.REGULAR, tar.HARD_LINK) or entry.size_bytes:
             raise _refused(entry, "is a whiteout but no empty file")
         if name == OPAQUE:
-            os.setxattr(self._folder(parent), OPAQUE_XATTR, b"y")
+            os.setxattr(self._folder(parent), opaque_xattr(), b"y")
             if not parent:
                 self._warn("the layer hides everything below it, which overlay does not do for the root")
             return
@@ -390,7 +407,7 @@ class LayerWriter:
             # the layer has a new folder of this name, above the whiteout: it hides what lies below it
             fd = os.open(hidden, _FOLDER_FLAGS | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
             try:
-                os.setxattr(fd, OPAQUE_XATTR, b"y")
+                os.setxattr(fd, opaque_xattr(), b"y")
             finally:
                 os.close(fd)
 
@@ -408,6 +425,10 @@ class LayerWriter:
                 os.utime(fd, ns=(mtime_ns, mtime_ns))
             finally:
                 os.close(fd)
+        if self._squashed:
+            self._warn(f"{self._squashed} entries have owners that are unknown in this user namespace: now root")
+        if self._devices:
+            self._warn(f"{self._devices} device nodes are left out: nobody can make them in a user namespace")
         self._stream.drain()
 
     def close(self) -> None:

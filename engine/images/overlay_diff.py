@@ -10,7 +10,13 @@ import os
 import stat
 from typing import Iterator, NamedTuple, Sequence
 
-OPAQUE_XATTR = "trusted.overlay.opaque"
+from engine.kernel.namespaces import in_user_namespace
+
+
+def opaque_xattr() -> str:
+    """The attribute of a folder that hides what lies below it: among the user's in a user namespace (``userxattr``)."""
+    return "user.overlay.opaque" if in_user_namespace() else "trusted.overlay.opaque"
+
 
 STUBS = frozenset(
     {
@@ -98,7 +104,7 @@ class _Walk:
 
 def _is_opaque(fd: int) -> bool:
     try:
-        return os.getxattr(fd, OPAQUE_XATTR) == b"y"
+        return os.getxattr(fd, opaque_xattr()) == b"y"
     except OSError:
         return False
 
@@ -120,7 +126,7 @@ def _look_up(leaf: bytes, lower: list[bytes]) -> tuple[os.stat_result | None, li
             break
         folders.append(path)
         try:
-            if os.getxattr(path, OPAQUE_XATTR, follow_symlinks=False) == b"y":
+            if os.getxattr(path, opaque_xattr(), follow_symlinks=False) == b"y":
                 break
         except OSError:
             continue

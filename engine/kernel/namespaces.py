@@ -5,10 +5,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import functools
 import os
 import signal
 
 from engine.kernel.libc import LIBC, PYLIBC, SYS_clone, SYS_clone3, check, oserror
+
+Ids = tuple[tuple[int, int], ...]
 
 CLONE_PARENT = 0x8000
 CLONE_INTO_CGROUP = 0x2_0000_0000
@@ -140,3 +143,36 @@ def inodes(pid: int | str) -> dict[str, int]:
         return found
     finally:
         os.close(folder)
+
+
+def members(kind: str, inode: int) -> list[int]:
+    """The processes in a namespace, as far as the caller may look at them."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            if os.stat(f"/proc/{pid}/ns/{FILES[kind]}").st_ino == inode:
+                found.append(int(pid))
+        except OSError:
+            continue  # it has ended, or is somebody else's
+    return found
+
+
+@functools.cache
+def mapped_ids() -> tuple[Ids, Ids]:
+    """The users and groups that the caller's user namespace has a number for, as (first, count). Asked for once, also
+    for those that are forked from now on."""
+    return _ids("uid_map"), _ids("gid_map")
+
+
+def _ids(name: str) -> Ids:
+    with open(f"/proc/self/{name}") as file:
+        return tuple((int(first), int(count)) for first, _, count in map(str.split, file))
+
+
+def in_user_namespace() -> bool:
+    """Whether root is nobody outside: not every id is mapped here (user_namespaces(7))."""
+    return mapped_ids()[0] != ((0, 0xFFFF_FFFF),)
+
+
+def is_mapped(number: int, ids: Ids) -> bool:
+    return any(first <= number < first + count for first, count in ids)

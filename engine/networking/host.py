@@ -6,7 +6,7 @@ Works in the network namespace of the process. Every effect is a named step; wha
 from __future__ import annotations
 
 import os
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import IPv4Interface, ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -26,10 +26,13 @@ USUAL_MTU = 1500
 
 
 class HostNetwork:
-    """``tag`` tells this engine's objects from those of others on the same host."""
+    """``tag`` tells this engine's objects from those of others on the same host. Without ``forwards`` the host's
+    settings of forwarding stay as they are, without ``rules`` nothing is written to nf_tables."""
 
-    def __init__(self, tag: str) -> None:
+    def __init__(self, tag: str, *, forwards: bool = True, rules: bool = True) -> None:
         self.tag = tag
+        self._forwards = forwards
+        self._rules = rules
         self.table = f"docket-{tag}"
         self._applied: tuple[list[BridgeRules], list[PortRule]] | None = None
         """What the tables are made of, as far as we know."""
@@ -61,14 +64,26 @@ class HostNetwork:
         with RouteSocket() as route:
             return {link.name: link.alias for link in route.links() if link.kind == "bridge"}
 
+    def address_of(self, bridge: str) -> IPv4Interface | None:
+        """The first IPv4 address of a bridge with its subnet; None where there is no such bridge, or it has none."""
+        with RouteSocket() as route:
+            link = route.link(bridge)
+            if link is None or link.kind != "bridge":
+                return None
+            found = [one for one in route.addresses() if one.index == link.index and one.address.version == 4]
+        return IPv4Interface((found[0].address.packed, found[0].prefix_length)) if found else None
+
     # --- bridges ---------------------------------------------------------------------------------------------------
 
-    def raise_bridge(self, network: Network) -> dict[str, Any]:
-        """Make the bridge and give it its addresses. Answers with the evidence. Raises Conflict, OSError.
+    def raise_bridge(self, network: Network, ports: Sequence[str] = ()) -> dict[str, Any]:
+        """Make the bridge, give it its addresses, and the interfaces of containers that were on it before (``ports``).
+        Answers with the evidence. Raises Conflict, OSError.
 
         A bridge that carries our alias already, from a life of the engine that was cut short, is made anew.
         """
         changed: list[list[str]] = []
+        if network.adopted:
+            return self._adopt(network, changed)
         with step("network.bridge"), RouteSocket() as route:
             alias = self._alias(network.id)
             found = route.link(network.bridge)
@@ -85,12 +100,32 @@ class HostNetwork:
                 )
             try:
                 index = self._make(route, network, alias, changed)
+                self._join(route, network, index, ports)
             except BaseException:
                 route.delete_link(network.bridge)
                 raise
         with step("network.sysctl"):
             self._allow_forwarding(network, changed)
         return {"index": index, "bridge": network.bridge, "sysctls": changed}
+
+    @staticmethod
+    def _join(route: RouteSocket, network: Network, index: int, ports: Sequence[str]) -> None:
+        for name in ports:
+            if (link := route.link(name)) is not None:
+                route.set_link(link.index, name, master=index, up=True)
+                route.set_bridge_port(name, hairpin=True, isolated=not network.neighbours)
+
+    def _adopt(self, network: Network, changed: list[list[str]]) -> dict[str, Any]:
+        """A bridge of the host's, which keeps its addresses, and its life."""
+        with step("network.bridge"), RouteSocket() as route:
+            link = route.link(network.bridge)
+            if link is None or link.kind != "bridge":
+                raise Conflict(f"the host has no bridge named {network.bridge}, which the engine's settings name")
+            _set(f"ipv4/conf/{network.bridge}/route_localnet", "1", changed)
+            route.set_link(link.index, network.bridge, up=True)
+        with step("network.sysctl"):
+            self._allow_forwarding(network, changed)
+        return {"index": link.index, "bridge": network.bridge, "sysctls": changed}
 
     def _alias(self, network_id: str) -> str:
         return f"docket {self.tag} network {network_id}"
@@ -130,9 +165,8 @@ class HostNetwork:
         route.set_link(link.index, network.bridge, up=True)
         return link.index
 
-    @staticmethod
-    def _allow_forwarding(network: Network, changed: list[list[str]]) -> None:
-        if network.internal:
+    def _allow_forwarding(self, network: Network, changed: list[list[str]]) -> None:
+        if network.internal or not self._forwards:
             return
         _set("ipv4/ip_forward", "1", changed)
         if network.ipv6 and _read("ipv6/conf/all/forwarding") == "0":
@@ -144,6 +178,8 @@ class HostNetwork:
 
     def lower_bridge(self, network: Network) -> None:
         """Take the bridge away, if it is there and ours."""
+        if network.adopted:
+            return
         with step("network.remove"), RouteSocket() as route:
             found = route.link(network.bridge)
             if found is not None and found.alias == self._alias(network.id):
@@ -152,7 +188,7 @@ class HostNetwork:
     def has_bridge(self, network: Network) -> bool:
         with RouteSocket() as route:
             found = route.link(network.bridge)
-        return found is not None and found.alias == self._alias(network.id)
+        return found is not None and (network.adopted or found.alias == self._alias(network.id))
 
     # --- interfaces of containers ----------------------------------------------------------------------------------
 
@@ -174,7 +210,7 @@ class HostNetwork:
 
     def apply_rules(self, networks: Sequence[BridgeRules], ports: Sequence[PortRule]) -> None:
         """Put the engine's tables in line. Without networks they are taken away. For one caller at a time."""
-        wanted = list(networks), list(ports)
+        wanted = (list(networks), list(ports)) if self._rules else ([], [])
         with step("network.firewall"):
             known, self._applied = self._applied, None
             if known is None or known[0] != wanted[0] or not self._change_ports(known[1], wanted[1]):
@@ -194,7 +230,7 @@ class HostNetwork:
         """Rules of ours in the chains that others offer. Where the kernel has no nf_tables, there are none."""
         with step("network.hook"):
             try:
-                return hooks.settle(f"docket-{self.tag}", self.table, bridges)
+                return hooks.settle(f"docket-{self.tag}", self.table, bridges if self._rules else [])
             except OSError as error:
                 if is_missing(error) and not bridges:
                     return hooks.Found([], [])
@@ -202,7 +238,8 @@ class HostNetwork:
 
     def has_tables(self, networks: Sequence[BridgeRules]) -> bool:
         """Whether the engine's tables for these networks are there."""
-        versions = {ip_network(one).version for network in networks for one in network.subnets}
+        texts = [one for network in networks for one in network.subnets] if self._rules else []
+        versions = {ip_network(one).version for one in texts}
         families = {4: nftables.IPV4, 6: nftables.IPV6}
         return all(self.table in nftables.tables(families[version]) for version in versions)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from engine.domain.errors import Conflict, InvalidArgument
 
@@ -14,20 +14,48 @@ _SMALLEST_SHARED = 2
 """Addresses of a subnet that are no container's: the network's own and its last one."""
 
 
-def candidates() -> Iterator[IPv4Network]:
-    """Docker's pools, in Docker's order."""
-    for second in range(17, 32):
-        yield IPv4Network(f"172.{second}.0.0/16")
-    yield from IPv4Network("192.168.0.0/16").subnets(new_prefix=20)
+class Pool(NamedTuple):
+    """Where subnets are taken from, and the length of their prefixes."""
+
+    base: Network
+    prefix_length: int
+
+    @classmethod
+    def of(cls, base: str, prefix_length: Any) -> Pool:
+        """Raises ValueError."""
+        network = ip_network(base, strict=False)
+        longest = network.max_prefixlen - 2
+        if not isinstance(prefix_length, int) or not network.prefixlen <= prefix_length <= longest:
+            raise ValueError(f"the size of {network}'s subnets must lie between {network.prefixlen} and {longest}")
+        return cls(network, prefix_length)
 
 
-def choose_ipv4(in_use: Iterable[Network]) -> IPv4Network:
-    """The first subnet that overlaps nothing in use. Raises Conflict."""
-    taken = [network for network in in_use if isinstance(network, IPv4Network)]
-    for candidate in candidates():
-        if not any(candidate.overlaps(network) for network in taken):
-            return candidate
-    raise Conflict("all predefined address pools have been fully subnetted: give the network a --subnet")
+DOCKERS_POOLS = (*(Pool.of(f"172.{second}.0.0/16", 16) for second in range(17, 32)), Pool.of("192.168.0.0/16", 20))
+"""In Docker's order."""
+
+
+def choose(pools: Sequence[Pool], version: int, in_use: Iterable[Network]) -> Network | None:
+    """The first subnet of the pools of a version that overlaps nothing in use; None where they have none. Raises
+    Conflict where all are in use."""
+    taken = sorted((one for one in in_use if one.version == version), key=lambda one: int(one.network_address))
+    mine = [pool for pool in pools if pool.base.version == version]
+    for pool in mine:
+        if (found := _first_free(pool, taken)) is not None:
+            return found
+    if mine:
+        raise Conflict("all predefined address pools have been fully subnetted: give the network a --subnet")
+    return None
+
+
+def _first_free(pool: Pool, taken: Sequence[Network]) -> Network | None:
+    """From the end of what is in the way to the next place: a pool may have more subnets than can be walked through."""
+    size = 1 << pool.base.max_prefixlen - pool.prefix_length
+    start, end = int(pool.base.network_address), int(pool.base.broadcast_address)
+    for one in taken:
+        first, last = int(one.network_address), int(one.broadcast_address)
+        if last >= start and first < start + size:
+            start = (last // size + 1) * size
+    return type(pool.base)((start, pool.prefix_length)) if start + size - 1 <= end else None
 
 
 def choose_ipv6(seed: str) -> IPv6Network:

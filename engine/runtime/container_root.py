@@ -11,7 +11,7 @@ import stat
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator
 
-from engine.kernel import mounts, namespaces
+from engine.kernel import cgroups, mounts, namespaces
 from engine.kernel.mounts import AT_RECURSIVE, OPEN_TREE_CLONE
 from engine.kernel.steps import step
 from engine.runtime import targets, users
@@ -26,8 +26,8 @@ def with_root(job: RootJob) -> Callable[[Json, list[int]], Json]:
 
     An argument ``user`` (as in ``users.resolve``) is resolved there, and given to the job as ``owner`` [uid, gid].
 
-    ``{"pid", "cgroup_path"}``: the root that a running container has now; with ``"plain": true`` without what is
-    mounted in it. ``{"overlay": {"lower", "upper", "work"}, "target", "binds": [[source, destination,
+    ``{"pid", "cgroup_path", "pid_namespace"}``: the root that a running container has now; with ``"plain": true``
+    without what is mounted in it. ``{"overlay": {"lower", "upper", "work"}, "target", "binds": [[source, destination,
     read-only], ...], "read_only"}``: mounted for this job alone, in a mount namespace of the worker's own, which ends
     with it.
     """
@@ -55,7 +55,10 @@ def _of_running(root: Json) -> int:
     """The descriptor of /proc/PID is of that very process, which may end but not become another."""
     process = os.open(f"/proc/{root['pid']}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _check_cgroup(process, root["cgroup_path"])
+        if cgroups.detect().mount_points:
+            _check_cgroup(process, root["cgroup_path"])
+        elif os.stat("ns/pid", dir_fd=process).st_ino != root["pid_namespace"]:
+            raise ProcessLookupError(errno.ESRCH, "the container has ended")
         if root.get("plain"):
             return _clone_without_mounts(process)
         return os.open("root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process)

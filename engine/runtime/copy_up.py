@@ -10,6 +10,8 @@ import errno
 import os
 import stat
 
+from engine.kernel.namespaces import in_user_namespace
+
 _CHUNK_BYTES = 1 << 24
 _DEEPEST = 400
 """Folders in folders; each is a descriptor on both sides, and a call."""
@@ -63,6 +65,8 @@ class _Copy:
         else:
             if stat.S_ISLNK(info.st_mode):
                 os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+            elif not stat.S_ISFIFO(info.st_mode) and not stat.S_ISSOCK(info.st_mode) and in_user_namespace():
+                return  # nobody can make a device there
             else:
                 os.mknod(name, info.st_mode, info.st_rdev, dir_fd=target)
             os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)

@@ -9,6 +9,7 @@ import stat
 from typing import Any, Sequence
 
 from engine.kernel import capabilities, seccomp
+from engine.kernel.namespaces import in_user_namespace, is_mapped, mapped_ids
 from engine.kernel.paths import open_in_root
 from engine.kernel.process import set_no_new_privileges
 from engine.runtime import messages, targets, users
@@ -26,6 +27,10 @@ class ResolveUser(Operation):
 
     def execute(self, setup: Setup) -> None:
         setup.user = users.resolve(setup.root_fd, self._wanted, self._groups)
+        for number, ids, kind in zip(setup.user[:2], mapped_ids(), ("user", "group")):
+            if not is_mapped(number, ids):
+                known = ", ".join(f"{first}-{first + count - 1}" if count > 1 else f"{first}" for first, count in ids)
+                raise users.UserError(f"{kind} {number} can't be had: this engine's user namespace has {known} alone")
 
 
 class WorkingDirectory(Operation):
@@ -109,10 +114,21 @@ class TakeUser(Operation):
 
     def execute(self, setup: Setup) -> None:
         capabilities.keep_over_setuid(True)
-        os.setgroups(setup.user.groups)
+        self._take_groups(setup)
         os.setresgid(*[setup.user.gid] * 3)
         os.setresuid(*[setup.user.uid] * 3)
         capabilities.keep_over_setuid(False)
+
+
+    @staticmethod
+    def _take_groups(setup: Setup) -> None:
+        try:
+            os.setgroups(setup.user.groups)
+        except PermissionError:
+            if not in_user_namespace():
+                raise
+            if setup.plan.get("groups"):  # else it is the image alone that has a list of them
+                setup.warnings.append("further groups are not given: this user namespace has one group only")
 
 
 class SetCapabilities(Operation):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
-from typing import NoReturn, Sequence
+from typing import Callable, NoReturn, Sequence
 
-from engine.kernel import capabilities
+from engine.kernel import capabilities, namespaces
 from engine.kernel.cgroups import Cgroup
-from engine.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, FLAGS, setns
+from engine.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, CLONE_PARENT, FLAGS, setns
 from engine.kernel.steps import step
 from engine.runtime import command, credentials, devices, identity, init, messages, scheduling, userns
 from engine.runtime.launch import clone_in
-from engine.runtime.setup import Json, Operation, Setup
+from engine.runtime.setup import Json, Operation, Setup, failure
 
 
 class JoinNamespaces(Operation):
@@ -77,31 +78,74 @@ class Target:
 def start(
     plan: Json, target: Target, stdio: Sequence[int], keep: Sequence[int] = ()
 ) -> tuple[int, socket.socket]:
-    """Clone the process: its pid, and our end of the handshake. The command gets the descriptors to ``keep``.
-
-    The caller's own setns(2) of the pid namespace concerns its next children only, and is taken back at once.
-    """
+    """Clone the process: its pid, and our end of the handshake. The command gets the descriptors to ``keep``."""
     userns.own_pipes(stdio, target.root)
     own, childs = messages.pair()
-    pid = -1
-    with step("exec.join"):
-        try:
-            if "pid" in target.kinds:
-                setns(target.pid_fd, CLONE_NEWPID)
-            try:
-                pid, born_in_it = clone_in(target.cgroup, 0)
-            finally:
-                if pid != 0 and "pid" in target.kinds:  # the child can't go back up, and must not try
-                    setns(target.own_pid_namespace, CLONE_NEWPID)
-        except OSError:
-            own.close()
-            childs.close()
-            raise
-    if pid == 0:
+
+    def run(born_in_it: bool) -> NoReturn:
         own.close()
         _run(plan, target, born_in_it, childs, stdio, keep)
-    childs.close()
-    return pid, own
+
+    with childs:
+        try:
+            with step("exec.join"):
+                return _cloned(target, run), own
+        except OSError:
+            own.close()
+            raise
+
+
+def _cloned(target: Target, run: Callable[[bool], NoReturn]) -> int:
+    """The pid of a child in the container's pid namespace. The caller's own setns(2) concerns its next children only,
+    and is taken back at once."""
+    if "pid" not in target.kinds:
+        return _clone(target, 0, run)
+    if namespaces.in_user_namespace():
+        return _cloned_by_another(target, run)
+    setns(target.pid_fd, CLONE_NEWPID)
+    pid = -1
+    try:
+        pid, born_in_it = clone_in(target.cgroup, 0)
+    finally:
+        if pid != 0:  # the child can't go back up, and must not try
+            setns(target.own_pid_namespace, CLONE_NEWPID)
+    if pid == 0:
+        run(born_in_it)
+    return pid
+
+
+def _clone(target: Target, flags: int, run: Callable[[bool], NoReturn]) -> int:
+    pid, born_in_it = clone_in(target.cgroup, flags)
+    if pid == 0:
+        run(born_in_it)
+    return pid
+
+
+def _cloned_by_another(target: Target, run: Callable[[bool], NoReturn]) -> int:
+    """From a user namespace nobody comes back to the host's pid namespace. So a child that ends at once goes there, and
+    makes a child of ours."""
+    own, its = messages.pair()
+    with own:
+        with its:
+            between = namespaces.clone(0)
+            if between == 0:
+                _between(target, its, run)
+        received = messages.receive(own)
+    os.waitpid(between, 0)
+    answer = received[0] if received is not None else {"errno": errno.ECHILD, "message": "it ended"}
+    if "pid" not in answer:
+        raise OSError(answer["errno"], answer["message"])
+    return answer["pid"]
+
+
+def _between(target: Target, parent: socket.socket, run: Callable[[bool], NoReturn]) -> NoReturn:
+    try:
+        setns(target.pid_fd, CLONE_NEWPID)
+        messages.send(parent, {"pid": _clone(target, CLONE_PARENT, run)})
+    except OSError as error:
+        messages.send(parent, failure(error))
+    finally:
+        os._exit(0)
 
 
 def _run(

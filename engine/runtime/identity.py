@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 
-from engine.kernel import links
+from engine.kernel import cgroups, links
 from engine.kernel.namespaces import CLONE_NEWCGROUP, FLAGS, open_existing, setns, unshare
 from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
-from engine.kernel.process import join_new_session_keyring, setdomainname
+from engine.kernel.process import join_new_session_keyring, set_parent_death_signal, setdomainname
 from engine.runtime.setup import Json, Operation, Setup
 
 
@@ -153,3 +154,14 @@ def _exceeds(value: int, limit: int) -> bool:
     if limit == resource.RLIM_INFINITY:
         return False
     return value == resource.RLIM_INFINITY or value > limit
+
+
+class EndWithShim(Operation):
+    """Without cgroups nobody else could find what is left of a container whose shim is killed. The kernel forgets this
+    with every change of credentials, so it comes after them (prctl(2), PR_SET_PDEATHSIG)."""
+
+    step = "process.identity"
+
+    def execute(self, setup: Setup) -> None:
+        if not cgroups.detect().mount_points:
+            set_parent_death_signal(signal.SIGKILL)

@@ -50,6 +50,7 @@ def operations(setup: Setup) -> list[Operation]:
             process.get("capabilities") or {}, process.get("rlimits") or [], bool(process.get("noNewPrivileges")),
             setup.plan.get("seccomp"),
         ),
+        identity.EndWithShim(),
         command.FindCommand(process["args"], command.environment_of(process["env"], "")),
     ]
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Sequence
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_ENTER = "import sys; sys.path[:0] = sys.argv[1:2]; from engine.runtime.entrance import main; main()"
 _PROGRAM = "import runpy, sys; sys.path[:0] = sys.argv[1:2]; runpy.run_module(sys.argv[2], run_name='__main__')"
 
 
@@ -43,17 +44,26 @@ def sealed_copy() -> int:
     return copy
 
 
-def run_module(module: str, copy_fd: int, socket_fd: int, words: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+def run_module(
+    module: str, copy_fd: int, socket_fd: int, words: Sequence[str] = (), *, namespace_fd: int = -1,
+    environment: dict[str, str] | None = None,
+) -> subprocess.Popen[bytes]:  # fmt: skip
     """Execute ``python -m module`` from the copy, isolated, in a session of its own, with ``words`` and the socket's
-    number as its arguments.
+    number as its arguments; in a user namespace, where one is given. ``environment`` is added to the caller's.
 
     ``-I -S``: neither the environment nor a site directory decides what the half that runs as root imports.
     """
     import subprocess  # here: the OCI command line, which needs the copy alone, starts for every verb
 
     parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    arguments = [interpreter_path(), "-I", "-S", "-X", "utf8", "-c", _PROGRAM, parent, module, *words, str(socket_fd)]
+    python = [interpreter_path(), "-I", "-S", "-X", "utf8", "-c"]
+    arguments = [*python, _PROGRAM, parent, module, *words, str(socket_fd)]
+    kept = [socket_fd]
+    if namespace_fd >= 0:
+        arguments = [*python, _ENTER, parent, str(namespace_fd), str(copy_fd), *arguments]
+        kept += [namespace_fd, copy_fd]
     return subprocess.Popen(
         arguments, executable=f"/proc/{os.getpid()}/fd/{copy_fd}", stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, pass_fds=(socket_fd,), start_new_session=True, cwd="/",
+        stdout=subprocess.DEVNULL, pass_fds=kept, start_new_session=True, cwd="/",
+        env={**os.environ, **environment} if environment else None,
     )  # fmt: skip

@@ -24,7 +24,7 @@ from typing import NoReturn, Sequence
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.process import set_name, set_parent_death_signal
 from engine.kernel.steps import step
-from engine.runtime import messages, network, resolver_sockets
+from engine.runtime import messages, network, resolver_sockets, user_network
 from engine.runtime.journal import Journal
 from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed, Watcher, stop_if_gone
 from engine.runtime.other_runtime import OtherLaunch
@@ -68,6 +68,7 @@ def _launch(
             "type": "launched", "pid": launched.pid, "kinds": sorted(own | joined_namespaces(plan["spec"]).keys()),
             "own_pids": "pid" in own, "root": root_of(plan["spec"].get("linux") or {}),
             "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
+            "helper_pid": interfaces.helper_pid,
             "oci_runtime": plan.get("oci_runtime"), "container_id": plan["container_id"],
         }  # fmt: skip
         fds = [*interfaces.resolver_fds, *([launched.terminal_fd] if launched.terminal_fd >= 0 else [])]
@@ -82,14 +83,19 @@ def _launch(
 
 
 class Interfaces(Watcher):
-    """Makes the container's network interfaces while the init sets itself up: their namespace is there already."""
+    """Makes the container's network interfaces while the init sets itself up: their namespace is there already.
+    ``helper_pid`` is the program that carries an ordinary user's network, or -1."""
 
     def __init__(self, plan: Json) -> None:
+        self._plan = plan
+        self.helper_pid = -1
         self._wanted: list[Json] = plan.get("interfaces") or []
         self._has_resolver = bool(plan.get("resolver"))
         self.resolver_fds: list[int] = []
 
     def cloned(self, pid: int) -> list[Json]:
+        if self._plan.get("user_network"):
+            self.helper_pid = user_network.start(self._plan, pid)
         if not self._wanted:
             return []
         with open(f"/proc/{pid}/ns/net", "rb") as namespace:
@@ -97,6 +103,10 @@ class Interfaces(Watcher):
             if self._has_resolver:
                 self.resolver_fds = resolver_sockets.open_in(namespace.fileno())
         return made
+
+    def ready(self, pid: int, evidence: Json, terminal_fd: int) -> None:
+        if self.helper_pid >= 0:
+            evidence["user_network"] = self._plan["user_network"]
 
 
 def _make(

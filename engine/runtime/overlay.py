@@ -12,12 +12,22 @@ import os
 from functools import cache
 from typing import Iterator, Sequence
 
-from engine.kernel import mounts
+from engine.kernel import mounts, namespaces
 
-_SETTINGS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"))
+_SETTINGS: tuple[tuple[str, str | None], ...] = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"))
 """Whatever the kernel's defaults are: the writable layer must stay readable as a plain diff of its image."""
+_SETTINGS_OF_USERS: tuple[tuple[str, str | None], ...] = (
+    ("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow"), ("userxattr", None),
+)  # fmt: skip
+"""In a user namespace trusted attributes can't be written: overlay has its own among the user's (Linux 5.11), and then
+it follows no redirects."""
+_REFUSED = "not supported as upperdir"
 MOST_LAYERS = 500
 """OVL_MAX_STACK."""
+
+
+def _settings() -> tuple[tuple[str, str | None], ...]:
+    return _SETTINGS_OF_USERS if namespaces.in_user_namespace() else _SETTINGS
 
 
 def mount_overlay(lower: Sequence[str], upper: str, work: str, target: str) -> None:
@@ -25,12 +35,16 @@ def mount_overlay(lower: Sequence[str], upper: str, work: str, target: str) -> N
     if len(lower) > MOST_LAYERS:
         raise OSError(errno.EINVAL, f"an overlay takes {MOST_LAYERS} layers, the image has {len(lower)}", target)
     if not lower:
-        mounts.mount(upper, target, None, 0x1000)  # MS_BIND
+        mounts.mount(upper, target, None, mounts.MS_BIND)
         mounts.mount(None, target, None, mounts.MS_PRIVATE)
-    elif takes_layers_one_by_one():
-        mount_by_strings(lower, upper, work, target)
-    else:
-        mount_by_numbers(lower, upper, work, target)
+        return
+    try:
+        (mount_by_strings if takes_layers_one_by_one() else mount_by_numbers)(lower, upper, work, target)
+    except OSError as error:
+        if _REFUSED not in (error.strerror or ""):
+            raise
+        text = "no writable layer can lie on this file system, another overlay or a network's: choose another --root"
+        raise OSError(error.errno, f"{text} (in a container a volume)", upper) from error
 
 
 @cache
@@ -56,8 +70,11 @@ def mount_by_strings(lower: Sequence[str], upper: str, work: str, target: str) -
             mounts.fsconfig_string(context, "lowerdir+", _short_name(layer, opened))
         mounts.fsconfig_string(context, "upperdir", _short_name(upper, opened))
         mounts.fsconfig_string(context, "workdir", _short_name(work, opened))
-        for key, value in _SETTINGS:
-            mounts.fsconfig_string(context, key, value)
+        for key, value in _settings():
+            if value is None:
+                mounts.fsconfig_flag(context, key)
+            else:
+                mounts.fsconfig_string(context, key, value)
         mounts.fsconfig_create(context, "overlay")
         made = mounts.fsmount(context)
     finally:
@@ -87,7 +104,7 @@ def mount_by_numbers(lower: Sequence[str], upper: str, work: str, target: str) -
     try:
         *layers, upper_fd, work_fd = opened
         options = [f"lowerdir={':'.join(map(str, layers))}", f"upperdir={upper_fd}", f"workdir={work_fd}"]
-        options += [f"{key}={value}" for key, value in _SETTINGS]
+        options += [key if value is None else f"{key}={value}" for key, value in _settings()]
         os.chdir("/proc/self/fd")
         mounts.mount("overlay", target, "overlay", 0, ",".join(options))
     finally:

@@ -20,6 +20,9 @@ from engine.runtime.setup import Json, Operation, Setup
 
 _NO_LINKS = ("/proc", "/sys")
 _SHARED_MEMORY = "/dev/shm"
+_OF_HOST = {"proc": "/proc", "sysfs": "/sys", "mqueue": "/dev/mqueue"}
+"""File systems that show a namespace, and where the host has its own mounted."""
+_HIDDEN_PROC = "the kernel allows no new one where parts of the old one are hidden (is the engine in a container?)"
 
 
 class OpenBindSources(Operation):
@@ -106,11 +109,20 @@ def change(mount_fd: int, options: Options, subject: str) -> None:
 
 def set_attributes(mount_fd: int, options: Options, subject: str) -> None:
     """Those of the mount alone, then those that its mounts get, too."""
-    if options.attributes or options.clear:
-        mounts.mount_setattr(mount_fd, attributes=options.attributes, clear=options.clear, subject=subject)
-    attributes, clear = options.recursive
-    if attributes or clear:
-        mounts.mount_setattr(mount_fd, attributes=attributes, clear=clear, recursive=True, subject=subject)
+    _set_attributes(mount_fd, options.attributes, options.clear, False, subject)
+    _set_attributes(mount_fd, *options.recursive, True, subject)
+
+
+def _set_attributes(mount_fd: int, attributes: int, clear: int, recursive: bool, subject: str) -> None:
+    if not (attributes or clear):
+        return
+    try:
+        mounts.mount_setattr(mount_fd, attributes=attributes, clear=clear, recursive=recursive, subject=subject)
+    except PermissionError:  # a user namespace can't take back what the host has restricted: it stays so
+        if not namespaces.in_user_namespace():
+            raise
+        clear &= mounts.MOUNT_ATTR__ATIME
+        mounts.mount_setattr(mount_fd, attributes=attributes, clear=clear, recursive=recursive, subject=subject)
 
 
 class CutPropagation(Operation):
@@ -168,7 +180,7 @@ class Mount(Operation):
             options.data.append(("mode", f"{stat.S_IMODE(os.fstat(target).st_mode):o}"))  # as the folder that it hides
         if options.idmap or self._entry.get("uidMappings") or self._entry.get("gidMappings"):
             raise OSError(errno.EOPNOTSUPP, "only bind mounts can have mapped owners", self._destination)
-        made = _make(kind, self._entry.get("source") or kind, options)
+        made = self._made(setup, kind, options)
         set_attributes(made, options._replace(attributes=0, clear=0), self._destination)
         if kind == "proc":
             setup.proc_fd = os.dup(made)
@@ -176,6 +188,27 @@ class Mount(Operation):
         if options.copy_up:
             copy_up.fill(target, made)
         _attach(made, target, self._destination)
+
+    def _made(self, setup: Setup, kind: str, options: Options) -> int:
+        """A new mount; or, where it would show a namespace of the host's to a user namespace, a clone of the host's (an
+        empty one where that has none)."""
+        if kind == "devpts":
+            groups = namespaces.mapped_ids()[1]
+            kept = [one for one in options.data if one[0] != "gid" or namespaces.is_mapped(int(one[1] or 0), groups)]
+            options = options._replace(data=kept)
+        try:
+            return _make(kind, self._entry.get("source") or kind, options)
+        except PermissionError as error:
+            host = _OF_HOST.get(kind)
+            if host is None or not namespaces.in_user_namespace():
+                raise
+            if kind == "proc" and "pid" in setup.new_namespaces:
+                raise OSError(errno.EPERM, _HIDDEN_PROC, self._destination) from error
+            if not os.path.ismount(host):
+                return _make("tmpfs", "tmpfs", Options(mounts.MOUNT_ATTR_RDONLY, 0, 0, False, False, []))
+            clone = mounts.open_tree(-1, host, OPEN_TREE_CLONE | AT_RECURSIVE)
+            change(clone, options._replace(recursive_bind=True, clear=0), self._destination)
+            return clone
 
     def _attach_source(self, setup: Setup, source: int) -> None:
         is_folder = stat.S_ISDIR(os.fstat(source).st_mode)
@@ -195,6 +228,8 @@ class Mount(Operation):
     def _mount_cgroups(self, setup: Setup, options: Options) -> None:
         """The container's own part of each tree, and nothing beside it. On v1 a folder of trees, as Docker has it."""
         cgroup = cgroups.Cgroup(setup.plan["cgroup_path"])
+        if not cgroup.folders:
+            return  # an ordinary user's engine, to which none is delegated
         target = self._target(setup)
         if cgroup.hierarchy.mode == "v2":
             _attach(_clone(cgroup.unified_folder, options), target, self._destination)

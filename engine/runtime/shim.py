@@ -15,9 +15,10 @@ from typing import Any
 
 from engine.kernel import cgroups
 from engine.kernel.namespaces import clone
-from engine.kernel.process import set_child_subreaper, set_name, signal_fd
+from engine.kernel.process import kill_children, set_child_subreaper, set_name, signal_fd
 from engine.kernel.steps import step
-from engine.runtime import launcher, messages, other_runtime, resolver_sockets
+from engine.runtime import launcher, messages, other_runtime, resolver_sockets, user_network
+from engine.runtime.buffered_log import BufferedLog
 from engine.runtime.control import Connection, Control
 from engine.runtime.exec_process import Target
 from engine.runtime.execs import Execs
@@ -71,9 +72,10 @@ class Shim:
             self._loop, settings["socket_folder"], settings["container_id"], connection, self._requested
         )
         self._cgroup = cgroups.Cgroup(settings["cgroup_path"])
+        self._slirp_socket = user_network.slirp_socket(settings["socket_folder"], settings["container_id"])
         self._stdio: Stdio | None = None
         self._resolver: Resolver | None = None
-        self._pid = self._pid_fd = -1
+        self._pid = self._pid_fd = self._helper = -1
         self._oom_fd = -1
         self._oom_kills = 0
         self._oom_score = 0
@@ -128,6 +130,7 @@ class Shim:
         self._pid = report["pid"]
         self._pid_fd = os.pidfd_open(self._pid)  # it is our child and not reaped yet
         self._oom_score = report["oom_score"]
+        self._helper = report["helper_pid"]
         self._made_by = (report["oci_runtime"], report["container_id"]) if report.get("oci_runtime") else None
         self._stdio.open(terminal[0] if terminal else -1)
         self._watch_oom()
@@ -147,21 +150,26 @@ class Shim:
         return Stdio(
             self._loop, self._directory, tty=bool(wishes.get("tty")), open_stdin=bool(wishes.get("open_stdin")),
             stdin_once=bool(wishes.get("stdin_once")),
-            log=JsonLog(log["path"], log["max_bytes"], log["max_files"], log["attributes"]) if log else None,
-            on_log_error=self._log_error,
+            log=self._open_log(log) if log else None, on_log_error=self._log_error,
         )  # fmt: skip
+
+    def _open_log(self, settings: Json) -> JsonLog | BufferedLog:
+        log = JsonLog(settings["path"], settings["max_bytes"], settings["max_files"], settings["attributes"])
+        buffer = settings.get("buffer_bytes")
+        return BufferedLog(self._loop, log, buffer) if buffer else log
 
     def _log_error(self, error: OSError) -> None:
         """The container goes on without its log, and the daemon is told once."""
         if not self._log_failed:
             self._log_failed = True
-            self._control.tell_all({"type": "log_failed", "message": str(error)})
+            self._control.tell_all({"type": "log_failed", "message": error.strerror or str(error)})
 
     def _undo(self, report: Json) -> None:
         """Leave nothing of a launch that failed: all our children are the launcher and the init."""
         try:
             with step("cgroup.kill"):
                 self._cgroup.kill()
+            kill_children()  # where there are no cgroups; and what carries the network
             _reap_all()
             with step("cgroup.remove"):
                 self._cgroup.remove()
@@ -230,6 +238,8 @@ class Shim:
                 break
             if pid == self._pid:
                 ended = status
+            elif pid == self._helper:
+                self._helper = -1
             else:
                 self._execs.ended(pid, exit_code_of(status))
         if ended is not None:
@@ -311,6 +321,7 @@ class Shim:
         finished_at_us = time.time_ns() // 1000
         leftover = self._kill_the_rest()
         self._execs.all_ended()
+        self._end_helper()
         self._stdio.finish()
         self._note_oom()
         if self._oom_fd >= 0:
@@ -336,6 +347,13 @@ class Shim:
         self._lingers_until = time.monotonic() + LINGER_S
         self._loop.later(LINGER_S, lambda: None)
         self._control.tell_all(record)
+
+    def _end_helper(self) -> None:
+        """What carried the network of an ordinary user's container: our child, and not reaped yet."""
+        if self._helper >= 0:
+            os.kill(self._helper, signal.SIGKILL)
+            if os.path.lexists(self._slirp_socket):
+                os.unlink(self._slirp_socket)
 
     def _kill_the_rest(self) -> str:
         """In the host's pid namespace what the first process forked outlives it; of one of its own the kernel has left
@@ -415,6 +433,7 @@ def rehearse(folder: str) -> None:
         shim._control.listen()
         report = {
             "pid": os.getpid(), "kinds": [], "oom_score": 0, "own_pids": True, "root": (0, 0), "resolver_fds": 0,
+            "helper_pid": -1,
         }  # fmt: skip
         shim._take_over(report, [])
         shim._end(0)

@@ -17,7 +17,7 @@ from typing import Any, Callable, Mapping
 
 from engine.domain.errors import EngineError
 from engine.kernel import cgroups
-from engine.kernel.namespaces import clone
+from engine.kernel.namespaces import clone, mapped_ids
 from engine.kernel.process import close_all_but, set_dumpable, set_name, set_parent_death_signal, signal_fd
 from engine.kernel.steps import step
 from engine.runtime import credentials, messages, rehearsal, shim, sweep
@@ -44,7 +44,9 @@ def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
         signal.signal(number, signal.SIG_IGN)  # the end of the daemon ends it; shims, which inherit this, go on
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     ended = signal_fd([signal.SIGCHLD])
+    cgroups.take_over()
     cgroups.detect()
+    mapped_ids()
     credentials.grantable()
     rehearsal.rehearse()
     gc.collect()

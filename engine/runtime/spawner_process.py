@@ -23,9 +23,14 @@ _ATTEMPTS = 4
 class SpawnerProcess:
     """Requests may come from any thread."""
 
-    def __init__(self, module: str, words: Sequence[str] = ()) -> None:
+    def __init__(
+        self, module: str, words: Sequence[str] = (), *, namespace_fd: int = -1,
+        environment: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self._module = module
         self._words = words
+        self._namespace_fd = namespace_fd
+        self._environment = environment
         self._lock = threading.Lock()
         self._copy = interpreter.sealed_copy()
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,7 +59,10 @@ class SpawnerProcess:
         own, spawners = messages.pair()
         try:
             with step("spawner.start"):
-                self._process = interpreter.run_module(self._module, self._copy, spawners.fileno(), self._words)
+                self._process = interpreter.run_module(
+                    self._module, self._copy, spawners.fileno(), self._words, namespace_fd=self._namespace_fd,
+                    environment=self._environment,
+                )  # fmt: skip
         except OSError:
             own.close()
             raise

@@ -19,11 +19,12 @@ from typing import Any, Callable, Sequence
 
 from engine.domain import errors
 from engine.domain.errors import EngineError, Unavailable
-from engine.runtime import journal, messages
+from engine.runtime import journal, messages, sweep
 from engine.runtime.control import socket_name
 from engine.runtime.link import ANSWER_S, Link, gone
 from engine.runtime.mailboxes import Mailboxes
 from engine.runtime.spawner_process import SpawnerProcess
+from engine.runtime.user_network import slirp_socket
 
 _ADOPTION_S = 15.0
 _FAREWELL_S = 10.0
@@ -66,12 +67,13 @@ class Supervisor:
     """``on_message(container_id, message)`` gets the news of each container in order; it may block.
 
     ``spawner_argv_module`` is executed for the workers (see ``spawner``); shims come from one that knows no jobs. At
-    the socket ``door`` it takes commands of others.
+    the socket ``door`` it takes commands of others. Both live in the user namespace of ``namespace_fd``, where one is
+    given (see ``rootless``), with ``environment`` besides.
     """
 
     def __init__(
         self, *, run_dir: Path, spawner_argv_module: str, on_message: Callable[[str, dict[str, Any]], None],
-        door: Path | None = None,
+        door: Path | None = None, namespace_fd: int = -1, environment: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
         self._shims = Path(run_dir) / "shims"
         self._shims.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,8 +83,9 @@ class Supervisor:
         self._closed = False
         self._on_message = on_message
         self._mailboxes = Mailboxes(self._deliver)
-        self._spawner = SpawnerProcess("engine.runtime.spawner")
-        self._workers = SpawnerProcess(spawner_argv_module, [str(door)] if door else [])
+        where: dict[str, Any] = {"namespace_fd": namespace_fd, "environment": environment}
+        self._spawner = SpawnerProcess("engine.runtime.spawner", **where)
+        self._workers = SpawnerProcess(spawner_argv_module, [str(door)] if door else [], **where)
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
@@ -222,6 +225,10 @@ class Supervisor:
             raise _launch_failed(answer["error"])
         return {"pid": answer["pid"], "started_at_us": answer["started_at_us"]}
 
+    def kill_first(self, pid: int, pid_namespace: int) -> None:
+        """End what is left of a container whose shim is gone, where there are no cgroups. Raises OSError."""
+        sweep.kill_first(pid, pid_namespace)
+
     def probe(self, container_id: str, plan: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """Run a command in the container and wait for its end, or kill it after ``timeout_s``: {"exit_code", "output"
         (its first 4096 bytes), "timed_out", "started_at_us", "finished_at_us"}. Raises LaunchFailed, NotFound."""
@@ -345,6 +352,7 @@ class Supervisor:
 
     def _forget_socket(self, container_id: str) -> None:
         (self._shims / socket_name(container_id)).unlink(missing_ok=True)
+        Path(slirp_socket(str(self._shims), container_id)).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Stop listening. Containers go on; what was heard is delivered before this returns."""

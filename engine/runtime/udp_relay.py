@@ -18,6 +18,7 @@ _TURN = 32
 """Datagrams that are carried before others get their turn."""
 _MOST_BYTES = 65535
 _ANCILLARY_BYTES = 64
+_IP_PKTINFO = 8
 
 Ancillary = list[tuple[int, int, bytes]]
 
@@ -32,7 +33,10 @@ class UdpRelay:
         self._clients: dict[Any, _Client] = {}
         self._timer_runs = False
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)  # the answer comes from where it was asked
+        level, option = (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO)
+        if sock.family == socket.AF_INET:
+            level, option = socket.IPPROTO_IP, _IP_PKTINFO
+        sock.setsockopt(level, option, 1)  # the answer comes from where it was asked
         loop.watch(sock.fileno(), IN, self._receive)
 
     def _receive(self, events: int) -> None:

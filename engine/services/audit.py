@@ -15,6 +15,7 @@ from engine.services.as_of import resolve_as_of
 from engine.services.core import Core
 from engine.services.image_names import stored_name
 
+_PROJECT_LABEL = "com.docker.compose.project"
 _NOUNS = (
     "container", "image", "volume", "network", "layer", "exec", "endpoint", "build", "cache", "document", "runtime",
 )  # fmt: skip
@@ -44,6 +45,17 @@ class Audit:
                 if found := self._core.log.find_streams(candidate, name):
                     return candidate, found[0]
         raise NotFound(f"nothing on record is named {text!r}")
+
+    def project(self, name: str) -> list[Recorded]:
+        """Every event of a compose project, in order: what commands on it brought about, whichever object that was,
+        and all that ever happened to containers, networks and volumes with its label. Raises NotFound."""
+        found = {recorded.seq: recorded for recorded in self._core.log.correlated(f"compose:{name}/")}
+        for stream in self._core.log.labelled(_PROJECT_LABEL, name):
+            noun, _, id = stream.partition("/")
+            found |= {recorded.seq: recorded for recorded in self._core.log.trail(noun, id)}
+        if not found:
+            raise NotFound(f"nothing on record belongs to a project {name!r}")
+        return [found[seq] for seq in sorted(found)]
 
     def _trail(self, noun: str, id: str) -> list[Recorded]:
         trail = self._core.log.trail(noun, id)

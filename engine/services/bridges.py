@@ -10,7 +10,6 @@ from engine.domain.network import (
     Network,
     NetworkLowered,
     NetworkLowerFailed,
-    NetworkMoved,
     NetworkRaised,
     NetworkRaiseFailed,
     RaiseNetwork,
@@ -19,20 +18,19 @@ from engine.domain.network import (
 from engine.eventlog.log import Context
 from engine.networking.host import HostNetwork
 from engine.services.core import Core
+from engine.services.default_network import DefaultNetwork
 from engine.services.firewall_rules import FirewallRules
-from engine.services.network_requests import DEFAULT
 from engine.services.recorder import caused_by
-from engine.services.subnet_choice import SubnetChoice
 
 
 class Bridges:
     """Every change is an intent with one outcome."""
 
-    def __init__(self, core: Core, host: HostNetwork, rules: FirewallRules, subnets: SubnetChoice) -> None:
+    def __init__(self, core: Core, host: HostNetwork, rules: FirewallRules, default: DefaultNetwork) -> None:
         self._core = core
         self._host = host
         self._rules = rules
-        self._subnets = subnets
+        self._default = default
 
     # --- up --------------------------------------------------------------------------------------------------------
 
@@ -41,18 +39,7 @@ class Bridges:
         nothing of it is left."""
         if network.status is not Status.UP:
             with self._core.recorder.exclusive(f"network/{network.id}"):
-                self._raise(self._moved(network, context), context)
-        return self._core.log.get("network", network.id) or network
-
-    def _moved(self, network: Network, context: Context) -> Network:
-        """The default network takes other subnets where the host, or another engine on it, uses its own by now."""
-        current = self._core.log.get("network", network.id)
-        if current is None or current.name != DEFAULT or current.status is not Status.DOWN:
-            return network
-        if self._host.overlaps(current):
-            with self._subnets.guard:
-                event = NetworkMoved(current.id, self._subnets.choose(DEFAULT, [], current.ipv6))
-                self._core.recorder.record("network", current.id, event, context)
+                self._raise(self._default.settled(network, context), context)
         return self._core.log.get("network", network.id) or network
 
     def _raise(self, network: Network, context: Context) -> None:
@@ -61,7 +48,7 @@ class Bridges:
             return
         outcome = caused_by(context, intents[-1])
         try:
-            evidence = self._host.raise_bridge(network)
+            evidence = self._host.raise_bridge(network, self._ports(network))
             evidence["hooks"] = self._rules.refresh(and_also=network)
         except BaseException as error:
             self._take_back(network)
@@ -69,6 +56,12 @@ class Bridges:
             self._core.recorder.record("network", network.id, failed, outcome)
             raise
         self._core.recorder.record("network", network.id, NetworkRaised(network.id, evidence), outcome)
+
+    def _ports(self, network: Network) -> list[str]:
+        """The host's ends of containers that run on: the bridge was lost under them."""
+        log = self._core.log
+        found = [log.get("endpoint", one) for one in log.endpoints_of_network(network.id)]
+        return [one.interface for one in found if one is not None and one.interface]
 
     def _take_back(self, network: Network) -> None:
         for action in (lambda: self._host.lower_bridge(network), self._rules.refresh):

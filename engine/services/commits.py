@@ -11,6 +11,7 @@ from engine.eventlog.log import Context
 from engine.images import config as image_config
 from engine.images.content import ContentStore
 from engine.images.references import Reference
+from engine.kernel import cgroups
 from engine.services import user_namespace
 from engine.services.archives import Archives
 from engine.services.blobs import Blobs
@@ -98,12 +99,16 @@ class Commits:
         job = self._layer_job(container)
         if job is None:
             return {"digest": ""}
-        stopped = pause and self._pause(container, context)
+        stopped = pause and self._may_freeze() and self._pause(container, context)
         try:
             return self._core.runtime.run_job("layer.commit", {**job, "content": str(self._content.root)})
         finally:
             if stopped:
                 self._unpause(container, context)
+
+    def _may_freeze(self) -> bool:
+        """An ordinary user's engine without cgroups takes what there is while processes go on."""
+        return self._core.rootless is None or bool(cgroups.detect().mount_points)
 
     def _pause(self, container: Container, context: Context) -> bool:
         """Whether it runs and is frozen by us now."""

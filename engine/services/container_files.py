@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
+from engine.services import user_network
+from engine.services.network_settings import NetworkSettings
 from engine.services.resolvers import host_lines
 
 RESOLVER = "127.0.0.11"
@@ -13,6 +15,12 @@ _LOCAL_HOSTS = (
     "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n"
     "ff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
 )
+
+
+def with_defaults(host: Mapping[str, Any], settings: NetworkSettings) -> dict[str, Any]:
+    """The container's settings, completed by those of the operator for all that have none of their own."""
+    defaults = {"Dns": settings.dns, "DnsSearch": settings.dns_search, "DnsOptions": settings.dns_options}
+    return {**host, **{key: host.get(key) or list(value) for key, value in defaults.items()}}
 
 
 def write_container_files(
@@ -66,6 +74,8 @@ def _hosts(
 def _resolv_conf(host: Mapping[str, Any], has_resolver: bool) -> str:
     """The host's, less what the container can't reach, or the shim's resolver; --dns options take precedence."""
     lines = host_lines(reachable_only=host["NetworkMode"] != "host")
+    if address := user_network.resolver(host):
+        lines = [f"nameserver {address}", *(line for line in lines if not line.startswith("nameserver"))]
     fields = [("nameserver", "Dns"), ("search", "DnsSearch"), ("options", "DnsOptions")]
     for key, field in fields:
         if values := host.get(field):

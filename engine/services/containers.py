@@ -11,8 +11,13 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
 from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
 from engine.eventlog.log import Change, Context, Document
+from engine.kernel.cgroups import Cgroup
+from engine.kernel.namespaces import members
 from engine.runtime.supervisor import Attachment
-from engine.services import container_config, health_config, json_log, links, sharing, volumes_from
+from engine.services import (
+    container_config, health_config, json_log, links, network_config, rootless, sharing, trees, user_network,
+    volumes_from,
+)  # fmt: skip
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
 from engine.services.endpoints import Endpoints, change_of
@@ -23,6 +28,7 @@ from engine.services.links import LinkIndex
 from engine.services.mount_points import MountPoint
 from engine.services.mount_points import parse as parse_mounts
 from engine.services.names import check_name, random_name
+from engine.services.sharing import namespace_of
 from engine.services.top import processes
 from engine.services.views import ContainerView, parse_document
 from engine.services.volumes import Volumes
@@ -51,8 +57,7 @@ class Containers:
         chosen = self._choose_name(name)
         image = resolve_image(self._core.log, reference)
         image_config = parse_document(self._core.log.document(image.id)).get("config") or {}
-        body = volumes_from.inherit(self._core, body)
-        settings = container_config.normalize(body, image_config)
+        settings, warnings = self._completed(volumes_from.inherit(self._core, body), image_config)
         sharing.with_ids(self._core, settings.host_config)
         self._core.runtimes.choose(settings.host_config, settings.config)
         links.with_ids(self._core, settings.host_config)
@@ -73,21 +78,22 @@ class Containers:
                 restart_limit=settings.host_config["RestartPolicy"]["MaximumRetryCount"],
                 health_check=health_config.read(settings.config) is not None,
             )  # fmt: skip
-            self._append_created(created, document, [change_of(endpoint) for endpoint in endpoints], context)
+            also = [change_of(endpoint) for endpoint in endpoints]
+            self._append_created(created, document, also, context, named=bool(name))
         except BaseException:
             for volume in anonymous:
                 self._volumes.remove(volume, force=True, context=context)
             raise
         if settings.host_config["Links"]:
             self.linked.add(container_id, settings.host_config)
-        return container_id, list(settings.warnings)
+        return container_id, warnings
 
     def create_for_build(
         self, body: Mapping[str, Any], chain_ids: list[str], image: str, build_id: str, context: Context
     ) -> str:
         """A container whose root is these layers, which must be stored; ``body`` is complete, no image's configuration
         is added to it. Answers with its id."""
-        settings = container_config.normalize(body, {})
+        settings, _ = self._completed(body, {})
         sharing.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
         endpoints = self._endpoints.requested(settings.endpoints, container_id, context)
@@ -98,8 +104,19 @@ class Containers:
             labels=settings.config["Labels"], chain_ids=chain_ids, build_id=build_id,
         )  # fmt: skip
         also = [change_of(endpoint) for endpoint in endpoints]
-        self._core.recorder.decide("container", container_id, CreateContainer(created), context, [document], also)
+        self._decide_created(created, document, also, context, named=False)
         return container_id
+
+    def _completed(
+        self, body: Mapping[str, Any], image_config: Mapping[str, Any]
+    ) -> tuple[container_config.Settings, list[str]]:
+        """A request completed, and warnings about it."""
+        whose = self._core.rootless
+        rootless.refuse(whose, body)
+        complete = network_config.without_default(body, self._core.network)
+        complete = user_network.complete(complete, rootless=whose is not None)
+        settings = container_config.normalize(complete, image_config)
+        return settings, [*settings.warnings, *rootless.warnings(whose, body, settings.config, settings.host_config)]
 
     def _choose_name(self, name: str | None) -> str:
         log = self._core.log
@@ -130,7 +147,7 @@ class Containers:
         return sorted(set(named))
 
     def _append_created(
-        self, created: ContainerCreated, document: Document, also: Sequence[Change], context: Context
+        self, created: ContainerCreated, document: Document, also: Sequence[Change], context: Context, *, named: bool
     ) -> None:
         """Image, volumes and the document (an equal one may be there) are held meanwhile, so that none is removed, or
         redacted, between the check and the event."""
@@ -147,14 +164,24 @@ class Containers:
             for volume in created.volumes:
                 if self._core.log.get("volume", volume) is None:
                     raise NotFound(f"get {volume}: no such volume")
+            self._decide_created(created, document, also, context, named=named)
+
+    def _decide_created(
+        self, created: ContainerCreated, document: Document, also: Sequence[Change], context: Context, *, named: bool
+    ) -> None:
+        """A name that was made up is made up anew where somebody else was given it meanwhile."""
+        while True:
             try:
                 self._core.recorder.decide(
                     "container", created.container_id, CreateContainer(created), context, [document], also
                 )
+                return
             except NameTaken as error:
                 if error.name != created.name:
                     raise self._endpoints.leases.taken(error) from error
-                raise _name_conflict(error.name, error.holder) from error
+                if named:
+                    raise _name_conflict(error.name, error.holder) from error
+                created = replace(created, name=self._choose_name(None))
 
     def rename(self, reference: str, name: str, context: Context) -> None:
         """Raises Conflict where the name is in use."""
@@ -221,20 +248,23 @@ class Containers:
             image = log.get("image", container.image_id)
             return image.size_bytes if image is not None else 0
 
+        def written_bytes() -> int:
+            return trees.size_bytes(self._core.runtime, folder / "upper")
+
         config, host = settings["Config"], settings["HostConfig"]
         linked = tuple(host.get("Links") or ())
         host = {**host, "Links": links.shown(self._core, container, host)}
         folder = self._core.store.container(container.id)
         return ContainerView(
             container, config, host, folder, self._mounts(container, host, config), self._open_execs(container),
-            layer_bytes, evidence, image_config, lambda: self._health.results(container.id),
+            written_bytes, layer_bytes, evidence, image_config, lambda: self._health.results(container.id),
             tuple(self._endpoints.of(container.id, moment)), linked,
         )  # fmt: skip
 
     def _mounts(
         self, container: Container, host: Mapping[str, Any], config: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        """Docker's ``Mounts``: bind mounts and volumes."""
+        """Docker's ``Mounts``: everything but what HostConfig has under Tmpfs."""
         mounts = parse_mounts(host, config)
         folders = volume_folders(self._core, container, mounts)
         shown = []
@@ -243,10 +273,11 @@ class Containers:
             if mount.type == "volume":
                 folder = folders[mount.destination]
                 entry |= {"Name": folder.parent.name, "Source": str(folder), "Driver": "local"}
-            elif mount.type == "tmpfs":
+            elif mount.type == "tmpfs" and mount.destination in (host.get("Tmpfs") or {}):
                 continue
             propagation = mount.propagation if mount.type == "bind" else ""
-            mode = "ro" if mount.read_only else ("z" if mount.type == "volume" else "")
+            is_asked_for = mount.source or mount.destination not in (config["Volumes"] or {})
+            mode = "ro" if mount.read_only else "z" if mount.type == "volume" and is_asked_for else ""
             shown.append({**entry, "Mode": mode, "RW": not mount.read_only, "Propagation": propagation})
         return shown
 
@@ -324,7 +355,9 @@ class Containers:
         container = resolve_container(self._core.log, reference)
         if not container.alive:
             raise Conflict(f"container {container.id} is not running")
-        return processes(self._core.cgroup_path_of(container.id), ps_args)
+        cgroup = Cgroup(self._core.cgroup_path_of(container.id))
+        pids = cgroup.pids() if cgroup.folders else members("pid", namespace_of(self._core, container.id, "pid"))
+        return processes(pids, ps_args)
 
     def resize(self, reference: str, rows: int, cols: int) -> None:
         """Raises Conflict where nothing runs."""

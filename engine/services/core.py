@@ -9,6 +9,8 @@ from typing import Any, Mapping
 from engine.domain.container import Container
 from engine.domain.errors import InvalidArgument, NotFound
 from engine.eventlog.log import EventLog
+from engine.runtime.rootless import Rootless
+from engine.services.network_settings import NetworkSettings
 from engine.services.ports import Clock, Randomness, Runtime, Store
 from engine.services.recorder import Recorder
 from engine.services.runtimes import Runtimes
@@ -18,7 +20,8 @@ from engine.services.views import parse_document
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """Put together by the composition root, once an engine. ``cgroup_parent`` is relative to each controller."""
+    """Put together by the composition root, once an engine. ``cgroup_parent`` is relative to each controller;
+    ``rootless`` is there where the engine is an ordinary user's."""
 
     log: EventLog
     recorder: Recorder
@@ -29,7 +32,9 @@ class Core:
     timers: Timers
     run_dir: Path
     cgroup_parent: str
+    network: NetworkSettings = NetworkSettings()
     runtimes: Runtimes = Runtimes()
+    rootless: Rootless | None = None
 
     def cgroup_path(self, container_id: str, host: Mapping[str, Any]) -> str:
         """Where a container's cgroups are: below the engine's own, or below ``--cgroup-parent``, which counts from the

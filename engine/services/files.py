@@ -10,7 +10,7 @@ from engine.domain.container import AccessFiles, Container, FileAccess, Status
 from engine.domain.errors import Conflict, InvalidArgument, NotFound
 from engine.eventlog.log import Context
 from engine.images.content import Readable
-from engine.services import mount_points, user_namespace
+from engine.services import mount_points, sharing, user_namespace
 from engine.services.core import Core, resolve_container
 from engine.services.job_streams import feed, output_of
 from engine.services.launch_plan import lower_folders, volume_folders
@@ -96,7 +96,10 @@ class Files:
             if not state.alive:
                 yield self._at_rest(state, plain)
                 return
-        yield {"pid": state.pid, "cgroup_path": self._core.cgroup_path_of(state.id), "plain": plain}
+        yield {
+            "pid": state.pid, "cgroup_path": self._core.cgroup_path_of(state.id), "plain": plain,
+            "pid_namespace": sharing.namespace_of(self._core, state.id, "pid"),
+        }  # fmt: skip
 
     def _at_rest(self, container: Container, plain: bool) -> dict[str, Any]:
         settings = parse_document(self._core.log.document(container.config_digest))

@@ -9,9 +9,9 @@ from typing import Any, Mapping
 from engine.domain.container import Container
 from engine.domain.errors import Conflict, EngineError
 from engine.services import (
-    links, log_config, mount_points, oci_spec, runtimes, security_options, sharing, volume_options,
+    links, log_config, mount_points, oci_spec, runtimes, security_options, sharing, user_network, volume_options,
 )  # fmt: skip
-from engine.services.container_files import write_container_files
+from engine.services.container_files import with_defaults, write_container_files
 from engine.services.core import Core
 from engine.services.endpoints import Attachment
 from engine.services.seccomp_filter import filter_for
@@ -32,8 +32,8 @@ def build_plan(
     linked = links.for_start(core, container, host)
     config = {**config, "Env": [*links.variables(container, linked), *config["Env"]]}
     files = _other_files(core, host) or write_container_files(
-        folder, config["Hostname"], config, host, network.addresses, network.gateway, network.resolver,
-        links.host_lines(linked),
+        folder, config["Hostname"], config, with_defaults(host, core.network), network.addresses,
+        network.gateway or user_network.gateway(host), network.resolver, links.host_lines(linked),
     )  # fmt: skip
     options = security_options.parse(host)
     capabilities, privileged = oci_spec.capabilities(host), bool(host.get("Privileged"))
@@ -50,6 +50,7 @@ def build_plan(
         "interfaces": network.interfaces,
         "resolver": network.resolver,
         "listeners": network.held.listeners,
+        "user_network": user_network.plan(config, host),
         "seccomp": filter_for(options, capabilities, privileged=privileged),
         "shared_memory": sharing.shared_memory(core, host),
         "init": bool(host.get("Init")),
@@ -63,7 +64,7 @@ def build_plan(
         "create_workdir": True,
         "cgroup_path": core.cgroup_path(container.id, host),
         "stdio": {"tty": config["Tty"], "open_stdin": config["OpenStdin"], "stdin_once": config["StdinOnce"]},
-        "log": log_config.settings(host, config, folder / f"{container.id}-json.log"),
+        "log": log_config.settings(host, config, folder / f"{container.id}-json.log", container),
     }
 
 
@@ -105,7 +106,7 @@ def volume_settings(
             continue
         if volume_options.is_private(volume.options):
             _refuse_second(core, container, volume.id)
-        found[destination] = volume.options
+        found[destination] = volume_options.resolved(volume.id, volume.options)
     return found
 
 

@@ -82,7 +82,7 @@ class Layers:
                 failed = LayerUnpackFailed(wanted.chain_id, describe(error))
                 self._core.recorder.record("layer", wanted.chain_id, failed, outcome)
                 raise
-            stored = LayerStored(wanted.chain_id, result["size_bytes"], result["entries"])
+            stored = LayerStored(wanted.chain_id, result["size_bytes"], result["entries"], result["warnings"])
             self._core.recorder.record("layer", wanted.chain_id, stored, outcome)
 
     def _unpack(self, wanted: Wanted) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from engine.eventlog.log import Context
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.steps import step
 from engine.runtime.supervisor import LaunchFailed
+from engine.services import trees
 from engine.services.container_config import parse_signal
 from engine.services.containers import Containers
 from engine.services.core import Core, resolve_container
@@ -45,7 +46,7 @@ from engine.services.launch_plan import build_plan, fresh_volumes
 from engine.services.recorder import caused_by
 from engine.services.selection import Filters, Selection
 from engine.services.trash import Trash
-from engine.services.views import parse_document, tree_size_bytes
+from engine.services.views import parse_document
 from engine.services.volumes import Volumes
 from engine.services.waits import Waiter
 
@@ -266,7 +267,7 @@ class Lifecycle:
             at_rest = container.status in (Status.CREATED, Status.EXITED, Status.DEAD)
             if not at_rest or not selection.allows(container.labels, container.created_at_us):
                 continue
-            size = tree_size_bytes(self._core.store.container(container.id) / "upper")
+            size = trees.size_bytes(self._core.runtime, self._core.store.container(container.id) / "upper")
             try:
                 self.remove(container.id, context=context)
             except (Conflict, NotFound):

@@ -12,6 +12,7 @@ from engine.eventlog.log import Context
 from engine.services.core import Core
 from engine.services.endpoints import Endpoints
 from engine.services.lifecycle import Lifecycle
+from engine.services.ports import boot_id
 from engine.services.recorder import caused_by
 from engine.services.restarts import Restarts
 
@@ -42,6 +43,8 @@ class Monitor:
                 event = ContainerOomKilled(container_id, message["kills"])
                 with self._core.recorder.exclusive(f"container/{container_id}"):
                     self._core.recorder.record("container", container_id, event, self.context(container_id))
+            case "log_failed":
+                self._lifecycle.tell_trouble(container_id, "log", message["message"], self.context(container_id))
             case "exec_exited":
                 self._exec_exited(container_id, message)
             case "lost":
@@ -77,9 +80,13 @@ class Monitor:
         self.exited(exited, context)
 
     def kill_the_rest(self, container_id: str) -> None:
-        """Kill every process in the container's cgroups: only then may the log call it exited. Raises EngineError."""
+        """Kill every process in the container's cgroups: only then may the log call it exited. Where an ordinary user
+        has none, its pid namespace tells them. Raises EngineError, OSError."""
         path = self._core.cgroup_path_of(container_id)
         self._core.runtime.run_job("container.kill", {"cgroup_path": path})
+        started = self._core.log.last_event(f"container/{container_id}", ["container.started"])
+        if self._core.rootless is not None and started is not None and started.boot_id == boot_id():
+            self._core.runtime.kill_first(started.data["pid"], started.data["evidence"]["namespaces"]["pid"])
 
     def _exec_exited(self, container_id: str, message: Mapping[str, Any]) -> None:
         exec_id = message["exec_id"]

@@ -8,8 +8,10 @@ from ipaddress import ip_address
 from typing import Any, Mapping
 
 from engine.domain.errors import InvalidArgument, NotSupported
+from engine.services.network_requests import USER_MODES
+from engine.services.network_settings import NO_BRIDGE, NetworkSettings
 
-WITHOUT_ENDPOINT = ("none", "host")
+WITHOUT_ENDPOINT = ("none", "host", *USER_MODES)
 DEFAULT = "bridge"
 _CONTAINER = "container:"
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
@@ -75,6 +77,14 @@ def check(
     return tuple(requests)
 
 
+def without_default(body: Mapping[str, Any], settings: NetworkSettings) -> Mapping[str, Any]:
+    """Where the operator wants no default network, a container that asks for none in particular gets none."""
+    host = body.get("HostConfig") or {}
+    if settings.bridge != NO_BRIDGE or (host.get("NetworkMode") or "default") != "default":
+        return body
+    return {**body, "HostConfig": {**host, "NetworkMode": "none"}}
+
+
 def endpoint_request(network: str, settings: Mapping[str, Any], mac: str = "") -> EndpointRequest:
     """Docker's EndpointSettings. Raises InvalidArgument."""
     ipam = settings.get("IPAMConfig") or {}
@@ -90,6 +100,8 @@ def endpoint_request(network: str, settings: Mapping[str, Any], mac: str = "") -
         raise InvalidArgument(f"invalid MAC address {mac!r}")
     if settings.get("LinkLocalIPs") or ipam.get("LinkLocalIPs"):
         raise NotSupported("--link-local-ip is not supported")
+    if settings.get("GwPriority"):
+        raise NotSupported("--gw-priority is not supported: the way out leads through the first network that has one")
     if unknown := sorted((settings.get("DriverOpts") or {}).keys()):
         raise NotSupported(f"driver option {unknown[0]!r} of an endpoint is not supported")
     links = tuple(":".join(parse_link(text)) for text in settings.get("Links") or ())

@@ -19,7 +19,7 @@ from engine.domain.errors import EngineError, Forbidden, NameTaken, describe
 from engine.domain.network import Network
 from engine.eventlog.log import Context
 from engine.services import leases, links, network_config
-from engine.services.container_files import write_network_files
+from engine.services.container_files import with_defaults, write_network_files
 from engine.services.core import Core, resolve_container
 from engine.services.endpoints import Attachment, Endpoints
 from engine.services.network_requests import DEFAULT
@@ -103,7 +103,7 @@ class NetworkConnections:
 
     def _after_change(self, container: Container, network: Network) -> None:
         if network.name != DEFAULT:
-            self._networks.names.write(network.id)
+            self._networks.names.write(network.id, self._core.log.endpoints_of_container(container.id))
         networks = [one for endpoint, one in self._endpoints.of(container.id) if endpoint.addresses]
         self._endpoints.write_resolver(container.id, networks)
         if any(one.name != DEFAULT for one in networks):
@@ -117,7 +117,7 @@ class NetworkConnections:
         with self._core.recorder.exclusive(f"hosts/{container.id}"):
             attached = self._endpoints.attached(container.id)
             write_network_files(
-                self._core.store.container(container.id), config, host,
+                self._core.store.container(container.id), config, with_defaults(host, self._core.network),
                 [address for endpoint in attached for address in endpoint.addresses], gateway,
                 any(one.name != DEFAULT for one in networks), container.id,
                 links.host_lines(list(links.of(self._core, host))),
@@ -143,12 +143,13 @@ class NetworkConnections:
     def _detach(self, endpoint: Endpoint, network: Network, context: Context) -> None:
         intents = self._core.recorder.decide("endpoint", endpoint.id, DetachEndpoint(), context)
         outcome = caused_by(context, intents[-1])
-        self._networks.names.write(network.id)  # from now on nobody is told of it any more
+        self._networks.names.write(network.id, [endpoint.id])  # from now on nobody is told of it any more
         try:
             self._networks.host.delete_interface(endpoint.interface)
         except OSError as error:
             failed = EndpointDetachFailed(endpoint.id, describe(error))
             self._core.recorder.record("endpoint", endpoint.id, failed, outcome)
+            self._networks.names.write(network.id, [endpoint.id])  # it is there still
             raise
         self._core.recorder.record("endpoint", endpoint.id, EndpointDetached(endpoint.id), outcome)
 

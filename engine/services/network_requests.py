@@ -10,6 +10,8 @@ from engine.domain.errors import Forbidden, InvalidArgument, NotFound, NotSuppor
 
 DEFAULT = "bridge"
 PREDEFINED = (DEFAULT, "host", "none")
+USER_MODES = ("pasta", "slirp4netns")
+"""Programs that give a network namespace of an ordinary user's a way out (see runtime.user_network)."""
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}")
 """IFNAMSIZ, and no name that a path in /proc/sys could take for another one."""
@@ -27,7 +29,7 @@ def check(body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     name, driver = body.get("Name") or "", body.get("Driver") or "bridge"
     if not _NAME.fullmatch(name):
         raise InvalidArgument(f"invalid network name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed")
-    if name in (*PREDEFINED, "default"):
+    if name in (*PREDEFINED, *USER_MODES, "default"):
         raise Forbidden(f"operation is not permitted on predefined {name} network")
     if driver != "bridge":
         raise NotFound(f'could not find plugin {driver} in v1 plugin registry: only the driver "bridge" is there')

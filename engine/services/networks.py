@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Mapping
 
 from engine.domain.container import Container
@@ -15,17 +14,15 @@ from engine.services import network_requests
 from engine.services.as_of import resolve_as_of
 from engine.services.bridges import Bridges
 from engine.services.core import Core
+from engine.services.default_network import DefaultNetwork
 from engine.services.firewall_rules import FirewallRules
 from engine.services.name_files import NameFiles
 from engine.services.network_requests import DEFAULT, PREDEFINED
+from engine.services.network_settings import NO_BRIDGE
 from engine.services.selection import Filters, Selection
 from engine.services.subnet_choice import SubnetChoice
+from engine.services.user_network import no_bridges
 from engine.services.views import NetworkView
-
-
-def predefined_id(name: str) -> str:
-    """The id of a predefined network: derived from its name, so that it is the same for ever."""
-    return hashlib.sha256(f"docket predefined network {name}".encode()).hexdigest()
 
 
 class Networks:
@@ -34,11 +31,11 @@ class Networks:
     def __init__(self, core: Core, host: HostNetwork, default_bridge: str) -> None:
         self._core = core
         self.host = host
-        self._default_bridge = default_bridge
         self.names = NameFiles(core)
         self.rules = FirewallRules(core, host)
-        self._subnets = SubnetChoice(core, host)
-        self.bridges = Bridges(core, host, self.rules, self._subnets)
+        self._subnets = SubnetChoice(core, host, core.network.pools)
+        self.default = DefaultNetwork(core, host, self._subnets, default_bridge)
+        self.bridges = Bridges(core, host, self.rules, self.default)
 
     # --- creating --------------------------------------------------------------------------------------------------
 
@@ -46,6 +43,8 @@ class Networks:
         """Docker's ``POST /networks/create``; the id and warnings. The network is raised at once, so that what the host
         refuses is told now. Raises InvalidArgument, Conflict, NotSupported, OSError."""
         name, facts = network_requests.check(body)
+        if self._core.rootless is not None:
+            raise no_bridges(name)
         with self._subnets.guard:
             created = self._created(name, body, facts)
             try:
@@ -67,24 +66,22 @@ class Networks:
             network_id=network_id, name=name, created_at_us=self._core.clock.now_us(), driver="bridge",
             bridge=facts.pop("bridge", f"br-{network_id[:12]}"), subnets=self._subnets.choose(network_id, given, ipv6),
             mtu=facts.pop("mtu", 0) or self.host.mtu(), internal=bool(body.get("Internal")), ipv6=ipv6,
+            attachable=bool(body.get("Attachable")),
             labels=dict(body.get("Labels") or {}), options=dict(body.get("Options") or {}), **facts,
         )  # fmt: skip
 
+    @property
+    def has_default(self) -> bool:
+        """Whether the operator wants a default network, and the engine can make one."""
+        return self._core.network.bridge != NO_BRIDGE and self._core.rootless is None
+
     def ensure(self, reference: str, context: Context) -> Network:
         """The network of that name or id; the default one is made when it is first asked for. Raises NotFound."""
-        if reference in (DEFAULT, "default") and self._core.log.by_name("network", DEFAULT) is None:
-            self._create_default(context)
+        if self._core.rootless is not None:
+            raise no_bridges(reference)
+        if reference in (DEFAULT, "default"):
+            self.default.ensure(context)
         return self.resolve(DEFAULT if reference == "default" else reference)
-
-    def _create_default(self, context: Context) -> None:
-        with self._subnets.guard:
-            created = NetworkCreated(
-                network_id=predefined_id(DEFAULT), name=DEFAULT, created_at_us=self._core.clock.now_us(),
-                driver="bridge", bridge=self._default_bridge, subnets=self._subnets.choose(DEFAULT, [], False),
-                mtu=self.host.mtu(),
-            )  # fmt: skip
-            if self._core.log.get("network", created.network_id) is None:
-                self._core.recorder.decide("network", created.network_id, CreateNetwork(created), context)
 
     # --- finding ---------------------------------------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ class Runtime(Protocol):
     def resize(self, container_id: str, exec_id: str | None, rows: int, cols: int) -> None: ...
     def attach(self, container_id: str, attachment: Attachment) -> None: ...
     def exec(self, container_id: str, plan: dict[str, Any], attachment: Attachment | None) -> dict[str, Any]: ...
+    def kill_first(self, pid: int, pid_namespace: int) -> None: ...
     def probe(self, container_id: str, plan: dict[str, Any], timeout_s: float) -> dict[str, Any]: ...
     def run_job(self, name: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]: ...
 
@@ -78,9 +79,11 @@ class Store:
         self.trash = root / "trash"
 
     def make(self) -> None:
-        """Make what is missing. Only the volumes' parent may be entered by others (0711), as Docker has it."""
+        """Make what is missing. Only the volumes' parent may be entered by others (0711), as Docker has it; nothing by
+        anybody where it is an ordinary user's."""
+        entered = (self.root, self.volumes) if os.geteuid() == 0 else ()
         for folder in (self.root, self.containers, self.content, self.layers, self.volumes, self.trash):
-            folder.mkdir(mode=0o711 if folder in (self.root, self.volumes) else 0o700, exist_ok=True)
+            folder.mkdir(mode=0o711 if folder in entered else 0o700, exist_ok=True)
 
     def container(self, container_id: str) -> Path:
         return self.containers / container_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_address, ip_network
 from typing import Any, Iterator, NamedTuple, Sequence
 
 from engine.domain.errors import Conflict
@@ -28,6 +29,7 @@ class HeldPorts(NamedTuple):
 class PublishedPorts:
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._rules, self._carries = core.network.rules, core.network.carries
 
     def hold(self, requests: Sequence[PortRequest], network: Network, held: HeldPorts) -> None:
         """Add to ``held``, which the caller lets go where something goes wrong. Raises Conflict, OSError."""
@@ -35,18 +37,30 @@ class PublishedPorts:
             everywhere = [network.host_address]
             if network.host_address == "0.0.0.0" and held_ports.has_ipv6():
                 everywhere.append("::")
+            versions = {ip_network(entry["subnet"]).version for entry in network.subnets}
+            if not self._carries:
+                everywhere = [one for one in everywhere if ip_address(one).version in versions]
             others = [(one.container_id, port) for one in self._core.log.all("endpoint") for port in one.ports]
             for request in requests:
                 addresses = [request.host_address] if request.host_address else everywhere
+                self._refuse_unserved(request, versions)
                 ports = self._free(request, addresses, others) if request.host_ports else held_ports.any_port()
                 for sock in held_ports.hold_on_all(request.protocol, addresses, ports):
                     self._add(held, sock, request)
 
-    @staticmethod
-    def _add(held: HeldPorts, sock: socket.socket, request: PortRequest) -> None:
+    def _refuse_unserved(self, request: PortRequest, versions: set[int]) -> None:
+        """What neither rules nor shim can serve. Raises Conflict."""
+        if request.protocol == "sctp" and not self._rules:
+            raise Conflict('a port of sctp needs "iptables": true: only the kernel can lead it to a container')
+        address = ip_address(request.host_address) if request.host_address else None
+        if address is not None and not self._carries and (address.version not in versions or str(address) == "::1"):
+            raise Conflict(f'a port of {address} needs "userland-proxy": true: the kernel leads none to this container')
+
+    def _add(self, held: HeldPorts, sock: socket.socket, request: PortRequest) -> None:
         address, port = sock.getsockname()[:2]
         held.sockets.append(sock)
-        is_carried = request.protocol in ("tcp", "udp") and ":" in address
+        needs_it = ":" in address or not self._rules
+        is_carried = self._carries and needs_it and request.protocol in ("tcp", "udp")
         listener = {"protocol": request.protocol, "port": request.container_port}
         held.listeners.append(listener if is_carried else {})
         held.ports.append({

@@ -19,9 +19,9 @@ from typing import Any, Callable, Mapping, NamedTuple
 from engine.domain.errors import InvalidArgument
 from engine.images.limits import Limits
 from engine.images.registry.settings import RegistrySettings, checked
+from engine.services import network_settings
+from engine.services.network_settings import NetworkSettings
 from engine.services.runtimes import Runtimes, parse_runtimes
-
-DEFAULT_FILE = Path("/etc/docket/daemon.json")
 
 
 SETTING_FLAGS: tuple[tuple[str, str, type], ...] = (
@@ -57,6 +57,7 @@ class Settings(NamedTuple):
     registries: RegistrySettings = RegistrySettings()
     archive_limits: dict[str, int] | None = None
     listening: Listening = Listening()
+    network: NetworkSettings = NetworkSettings()
     runtimes: Runtimes = Runtimes()
     runtime_roots: tuple[str, ...] | None = None
 
@@ -93,6 +94,7 @@ def parse(values: Mapping[str, Any]) -> Settings:
     """Raises InvalidArgument for what is unknown, or of the wrong type: a setting must not be overlooked."""
     fields: dict[str, Any] = {}
     listening: dict[str, Any] = {}
+    network: dict[str, Any] = {}
     limits = None
     for key, value in values.items():
         if key == "archive-limits":
@@ -106,16 +108,29 @@ def parse(values: Mapping[str, Any]) -> Settings:
             continue
         if key in _RUNTIME_KEYS:
             continue  # they belong together, or need nothing
+        if key in network_settings.KEYS:
+            network[key] = value
+            continue
         if key not in _REGISTRY_KEYS:
-            known = ", ".join([*_REGISTRY_KEYS, *_LISTENING_KEYS, "archive-limits", *_RUNTIME_KEYS])
+            others = ("archive-limits", *_RUNTIME_KEYS)
+            known = ", ".join([*_REGISTRY_KEYS, *_LISTENING_KEYS, *network_settings.KEYS, *others])
             raise InvalidArgument(f'there is no setting "{key}": known are {known}')
         name, convert = _REGISTRY_KEYS[key]
         fields[name] = convert(key, value)
-    runtimes = parse_runtimes(values.get("runtimes"), values.get("default-runtime"))
-    roots = _texts("runtime-roots", values["runtime-roots"]) if "runtime-roots" in values else None
-    if wrong := [root for root in roots or () if not root.startswith("/")]:
+    return Settings(
+        checked(RegistrySettings(**fields)), limits, Listening(**listening), network_settings.parse(network),
+        parse_runtimes(values.get("runtimes"), values.get("default-runtime")), _roots(values.get("runtime-roots")),
+    )  # fmt: skip
+
+
+def _roots(value: Any) -> tuple[str, ...] | None:
+    """Of docket-runtime."""
+    if value is None:
+        return None
+    roots = _texts("runtime-roots", value)
+    if wrong := [root for root in roots if not root.startswith("/")]:
         raise InvalidArgument(f'"runtime-roots": {wrong[0]} is not an absolute path')
-    return Settings(checked(RegistrySettings(**fields)), limits, Listening(**listening), runtimes, roots)
+    return roots
 
 
 def _texts(key: str, value: Any) -> tuple[str, ...]:

@@ -90,9 +90,13 @@ def shared_memory(core: Core, host: Mapping[str, Any]) -> Json | None:
 
 
 def _place(core: Core, other: Container, kind: str) -> Json:
-    started = list(core.log.events(streams=[f"container/{other.id}"], types=["container.started"]))
-    inode = started[-1].data["evidence"]["namespaces"][kind]
-    return {"path": f"/proc/{other.pid}/ns/{_FILES[kind]}", "inode": inode}
+    return {"path": f"/proc/{other.pid}/ns/{_FILES[kind]}", "inode": namespace_of(core, other.id, kind)}
+
+
+def namespace_of(core: Core, container_id: str, kind: str) -> int:
+    """The number of a container's namespace, as the evidence of its last start has it; 0 where it never started."""
+    started = list(core.log.events(streams=[f"container/{container_id}"], types=["container.started"]))
+    return started[-1].data["evidence"]["namespaces"][kind] if started else 0
 
 
 def _refuse_private_ipc(core: Core, other: Container) -> None:

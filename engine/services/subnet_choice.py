@@ -18,9 +18,10 @@ class SubnetChoice:
     """``guard`` is held from a choice until it is on record, so that two networks that are made at once don't choose
     the same."""
 
-    def __init__(self, core: Core, host: HostNetwork) -> None:
+    def __init__(self, core: Core, host: HostNetwork, pools: Sequence[subnets.Pool]) -> None:
         self._core = core
         self._host = host
+        self._pools = pools
         self.guard = threading.RLock()
 
     def choose(self, seed: str, given: Sequence[Json], ipv6: bool) -> list[Json]:
@@ -35,11 +36,14 @@ class SubnetChoice:
             raise InvalidArgument("a bridge network has one subnet of each family at most")
         for one in chosen:
             self._refuse_overlap(one["subnet"])
+        in_use = [*self._host.subnets_in_use(), *self._known()] if {4, 6} - {*versions} else []
         if 4 not in versions:
-            in_use = [*self._host.subnets_in_use(), *self._known()]
-            chosen.insert(0, subnets.parse_subnet({"Subnet": str(subnets.choose_ipv4(in_use))}))
+            if (subnet := subnets.choose(self._pools, 4, in_use)) is None:
+                raise Conflict('"default-address-pools" has no pool of IPv4: give the network a --subnet')
+            chosen.insert(0, subnets.parse_subnet({"Subnet": str(subnet)}))
         if ipv6 and 6 not in versions:
-            chosen.append(subnets.parse_subnet({"Subnet": str(subnets.choose_ipv6(f"{self._host.tag} {seed}"))}))
+            subnet = subnets.choose(self._pools, 6, in_use) or subnets.choose_ipv6(f"{self._host.tag} {seed}")
+            chosen.append(subnets.parse_subnet({"Subnet": str(subnet)}))
         return chosen
 
     def _known(self) -> list[subnets.Network]:

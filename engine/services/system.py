@@ -8,8 +8,8 @@ from typing import Any
 
 from engine.images.registry.settings import RegistrySettings
 from engine.kernel import cgroups
+from engine.services import rootless, trees
 from engine.services.core import Core
-from engine.services.views import tree_size_bytes
 
 _CONTROLLERS = {
     "MemoryLimit": "memory", "CpuCfsPeriod": "cpu", "CpuCfsQuota": "cpu", "CPUShares": "cpu", "CPUSet": "cpuset",
@@ -70,6 +70,7 @@ class System:
             "Runtimes": self._core.runtimes.public(),
             "DefaultRuntime": self._core.runtimes.default,
             "RegistryConfig": registry_config(self._registries),
+            **(rootless.about(self._core.rootless) if self._core.rootless else {}),
             "Docket": {"CgroupParent": self._core.cgroup_parent, "Events": head.seq, "Head": f"{head.seq}:{head.hash}"},
         }
 
@@ -82,7 +83,7 @@ class System:
         image_bytes = {image.id: image.size_bytes for image in images}
         containers = {}
         for container in log.all("container"):
-            written = tree_size_bytes(store.container(container.id) / "upper")
+            written = trees.size_bytes(self._core.runtime, store.container(container.id) / "upper")
             containers[container.id] = (written, written + image_bytes.get(container.image_id, 0))
         return {
             "layers_bytes": sum(layer_bytes.values()),
@@ -91,5 +92,7 @@ class System:
                 for image in images
             },
             "container_bytes": containers,
-            "volume_bytes": {volume.id: tree_size_bytes(store.volume(volume.id)) for volume in log.all("volume")},
+            "volume_bytes": {
+                volume.id: trees.size_bytes(self._core.runtime, store.volume(volume.id)) for volume in log.all("volume")
+            },
         }

@@ -7,10 +7,9 @@ import os
 import pwd
 import time
 from pathlib import Path
-from typing import Callable, Mapping
+from typing import Callable, Iterable, Mapping
 
 from engine.domain.errors import InvalidArgument, NotSupported
-from engine.kernel.cgroups import Cgroup
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
@@ -150,11 +149,11 @@ _USER_ORIENTED = ("user", "pid", "pcpu", "pmem", "vsz", "rss", "full-tty", "stat
 _LETTERS = frozenset("eAfF")
 
 
-def processes(cgroup_path: str, ps_args: str) -> tuple[list[str], list[list[str]]]:
+def processes(pids: Iterable[int], ps_args: str) -> tuple[list[str], list[list[str]]]:
     """Titles and a row a process. Raises NotSupported for options of ps that are not understood."""
     columns = _chosen(ps_args.split())
     rows = []
-    for pid in sorted(Cgroup(cgroup_path).pids()):
+    for pid in sorted(pids):
         try:
             process = _Process(pid)
         except (FileNotFoundError, ProcessLookupError):

@@ -7,15 +7,13 @@ start (see engine.recovery.store).
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import threading
 from pathlib import Path
 
 from engine.domain.errors import EngineError, describe
+from engine.services import trees
 from engine.services.core import Core
-from engine.services.views import is_small_tree
 
 PAUSE_S = 0.2
 """So that many removals at once are not slowed down by the deleting, and share a turn of it."""
@@ -33,7 +31,7 @@ class Trash:
     def throw(self, folder: Path) -> None:
         """Take a folder of the data root out of its place. Raises OSError; FileNotFoundError where it is not there."""
         name = f"{folder.name}.{self._core.randomness.hex(8)}"  # the same layer may come and go twice
-        os.rename(folder, self._core.store.trash / name)
+        trees.move(self._core.runtime, folder, self._core.store.trash / name)
         with self._guard:
             due, self._is_due = self._is_due, True
         if not due:
@@ -46,12 +44,6 @@ class Trash:
                 self._is_due = False
             for folder in list(self._core.store.trash.iterdir()):
                 try:
-                    self._delete(folder)
+                    trees.remove(self._core.runtime, folder)
                 except (OSError, EngineError) as error:
                     print(f"docket: the trash: {folder}: {describe(error)}", file=sys.stderr, flush=True)
-
-    def _delete(self, folder: Path) -> None:
-        if is_small_tree(folder):
-            shutil.rmtree(folder)
-        else:
-            self._core.runtime.run_job("tree.remove", {"path": str(folder)})  # may take seconds: not in this process

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
@@ -27,6 +26,7 @@ class ContainerView:
     directory: Path
     mounts: list[dict[str, Any]]
     exec_ids: tuple[str, ...]
+    written_bytes: Callable[[], int]
     layer_bytes: Callable[[], int]
     read_evidence: Callable[[], dict[str, Any] | None]
     read_image_config: Callable[[], dict[str, Any] | None]
@@ -58,7 +58,7 @@ class ContainerView:
 
     def size(self) -> tuple[int, int]:
         """Bytes in the regular files of the writable layer, and of the whole root."""
-        written = tree_size_bytes(self.directory / "upper")
+        written = self.written_bytes()
         return written, written + self.layer_bytes()
 
 
@@ -91,40 +91,6 @@ class VolumeView:
     state: Volume
     mountpoint: Path
     users: tuple[str, ...]
-
-
-def tree_size_bytes(path: Path) -> int:
-    """The sum of the sizes of the regular files below ``path``; what vanishes meanwhile counts nothing."""
-    total, folders = 0, [str(path)]
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    elif entry.is_file(follow_symlinks=False):
-                        total += entry.stat(follow_symlinks=False).st_size
-        except FileNotFoundError:
-            continue
-    return total
-
-
-SMALL_TREE_ENTRIES = 64
-"""A tree of no more entries is removed faster than a worker is forked to remove it."""
-
-
-def is_small_tree(path: Path) -> bool:
-    """Whether the tree at ``path`` has so few entries that walking it holds nobody up."""
-    remaining, folders = SMALL_TREE_ENTRIES, [str(path)]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                remaining -= 1
-                if remaining < 0:
-                    return False
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-    return True
 
 
 def parse_document(body: bytes) -> dict[str, Any]:

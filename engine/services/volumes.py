@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
@@ -22,12 +21,12 @@ from engine.domain.volume import (
 from engine.eventlog.log import Context
 from engine.kernel.paths import fsync_folder
 from engine.kernel.steps import step
-from engine.services import volume_options
+from engine.services import trees, volume_options
 from engine.services.core import Core
 from engine.services.mount_points import check_volume_name
 from engine.services.recorder import caused_by
 from engine.services.selection import Filters, Selection, asks
-from engine.services.views import VolumeView, is_small_tree, tree_size_bytes
+from engine.services.views import VolumeView
 
 
 class Volumes:
@@ -98,7 +97,7 @@ class Volumes:
                 if mark.exists():
                     self._empty(folder)
                     mark.unlink()
-                if not may_fill or not folder.is_dir() or any(os.scandir(folder)):
+                if not may_fill or not _is_empty(folder):
                     lock.close()
                     continue
                 mark.touch(mode=0o600)
@@ -111,7 +110,7 @@ class Volumes:
     def _empty(self, folder: Path) -> None:
         for path in folder.iterdir():
             if path.is_dir() and not path.is_symlink():
-                self._delete(path)
+                trees.remove(self._core.runtime, path)
             else:
                 path.unlink()
 
@@ -149,17 +148,11 @@ class Volumes:
         try:
             with step("volume.remove"):
                 if folder.exists():
-                    self._delete(folder)
+                    trees.remove(self._core.runtime, folder)
         except (OSError, EngineError) as error:
             self._core.recorder.record("volume", name, VolumeRemoveFailed(name, str(error)), context)
             raise
         self._core.recorder.record("volume", name, VolumeRemoved(name), context)
-
-    def _delete(self, folder: Path) -> None:
-        if is_small_tree(folder):
-            shutil.rmtree(folder)
-        else:
-            self._core.runtime.run_job("tree.remove", {"path": str(folder)})
 
     def prune(self, filters: Filters, context: Context) -> tuple[list[str], int]:
         """Remove what no container mounts: anonymous ones, or with ``all`` every one. Answers with names and bytes."""
@@ -170,7 +163,7 @@ class Volumes:
                 continue
             if not selection.allows(view.state.labels, view.state.created_at_us):
                 continue
-            size = tree_size_bytes(view.mountpoint)
+            size = trees.size_bytes(self._core.runtime, view.mountpoint)
             try:
                 self.remove(view.state.id, context=context)
             except (Conflict, NotFound):
@@ -178,3 +171,14 @@ class Volumes:
             removed.append(view.state.id)
             freed += size
         return removed, freed
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether there is a volume that nobody has put anything into."""
+    try:
+        with os.scandir(folder) as entries:
+            return not any(entries)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return False  # a container of an ordinary user's engine has made it another user's

@@ -19,7 +19,7 @@ from engine.kernel.rtnetlink import RouteSocket
 
 IMAGE = "services"
 PACKAGES = "iperf3,libpython3-stdlib,nginx-light,postgresql,python3-minimal"
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 class Engine:
@@ -34,7 +34,11 @@ class Engine:
     def start(self) -> None:
         with open(self._home / "daemon.log", "wb") as log:
             self._daemon = subprocess.Popen([*self.command, "daemon"], stdout=log, stderr=log)
-        eventually(lambda: self("version", check=False) != "", "the daemon answers")
+        try:
+            eventually(lambda: self("version", check=False) != "", "the daemon answers")
+        except SystemExit as error:
+            said = (self._home / "daemon.log").read_text(errors="replace").strip()
+            raise SystemExit(f"{error}; the daemon said: {said}") from None
 
     def stop(self) -> None:
         """Containers first: they would outlive the daemon."""
@@ -148,28 +152,28 @@ def expect(truth: bool, what: str) -> None:
     show(what)
 
 
-def make_image(kept: Path | None, folder: Path) -> Path:
+def make_image(kept: Path | None, folder: Path, packages: str = PACKAGES) -> Path:
     """The root file system with the programs; taken from ``kept`` where that is there."""
     path = kept or folder / "services.tar"
     if not path.exists():
         if shutil.which("mmdebstrap") is None:
             raise SystemExit("mmdebstrap is missing: apt-get install mmdebstrap, or give an image by --image FILE")
-        print(f"making an image with {PACKAGES} ...", flush=True)
+        print(f"making an image with {packages} ...", flush=True)
         making = path.with_name(f"making-{path.name}")
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(making)]
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", "bookworm", str(making)]
         subprocess.run(command, check=True)
         making.rename(path)
     return path
 
 
 @contextmanager
-def ground(image: Path | None) -> Iterator[tuple[Engine, Path]]:
+def ground(image: Path | None, packages: str = PACKAGES, name: str = IMAGE) -> Iterator[tuple[Engine, Path]]:
     """An engine that has the image, and the image's file; nothing is left of either."""
-    with tempfile.TemporaryDirectory(prefix="docket-demonstrate-", dir="/var/tmp") as name, ExitStack() as stack:
-        folder = Path(name)
-        tarball = make_image(image, folder)
+    with tempfile.TemporaryDirectory(prefix="docket-demonstrate-", dir="/var/tmp") as home, ExitStack() as stack:
+        folder = Path(home)
+        tarball = make_image(image, folder, packages)
         engine = Engine(folder)
         stack.callback(engine.stop)
         engine.start()
-        engine("import", str(tarball), IMAGE)
+        engine("import", str(tarball), name)
         yield engine, tarball

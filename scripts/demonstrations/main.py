@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 
 import parts
+from beside import beside
 from ground import ground
 from throughput import throughput
 
 PARTS = {
     "hosts": parts.hosts, "proxy": parts.proxy, "postgres": parts.postgres, "names": parts.names, "many": parts.many,
-    "throughput": throughput,
+    "throughput": throughput, "beside": beside,
 }  # fmt: skip
 
 

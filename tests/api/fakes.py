@@ -133,6 +133,7 @@ class ContainerView:
     exec_ids: tuple[str, ...] = ()
     evidence: dict[str, Any] | None = None
     endpoints: tuple[Any, ...] = ()
+    link_names: tuple[str, ...] = ()
 
     @property
     def log_path(self) -> Path:
@@ -570,6 +571,9 @@ class Audit:
         if not found:
             raise NotFound(f"nothing on record is named {text!r}")
         return found
+
+    def project(self, name: str) -> list[Recorded]:
+        return [record for record in self._log.records if record.causation.startswith(f"compose:{name}/")]
 
     def moment_us(self, as_of: str) -> int:
         return self._log.now_us

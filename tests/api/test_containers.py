@@ -11,6 +11,7 @@ import pytest
 
 from engine.domain.errors import EngineError
 from support.connection import UnixConnection, ask
+from support.engine import base_config
 from support.waiting import eventually
 
 from .fakes import IMAGE_ID
@@ -292,6 +293,18 @@ def test_prune(api: Api) -> None:
     assert api.ask("POST", "/containers/prune").json == {"ContainersDeleted": None, "SpaceReclaimed": 0}
     bad = quote(json.dumps({"until": ["soon"]}))
     assert api.ask("POST", f"/containers/prune?filters={bad}").status == 400
+
+
+def test_requests_say_what_they_are_for(api: Api) -> None:
+    told = {"X-Docket-Correlation": "ab" * 16, "X-Docket-Cause": "shop/create/web"}
+    container_id = api.ask("POST", "/containers/create?name=web", base_config("true"), **told).json["Id"]
+    (made,) = api.ask("GET", f"/docket/audit/trail?id={container_id}").json
+    assert (made["correlation"], made["causation"]) == ("ab" * 16, "compose:shop/create/web")
+    assert api.ask("GET", "/docket/audit/trail?project=shop").json == [made]
+    assert api.ask("GET", "/docket/audit/trail?project=shop&id=x").status == 400
+    for header, value in (("X-Docket-Correlation", "AB" * 16), ("X-Docket-Correlation", "ab"),
+                          ("X-Docket-Cause", "shop"), ("X-Docket-Cause", "shop/up/web/x")):  # fmt: skip
+        assert api.ask("POST", "/containers/web/start", **{header: value}).status == 400
 
 
 def test_dockets_own_paths(api: Api) -> None:

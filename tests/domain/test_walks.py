@@ -75,7 +75,7 @@ REPORTS = (
     container.ContainerExited, container.ContainerOomKilled, container.ContainerRestartScheduled,
     container.ContainerHealthChanged, container.ContainerTroubled, NOUNS["exec"].module.ExecExited,
     NOUNS["network"].module.NetworkLost, NOUNS["network"].module.NetworkHooked,
-    NOUNS["network"].module.NetworkMoved,
+    NOUNS["network"].module.NetworkMoved, NOUNS["network"].module.NetworkConfigured,
     NOUNS["endpoint"].module.EndpointReleased,
 )  # fmt: skip
 

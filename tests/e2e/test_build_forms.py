@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
@@ -13,6 +14,8 @@ from typing import Any, Iterator
 
 import pytest
 
+from engine.builder.jobs import receive_context
+from engine.domain.errors import InvalidArgument
 from support.builds import build, context_of, inside, nothing_is_left, served
 from support.engine import Engine
 from support.waiting import eventually
@@ -57,7 +60,11 @@ def test_where_copy_leads(engine: Engine, tmp_path: Path) -> None:
     build(engine, "-t", "leads", folder)
     script = "cat /run/none/deep/f /real/f; ls -d /run/none/w; readlink /l; readlink /dangling"
     assert inside(engine, "leads", script) == "22/run/none/w\nreal\n/run/none\n"
+    context_of(tmp_path, "FROM base\nWORKDIR /app\nCOPY *.json /app\n", **{"a.json": "1", "b.json": "2"})
+    build(engine, "-t", "leads", folder)  # several sources, no slash: the folder is there
+    assert inside(engine, "leads", "cat /app/a.json /app/b.json") == "12"
     for line, message in (
+        ("COPY *.json /not-there", "must be a directory"), ("COPY none*.json /app/", "no source files were found"),
         ("COPY tree /", "cannot copy to non-directory: /l"), ("COPY tree/l /f", "/f is not a directory"),
         ("RUN ln -s b /a && ln -s a /b\nCOPY f /a/", "Too many levels of symbolic links"),
     ):  # fmt: skip
@@ -283,3 +290,35 @@ def test_what_is_pruned(own_engine: Engine, tmp_path: Path) -> None:
     assert "invalid filter" in engine.refused("builder", "prune", "-f", "--filter", "what=1")
     engine.docket("builder", "prune", "-f", "--filter", "type=exec.cachemount")
     assert "cache mount" not in cached(engine)
+
+
+@pytest.mark.parametrize("limits", [{"bytes": 1 << 20}, {"entries": 1}])
+def test_a_context_that_is_a_bomb(tmp_path: Path, limits: dict[str, int]) -> None:
+    with tarfile.open(tmp_path / "bomb.tgz", mode="w:gz") as archive:
+        for name in ("one", "two"):
+            info = tarfile.TarInfo(name)
+            info.size = 1 << 20
+            archive.addfile(info, io.BytesIO(bytes(info.size)))
+    with (tmp_path / "bomb.tgz").open("rb") as file, pytest.raises(InvalidArgument):
+        receive_context({"target": str(tmp_path / "context"), "limits": limits}, [file.fileno()])
+    assert not (tmp_path / "context").exists()
+
+
+def test_hostile_contexts(engine: Engine) -> None:
+    """Pipes hang nobody, and no Dockerfile lifts its own isolation."""
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        for name, kind in (("Dockerfile", tarfile.FIFOTYPE), ("pipe", tarfile.FIFOTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type = kind
+            archive.addfile(member)
+    assert engine.api("POST", "/build", context.getvalue()).status == 400
+    for line, message in (
+        ("RUN rm /etc/passwd && mkfifo /etc/passwd\nCOPY --chown=u Dockerfile /x", "is not a regular file"),
+        ("RUN --security=insecure true", "can't lift"),
+        ("RUN --mount=type=bind,source=../../etc,target=/x cat /x/shadow", "file not found"),
+        ("RUN --mount=type=cache,target=/../../c test ! -e /c/etc && exit 3", "non-zero code: 3"),
+    ):  # fmt: skip
+        done = engine.docket("build", "--network", "none", "-", input=f"FROM base\n{line}\n", check=False)
+        assert done.returncode in (1, 3) and message in done.stderr, (line, done.stderr)
+    assert nothing_is_left(engine)

@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from ipaddress import ip_address, ip_network
@@ -260,15 +261,83 @@ def test_random_ports_ranges_and_all_exposed_ones(engine: Engine) -> None:
     assert "9000-9002" in engine.docket("ps").stdout
 
 
+ECHO = """
+import socket
+sock = socket.socket(type=socket.SOCK_DGRAM)
+sock.bind(("", 9000))
+while True:
+    data, source = sock.recvfrom(100)
+    print(data.decode())
+    sock.sendto(data, source)
+"""
+
+
+class Datagrams:
+    """Numbers that are sent to a port of this host one after the other, each when the one before has come back."""
+
+    def __init__(self, port: int) -> None:
+        self.sent = 0
+        self.lost: list[int] = []
+        self._socket = socket.socket(type=socket.SOCK_DGRAM)
+        self._socket.settimeout(5)
+        self._socket.connect(("127.0.0.1", port))
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+
+    def _send(self) -> None:
+        while not self._ends.is_set():
+            number = self.sent
+            self._socket.send(b"%d" % number)
+            self.sent += 1
+            try:
+                assert self._socket.recv(100) == b"%d" % number
+            except (OSError, AssertionError):
+                self.lost.append(number)
+            time.sleep(0.005)
+
+    def __enter__(self) -> Datagrams:
+        eventually(self._answers, what="the container listens")
+        self._thread.start()
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            self._socket.send(b"-1")
+            self._socket.settimeout(0.5)
+            return self._socket.recv(100) == b"-1"
+        except OSError:
+            return False
+        finally:
+            self._socket.settimeout(5)
+
+    def __exit__(self, *exception: object) -> None:
+        self._ends.set()
+        self._thread.join()
+        self._socket.close()
+
+
 def test_ports_and_names_live_without_the_daemon(own_engine: Engine) -> None:
     engine = own_engine
     engine.docket("network", "create", "app")
     name = serve(engine, "web", "--network", "app", "-p", "8000:80")
-    engine.kill()
-    assert fetch("127.0.0.1:8000") == name == fetch("[::1]:8000")
-    engine.start()
+    flags = ("--network", "app", "-p", "9000:9000/udp")
+    engine.docket("run", "-d", "--name", "echo", *flags, "base", "python3", "-uc", ECHO)
+    with Datagrams(9000) as datagrams:
+        engine.kill()
+        assert fetch("127.0.0.1:8000") == name == fetch("[::1]:8000")
+        engine.start()
+        engine.restart()
+    assert datagrams.sent > 50 and datagrams.lost == [], "no packet is lost while daemons come and go"
+    logged = [int(line) for line in engine.docket("logs", "echo").stdout.split() if line != "-1"]
+    assert logged == [*range(datagrams.sent)], "nor a line of the log"
     assert fetch("127.0.0.1:8000") == name
     assert fetch_inside(engine, "web", "web") == name
+    (network,) = json.loads(engine.docket("network", "inspect", "app").stdout)
+    engine.kill()
+    with RouteSocket() as route:
+        assert route.delete_link(f"br-{network['Id'][:12]}"), "somebody takes the bridge away"
+    engine.start()
+    assert fetch("127.0.0.1:8000") == name, "it is made again, and its containers are on it"
     assert engine.docket("audit", "verify").returncode == 0
 
 
@@ -433,6 +502,63 @@ def test_a_container_starts_on_the_networks_that_it_has(engine: Engine) -> None:
 def test_networks_that_are_made_at_once_get_subnets_of_their_own(engine: Engine) -> None:
     making = [engine.spawn("network", "create", f"app{number}") for number in range(6)]
     assert [one.wait(timeout=60) for one in making] == [0] * 6, [one.communicate() for one in making]
+
+
+def test_the_operators_settings(own_engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine, path = own_engine, tmp_path / "daemon.json"
+    made = engine.environment
+    monkeypatch.setattr(engine, "environment", lambda **extra: {**made(**extra), "DOCKET_CONFIG": str(path)})
+
+    def restart(**settings: Any) -> None:
+        path.write_text(json.dumps({key.replace("_", "-"): value for key, value in settings.items()}))
+        engine.restart()
+
+    restart(
+        bip="10.124.0.1/24", fixed_cidr="10.124.0.128/25", mtu=1400, icc=False, ip="127.0.0.1", dns=["192.0.2.53"],
+        dns_search=["example.org"], default_address_pools=[{"base": "10.125.0.0/16", "size": 26}],
+    )  # fmt: skip
+    name = serve(engine, "web", "-p", "8000:80")
+    assert ip_address(address_of(engine, "web")) in ip_network("10.124.0.128/25")
+    assert engine.docket("port", "web").stdout.split()[-1] == "127.0.0.1:8000" and fetch("127.0.0.1:8000") == name
+    seen = engine.docket("exec", "web", "cat", "/sys/class/net/eth0/mtu", "/etc/resolv.conf").stdout
+    assert seen.split("\n", 1)[0] == "1400" and "nameserver 192.0.2.53" in seen and "search example.org" in seen
+    engine.docket("run", "-d", "--name", "other", "base", "sleep", "100")
+    assert fetch_inside(engine, "other", address_of(engine, "web")) == "", "neighbours are kept apart"
+    engine.docket("network", "create", "app")
+    (app,) = json.loads(engine.docket("network", "inspect", "app").stdout)
+    assert app["IPAM"]["Config"][0]["Subnet"] == "10.125.0.0/26"
+
+    restart(iptables=False)
+    assert "its new settings" in engine.log()
+    engine.docket("rm", "-f", "web", "other")
+    engine.restart()
+    name = serve(engine, "web", "-p", "8000:80")
+    assert not ip_address(address_of(engine, "web")) in ip_network("10.124.0.0/24")
+    assert fetch("127.0.0.1:8000") == name == fetch("[::1]:8000"), "the shim carries what no rule translates"
+    assert f"docket-{network_tag(engine.home)}" not in nftables.tables(nftables.IPV4)
+    assert "network.configured" in engine.event_types("bridge")
+    engine.docket("rm", "-f", "web")
+
+    restart(bridge="none")
+    assert engine.docket("run", "--rm", "base", "ls", "/sys/class/net").stdout.split() == ["lo"]
+    assert "not found" in engine.docket("run", "--network", "bridge", "base", "true", check=False).stderr
+    with RouteSocket() as route:
+        route.create_bridge("dtest2", "02:42:00:00:00:09", 1500)
+        link = route.link("dtest2")
+        assert link is not None
+        route.add_address(link.index, ip_address("10.126.0.1"), 24)
+    try:
+        restart(bridge="dtest2")
+        serve(engine, "web", "-p", "8000:80")
+        assert address_of(engine, "web").startswith("10.126.0.") and fetch("127.0.0.1:8000")
+        engine.docket("rm", "-f", "web")
+        engine.stop()
+        with RouteSocket() as route:
+            assert route.link("dtest2") is not None, "a bridge of the host's stays"
+        engine.start()
+    finally:
+        with RouteSocket() as route:
+            route.delete_link("dtest2")
 
 
 def test_docker_s_events_tell_of_networks(engine: Engine) -> None:

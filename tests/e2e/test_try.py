@@ -54,7 +54,7 @@ def test_try_without_root(clone: Path) -> None:
         done = subprocess.run([clone / "scripts" / "try"], capture_output=True, text=True, timeout=60, check=False)
         return [done.returncode, done.stdout]
 
-    code, output = in_child(story, timeout_s=90)
-    assert code == 0
-    (line,) = str(output).strip().splitlines()
-    assert "not root" in line and "sudo" in line
+    code, output = in_child(story, timeout_s=200)
+    assert code == 0, output
+    for words in ("docket-try", "my pid:         1", "container.started", "container.exited", "uid 1000"):
+        assert words in str(output), output

@@ -281,3 +281,45 @@ def test_a_flow_of_datagrams_follows_the_ports(host: Host) -> None:
         assert [_received(server) for server in servers] == expected, published
     for sock in (client, *servers):
         sock.close()
+
+
+FORWARD = (nftables.IPV4, "other", "forward")
+
+
+def drops_by_policy(batch: nftables.Batch) -> None:
+    batch.base_chain(*FORWARD, "filter", "forward", 10, policy=nftables.DROP)
+
+
+def drops_by_its_last_rule(batch: nftables.Batch) -> None:
+    batch.base_chain(*FORWARD, "filter", "forward", 10)
+    batch.rule(*FORWARD, [*nftables.interface_is("iifname", "eth0"), nftables.verdict(nftables.ACCEPT)])
+    batch.rule(*FORWARD, [nftables.counter(), nftables.verdict(nftables.DROP)])
+
+
+def drops_some(batch: nftables.Batch) -> None:
+    batch.base_chain(*FORWARD, "filter", "forward", 10)
+    batch.rule(*FORWARD, [*nftables.interface_is("iifname", "eth0"), nftables.verdict(nftables.DROP)])
+
+
+def drops_elsewhere(batch: nftables.Batch) -> None:
+    batch.base_chain(*FORWARD, "filter", "input", 10, policy=nftables.DROP)
+
+
+@pytest.mark.parametrize("family", [nftables.IPV4, nftables.IPV6, nftables.INET])
+@pytest.mark.parametrize(
+    ("fill", "stands_in_the_way"),
+    [(drops_by_policy, True), (drops_by_its_last_rule, True), (drops_some, False), (drops_elsewhere, False)],
+)
+def test_what_stands_in_the_way(
+    host: Host, monkeypatch: pytest.MonkeyPatch, family: int, fill: Callable[[nftables.Batch], None],
+    stands_in_the_way: bool,
+) -> None:  # fmt: skip
+    """Firewalls as firewalld, ufw and Debian's nftables.conf make them."""
+    monkeypatch.setitem(globals(), "FORWARD", (family, "other", "forward"))
+    batch = nftables.Batch()
+    batch.ensure_table(family, "other")
+    fill(batch)
+    batch.commit()
+    name = {nftables.IPV4: "ip", nftables.IPV6: "ip6", nftables.INET: "inet"}[family]
+    found = HostNetwork("test").settle_hooks(["app"])
+    assert found.obstacles == ([f"{name} other forward"] if stands_in_the_way else [])

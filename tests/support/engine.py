@@ -21,6 +21,7 @@ from support.census import (
 )  # fmt: skip
 from support.connection import Answer, UnixConnection, ask
 from support.machine import MS_BIND, OWN_PREFIX, data_folder, mount, private_mounts
+from support.users import become_user
 from support.sources import REPOSITORY
 from support.waiting import eventually
 
@@ -54,6 +55,8 @@ class Engine:
         self.daemon: subprocess.Popen[bytes] | None = None
         self.covers: Mapping[str, Path] = {}
         """Files of the host (path) in whose place its daemon finds others."""
+        self.user = 0
+        """Whose the daemon is."""
         self.names_its_host = True
         """With the host named, no command starts a daemon by itself: the one under test is the only one."""
 
@@ -84,7 +87,7 @@ class Engine:
             self.daemon = subprocess.Popen(
                 [*docket_command(), "daemon"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(**armed),
-                preexec_fn=(lambda: self._pretend(boot_id)) if boot_id or self.covers else None,
+                preexec_fn=(lambda: self._pretend(boot_id)) if boot_id or self.covers or self.user else None,
             )  # fmt: skip
 
     def _pretend(self, boot_id: str) -> None:
@@ -96,6 +99,8 @@ class Engine:
             covers = {**covers, "/proc/sys/kernel/random/boot_id": file}
         for path, file in covers.items():
             mount(str(file), path, None, MS_BIND)
+        if self.user:
+            become_user(self.user, self.home)
 
     def _is_up(self) -> bool:
         assert self.daemon is not None

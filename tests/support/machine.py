@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Callable
 
 from engine.kernel.libc import LIBC, check
+from engine.runtime.rootless import mount_help, namespace_help
 
 from support.forked import in_child
 
@@ -27,7 +28,14 @@ OUTSIDE_NETWORK = "DOCKET_TEST_OUTSIDE_NETWORK"
 """Variable with the path of the network namespace that the machine's other programs are in (see ``support.worker``)."""
 
 ENGINE_NEEDS = ("root", "namespaces", "mounts", "overlay", "cgroups")
-"""What the engine can't do without, in the order in which it is worth asking."""
+"""What root's engine can't do without, in the order in which it is worth asking."""
+ROOTLESS_NEEDS = ("user namespaces", "user mounts")
+"""The same for that of an ordinary user."""
+
+
+def engine_needs() -> tuple[str, ...]:
+    """What an engine of this process's can't do without."""
+    return ENGINE_NEEDS if os.geteuid() == 0 else ROOTLESS_NEEDS
 
 
 def lack(capability: str) -> str | None:
@@ -70,13 +78,25 @@ def join_outside_network() -> None:
         os.close(fd)
 
 
-def become_ordinary() -> None:
-    """Make this process uid 1000 without any capability, by a user namespace: it still reaches its own files."""
+def become_ordinary(inside: int = 1000) -> None:
+    """Make this process uid 1000 without any capability, by a user namespace: it still reaches its own files. As 0 it
+    is root there, and may mount."""
     uid, gid = os.geteuid(), os.getegid()
     unshare(CLONE_NEWUSER)
     Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"1000 {uid} 1")
-    Path("/proc/self/gid_map").write_text(f"1000 {gid} 1")
+    Path("/proc/self/uid_map").write_text(f"{inside} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{inside} {gid} 1")
+
+
+def _mounting() -> str:
+    """Get to where this process may mount, unseen by others: with root, or in a user namespace. Answers with the
+    options that overlay needs there."""
+    if os.geteuid() == 0:
+        private_mounts()
+        return ""
+    become_ordinary(0)
+    private_mounts()
+    return ",userxattr"
 
 
 def _tried(attempt: Callable[[], object], missing: str) -> str | None:
@@ -110,10 +130,10 @@ def _overlay_works_in(parent: str) -> bool:
     folder = Path(tempfile.mkdtemp(prefix=f"{OWN_PREFIX}probe-", dir=parent))
 
     def attempt() -> None:
-        private_mounts()
+        more = _mounting()
         for name in ("lower", "upper", "work", "merged"):
             (folder / name).mkdir()
-        options = f"lowerdir={folder}/lower,upperdir={folder}/upper,workdir={folder}/work"
+        options = f"lowerdir={folder}/lower,upperdir={folder}/upper,workdir={folder}/work{more}"
         mount("overlay", f"{folder}/merged", "overlay", data=options)
         (folder / "merged" / "file").write_text("text")
 
@@ -122,6 +142,8 @@ def _overlay_works_in(parent: str) -> bool:
     except OSError:
         return False
     finally:
+        if (inner := folder / "work" / "work").is_dir():
+            inner.chmod(0o700)  # overlay's own has no permissions, which only root can do without
         shutil.rmtree(folder)
     return True
 
@@ -185,7 +207,28 @@ def _controllers(mount_point: Path | None) -> list[str]:
 
 @functools.cache
 def _user_namespaces() -> str | None:
-    return _tried(lambda: unshare(CLONE_NEWUSER), "user namespaces are forbidden here")
+    try:
+        in_child(lambda: unshare(CLONE_NEWUSER))
+    except OSError as error:
+        return namespace_help(error)
+    return None
+
+
+@functools.cache
+def _user_mounts() -> str | None:
+    """Mounts in a user namespace of one's own."""
+
+    def attempt() -> None:
+        become_ordinary(0)
+        private_mounts()
+        unshare(CLONE_NEWPID)
+        mount("tmpfs", tempfile.gettempdir(), "tmpfs")
+
+    if (reason := _tried(attempt, mount_help() or "mounts are forbidden in user namespaces here")) is not None:
+        return reason
+    if data_folder() is None:
+        return "overlayfs can't be mounted in user namespaces here: it takes Linux 5.11, and ext4, xfs or btrfs"
+    return None
 
 
 @functools.cache
@@ -253,6 +296,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "cgroup v1": _cgroup_v1,
     "cgroup v2": _cgroup_v2,
     "user namespaces": _user_namespaces,
+    "user mounts": _user_mounts,
     "hard rlimits": _hard_rlimits,
     "docker client": _docker_client,
     "docker registry": _docker_registry,

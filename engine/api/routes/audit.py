@@ -16,8 +16,13 @@ from engine.services.who_ran import Question
 
 
 def trail(services: Any, request: Request) -> Answer:
-    """Every event of one object, removed ones too. ``id`` is an id, its beginning, or a name it ever had."""
+    """Every event of one object, removed ones too. ``id`` is an id, its beginning, or a name it ever had. With
+    ``project`` those of a compose project."""
     ref, noun = request.text("id"), request.text("noun")
+    if project := request.text("project"):
+        if ref or noun:
+            raise InvalidArgument("parameter project goes with neither id nor noun")
+        return reply([views.recorded(record) for record in services.audit.project(project)])
     if not ref:
         raise InvalidArgument("parameter id is missing")
     if noun and noun not in NOUNS:

@@ -22,7 +22,7 @@ def list_networks(services: Any, request: Request) -> Answer:
     for value in filters.get("type"):
         if value not in ("builtin", "custom"):
             raise InvalidArgument(f"invalid filter: 'type'='{value}'")
-    if not as_of:
+    if not as_of and services.networks.has_default:
         services.networks.ensure(DEFAULT, request.context)
     found = []
     for view in services.networks.list(as_of=as_of):
@@ -50,7 +50,7 @@ def inspect(services: Any, request: Request) -> Answer:
     reference, as_of = request.params[0], request.text("as_of") or None
     name = _predefined(reference)
     if name is None:
-        if reference == DEFAULT and not as_of:
+        if reference == DEFAULT and not as_of and services.networks.has_default:
             services.networks.ensure(DEFAULT, request.context)
         return reply(views.inspect_own(services.networks.get(reference, as_of=as_of)))
     attached = [

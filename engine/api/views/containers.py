@@ -9,6 +9,7 @@ from engine.api.times import human_duration, rfc3339nano
 from engine.api.views.docker_defaults import CONFIG, ENDPOINT, HOST_CONFIG, NETWORK_SETTINGS, STORAGE_DRIVER, filled
 from engine.api.views.networks import DRIVERS, endpoint_of, network_id
 from engine.domain.container import Container
+from engine.services.network_requests import USER_MODES
 
 def status_words(state: Container, now_us: int) -> str:
     """``Up 3 minutes``, ``Exited (0) 2 hours ago``, ``Up 5 seconds (Paused)``."""
@@ -51,11 +52,13 @@ def ports(view: Any) -> dict[str, Any]:
     if not view.state.alive:
         return {}
     found: dict[str, Any] = {name: None for name in view.config.get("ExposedPorts") or {}}
-    for endpoint, _ in view.endpoints:
-        for port in endpoint.ports:
-            name = f"{port['container_port']}/{port['protocol']}"
-            binding = {"HostIp": port["host_address"], "HostPort": str(port["host_port"])}
-            found[name] = [*(found.get(name) or []), binding]
+    published = [port for endpoint, _ in view.endpoints for port in endpoint.ports]
+    if network_mode(view.host_config) in USER_MODES:
+        published += ((view.evidence or {}).get("user_network") or {}).get("ports") or ()
+    for port in published:
+        name = f"{port['container_port']}/{port['protocol']}"
+        binding = {"HostIp": port["host_address"], "HostPort": str(port["host_port"])}
+        found[name] = [*(found.get(name) or []), binding]
     return dict(sorted(found.items()))
 
 
@@ -172,6 +175,11 @@ def _host_config(view: Any) -> dict[str, Any]:
     host = filled(HOST_CONFIG, view.host_config)
     host["PidsLimit"] = host["PidsLimit"] or None
     host["IpcMode"] = host["IpcMode"] or HOST_CONFIG["IpcMode"]
+    if host["PortBindings"]:
+        host["PortBindings"] = {
+            port: [{"HostIp": "", "HostPort": "", **(binding or {})} for binding in bindings or ()] or bindings
+            for port, bindings in host["PortBindings"].items()
+        }
     for name in ("MaskedPaths", "ReadonlyPaths"):
         if host[name] is None and not host["Privileged"]:
             host[name] = HOST_CONFIG[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.cli.compose.scene import Scene
 from engine.cli.session import Session
 from engine.client.api import Client
-from engine.compose.running.effects import cause_of
+from engine.compose.running.names import cause_of
 
 
 class Borrowed(Session):

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 _HEADERS = {
     "ID": "CONTAINER ID", "Name": "NAME", "Names": "NAMES", "Image": "IMAGE", "Command": "COMMAND",
     "Project": "PROJECT", "Service": "SERVICE", "CreatedAt": "CREATED AT", "RunningFor": "CREATED",
-    "Status": "STATUS", "State": "STATE", "Health": "HEALTH", "ExitCode": "EXIT CODE", "Ports": "PORTS", "Publishers": "PUBLISHERS", "Size": "SIZE",
-    "Labels": "LABELS", "LocalVolumes": "LOCAL VOLUMES", "Mounts": "MOUNTS", "Networks": "NETWORKS",
+    "Status": "STATUS", "State": "STATE", "Health": "HEALTH", "ExitCode": "EXIT CODE", "Ports": "PORTS",
+    "Publishers": "PUBLISHERS", "Size": "SIZE", "Labels": "LABELS", "LocalVolumes": "LOCAL VOLUMES",
+    "Mounts": "MOUNTS", "Networks": "NETWORKS",
 }  # fmt: skip
 _COLUMNS = ("Name", "Image", "Command", "Service", "RunningFor", "Status", "Ports")
 _STATES = ("paused", "restarting", "removing", "running", "dead", "created", "exited")

@@ -6,7 +6,7 @@ What the file leaves open is left out: the engine's defaults are the engine's, a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from engine.compose import labels
 from engine.compose.bodies.endpoints import network_config
@@ -23,11 +23,13 @@ Json = dict[str, Any]
 class Surroundings:
     """What a container needs to know of others before it can be made.
 
-    ``containers`` are ids by service, for the namespaces and volumes that it shares; ``anonymous`` are volumes of the
-    container whose place it takes, by where they are mounted."""
+    ``containers`` are ids by service, for the namespaces and volumes that it shares; ``names`` are the names of all of
+    a service's containers, for links; ``anonymous`` are volumes of the container whose place it takes, by where they
+    are mounted."""
 
     containers: Mapping[str, str] = field(default_factory=dict)
     anonymous: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def container_body(
@@ -50,7 +52,10 @@ def container_body(
     mode, endpoints = network_config(project, service, aliases, surroundings.containers)
     host = host_config(project, service, surroundings.containers)
     host |= {**storage(project, service, surroundings.anonymous, surroundings.containers), "NetworkMode": mode}
+    host["Links"] = links = _links(project, service, surroundings.names)
     body["HostConfig"] = without_silence(host)
+    if endpoints and links:
+        endpoints = {name: {**endpoint, "Links": links} for name, endpoint in endpoints.items()}
     if endpoints:
         body["NetworkingConfig"] = {"EndpointsConfig": endpoints}
     return without_silence(body)
@@ -75,9 +80,9 @@ def _process(service: Mapping[str, Any]) -> Json:
 
 
 def environment(service: Mapping[str, Any]) -> list[str]:
-    """NAME=value, sorted; a name without a value is not set."""
+    """NAME=value, sorted; a name without a value takes the image's variable away."""
     found = service.get("environment") or {}
-    return [f"{name}={found[name]}" for name in sorted(found) if found[name] is not None]
+    return [name if found[name] is None else f"{name}={found[name]}" for name in sorted(found)]
 
 
 def _identity(service: Mapping[str, Any]) -> Json:
@@ -86,6 +91,17 @@ def _identity(service: Mapping[str, Any]) -> Json:
         "Domainname": service.get("domainname"),
         "MacAddress": service.get("mac_address") if service.get("network_mode") else None,
     }
+
+
+def _links(project: Project, service: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> list[str]:
+    """Every container of a linked service by the link's name, by its own and by its own without the project's."""
+    found = []
+    for link in service.get("links") or ():
+        other, _, alias = link.partition(":")
+        for name in names.get(other, ()):
+            called = [alias or other, name.removeprefix(f"{project.name}-"), name]
+            found += [f"{name}:{one}" for one in dict.fromkeys(called)]
+    return found + list(service.get("external_links") or ())
 
 
 def _stop_timeout(service: Mapping[str, Any]) -> int | None:

@@ -17,12 +17,12 @@ Service = Mapping[str, Any]
 _AS_THEY_ARE = {
     "Annotations": "annotations", "CgroupParent": "cgroup_parent", "CgroupnsMode": "cgroup",
     "DeviceCgroupRules": "device_cgroup_rules", "Dns": "dns", "DnsOptions": "dns_opt", "DnsSearch": "dns_search",
-    "Init": "init", "Isolation": "isolation", "OomKillDisable": "oom_kill_disable", "Privileged": "privileged",
+    "Init": "init", "OomKillDisable": "oom_kill_disable", "Privileged": "privileged",
     "ReadonlyRootfs": "read_only", "Runtime": "runtime", "StorageOpt": "storage_opt", "Sysctls": "sysctls",
     "UTSMode": "uts", "UsernsMode": "userns_mode", "CpusetCpus": "cpuset",
 }  # fmt: skip
 _NUMBERS = {
-    "CpuCount": "cpu_count", "CpuPercent": "cpu_percent", "CpuPeriod": "cpu_period", "CpuQuota": "cpu_quota",
+    "CpuPeriod": "cpu_period", "CpuQuota": "cpu_quota",
     "CpuRealtimePeriod": "cpu_rt_period", "CpuRealtimeRuntime": "cpu_rt_runtime", "CpuShares": "cpu_shares",
     "Memory": "mem_limit", "MemoryReservation": "mem_reservation", "MemorySwap": "memswap_limit",
     "MemorySwappiness": "mem_swappiness", "OomScoreAdj": "oom_score_adj", "PidsLimit": "pids_limit",
@@ -45,7 +45,6 @@ def host_config(project: Project, service: Service, containers: Mapping[str, str
         "ExtraHosts": _extra_hosts(service.get("extra_hosts")),
         "GroupAdd": [str(group) for group in service.get("group_add") or ()],
         "IpcMode": shared_namespace(service.get("ipc") or "", containers, "ipc"),
-        "Links": list(service.get("links") or ()) + list(service.get("external_links") or ()),
         "LogConfig": _log_config(service.get("logging")),
         "PidMode": shared_namespace(service.get("pid") or "", containers, "pid"),
         "PortBindings": port_bindings(service),
@@ -72,14 +71,8 @@ def _resources(service: Service) -> Json:
         found["PidsLimit"] = whole(limits["pids"], "deploy.resources.limits.pids")
     if reservations.get("memory"):
         found["MemoryReservation"] = whole(reservations["memory"], "deploy.resources.reservations.memory")
-    requests = [_device_request(one) for one in reservations.get("devices") or ()]
-    found["DeviceRequests"] = requests + [_device_request({"capabilities": ["gpu"], **one}) for one in _gpus(service)]
+    found["DeviceRequests"] = [_device_request(one) for one in reservations.get("devices") or ()]
     return found
-
-
-def _gpus(service: Service) -> list[Json]:
-    given = service.get("gpus") or ()
-    return [{"count": -1}] if given == "all" else list(given)
 
 
 def _device_request(device: Mapping[str, Any]) -> Json:
@@ -123,7 +116,7 @@ def ulimits(given: Mapping[str, Any] | None) -> list[Json]:
 
 
 def _capabilities(names: Any) -> list[str]:
-    upper = [str(name).upper() for name in names or ()]
+    upper = sorted({str(name).upper() for name in names or ()})
     return [name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for name in upper]
 
 

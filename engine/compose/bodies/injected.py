@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tarfile
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping
 
@@ -71,6 +70,8 @@ def _content(project: Project, kind: str, key: str, source: Mapping[str, Any]) -
 
 def archive(files: list[InjectedFile]) -> bytes:
     """A tar archive to be unpacked in the root of a container."""
+    import tarfile
+
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as tar:
         for file in files:

@@ -10,6 +10,7 @@ from engine.compose.project import ComposeError
 from engine.compose.reading.context import Context
 from engine.compose.reading.layers import Layer, folder_of, read_layers
 from engine.compose.reading.merging import merge
+from engine.compose.reading.paths import NO_REMOTE_FILES, is_remote_file
 
 Chain = tuple[tuple[str, str], ...]
 """Which services (file, name) led here."""
@@ -54,6 +55,8 @@ class Extending:
     def _layer_of(self, file: str | None, layer: Layer, path: Path) -> Layer:
         if file is None:
             return layer
+        if is_remote_file(file):
+            raise layer.positions.error((*path, "file"), f"{file}: {NO_REMOTE_FILES}")
         folder = folder_of(layer.file, os.getcwd())
         found = os.path.normpath(os.path.join(folder, os.path.expanduser(file)))
         if found not in self._files:

@@ -8,6 +8,7 @@ from typing import Any, Callable
 from engine.compose.model.positions import Path, shown_file
 from engine.compose.reading.context import Context
 from engine.compose.reading.layers import Layer, folder_of
+from engine.compose.reading.paths import NO_REMOTE_FILES, is_remote_file
 from engine.compose.reading.variables import default_files, with_files
 
 Load = Callable[[list[str], str, Context, tuple[str, ...]], dict[str, Any]]
@@ -20,7 +21,12 @@ def include(layer: Layer, working_dir: str, context: Context, load: Load, chain:
     for index, entry in enumerate(layer.value.pop("include", None) or ()):
         path: Path = ("include", index)
         entry = {"path": entry} if isinstance(entry, str) else entry
+        if not entry.get("path"):
+            raise layer.positions.error(path, "path is required")
         home = folder_of(layer.file, working_dir)
+        for name in _texts(entry["path"]):
+            if is_remote_file(name):
+                raise layer.positions.error(path, f"{name}: {NO_REMOTE_FILES}")
         files = [_absolute(home, name) for name in _texts(entry["path"])]
         for file in files:
             if not os.path.isfile(file):

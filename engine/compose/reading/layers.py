@@ -32,11 +32,12 @@ class Layer:
 def read_layers(file: str, folder: str, context: Context) -> list[Layer]:
     """The documents of a file ("-" is standard input). Relative paths in it are meant from ``folder``; ``extends`` and
     ``include`` stay as they are. Raises ComposeError."""
-    found = documents(_text(file), file)
+    found = documents(read_text(file), file)
     return [_layer(document, folder, context) for document in found if document.value is not None]
 
 
-def _text(file: str) -> str:
+def read_text(file: str) -> str:
+    """A file's text, or standard input's. Raises ComposeError."""
     try:
         if file == "-":
             return sys.stdin.read()

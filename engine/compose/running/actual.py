@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
-from engine.client.api import Client
+from engine.client.api import Client, path_of
+from engine.client.errors import APIError
 from engine.compose import labels
 
 Json = dict[str, Any]
@@ -133,3 +134,15 @@ def exit_code_in(status: str) -> int | None:
         return None
     code = status[len("Exited (") : status.find(")")]
     return int(code) if code.lstrip("-").isdecimal() else None
+
+
+def image_ids(client: Client, references: Iterable[str]) -> dict[str, str]:
+    """The id of each image that is there."""
+    found = {}
+    for reference in sorted(set(references)):
+        try:
+            found[reference] = client.call("GET", path_of("images", reference, "json"))["Id"]
+        except APIError as error:
+            if error.status != 404:
+                raise
+    return found

@@ -26,7 +26,7 @@ def dependencies_of(service: Mapping[str, Any]) -> dict[str, Dependency]:
         name: Dependency(one.get("condition") or STARTED, one.get("required", True), bool(one.get("restart")))
         for name, one in (service.get("depends_on") or {}).items()
     }
-    for name in shared_with(service):
+    for name in (*shared_with(service), *linked_with(service)):
         found.setdefault(name, Dependency())
     return found
 
@@ -37,6 +37,11 @@ def shared_with(service: Mapping[str, Any]) -> list[str]:
     names = [mode.removeprefix(_SERVICE) for mode in modes if mode.startswith(_SERVICE)]
     volumes = [text for text in service.get("volumes_from") or () if not text.startswith("container:")]
     return list(dict.fromkeys([*names, *(text.partition(":")[0] for text in volumes)]))
+
+
+def linked_with(service: Mapping[str, Any]) -> list[str]:
+    """The services that ``links`` names."""
+    return list(dict.fromkeys(link.partition(":")[0] for link in service.get("links") or ()))
 
 
 def in_order(needs: Mapping[str, Iterable[str]]) -> list[str]:

@@ -9,7 +9,9 @@ from engine.compose.bodies.endpoints import network_name, ordered_networks
 from engine.compose.bodies.mounts import volume_name
 from engine.compose.project import ComposeError, Project
 from engine.compose.running import comparison, names
-from engine.compose.running.dependencies import Dependency, dependencies_of, in_order, shared_with, with_dependencies
+from engine.compose.running.dependencies import (
+    Dependency, dependencies_of, in_order, linked_with, shared_with, with_dependencies,
+)  # fmt: skip
 
 Json = dict[str, Any]
 
@@ -25,6 +27,7 @@ class Service:
     names_its_image: bool
     needs: Mapping[str, Dependency]
     shares: tuple[str, ...]
+    links: tuple[str, ...]
     document: Mapping[str, Any]
     networks: tuple[str, ...]
     volumes: tuple[str, ...]
@@ -99,7 +102,8 @@ def _service(project: Project, name: str, config: Mapping[str, Any], scale: int 
     mounted = [one["source"] for one in config.get("volumes") or () if one["type"] == "volume" and one.get("source")]
     on = [] if config.get("network_mode") else ordered_networks(config)
     return Service(
-        name, config, count, image, is_named, dependencies_of(config), tuple(shared_with(config)),
+        name, config, count, image, is_named, dependencies_of(config),
+        tuple(shared_with(config)), tuple(linked_with(config)),
         comparison.document(project, name, config), tuple(network_name(project, key) for key in on),
         tuple(dict.fromkeys(volume_name(project, key) for key in mounted)),
     )  # fmt: skip

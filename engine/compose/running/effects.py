@@ -25,7 +25,7 @@ from engine.compose.running.images import Images
 from engine.compose.running.listening import Listener
 from engine.compose.running.plan import (
     BUILD, CONTAINER, CREATE, DISCONNECT, IMAGE, KILL, NETWORK, PAUSE, PULL, PUSH, RECREATE, REMOVE, RENAME, RESTART,
-    START, STOP, UNPAUSE, VOLUME, WAIT, Action,
+    START, STOP, UNPAUSE, VOLUME, WAIT, Action, Plan,
 )  # fmt: skip
 from engine.compose.running.waiting import wait_for
 
@@ -38,18 +38,22 @@ _ANONYMOUS_NAME_CHARACTERS = 64
 
 
 class Effects:
-    """Of one command on one project. ``image_ids`` are what the services' images are now."""
+    """Of one plan for one project. ``image_ids`` are what the services' images are now."""
 
     def __init__(
-        self, desired: Desired, actual: Actual, image_ids: Mapping[str, str], listener: Listener, images: Images
-    ) -> None:
+        self, plan: Plan, desired: Desired, actual: Actual, image_ids: Mapping[str, str], listener: Listener,
+        images: Images,
+    ) -> None:  # fmt: skip
         self._desired = desired
         self._project = desired.project
         self._image_ids = image_ids
         self._listener = listener
         self._images = images
         self._ids = {one.name: one.id for one in actual.containers}
-        self._by_service = {one.service: one.id for one in reversed(actual.containers) if not one.one_off}
+        going = {one.container.id for one in plan.actions if one.verb == REMOVE and one.container is not None}
+        staying = {name: [one for one in actual.of(name) if one.id not in going] for name in desired.services}
+        self._by_service = {name: containers[0].id for name, containers in staying.items() if containers}
+        self._names = {name: [one.name for one in containers] for name, containers in staying.items()}
         self._lock = threading.Lock()
         self._effects: dict[tuple[str, str], Effect] = {
             (CREATE, NETWORK): self._create_network,
@@ -75,7 +79,7 @@ class Effects:
 
     def perform(self, client: Client, action: Action, give_up: threading.Event) -> str:
         """Do it. Answers with why it was skipped, or "". Raises ComposeError and the client's errors."""
-        client.say_cause(cause_of(self._project.name, action.verb, action.service))
+        client.say_cause(names.cause_of(self._project.name, action.verb, action.service))
         if action.verb == WAIT:
             return self._wait(client, action, give_up)
         return self._effects[action.verb, action.kind](client, action) or ""
@@ -108,7 +112,7 @@ class Effects:
     # --- making containers -------------------------------------------------------------------------------------------
 
     def _create(self, client: Client, action: Action) -> None:
-        self._make(client, action, action.name, Surroundings(self._shared_ids()))
+        self._make(client, action, action.name, self._surroundings())
 
     def _recreate(self, client: Client, action: Action) -> None:
         """The old one goes only when the new one is there, under a name in between."""
@@ -117,7 +121,7 @@ class Effects:
         renew = bool(action.settings.get("renew_anonymous"))
         anonymous = {} if renew else self._anonymous_volumes(client, old.id)
         name = names.waiting_name(old.id, action.name)
-        self._make(client, action, name, Surroundings(self._shared_ids(), anonymous), replaces=action.name)
+        self._make(client, action, name, self._surroundings(anonymous), replaces=action.name)
         if old.up:
             self._stop(client, action)
         _gone(client, path_of("containers", old.id), query={"force": True, "v": renew})
@@ -134,9 +138,9 @@ class Effects:
             if mount["Type"] == "volume" and _is_anonymous(mount["Name"])
         }
 
-    def _shared_ids(self) -> dict[str, str]:
+    def _surroundings(self, anonymous: Mapping[str, str] | None = None) -> Surroundings:
         with self._lock:
-            return dict(self._by_service)
+            return Surroundings(dict(self._by_service), anonymous or {}, {k: list(v) for k, v in self._names.items()})
 
     def _make(
         self, client: Client, action: Action, name: str, surroundings: Surroundings, replaces: str = ""
@@ -144,16 +148,20 @@ class Effects:
         service = self._desired.services[action.service]
         body = container_body(
             self._project, service.name, service.config, action.name,
-            self._labels_of(service, action.number, replaces), surroundings,
+            self._labels_of(service, action.number, replaces, surroundings), surroundings,
         )  # fmt: skip
         container_id = create_container(client, body, name, service.config.get("platform"))
         with self._lock:
             self._ids[action.name] = self._by_service[service.name] = container_id
+            if action.name not in self._names[service.name]:
+                self._names[service.name].append(action.name)
 
-    def _labels_of(self, service: Service, number: int, replaces: str) -> dict[str, str]:
+    def _labels_of(
+        self, service: Service, number: int, replaces: str, surroundings: Surroundings
+    ) -> dict[str, str]:
         return own_labels(
             self._project, service.name, service.config, number=number, replaces=replaces,
-            config_hash=service_hash(service), image_id=self._image_ids.get(service.image, ""),
+            config_hash=service_hash(service, surroundings.containers), image_id=self._image_ids.get(service.image, ""),
             version=__version__, document=comparison.encoded(service.document),
         )  # fmt: skip
 
@@ -254,11 +262,6 @@ def inject(client: Client, desired: Desired, service: Service, container_id: str
         response = client.stream("PUT", path, query=query, upload=[archive(files)])
         response.read()
         response.close()
-
-
-def cause_of(project: str, verb: str, service: str) -> str:
-    """What the event log says about why a request came."""
-    return f"{project}/{verb}" + (f"/{service}" if service else "")
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -12,9 +12,9 @@ from _queue import SimpleQueue
 from typing import Callable
 
 from engine.client.api import Client
-from engine.compose.project import ComposeError
 from engine.compose.running.listening import Listener
 from engine.compose.running.plan import WAIT, Action, Plan
+from engine.compose.running.waiting import GivenUp
 
 Perform = Callable[[Client, Action, threading.Event], str]
 """Does one action; the event is set when it should give up. Answers with why it was skipped, or ""."""
@@ -128,7 +128,3 @@ class _Run:
             self._listener.fails(action, raised)
         finally:
             self._ended.put((action, error))
-
-
-class GivenUp(ComposeError):
-    """An action that waited was told to stop waiting."""

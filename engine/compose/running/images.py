@@ -12,7 +12,6 @@ from engine.client import jsontext
 from engine.client.api import Client, path_of
 from engine.client.connection import Response
 from engine.client.credentials import CredentialFile, auth_header, registry_of
-from engine.client.errors import APIError
 from engine.compose import labels
 from engine.compose.bodies.host_config import ulimits
 from engine.compose.bodies.values import whole
@@ -183,18 +182,6 @@ class _Dockerfile:
     def __exit__(self, *exception: object) -> None:
         if self._temporary:
             os.unlink(self._temporary)
-
-
-def image_ids(client: Client, references: list[str]) -> dict[str, str]:
-    """The id of each image that is there."""
-    found = {}
-    for reference in sorted(set(references)):
-        try:
-            found[reference] = client.call("GET", path_of("images", reference, "json"))["Id"]
-        except APIError as error:
-            if error.status != 404:
-                raise
-    return found
 
 
 def _split(reference: str) -> tuple[str, str]:

@@ -33,3 +33,8 @@ def image_name(project: str, service_name: str, service: Mapping[str, Any]) -> s
 def log_name(project: str, container: str) -> str:
     """A container's name in front of its lines: without the project's, as ``web-1``."""
     return container.removeprefix(f"{project}-")
+
+
+def cause_of(project: str, verb: str, service: str) -> str:
+    """What the event log says about why a request came."""
+    return f"{project}/{verb}" + (f"/{service}" if service else "")

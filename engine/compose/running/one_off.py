@@ -52,15 +52,18 @@ def create_one_off(
     slug = os.urandom(_SLUG_BYTES).hex()
     name = wanted.name or names.one_off_name(project.name, service.name, slug[:_SHORT_SLUG_CHARACTERS])
     config = _changed(service.config, wanted)
-    there = {one.service: one.id for one in reversed(read(client, project.name, with_resources=False).containers)
-             if not one.one_off}  # fmt: skip
+    there = read(client, project.name, with_resources=False)
+    surroundings = Surroundings(
+        {one.service: one.id for one in reversed(there.containers) if not one.one_off},
+        names={name: [one.name for one in there.of(name)] for name in desired.services},
+    )
     own = own_labels(
-        project, service.name, service.config, number=1, config_hash=service_hash(service),
+        project, service.name, service.config, number=1, config_hash=service_hash(service, surroundings.containers),
         image_id=images.get(service.image, ""), version=__version__, document="", one_off=True,
     )  # fmt: skip
     del own[labels.NUMBER], own[labels.SERVICE_DOCUMENT]
     body = container_body(
-        project, service.name, config, name, {**own, labels.SLUG: slug, **wanted.labels}, Surroundings(there),
+        project, service.name, config, name, {**own, labels.SLUG: slug, **wanted.labels}, surroundings,
         with_aliases=wanted.use_aliases,
     )  # fmt: skip
     _complete(body, wanted)

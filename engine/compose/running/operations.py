@@ -6,26 +6,26 @@ import os
 import threading
 import time
 from dataclasses import replace
-from typing import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Callable, Iterable, Mapping
 
 from engine.client.api import Client, path_of
 from engine.client.moments import unix_ns
 from engine.compose.project import ComposeError, Project
 from engine.compose.running import actual as actual_state
-from engine.compose.running.actual import Actual, Container
+from engine.compose.running.actual import Actual, Container, image_ids
 from engine.compose.running.dependencies import HEALTHY
 from engine.compose.running.desired import Desired, desired_state
-from engine.compose.running.effects import Effects, cause_of
-from engine.compose.running.executor import Executor, GivenUp
 from engine.compose.running.hashing import service_hash
-from engine.compose.running.images import BuildOptions, Images, OpenContext, image_ids
 from engine.compose.running.listening import Listener
+from engine.compose.running.names import cause_of
 from engine.compose.running.plan import CONTAINER, WAIT, Action, Plan
 from engine.compose.running.plan_down import ALL, DownOptions, plan_down, plan_each, plan_remove, plan_stop
 from engine.compose.running.plan_images import asks_for_age, plan_builds, plan_images, plan_pulls, plan_pushes
 from engine.compose.running.plan_restart import plan_restart
 from engine.compose.running.plan_up import UpOptions, plan_up
-from engine.compose.running.waiting import wait_for
+
+if TYPE_CHECKING:
+    from engine.compose.running.images import BuildOptions, OpenContext
 
 Show = Callable[[Plan], None]
 
@@ -49,7 +49,6 @@ class Operations:
         self._show = show
         self._correlation = os.urandom(16).hex()
         self.client = self.make_client()
-        self._executor: Executor | None = None
 
     def make_client(self) -> Client:
         """One more connection, whose requests belong to this command."""
@@ -59,11 +58,6 @@ class Operations:
 
     def close(self) -> None:
         self.client.close()
-
-    def give_up(self) -> None:
-        """From any thread: what is under way comes to its end, nothing new begins."""
-        if self._executor is not None:
-            self._executor.give_up()
 
     def actual(self, *, with_resources: bool = False) -> Actual:
         return actual_state.read(self.client, self.project.name, with_resources=with_resources)
@@ -107,6 +101,8 @@ class Operations:
 
     def wait_until_up(self, desired: Desired, timeout_s: float | None = None) -> None:
         """``--wait``: all containers of the selected services run, and are healthy where they have a check."""
+        from engine.compose.running.waiting import GivenUp
+
         give_up = threading.Event()
         deadline = threading.Timer(timeout_s, give_up.set) if timeout_s else None
         if deadline is not None:
@@ -121,6 +117,9 @@ class Operations:
                 deadline.cancel()
 
     def _wait_for_each(self, containers: Iterable[Container], give_up: threading.Event) -> None:
+        from engine.compose.running.executor import Executor
+        from engine.compose.running.waiting import wait_for
+
         waits = [
             Action(WAIT, CONTAINER, one.name, one.service, container=one, settings={"condition": HEALTHY})
             for one in containers
@@ -215,7 +214,12 @@ class Operations:
             self._show(plan)
         if self._dry_run or not plan:
             return
+        # what unchanged projects don't need is imported here: `up` on one of them takes no longer than its file
+        from engine.compose.running.effects import Effects
+        from engine.compose.running.executor import Executor
+        from engine.compose.running.images import Images
+
         builder = Images(desired, self._listener, self._open_context, build_options)
-        effects = Effects(desired, actual, images, self._listener, builder)
-        self._executor = Executor(self.make_client, effects.perform, self._listener, self._parallel)
-        self._executor.run(plan, keep_going=keep_going)
+        effects = Effects(plan, desired, actual, images, self._listener, builder)
+        executor = Executor(self.make_client, effects.perform, self._listener, self._parallel)
+        executor.run(plan, keep_going=keep_going)

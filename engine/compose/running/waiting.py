@@ -8,9 +8,12 @@ from typing import Any
 from engine.client.api import Client
 from engine.compose.project import ComposeError
 from engine.compose.running.dependencies import COMPLETED, HEALTHY
-from engine.compose.running.executor import GivenUp
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.2
+
+
+class GivenUp(ComposeError):
+    """An action that waited was told to stop waiting."""
 
 
 def wait_for(

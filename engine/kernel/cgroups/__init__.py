@@ -6,12 +6,17 @@ one tree, a *cgroup* is a folder of the same path in every tree. Limits come as 
 ``LIMITS_*`` name the files that are the evidence, ``stats_*`` read counters.
 
     detect() -> Hierarchy          which trees this machine has
+    delegated() -> Hierarchy       what of them an ordinary user was given
     Cgroup("docket/<id>")          create, apply, join, freeze, thaw, kill, remove, read_limits, stats, oom_*
 
 Imported by the runtime's shim, so it stays light; imports the kernel package alone.
 """
 
-from engine.kernel.cgroups.cgroup import Cgroup
-from engine.kernel.cgroups.hierarchy import Hierarchy, detect, parse_mountinfo
+from engine.kernel.cgroups.cgroup import Cgroup, discarded_limits
+from engine.kernel.cgroups.delegation import delegated, hand_over, take_over
+from engine.kernel.cgroups.hierarchy import Hierarchy, detect, parse_mountinfo, use
 
-__all__ = ["Cgroup", "Hierarchy", "detect", "parse_mountinfo"]
+__all__ = [
+    "Cgroup", "Hierarchy", "delegated", "detect", "discarded_limits", "hand_over", "parse_mountinfo",
+    "take_over", "use",
+]  # fmt: skip

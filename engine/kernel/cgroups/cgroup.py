@@ -222,7 +222,7 @@ class Cgroup:
         elif freezer := self._v1_freezer():
             processes.freeze_v1(freezer, timeout_s)
         else:
-            raise OSError(errno.EOPNOTSUPP, "the kernel has no freezer cgroup", self.path)
+            raise OSError(errno.EOPNOTSUPP, self.hierarchy.refusal or "the kernel has no freezer cgroup")
 
     def thaw(self) -> None:
         """Let the processes go on."""
@@ -269,7 +269,7 @@ class Cgroup:
         for section in resources:
             if section not in _SECTIONS:
                 raise files.refuse(f"resources.{section}", "the field is not known", errno.EOPNOTSUPP)
-        warnings: list[str] = []
+        warnings = discarded_limits(resources, self.hierarchy)
         for section, keys, v1, v2, apply_v1, apply_v2 in _APPLIERS:
             wanted = self._select(resources, section, keys)
             if not wanted:
@@ -280,7 +280,7 @@ class Cgroup:
                 if self.hierarchy.mode == "hybrid":
                     self._enable((v2,))
                 warnings += apply_v2(self.unified_folder, wanted)
-            else:
+            elif not self.hierarchy.refusal:
                 raise files.refuse(
                     f"resources.{section}", f"the {v1} cgroup controller is not available", errno.EOPNOTSUPP
                 )
@@ -304,6 +304,8 @@ class Cgroup:
             return
         if self.hierarchy.is_v1("devices"):
             devices.apply_v1(self.folder("devices"), rules)
+        elif self.hierarchy.refusal:
+            return  # in a user namespace nobody can make a device node
         elif self.unified_folder:
             device_program.apply_v2(self.unified_folder, devices.resolve(rules))
         else:
@@ -326,7 +328,7 @@ class Cgroup:
         for controller, names in _LIMITS_V2:
             if controller in self.hierarchy.unified_controllers and not self.hierarchy.is_v1(controller):
                 found.update(self._read_all(self.unified_folder, names))
-        if self.hierarchy.mode == "v2":
+        if self.hierarchy.mode == "v2" and not self.hierarchy.refusal:
             found["devices.programs"] = self._device_programs()
         return found
 
@@ -389,3 +391,14 @@ class Cgroup:
         if folder is None:
             raise OSError(errno.EOPNOTSUPP, "the memory cgroup controller is not available", self.path)
         return oom.watch_v1(folder) if self.hierarchy.is_v1("memory") else oom.watch_v2(folder)
+
+
+def discarded_limits(resources: dict, hierarchy: Hierarchy) -> list[str]:
+    """The warning about parts of ``linux.resources`` whose controllers the hierarchy lacks for a reason of its own."""
+    found: dict[str, None] = {}
+    for section, keys, v1, v2, *_ in _APPLIERS if hierarchy.refusal else ():
+        values = resources.get(section) or {}
+        wanted = values if keys is None else [key for key in keys if values.get(key) is not None]
+        if wanted and not hierarchy.is_v1(v1) and v2 not in hierarchy.unified_controllers:
+            found[v1] = None
+    return [f"limits are discarded ({', '.join(found)}): {hierarchy.refusal}"] if found else []

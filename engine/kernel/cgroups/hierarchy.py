@@ -21,13 +21,16 @@ _V1_OPTIONS_THAT_NAME_NO_CONTROLLER = frozenset(
 
 
 class Hierarchy:
-    """``trees``: mount point -> its v1 controllers (named trees as ``name=systemd``). ``unified``: v2's mount point."""
+    """``trees``: mount point -> its v1 controllers (named trees as ``name=systemd``). ``unified``: v2's mount point, or
+    the folder in it that is delegated to us. ``refusal``: why a controller may be missing that the machine has; then
+    limits that need it are discarded with a warning, and not refused."""
 
-    __slots__ = ("mode", "trees", "unified", "controllers", "_unified_controllers")
+    __slots__ = ("mode", "trees", "unified", "refusal", "controllers", "_unified_controllers")
 
-    def __init__(self, trees: Mapping[str, tuple[str, ...]], unified: str | None) -> None:
+    def __init__(self, trees: Mapping[str, tuple[str, ...]], unified: str | None, refusal: str = "") -> None:
         self.trees = dict(trees)
         self.unified = unified
+        self.refusal = refusal
         has_v1 = any(not name.startswith("name=") for names in self.trees.values() for name in names)
         self.mode = "v2" if unified and not has_v1 else "hybrid" if unified else "v1"
         self._unified_controllers: tuple[str, ...] = ()
@@ -108,3 +111,9 @@ def detect() -> Hierarchy:
         with open("/proc/self/mountinfo") as mountinfo:
             _detected = parse_mountinfo(mountinfo.read(), _is_visible)
     return _detected
+
+
+def use(hierarchy: Hierarchy) -> None:
+    """Let this process, and those that it forks, know this hierarchy instead of the machine's."""
+    global _detected
+    _detected = hierarchy
