@@ -11,7 +11,7 @@ from engine.builder.keys import Inputs
 from engine.builder.locks import Locks
 from engine.builder.orders import Site
 from engine.builder.step_cache import StepCache
-from engine.domain.cache import Cache, CacheRecorded
+from engine.domain.cache import CacheRecorded
 from engine.images import config as image_config
 from engine.services.core import Core
 from engine.services.layers import Layers, Wanted
@@ -60,7 +60,7 @@ class Layering:
     # --- what is there ---
 
     def _reused(self, key: str, ground: Ground, site: Site, linked: bool) -> Made | None:
-        cached = self._found(key, site)
+        cached = self._cache.find(key, site.standing)
         if cached is not None:
             if not cached.is_empty:
                 self._take(cached.chain_ids[-1], ground, site)
@@ -73,13 +73,6 @@ class Layering:
         if not step.is_empty:
             self._take(step.chain_ids[-1], ground, site)
         return Made("reused", f"from {step.image}", key, not step.is_empty, step.created_us)
-
-    def _found(self, key: str, site: Site) -> Cache | None:
-        """A cached step that no prune takes away from under this build."""
-        if (cached := self._cache.find(key)) is None:
-            return None
-        site.standing.update(cached.chain_ids[-1:])
-        return self._cache.find(key)
 
     def _take(self, chain_id: str, ground: Ground, site: Site) -> None:
         """The same layer, here on what it was made on or, a linked one, on something else."""

@@ -75,8 +75,9 @@ class HostNetwork:
 
     # --- bridges ---------------------------------------------------------------------------------------------------
 
-    def raise_bridge(self, network: Network) -> dict[str, Any]:
-        """Make the bridge and give it its addresses. Answers with the evidence. Raises Conflict, OSError.
+    def raise_bridge(self, network: Network, ports: Sequence[str] = ()) -> dict[str, Any]:
+        """Make the bridge, give it its addresses, and the interfaces of containers that were on it before (``ports``).
+        Answers with the evidence. Raises Conflict, OSError.
 
         A bridge that carries our alias already, from a life of the engine that was cut short, is made anew.
         """
@@ -99,12 +100,20 @@ class HostNetwork:
                 )
             try:
                 index = self._make(route, network, alias, changed)
+                self._join(route, network, index, ports)
             except BaseException:
                 route.delete_link(network.bridge)
                 raise
         with step("network.sysctl"):
             self._allow_forwarding(network, changed)
         return {"index": index, "bridge": network.bridge, "sysctls": changed}
+
+    @staticmethod
+    def _join(route: RouteSocket, network: Network, index: int, ports: Sequence[str]) -> None:
+        for name in ports:
+            if (link := route.link(name)) is not None:
+                route.set_link(link.index, name, master=index, up=True)
+                route.set_bridge_port(name, hairpin=True, isolated=not network.neighbours)
 
     def _adopt(self, network: Network, changed: list[list[str]]) -> dict[str, Any]:
         """A bridge of the host's, which keeps its addresses, and its life."""

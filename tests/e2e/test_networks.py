@@ -332,6 +332,12 @@ def test_ports_and_names_live_without_the_daemon(own_engine: Engine) -> None:
     assert logged == [*range(datagrams.sent)], "nor a line of the log"
     assert fetch("127.0.0.1:8000") == name
     assert fetch_inside(engine, "web", "web") == name
+    (network,) = json.loads(engine.docket("network", "inspect", "app").stdout)
+    engine.kill()
+    with RouteSocket() as route:
+        assert route.delete_link(f"br-{network['Id'][:12]}"), "somebody takes the bridge away"
+    engine.start()
+    assert fetch("127.0.0.1:8000") == name, "it is made again, and its containers are on it"
     assert engine.docket("audit", "verify").returncode == 0
 
 
