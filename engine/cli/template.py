@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from engine.cli.output import CommandError
 from engine.cli.template_control import Scope, if_, leave, named, range_, sequence, with_
-from engine.cli.template_functions import FUNCTIONS, NilList, NilMap, NilPointer, show_value
+from engine.cli.template_fields import field_of
+from engine.cli.template_functions import FUNCTIONS, show_value
 from engine.cli.template_lexer import Action, Token, lex
 
 TYPE_CHECKING = False
@@ -21,19 +22,6 @@ if TYPE_CHECKING:
     from engine.cli.template_control import Evaluate, Render
 
 _TABLE = "table"
-_MAPS = frozenset((
-    "Annotations", "Attributes", "Data", "Details", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options",
-    "PortBindings", "Ports", "Sysctls", "Tmpfs", "Volumes",
-))  # fmt: skip
-"""Fields whose keys are the user's own: asking for one that is absent is no mistake (Go shows ``<no value>``)."""
-
-_MORE_MAPS = frozenset(("GraphOptions", "LogOpts", "Runtimes", "Status", "StorageOpt"))
-_POINTERS = frozenset((
-    "ClusterInfo", "Config", "ContainerConfig", "Descriptor", "Health", "Healthcheck", "IPAMConfig", "Init",
-    "MemorySwappiness", "Metadata", "OomKillDisable", "PidsLimit", "Platform", "StopTimeout", "UsageData",
-))  # fmt: skip
-"""JSON doesn't tell what a null would have been: these are maps and pointers in Docker's types, others are lists."""
-
 
 class Template:
     """A parsed template."""
@@ -269,8 +257,8 @@ class _Line:
 
         def evaluate(scope: Scope) -> Any:
             value, parent = base(scope), ""
-            for name, place in zip(names, places):
-                value, parent = _field(value, name, parent, place), name
+            for number, (name, place) in enumerate(zip(names, places), 1):
+                value, parent = field_of(value, name, parent, place, is_last=number == len(names)), name
             return value
 
         return evaluate
@@ -297,28 +285,3 @@ def _call(function: Evaluate, arguments: list[Evaluate]) -> Evaluate:
         return called(*values)
 
     return evaluate
-
-
-def _field(value: Any, name: str, parent: str, place: str) -> Any:
-    """The field of a value; absent ones are an error but where the keys are the user's own."""
-    if isinstance(value, dict) and name in value:
-        return value[name] if value[name] is not None else _nil(value, name, parent)
-    if value is None or isinstance(value, NilPointer) or parent in _MAPS:
-        return None
-    if isinstance(value, dict) and (same := [key for key in value if key.lower() == name.lower()]):
-        found = value[same[0]]  # Go's names of fields, which Docker's templates use: ID for Id, HostIP for HostIp
-        return found if found is not None else _nil(value, same[0], parent)
-    if not isinstance(value, dict):
-        raise CommandError(f"template parsing error: {place}can't evaluate field {name} in type {type(value).__name__}")
-    if kind := getattr(value, "kind", ""):
-        raise CommandError(f"failed to execute template: {place}can't evaluate field {name} in type {kind}")
-    raise CommandError(f'template parsing error: {place}map has no entry for key "{name}"')
-
-
-def _nil(holder: dict[str, Any], name: str, parent: str) -> Any:
-    """What a null field shows itself as in Docker's client, whose types know what it would have been."""
-    if getattr(holder, "kind", ""):
-        return None  # a row of ours
-    if parent not in _MAPS and name in _POINTERS:
-        return NilPointer()
-    return NilMap() if parent not in _MAPS and name in _MAPS | _MORE_MAPS else NilList()

@@ -71,6 +71,16 @@ def test_shown(template: str, shown: str) -> None:
     assert parse(template).execute(CONTAINER) == shown
 
 
+def test_what_inspection_leaves_out_is_empty_and_no_mistake() -> None:
+    text = (
+        "{{.State.Health}}{{with .Config.Healthcheck}}x{{end}}{{.Config.ExposedPorts}}{{.Config.StopSignal}}"
+        "{{len .HostConfig.Mounts}}{{json .SizeRw}}{{range .HostConfig.Tmpfs}}x{{end}}"
+    )
+    assert parse(text).execute(CONTAINER) == "<nil>map[]0null"
+    with pytest.raises(CommandError, match='map has no entry for key "Health"'):
+        parse("{{.State.Health.Status}}").execute(CONTAINER)
+
+
 NULLS = {
     "ExecIDs": None,
     "HostConfig": {"Binds": None, "PidsLimit": None, "Sysctls": None, "StorageOpt": None},

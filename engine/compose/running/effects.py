@@ -148,7 +148,7 @@ class Effects:
         service = self._desired.services[action.service]
         body = container_body(
             self._project, service.name, service.config, action.name,
-            self._labels_of(service, action.number, replaces), surroundings,
+            self._labels_of(service, action.number, replaces, surroundings), surroundings,
         )  # fmt: skip
         container_id = create_container(client, body, name, service.config.get("platform"))
         with self._lock:
@@ -156,10 +156,12 @@ class Effects:
             if action.name not in self._names[service.name]:
                 self._names[service.name].append(action.name)
 
-    def _labels_of(self, service: Service, number: int, replaces: str) -> dict[str, str]:
+    def _labels_of(
+        self, service: Service, number: int, replaces: str, surroundings: Surroundings
+    ) -> dict[str, str]:
         return own_labels(
             self._project, service.name, service.config, number=number, replaces=replaces,
-            config_hash=service_hash(service), image_id=self._image_ids.get(service.image, ""),
+            config_hash=service_hash(service, surroundings.containers), image_id=self._image_ids.get(service.image, ""),
             version=__version__, document=comparison.encoded(service.document),
         )  # fmt: skip
 

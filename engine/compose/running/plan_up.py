@@ -22,7 +22,8 @@ from engine.compose.running.plan import (
 from engine.compose.running.plan_down import add_orphans
 from engine.compose.running.plan_resources import add_networks, add_volumes
 
-Hash = Callable[[Service], str]
+Hash = Callable[[Service, Mapping[str, str]], str]
+"""Of a service, with the ids of the containers that it shares something with, by service."""
 
 
 @dataclass(frozen=True)
@@ -227,11 +228,14 @@ class _Up:
         before = comparison.decoded(one.labels.get(labels.SERVICE_DOCUMENT, ""))
         if before is not None:
             return list(comparison.differences(before, service.document))
-        old, new = one.labels.get(labels.CONFIG_HASH, ""), self._hash(service)
+        old, new = one.labels.get(labels.CONFIG_HASH, ""), self._hash(service, self._containers())
         if old == new:
             return []
         return [f"config hash: {old[:12] or 'none'} -> {new[:12]} (which key changed is not on record: another tool "
                 "made the container)"]  # fmt: skip
+
+    def _containers(self) -> dict[str, str]:
+        return {name: there[0].id for name in self._desired.services if (there := self._actual.of(name))}
 
     def _changed_image(self, service: Service, one: Container) -> list[str]:
         old, new = one.labels.get(labels.IMAGE) or one.image_id, self._images.get(service.image, "")
