@@ -264,7 +264,7 @@ class Containers:
     def _mounts(
         self, container: Container, host: Mapping[str, Any], config: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        """Docker's ``Mounts``: bind mounts and volumes."""
+        """Docker's ``Mounts``: everything but what HostConfig has under Tmpfs."""
         mounts = parse_mounts(host, config)
         folders = volume_folders(self._core, container, mounts)
         shown = []
@@ -273,10 +273,11 @@ class Containers:
             if mount.type == "volume":
                 folder = folders[mount.destination]
                 entry |= {"Name": folder.parent.name, "Source": str(folder), "Driver": "local"}
-            elif mount.type == "tmpfs":
+            elif mount.type == "tmpfs" and mount.destination in (host.get("Tmpfs") or {}):
                 continue
             propagation = mount.propagation if mount.type == "bind" else ""
-            mode = "ro" if mount.read_only else ("z" if mount.type == "volume" else "")
+            is_asked_for = mount.source or mount.destination not in (config["Volumes"] or {})
+            mode = "ro" if mount.read_only else "z" if mount.type == "volume" and is_asked_for else ""
             shown.append({**entry, "Mode": mode, "RW": not mount.read_only, "Propagation": propagation})
         return shown
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Sequence
+from typing import Sequence
 
 from engine.cli.compose.invocation import Invocation
 from engine.cli.compose.progress import Progress, progress_for
@@ -138,9 +138,3 @@ class Scene:
             return False
         write_all(STDERR, encoded(f"{question} [yN] "))
         return os.read(0, 100).strip().lower() in (b"y", b"yes")
-
-
-def summaries(scene: Scene) -> dict[str, dict[str, Any]]:
-    """The API's own summaries of the project's containers, by id."""
-    found = actual_state.list_containers(scene.client, scene.operations.project.name)
-    return {one["Id"]: one for one in found}

@@ -102,7 +102,7 @@ _ONCE = frozenset("""
     profiles security_opt tmpfs volumes_from
 """.split())
 """Lists of a service in which a text counts once. In all others, as in a command, the same text may stand twice."""
-_ONCE_BELOW = {"networks": ("aliases", "link_local_ips"), "build": ("platforms", "tags")}
+_ONCE_BELOW = {"networks": ("aliases", "link_local_ips"), "build": ("tags",)}
 
 
 def unique(entries: list[Any], path: Path) -> list[Any]:
