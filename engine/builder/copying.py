@@ -100,7 +100,6 @@ class Copier:
         self._rules = rules
         self._parents_owner = rules.owner or (0, 0)
         self._links: dict[tuple[int, int], str] = {}
-        self.count = 0
 
     def copy(self, tree_fd: int, sources: Sequence[Source], ignored: Ignored) -> None:
         """Raises InvalidArgument, OSError."""
@@ -123,7 +122,6 @@ class Copier:
         self._links.clear()
         times: list[tuple[str, int]] = []
         for one in walk(tree_fd, source, ignored):
-            self.count += 1
             if not one.name:
                 continue  # the folder whose content is copied: the destination has a mode of its own
             folder, _, leaf = one.name.rpartition("/")
@@ -253,13 +251,13 @@ def is_archive(tree_fd: int, source: Source, limits: Limits) -> bool:
     return True
 
 
-def unpack(root_fd: int, tree_fd: int, source: Source, destination: str, limits: Limits) -> int:
+def unpack(root_fd: int, tree_fd: int, source: Source, destination: str, limits: Limits) -> None:
     """Unpack an archive into a folder of the root, owners and all. Raises InvalidArgument, OSError."""
     fd = open_destination(root_fd, destination, (0, 0))
     try:
         with open(_opened(tree_fd, source), "rb", buffering=0) as file, Uncompressed(file, limits) as pieces:
             rules = TarRules(whiteouts=False, replace_folders=True)
-            return write_layer(Stream(pieces), fd, limits, rules).entries
+            write_layer(Stream(pieces), fd, limits, rules)
     finally:
         os.close(fd)
 

@@ -20,6 +20,7 @@ from engine.domain.build import BuildStepDone, TellBuild
 from engine.domain.errors import EngineError, describe
 from engine.images.changes import CHANGES, apply_instruction, exec_form
 from engine.images.shell_words import substitute
+from engine.services.container_config import parse_signal
 from engine.services.core import Core
 
 
@@ -163,6 +164,8 @@ class StageRun:
         else:
             assert name in CHANGES
             apply_instruction(settings, name, command.rest, self.ground.arguments, self._site.escape)
+        if name == "STOPSIGNAL":
+            parse_signal(settings["StopSignal"])
         if name == "CMD":
             self.ground.has_own_cmd = True
         elif name == "ENTRYPOINT" and not self.ground.has_own_cmd:
