@@ -194,8 +194,8 @@ def test_an_override_may_change_what_is_included(loaded: Loaded) -> None:
     [
         ("include: [no.yaml]\n" + ONE, {}, "compose.yaml:1: include[0]: no.yaml is not a file"),
         ("include: ['https://host/x.git']\n" + ONE, {},
-         "compose.yaml:1: include[0]: https://host/x.git: remote compose files are not supported: fetch it, and name the "
-         "local file"),
+         "compose.yaml:1: include[0]: https://host/x.git: remote compose files are not supported: fetch it, and name "
+         "the local file"),
         ("services: {a: {extends: {file: 'oci://host/x', service: b}}}", {},
          "compose.yaml:1: services.a.extends.file: oci://host/x: remote compose files are not supported: fetch it, and "
          "name the local file"),
