@@ -74,7 +74,8 @@ class Extending:
         for layer in layers[1:]:
             whole = merge(whole, layer.value)
             positions.add(layer.positions)
-        return Layer(file, os.path.dirname(file), whole, positions, [path for layer in layers for path in layer.replaced])
+        replaced = [path for layer in layers for path in layer.replaced]
+        return Layer(file, os.path.dirname(file), whole, positions, replaced)
 
     @staticmethod
     def _take_positions(source: Layer, base: str, target: Layer, name: str) -> None:
