@@ -632,6 +632,8 @@ class System:
 class Networks:
     """No network of the engine's own; the predefined ones are the API's."""
 
+    has_default = True
+
     def list(self, *, as_of: str | None = None) -> list[Any]:
         return []
 
