@@ -16,6 +16,8 @@ from conftest import Peer, note
 from support.engine import Engine
 
 SERVICES = 10
+SLEEP = "'trap \"exit 0\" TERM; sleep 1000 & wait'"
+"""A small service that ends when it is asked to."""
 ROUNDS = 5
 SETTLE_S = 0.5
 WANTED = 1 / 5
@@ -24,9 +26,9 @@ WANTED = 1 / 5
 def write_project(folder: Path, image: str) -> None:
     folder.mkdir()
     services = "".join(
-        f"  s{number}: {{image: {image}, init: true, command: sleep 1000}}\n" for number in range(SERVICES)
+        f"  s{number}: {{image: {image}, command: [sh, -c, {SLEEP}]}}\n" for number in range(SERVICES)
     )
-    (folder / "compose.yaml").write_text(f"name: bench\nservices:\n{services}")
+    (folder / "compose.yaml").write_text(f"name: composebench\nservices:\n{services}")
 
 
 def timed(command: list[str], folder: Path, environment: dict[str, str]) -> float:

@@ -31,7 +31,7 @@ from engine.builder.step_cache import StepCache
 from engine.builder.steps import StageRun
 from engine.builder.usage import CacheUsage, Choice, Usage
 from engine.domain.build import BuildFailed, BuildFinished, BuildStarted, StartBuild
-from engine.domain.errors import EngineError, describe
+from engine.domain.errors import Conflict, EngineError, describe
 from engine.eventlog.log import Context
 from engine.images.content import ContentStore, Readable
 from engine.images.references import Reference
@@ -56,10 +56,11 @@ class _Outgoing:
     def send(self) -> Iterator[bytes]:
         try:
             yield from self.pieces
-        except BaseException as error:
+        except (EngineError, OSError) as error:
             self.error = error
-            if not isinstance(error, (EngineError, OSError)):
-                raise
+        except BaseException:
+            self.error = Conflict("the client left before it had its archive")
+            raise
         finally:
             self.done.set()
 

@@ -75,10 +75,12 @@ class Layering:
         return Made("reused", f"from {step.image}", key, not step.is_empty, step.created_us)
 
     def _take(self, chain_id: str, ground: Ground, site: Site) -> None:
-        """The same layer, here on what it was made on or, a linked one, on something else."""
+        """The same layer, here on what it was made on or, a linked one, on something else: then it is a new one, which
+        nothing refers to before the image does."""
         layer = self._core.log.get("layer", chain_id)
         assert layer is not None
-        self._add_layer(layer.diff_id, layer.blob_digest, ground, site)
+        if self._add_layer(layer.diff_id, layer.blob_digest, ground, site):
+            site.superseded.append(list(ground.chain_ids))
 
     # --- what is made ---
 
@@ -99,10 +101,13 @@ class Layering:
         site.superseded.append(losing)
         return Made("made", reason, key, bool(digest), now_us)
 
-    def _add_layer(self, diff_id: str, blob: str, ground: Ground, site: Site) -> None:
+    def _add_layer(self, diff_id: str, blob: str, ground: Ground, site: Site) -> bool:
+        """Answers whether it had to be unpacked."""
         chain_id = image_config.chain_ids([*ground.diff_ids, diff_id])[-1]
         site.standing.add(chain_id)
-        if not self._layers.is_stored(chain_id):
+        is_new = not self._layers.is_stored(chain_id)
+        if is_new:
             wanted = Wanted(chain_id, diff_id, ground.top, blob, f"build {site.build_id[:12]}")
             self._layers.ensure(wanted, site.context)
         ground.add_layer(chain_id, diff_id, blob)
+        return is_new

@@ -171,7 +171,7 @@ def _environment(is_trusted: bool) -> dict[str, str]:
     }  # fmt: skip
     if not is_trusted:
         own = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
-        environment |= own
+        environment |= {**own, "HOME": "/nonexistent"}  # whose .netrc would be read
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_CONFIG_PARAMETERS"):
         environment.pop(name, None)
     return environment

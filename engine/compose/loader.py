@@ -80,7 +80,7 @@ def _merged(files: list[str], folder: str, context: Context, chain: tuple[str, .
         extending = Extending(context)
         for layer in read_layers(file, folder, context):
             extending.apply(layer)
-            include(layer, folder, context, _merged, chain)
+            include(layer, context, _merged, chain)
             model = merge(without(model, layer.replaced), layer.value)
             context.positions.add(layer.positions)
     if not model:

@@ -41,8 +41,8 @@ class LoadOptions:
 @dataclass(frozen=True)
 class Project:
     """A project as it is meant, in the specification's canonical form: what Docker Compose 2.40 prints for
-    ``config --format json``, and the extensions of services. Long forms everywhere; durations are texts ("1m30s"), and
-    so are sizes: digits, bytes."""
+    ``config --format json``, the extensions of services, and their ``label_file``. Long forms everywhere; durations are
+    texts ("1m30s"), and so are sizes: digits, bytes."""
 
     name: str
     working_dir: Path

@@ -20,7 +20,8 @@ def read(tmp_path: Path, text: str, *, raw: bool = False) -> dict[str, str]:
     ("line", "wanted"),
     [
         ("A=b", "b"), ("A = b ", "b"), ("export A=b", "b"), ("  export  A=b", "b"), ("A: b", "b"), ("A=", ""),
-        ("A=b # note", "b"), ("A=b#c", "b#c"), ("A=#c", "#c"), ("A=b\t#c", "b\t#c"), ("A='b #c' # note", "b #c"), ('A="b#c"', "b#c"),
+        ("A=b # note", "b"), ("A=b#c", "b#c"), ("A=#c", "#c"), ("A=b\t#c", "b\t#c"),
+        ("A='b #c' # note", "b #c"), ('A="b#c"', "b#c"),
         ("A=b=c", "b=c"), ("A='$OUTSIDE'", "$OUTSIDE"), ("A=$OUTSIDE", "o"), ("A=${NO:-d}", "d"),
         ('A="${OUTSIDE}x"', "ox"), ('A="a\\nb\\t\\"c\\" \\\\ \\q"', 'a\nb\t"c" \\ \\q'), ('A="\\$OUTSIDE"', "$OUTSIDE"),
         ("A='it\\'s'", "it's"), ("A=a\\nb", "a\\nb"), ("A=a $$b", "a $b"), ('A="$$b"', "$b"),

@@ -208,7 +208,7 @@ def test_booleans() -> None:
         ("ulimits: {nofile: {hard: 2, soft: 0}}", {"ulimits": {"nofile": {"soft": 0, "hard": 2}}}),
         ("x-note: {b: 1, a: 2}", {"x-note": {"a": 2, "b": 1}}),
         ("label_file: l, env_file: [e, {path: no, required: false}], environment: {A: own}",
-         {"labels": {"l": "1"}, "environment": {"A": "own", "B": "e"}}),
+         {"labels": {"l": "1"}, "label_file": ["{here}/l"], "environment": {"A": "own", "B": "e"}}),
     ],
 )  # fmt: skip
 def test_services(service: Service, tmp_path: Any, keys: str, wanted: dict[str, Any]) -> None:

@@ -138,6 +138,10 @@ def test_a_linked_layer_is_the_same_on_any_base(engine: Engine, tmp_path: Path) 
     second = engine.inspect("linked:2")["RootFS"]["Layers"]
     assert first[-1] == second[-1] and first[1] != second[1]
     assert inside(engine, "linked:2", "cat /1 /tmp/d/f; stat -c %u:%g /tmp/d/f") == "2\nx3:4\n"
+    before = set((engine.root / "layers").iterdir())
+    context_of(tmp_path, f"FROM base\nRUN echo 3 > /1\n{rest}RUN exit 3\n".replace("RUN cat /tmp/d/f\n", ""))
+    assert engine.docket("build", "--network", "none", folder, check=False).returncode == 3
+    eventually(lambda: len({*(engine.root / "layers").iterdir()} - before) == 1, what="only a cached layer is left")
     context_of(tmp_path, "FROM base\nCOPY --link --chown=root f /\n")
     assert "use numbers" in engine.docket("build", folder, check=False).stderr
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from engine.kernel import nftables
+from engine.kernel import conntrack, nftables
 from engine.kernel.namespaces import CLONE_NEWNET, setns, unshare
 from engine.kernel.rtnetlink import RouteSocket
 from engine.networking.firewall import BridgeRules, PortRule, render
@@ -272,6 +272,11 @@ def test_a_flow_of_datagrams_follows_the_ports(host: Host) -> None:
         sock.settimeout(0.3)
         return sock
 
+    def flows() -> list[conntrack.Flow]:
+        found: list[conntrack.Flow] = []
+        conntrack.forget_datagrams(nftables.IPV4, lambda flow: bool(found.append(flow)))
+        return sorted(found)
+
     servers = [within(namespace, bound) for namespace in (first, second)]
     client = within(away, lambda: socket.socket(type=socket.SOCK_DGRAM))
     engine.apply_rules(networks, [])
@@ -279,6 +284,10 @@ def test_a_flow_of_datagrams_follows_the_ports(host: Host) -> None:
         engine.apply_rules(networks, [ports[number] for number in published])
         client.sendto(b"abc", ("198.51.100.1", 5000))
         assert [_received(server) for server in servers] == expected, published
+        # another life of the engine doesn't touch a flow that leads where it should
+        before = flows()
+        HostNetwork("test").apply_rules(networks, [ports[number] for number in published])
+        assert flows() == before, published
     for sock in (client, *servers):
         sock.close()
 

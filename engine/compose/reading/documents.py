@@ -60,7 +60,8 @@ def _yaml() -> Any:
         import yaml
     except ImportError as error:
         raise ComposeError(
-            "compose files are YAML, and PyYAML is not installed: pip install PyYAML, in the environment that docket is in"
+            "compose files are YAML, and PyYAML is not installed: "
+            "pip install PyYAML, in the environment that docket is in"
         ) from error
     return yaml
 
