@@ -16,10 +16,11 @@ from engine.compose.running import comparison
 from engine.compose.running.actual import Actual, image_ids, read
 from engine.compose.running.desired import desired_state
 from engine.compose.running.effects import Effects
+from engine.compose.running.executor import Executor, _Run
 from engine.compose.running.hashing import service_hash
 from engine.compose.running.images import Images
 from engine.compose.running.listening import Listener
-from engine.compose.running.plan import KILL, Plan
+from engine.compose.running.plan import KILL, Action, Plan
 from engine.compose.running.plan_down import DownOptions, plan_down, plan_each, plan_remove, plan_stop
 from engine.compose.running.plan_images import plan_images
 from engine.compose.running.plan_restart import plan_restart
@@ -380,6 +381,52 @@ def test_differences_name_each_key() -> None:
     assert list(comparison.differences(old, new)) == [
         "environment.A: 1 -> 2", "environment.B: 2 is no longer set", "environment.C: set to 3", "image: a -> b",
     ]  # fmt: skip
+
+
+# --- carrying out ----------------------------------------------------------------------------------------------------
+
+
+def test_an_interruption_at_any_moment_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the moment when an end was heard and not yet counted."""
+    taken = _Run._take
+
+    def interrupted(run: _Run, action: Action, error: BaseException | None) -> None:
+        if action.key == "b Container x":
+            raise KeyboardInterrupt
+        taken(run, action, error)
+
+    monkeypatch.setattr(_Run, "_take", interrupted)
+    done: list[str] = []
+    actions = (Action("a", "Container", "x"), Action("b", "Container", "x", needs=frozenset({"a Container x"})),
+               Action("c", "Container", "x", needs=frozenset({"b Container x"})))  # fmt: skip
+
+    def perform(client: Any, action: Action, give_up: threading.Event) -> str:
+        done.append(action.verb)
+        return ""
+
+    executor = Executor(lambda: FakeClient(FakeEngine()), perform, Listener())  # type: ignore[arg-type, return-value]
+    with pytest.raises(KeyboardInterrupt):
+        executor.run(Plan(actions))
+    assert done == ["a", "b"]
+
+
+def test_a_failure_lets_nothing_new_begin_unless_the_plan_tears_down() -> None:
+    actions = (Action("a", "Container", "x"), Action("b", "Container", "x", needs=frozenset({"a Container x"})),
+               Action("c", "Container", "y"),
+               Action("d", "Container", "y", needs=frozenset({"c Container y"})))  # fmt: skip
+    for keep_going, expected in ((False, {"a", "c"}), (True, {"a", "c", "d"})):
+        done: list[str] = []
+
+        def perform(client: Any, action: Action, give_up: threading.Event, done: list[str] = done) -> str:
+            done.append(action.verb)
+            if action.verb == "a":
+                raise ComposeError("a failed")
+            return ""
+
+        executor = Executor(lambda: FakeClient(FakeEngine()), perform, Listener(), parallel=1)  # type: ignore
+        with pytest.raises(ComposeError, match="a failed"):
+            executor.run(Plan(actions), keep_going=keep_going)
+        assert set(done) <= expected and "b" not in done and (not keep_going or set(done) == expected)
 
 
 # --- walks -----------------------------------------------------------------------------------------------------------

@@ -238,6 +238,8 @@ def test_dry_runs_and_refusals(shop: Shop) -> None:
     assert plan.count("create     container") == 6 and plan.count("start      container") == 6
     assert shop.rows() == []
     assert shop.compose("up", "-d", "nope", check=False).stderr == "no such service: nope\n"
+    elsewhere = shop.engine.docket("compose", "-p", "nope", "down", cwd=shop.folder.parent)
+    assert elsewhere.stderr == 'WARN: No resource found to remove for project "nope".\n'
     small(shop, "services: {a: {image: base, network_mode: none, command: ['true'], isolated: 1}}\n")
     assert shop.compose("up", "-d", check=False).returncode != 0
 
