@@ -211,7 +211,7 @@ def commit(tree: Path, message: str, **files: str) -> None:
 
 
 @pytest.mark.requires("git")
-def test_contexts_from_git(engine: Engine, repository: tuple[str, Path]) -> None:
+def test_contexts_from_git(engine: Engine, repository: tuple[str, Path], tmp_path: Path) -> None:
     url, tree = repository
     build(engine, "-t", "g", url)
     assert inside(engine, "g", "cat /a") == "2"
@@ -220,6 +220,9 @@ def test_contexts_from_git(engine: Engine, repository: tuple[str, Path]) -> None
     build(engine, "-t", "g", "-f", "Dockerfile", f"{url}#{git(tree, 'rev-parse', '--short', 'HEAD')}:sub")
     answer = engine.api("POST", f"/build?networkmode=none&remote={url}%23main&t=remote")
     assert b"Successfully tagged remote" in answer.body and inside(engine, "remote", "cat /a") == "2"
+    (tmp_path / "t").mkdir()
+    kept = engine.docket("build", "-f", "absent", url, check=False, environment={"TMPDIR": str(tmp_path / "t")})
+    assert kept.returncode == 1 and "absent: no such file" in kept.stderr and not list((tmp_path / "t").iterdir())
     for fragment, message in (
         ("main:../..", "lies outside"), ("main:leads-out", "lies outside"), ("main:.git", "lies outside"),
         ("none", "couldn't find remote ref none"), ("--upload-pack=x", "invalid git revision"),
