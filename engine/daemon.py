@@ -165,7 +165,7 @@ def compose(
         commits=Commits(core, content, blobs, archives, lifecycle),
         files=files,
         pulls=pulls,
-        builds=Builds(core, content, layers, images, blobs, pulls, Runner(core, containers, lifecycle), limits),
+        builds=Builds(core, content, layers, images, blobs, pulls, Runner(core, containers, lifecycle), trash, limits),
         pushes=Pushes(core, content, images, blobs, client, limits),
         registries=Registries(client),
         fsck=Fsck(core, content, layers, blobs, limits),

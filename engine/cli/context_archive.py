@@ -1,4 +1,4 @@
-"""``docket context export`` and ``import``: Docker's archives, tar or zip, of ``meta.json`` and ``tls/docker/*.pem``."""
+"""``docket context export`` and ``import``: Docker's archives (tar, zip) of ``meta.json`` and ``tls/docker/*.pem``."""
 
 from __future__ import annotations
 

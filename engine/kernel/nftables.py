@@ -48,8 +48,8 @@ Expression = bytes
 
 
 class Rule(NamedTuple):
-    """A rule as the kernel lists it. ``mark`` is the comment that its maker left; ``drops_all``: nothing that comes to it
-    gets any further."""
+    """A rule as the kernel lists it. ``mark`` is the comment that its maker left; ``drops_all``: nothing that comes to
+    it gets any further."""
 
     handle: int
     mark: str

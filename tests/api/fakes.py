@@ -637,6 +637,8 @@ class Networks:
     def list(self, *, as_of: str | None = None) -> list[Any]:
         return []
 
+    has_default = True
+
     def ensure(self, reference: str, context: Context) -> None:
         """Made when it is first asked for, and here by nobody."""
 

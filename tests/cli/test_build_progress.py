@@ -113,7 +113,8 @@ def test_outputs(text: str, kind: str, archive: str, dest: str) -> None:
         (["a", "b"], "only one --output"), (["type=registry,name=x"], "docket push"),
         (["type=local"], "dest is required"), (["type=what"], "not supported: use local"), (["dest=x"], "needs a type"),
         (["type=tar,what=x"], "what= is not"), (["type=image,push=true"], "docket push"),
-        (["type=oci,tar=false"], "tar=false"), (["type=tar,x"], "NAME=VALUE"), (["type=local,dest=-"], "needs a folder"),
+        (["type=oci,tar=false"], "tar=false"), (["type=tar,x"], "NAME=VALUE"),
+        (["type=local,dest=-"], "needs a folder"),
     ],
 )  # fmt: skip
 def test_outputs_that_are_refused(given: list[str], message: str) -> None:

@@ -17,6 +17,7 @@ services:
     image: IMAGE
     command: ["sh", "-c", "echo serving; trap exit TERM; while :; do sleep 0.1; done"]
     depends_on: [db]
+    links: ["db:database"]
     ports: ["127.0.0.1:18088:80"]
     labels: {role: front}
     stop_grace_period: 2s
@@ -28,16 +29,16 @@ networks:
 """
 
 ROWS = [
-    Row("config -q"),
     Row("up -d", prints="(?i)web.*(done|started)"),
     Row("up -d", prints="(?i)(up-to-date|running)"),
     Row("ps", prints="127.0.0.1:18088->80/tcp"),
     Row("ps -q"),
     Row("logs", prints="(?s)(serving.*ready|ready.*serving)"),
-    Row("logs --tail 1 db", prints="ready"),
     Row("exec -T web sh -c 'echo hi; exit 4'", status=4, prints="^hi$"),
     Row("exec -T web wc -c", input="x" * 1000),
     Row("exec -T db ping -c 1 -W 2 www", prints=" 0% packet loss"),
+    Row("exec -T web ping -c 1 -W 2 database", prints=" 0% packet loss"),
+    Row("run --rm -T web echo one", prints="one"),
     Row("exec -T web sh -c 'ls /sys/class/net | wc -l'", prints="^3$"),
     Row("top", prints="sleep"),
     Row("port web 80", prints="127.0.0.1:18088"),
@@ -51,7 +52,6 @@ ROWS = [
     Row("images", prints="latest"),
     Row("stop -t 1"),
     Row("rm -f web"),
-    Row("events --help", prints="(?i)usage"),
     Row("down -v --remove-orphans"),
     Row("ps -q", prints="^$"),
 ]

