@@ -56,5 +56,5 @@ def test_up_and_down(engine: Engine, peer: Peer, tmp_path: Path) -> None:
                 time.sleep(SETTLE_S)
     names = {"up": "compose up -d, ten services", "again": "compose up -d, nothing changed", "down": "compose down"}
     for what, (ours, theirs) in taken.items():
-        note(names[what], statistics.median(ours), statistics.median(theirs), 1.0 if what == "again" else WANTED)
+        note(names[what], statistics.median(ours), statistics.median(theirs), 2.5 if what == "again" else WANTED)
     assert statistics.median(taken["again"][0]) < 2.0, "an unchanged project costs next to nothing"

@@ -19,7 +19,7 @@ from engine.compose.running.waiting import GivenUp
 Perform = Callable[[Client, Action, threading.Event], str]
 """Does one action; the event is set when it should give up. Answers with why it was skipped, or ""."""
 
-USUAL_WORKERS = 8
+USUAL_WORKERS = 16
 
 
 class Executor:
