@@ -29,7 +29,6 @@ class Bundle:
     def __init__(self, home: Path, engine: Engine, runc: str) -> None:
         self.path = home / "bundle"
         self.path.mkdir()
-        (self.path / "rootfs").symlink_to(layer())
         self._environment = engine.environment()
         program = home / "docket-runtime"  # as scripts/install makes it: isolated, and without looking for packages
         text = (REPOSITORY / "scripts/docket-runtime").read_text().partition("\n")[2]
@@ -43,6 +42,7 @@ class Bundle:
     def configure(self, *args: str, change: Callable[[dict[str, Any]], None] | None = None) -> None:
         path = self.path / "config.json"
         spec = json.loads(path.read_text())
+        spec["root"]["path"] = str(layer())
         spec["process"] |= {"args": list(args), "terminal": False}
         spec["linux"]["cgroupsPath"] = f"/docket-bench-{os.getpid()}"
         if change:

@@ -65,6 +65,7 @@ from engine.services.pushes import Pushes
 from engine.services.recorder import Recorder
 from engine.services.redactions import Redactions
 from engine.services.registries import Registries
+from engine.services.runtime_journals import RuntimeJournals
 from engine.services.restarts import Restarts
 from engine.services.settings import Settings
 from engine.services.statistics import Statistics
@@ -164,7 +165,7 @@ def compose(
         commits=Commits(core, content, blobs, archives, lifecycle),
         files=files,
         pulls=pulls,
-        builds=Builds(core, content, layers, images, blobs, pulls, Runner(core, containers, lifecycle), limits),
+        builds=Builds(core, content, layers, images, blobs, pulls, Runner(core, containers, lifecycle), trash, limits),
         pushes=Pushes(core, content, images, blobs, client, limits),
         registries=Registries(client),
         fsck=Fsck(core, content, layers, blobs, limits),
@@ -201,6 +202,13 @@ def recover(engine: Engine, rebooted: bool) -> None:
         if container.health_check and container.alive:
             engine.health.watch(container.id)
     engine.restarts.resume(context)
+
+
+def runtime_roots(settings: Settings, run_dir: Path) -> tuple[str, ...]:
+    """The roots of docket-runtime whose journals this engine follows: the usual one belongs to the usual engine."""
+    if settings.runtime_roots is not None:
+        return settings.runtime_roots
+    return ("/run/docket-runtime",) if run_dir == Path("/run/docket") else ()
 
 
 def network_tag(root: Path) -> str:
@@ -330,6 +338,9 @@ def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
         firewall = FirewallWatch(engine[0].services.networks.rules)
         if rootless is None:
             firewall.start()
+        reading = Context({"door": "journal"}, f"journal-{os.getpid()}", "start")
+        journals = RuntimeJournals(engine[0].core, runtime_roots(settings, run_dir), reading)
+        journals.start()
         with StopSignal() as stop:
             server.start()
             print(f"docket: listening on {', '.join(map(str, doors))}", file=sys.stderr, flush=True)
@@ -338,6 +349,7 @@ def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
             notify("STOPPING=1")
         server.stop()
         firewall.close()
+        journals.close()
         engine[0].services.networks.bridges.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
         engine[0].trash.empty()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})

@@ -31,16 +31,16 @@ from engine.builder.step_cache import StepCache
 from engine.builder.steps import StageRun
 from engine.builder.usage import CacheUsage, Choice, Usage
 from engine.domain.build import BuildFailed, BuildFinished, BuildStarted, StartBuild
-from engine.domain.errors import EngineError, describe
+from engine.domain.errors import Conflict, EngineError, describe
 from engine.eventlog.log import Context
 from engine.images.content import ContentStore, Readable
 from engine.images.references import Reference
-from engine.services import trees
 from engine.services.blobs import Blobs
 from engine.services.core import Core
 from engine.services.images import Images
 from engine.services.layers import Layers
 from engine.services.pulls import Pulls
+from engine.services.trash import Trash
 
 _REASON_CHARACTERS = 4000
 
@@ -56,10 +56,11 @@ class _Outgoing:
     def send(self) -> Iterator[bytes]:
         try:
             yield from self.pieces
-        except BaseException as error:
+        except (EngineError, OSError) as error:
             self.error = error
-            if not isinstance(error, (EngineError, OSError)):
-                raise
+        except BaseException:
+            self.error = Conflict("the client left before it had its archive")
+            raise
         finally:
             self.done.set()
 
@@ -69,9 +70,10 @@ class Builds:
 
     def __init__(
         self, core: Core, content: ContentStore, layers: Layers, images: Images, blobs: Blobs, pulls: Pulls,
-        runner: Runner, limits: dict[str, int] | None = None,
+        runner: Runner, trash: Trash, limits: dict[str, int] | None = None,
     ) -> None:  # fmt: skip
         self._core = core
+        self._trash = trash
         self._content = content
         self._blobs = blobs
         self._runner = runner
@@ -200,7 +202,8 @@ class Builds:
         self._shells.forget_secrets(site.build_id)
         self._sites.pop(site.build_id, None)
         try:
-            trees.remove(self._core.runtime, site.folder)
+            if site.folder.exists():
+                self._trash.throw(site.folder)  # nobody waits until file after file is deleted
         finally:
             self._core.recorder.record("build", site.build_id, ended, site.context)
         if any(site.superseded) and not self._running():

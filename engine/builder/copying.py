@@ -13,6 +13,7 @@ import stat
 import tarfile
 from typing import Any, NamedTuple, Sequence
 
+from engine.builder.modes import Mode
 from engine.builder.sources import Found, Source, walk
 from engine.client.dockerignore import Ignored
 from engine.domain.errors import InvalidArgument
@@ -34,7 +35,7 @@ class Rules(NamedTuple):
     """``owner`` of everything (None: as it is), ``mode`` of files and folders (None: as it is)."""
 
     owner: tuple[int, int] | None
-    mode: int | None
+    mode: Mode | None
 
 
 def open_destination(root_fd: int, path: str, owner: tuple[int, int], links: int = 0) -> int:
@@ -99,7 +100,6 @@ class Copier:
         self._rules = rules
         self._parents_owner = rules.owner or (0, 0)
         self._links: dict[tuple[int, int], str] = {}
-        self.count = 0
 
     def copy(self, tree_fd: int, sources: Sequence[Source], ignored: Ignored) -> None:
         """Raises InvalidArgument, OSError."""
@@ -122,7 +122,6 @@ class Copier:
         self._links.clear()
         times: list[tuple[str, int]] = []
         for one in walk(tree_fd, source, ignored):
-            self.count += 1
             if not one.name:
                 continue  # the folder whose content is copied: the destination has a mode of its own
             folder, _, leaf = one.name.rpartition("/")
@@ -214,7 +213,8 @@ class Copier:
     def _set(self, one: Found, fd: int) -> None:
         """Owner, mode and extended attributes of a file or folder."""
         os.fchown(fd, *self._owner(one))
-        os.fchmod(fd, stat.S_IMODE(one.found.st_mode) if self._rules.mode is None else self._rules.mode)
+        mode = one.found.st_mode
+        os.fchmod(fd, stat.S_IMODE(mode) if self._rules.mode is None else self._rules.mode(mode))
         for name in _xattrs(one):
             os.setxattr(fd, name, os.getxattr(one.path, name, follow_symlinks=not one.leaf))
 
@@ -251,27 +251,16 @@ def is_archive(tree_fd: int, source: Source, limits: Limits) -> bool:
     return True
 
 
-def unpack(root_fd: int, tree_fd: int, source: Source, destination: str, limits: Limits) -> int:
+def unpack(root_fd: int, tree_fd: int, source: Source, destination: str, limits: Limits) -> None:
     """Unpack an archive into a folder of the root, owners and all. Raises InvalidArgument, OSError."""
     fd = open_destination(root_fd, destination, (0, 0))
     try:
         with open(_opened(tree_fd, source), "rb", buffering=0) as file, Uncompressed(file, limits) as pieces:
             rules = TarRules(whiteouts=False, replace_folders=True)
-            return write_layer(Stream(pieces), fd, limits, rules).entries
+            write_layer(Stream(pieces), fd, limits, rules)
     finally:
         os.close(fd)
 
 
 def _opened(tree_fd: int, source: Source) -> int:
     return open_in_root(tree_fd, source.path, os.O_RDONLY | os.O_NONBLOCK)
-
-
-def parse_mode(text: str) -> int | None:
-    """An octal mode. Raises InvalidArgument."""
-    if not text:
-        return None
-    if not text.isdigit() or not text.isascii() or len(text) > 5 or any(digit in "89" for digit in text):
-        raise InvalidArgument(f"invalid --chmod {text!r}: an octal mode such as 0644 is expected")
-    return int(text, 8) & 0o7777
-
-

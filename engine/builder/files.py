@@ -158,10 +158,11 @@ class Files:
 
     def _make(self, name: str, jobs: Sequence[dict[str, Any]], ground: Ground, site: Site) -> dict[str, Any]:
         root = {"lower": self._lower(ground), "scratch": str(site.scratch())}
-        for job in jobs:
+        *others, last = jobs
+        for job in others:
             self._core.runtime.run_job(name, {**job, "root": root})
-        commit = {"root": root, "content": str(self._content), "latest_s": site.epoch_s}
-        return self._core.runtime.run_job("build.commit", commit)
+        commit = {"content": str(self._content), "latest_s": site.epoch_s}
+        return self._core.runtime.run_job(name, {**last, "root": root, "commit": commit})["blob"]
 
     # --- bind mounts ---
 

@@ -73,6 +73,10 @@ class Ground:
         """``layers`` counts those of the file system afterwards, the base's included."""
         self.steps.append({"key": key, "layers": len(self.chain_ids), **({} if is_layer else {"empty": True})})
 
+    def so_far(self) -> bytes:
+        """What tells this state from others, without the times."""
+        return json.dumps([self.chain_ids, self.settings, len(self.history)], sort_keys=True).encode()
+
     def document(self, created_us: int, epoch_us: int | None = None) -> bytes:
         """The image's configuration. Steps that change no file have the time of the last that did."""
         entries, last = [], created_us

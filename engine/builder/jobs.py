@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
-from engine.builder.copying import Copier, Rules, is_archive, open_destination, parse_mode, unpack
+from engine.builder.copying import Copier, Rules, is_archive, open_destination, unpack
+from engine.builder.modes import parse_mode
 from engine.builder.sources import Source, fingerprint, select
 from engine.client.dockerignore import Ignored
 from engine.images.content import ContentStore
@@ -34,13 +35,15 @@ LISTED = 2000
 
 
 def receive_context(arguments: Json, fds: list[int]) -> Json:
-    """Unpack the archive that comes by the first descriptor into the new folder ``target``.
+    """Unpack the archive that comes by the first descriptor into the new folder ``target``. Owners in it count for
+    nothing; where root is nobody outside, the daemon could not read what is another user's.
 
     Answers ``{"digest", "size_bytes", "entries"}``. Raises InvalidArgument for a bad archive, OSError."""
     target, limits = Path(arguments["target"]), Limits.from_json(arguments.get("limits"))
     try:
         with open(fds[0], "rb", buffering=0, closefd=False) as stream, step("build.context"):
-            digest, written = unpack_into(stream, target, limits, TarRules(whiteouts=False))
+            owner = (0, 0) if namespaces.in_user_namespace() else None
+            digest, written = unpack_into(stream, target, limits, TarRules(whiteouts=False, owner=owner))
     except BaseException:
         remove_tree(str(target))
         raise
@@ -73,9 +76,10 @@ def look(arguments: Json) -> tuple[str, list[list[Any]]]:
 def copy_sources(arguments: Json, fds: list[int]) -> Json:
     """Copy what ``words`` name in ``tree`` to ``destination`` in the root ``{"lower", "scratch"}``, whose writable
     layer is ``scratch``/upper. ``chown`` and ``chmod`` are the flags' texts; without ``chown`` and with ``keep_owners``
-    files keep theirs. ``archives``: unpack what is a tar archive.
+    files keep theirs. ``archives``: unpack what is a tar archive. ``commit``: what ``commit_step`` needs beside the
+    root, where this is the last that the step does.
 
-    Answers ``{"count"}``. Raises InvalidArgument, OSError."""
+    Answers ``{"blob": what commit_step answers}``, else ``{}``. Raises InvalidArgument, OSError."""
     limits, ignored = Limits.from_json(arguments.get("limits")), Ignored(arguments["exclude"])
     destination: str = arguments["destination"]
     with _opened(arguments["tree"]) as tree_fd, _mounted(arguments["root"]) as root_fd, step("build.copy"):
@@ -85,26 +89,31 @@ def copy_sources(arguments: Json, fds: list[int]) -> Json:
             plain: list[Source] = []
             for source in select(tree_fd, arguments["words"], keep_parents=arguments["parents"]):
                 if arguments["archives"] and is_archive(tree_fd, source, limits):
-                    copier.count += unpack(root_fd, tree_fd, source, destination, limits)
+                    unpack(root_fd, tree_fd, source, destination, limits)
                 else:
                     plain.append(source)
             copier.copy(tree_fd, plain, ignored)
-            return {"count": copier.count}
         finally:
             os.umask(umask)
+    return _committed(arguments)
 
 
 def make_folder(arguments: Json, fds: list[int]) -> Json:
     """WORKDIR: make the folder ``path`` in the root ``{"lower", "scratch"}`` where it is missing, root's.
-
-    Answers ``{}``."""
+    ``commit`` and the answer are as with ``copy_sources``."""
     with _mounted(arguments["root"]) as root_fd, step("build.copy"):
         umask = os.umask(0)
         try:
             os.close(open_destination(root_fd, arguments["path"], (0, 0)))
         finally:
             os.umask(umask)
-    return {}
+    return _committed(arguments)
+
+
+def _committed(arguments: Json) -> Json:
+    """When nothing is mounted any more. One worker does both, since to fork another takes longer than most copies."""
+    commit = arguments.get("commit")
+    return {"blob": commit_step({"root": arguments["root"], **commit}, [])} if commit else {}
 
 
 def _owner(root_fd: int, arguments: Json) -> tuple[int, int] | None:
@@ -181,6 +190,5 @@ JOBS: dict[str, Callable[[Json, list[int]], Json]] = {
     "build.look": look_at_sources,
     "build.copy": copy_sources,
     "build.folder": make_folder,
-    "build.commit": commit_step,
     "build.export": export_tree,
 }

@@ -11,7 +11,7 @@ from engine.builder.keys import Inputs
 from engine.builder.locks import Locks
 from engine.builder.orders import Site
 from engine.builder.step_cache import StepCache
-from engine.domain.cache import Cache, CacheRecorded
+from engine.domain.cache import CacheRecorded
 from engine.images import config as image_config
 from engine.services.core import Core
 from engine.services.layers import Layers, Wanted
@@ -60,7 +60,7 @@ class Layering:
     # --- what is there ---
 
     def _reused(self, key: str, ground: Ground, site: Site, linked: bool) -> Made | None:
-        cached = self._found(key, site)
+        cached = self._cache.find(key, site.standing)
         if cached is not None:
             if not cached.is_empty:
                 self._take(cached.chain_ids[-1], ground, site)
@@ -74,18 +74,13 @@ class Layering:
             self._take(step.chain_ids[-1], ground, site)
         return Made("reused", f"from {step.image}", key, not step.is_empty, step.created_us)
 
-    def _found(self, key: str, site: Site) -> Cache | None:
-        """A cached step that no prune takes away from under this build."""
-        if (cached := self._cache.find(key)) is None:
-            return None
-        site.standing.update(cached.chain_ids[-1:])
-        return self._cache.find(key)
-
     def _take(self, chain_id: str, ground: Ground, site: Site) -> None:
-        """The same layer, here on what it was made on or, a linked one, on something else."""
+        """The same layer, here on what it was made on or, a linked one, on something else: then it is a new one, which
+        nothing refers to before the image does."""
         layer = self._core.log.get("layer", chain_id)
         assert layer is not None
-        self._add_layer(layer.diff_id, layer.blob_digest, ground, site)
+        if self._add_layer(layer.diff_id, layer.blob_digest, ground, site):
+            site.superseded.append(list(ground.chain_ids))
 
     # --- what is made ---
 
@@ -106,10 +101,13 @@ class Layering:
         site.superseded.append(losing)
         return Made("made", reason, key, bool(digest), now_us)
 
-    def _add_layer(self, diff_id: str, blob: str, ground: Ground, site: Site) -> None:
+    def _add_layer(self, diff_id: str, blob: str, ground: Ground, site: Site) -> bool:
+        """Answers whether it had to be unpacked."""
         chain_id = image_config.chain_ids([*ground.diff_ids, diff_id])[-1]
         site.standing.add(chain_id)
-        if not self._layers.is_stored(chain_id):
+        is_new = not self._layers.is_stored(chain_id)
+        if is_new:
             wanted = Wanted(chain_id, diff_id, ground.top, blob, f"build {site.build_id[:12]}")
             self._layers.ensure(wanted, site.context)
         ground.add_layer(chain_id, diff_id, blob)
+        return is_new

@@ -8,6 +8,7 @@ from engine.builder import keys
 from engine.builder.ground import Ground
 from engine.builder.orders import Site
 from engine.builder.step_cache import StepCache
+from engine.builder.usage import WHOLE
 from engine.domain.cache import CacheRecorded
 from engine.domain.image import ImageCreated, TagImage
 from engine.eventlog.log import Document
@@ -62,7 +63,7 @@ class Making:
         epoch_us = None if site.epoch_s is None else site.epoch_s * 1_000_000
         created_us = epoch_us if epoch_us is not None else known.created_at_us if known else self._core.clock.now_us()
         place = f"{order.dockerfile}#image"
-        recorded = CacheRecorded(key, ground.chain_ids, True, "image", place, key, site.build_id, created_us)
+        recorded = CacheRecorded(key, ground.chain_ids, True, WHOLE, place, key, site.build_id, created_us)
         return ground.document(created_us, epoch_us), recorded if known is None else None, timeless
 
     def _store(self, document: bytes) -> str:

@@ -54,9 +54,9 @@ class ImportedStep:
 class Site:
     """A build under way: its folder below the data root, where its context is, and how it speaks to its client.
 
-    ``superseded`` are chain IDs that the cache refers to no more, ``standing`` those that stages stand on. ``consumed``
-    are the names of arguments that the Dockerfile asks for, ``imported`` steps by their keys. ``stop`` is set when the
-    client has left or a stage has failed: nothing new is begun then."""
+    ``superseded`` are chain IDs that perhaps nothing refers to when the build is over, ``standing`` those that stages
+    stand on. ``consumed`` are the names of arguments that the Dockerfile asks for, ``imported`` steps by their keys.
+    ``stop`` is set when the client has left or a stage has failed: nothing new is begun then."""
 
     build_id: str
     order: Order

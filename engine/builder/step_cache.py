@@ -25,10 +25,14 @@ class StepCache:
         self._layers = layers
         self._blobs = blobs
 
-    def find(self, key: str) -> Cache | None:
-        """A step with all its layers in the store."""
-        cached = self._core.log.get("cache", key)
-        return cached if cached is not None and self._layers.all_stored(cached.chain_ids) else None
+    def find(self, key: str, standing: set[str]) -> Cache | None:
+        """A step whose layer is in the store, and with it those below: the record keeps them all. What is noted in
+        ``standing`` is spared by a prune; one that came before that is seen."""
+        if (cached := self._core.log.get("cache", key)) is None or not cached.chain_ids:
+            return cached
+        standing.add(cached.chain_ids[-1])
+        again = self._core.log.get("cache", key)
+        return again if again is not None and self._layers.is_stored(again.chain_ids[-1]) else None
 
     def record(
         self, recorded: CacheRecorded, document: bytes, context: Context, *, replace: bool = False

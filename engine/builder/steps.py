@@ -20,6 +20,7 @@ from engine.domain.build import BuildStepDone, TellBuild
 from engine.domain.errors import EngineError, describe
 from engine.images.changes import CHANGES, apply_instruction, exec_form
 from engine.images.shell_words import substitute
+from engine.services.container_config import parse_signal
 from engine.services.core import Core
 
 
@@ -108,7 +109,7 @@ class StageRun:
         """Docker's " ---> id": here that of the configuration so far, since no image is made for every step."""
         if made.outcome == "reused":
             self._site.tell({"stream": " ---> Using cache\n"})
-        short = keys.key_of(self.ground.document(0))[7:19]
+        short = keys.key_of(self.ground.so_far())[7:19]
         self._site.tell({"stream": f" ---> {short}\n"})
 
     def _enter_history(self, command: Command, made: Made) -> None:
@@ -163,6 +164,8 @@ class StageRun:
         else:
             assert name in CHANGES
             apply_instruction(settings, name, command.rest, self.ground.arguments, self._site.escape)
+        if name == "STOPSIGNAL":
+            parse_signal(settings["StopSignal"])
         if name == "CMD":
             self.ground.has_own_cmd = True
         elif name == "ENTRYPOINT" and not self.ground.has_own_cmd:

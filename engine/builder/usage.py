@@ -15,6 +15,8 @@ from engine.services.core import Core
 from engine.services.layers import Layers
 
 STEP, MOUNT = "regular", "exec.cachemount"
+WHOLE = "image"
+"""The instruction of records that keep the time of a whole image: they make no layer of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class CacheUsage:
     def list(self, in_use: Collection[str]) -> list[Usage]:
         """Latest first. ``in_use`` are the chain IDs that running builds stand on."""
         used = self._used(None)
-        steps = [self._of_step(cached, in_use, used) for cached in self._core.log.all("cache") if cached.chain_ids]
+        every = [cached for cached in self._core.log.all("cache") if cached.chain_ids and cached.instruction != WHOLE]
+        steps = [self._of_step(cached, in_use, used) for cached in every]
         return sorted([*steps, *self.mounts()], key=lambda usage: usage.last_used_us, reverse=True)
 
     def _of_step(self, cached: Cache, in_use: Collection[str], used: dict[str, tuple[int, int]]) -> Usage:

@@ -16,7 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Sequence
 
-NOUNS = ("container", "image", "layer", "volume", "network", "exec", "endpoint", "build", "cache", "document")
+NOUNS = (
+    "container", "image", "layer", "volume", "network", "exec", "endpoint", "build", "cache", "document", "runtime",
+)  # fmt: skip
 _SHOWN_CHARACTERS = 60
 _POINTERS = ("_digest", "container_id", "image_id", "build_id", "_at_us")
 _FIRST = ("source", "reference", "outcome", "instruction", "reason")

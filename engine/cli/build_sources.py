@@ -27,11 +27,13 @@ class Context:
     """``pieces`` gives the archive; ``dockerfile`` is the name that it has in there; ``remote`` is the URL of what the
     engine is to fetch instead. As a context manager it removes the folder ``temporary`` at its end."""
 
-    def __init__(self, pieces: Callable[[], Iterator[bytes]], dockerfile: str, remote: str = "") -> None:
+    def __init__(
+        self, pieces: Callable[[], Iterator[bytes]], dockerfile: str, remote: str = "", temporary: str = ""
+    ) -> None:
         self._pieces = pieces
         self.dockerfile = dockerfile
         self.remote = remote
-        self.temporary = ""
+        self.temporary = temporary
 
     def __enter__(self) -> Context:
         return self
@@ -70,7 +72,11 @@ def _from_network(url: str, file: str) -> Context:
             raise CommandError("a Dockerfile on standard input can't go with a context that the engine fetches")
         return Context(lambda: iter(()), file or _NAME, remote=url)
     temporary, folder = _cloned(repository)
-    context = _from_folder(folder, file if file in ("", "-") else os.path.join(folder, file), url)
+    try:
+        context = _from_folder(folder, file if file in ("", "-") else os.path.join(folder, file), url)
+    except BaseException:
+        Context(lambda: iter(()), "", temporary=temporary).__exit__()
+        raise
     context.temporary = temporary
     return context
 

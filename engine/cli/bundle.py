@@ -59,6 +59,7 @@ def _unpack(response: Response, root: str) -> None:
     import tarfile
 
     real_root = os.path.realpath(root)
+    how: dict[str, str] = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}  # 3.11.4
     with tarfile.open(fileobj=_Reading(response), mode="r|") as archive:  # type: ignore[call-overload]
         for member in archive:
             parent = os.path.realpath(os.path.join(root, os.path.dirname(member.name)))
@@ -66,7 +67,7 @@ def _unpack(response: Response, root: str) -> None:
                 raise CommandError(f"{member.name} lies outside of the container's root")
             if member.islnk():
                 _check_inside(os.path.join(root, member.linkname), real_root)
-            archive.extract(member, root, numeric_owner=True, filter="fully_trusted")
+            archive.extract(member, root, numeric_owner=True, **how)  # type: ignore[arg-type]
             _set_attributes(member, os.path.join(root, member.name))
 
 

@@ -77,8 +77,8 @@ _VOLUME: dict[str, Place] = {
 }
 _CONTEXT: dict[str, Place] = {
     "create": ("contexts", "CREATE", "Create a context"),
-    "export": ("contexts", "EXPORT", "Export a context to a tar archive FILE or a tar stream on STDOUT"),
-    "import": ("contexts", "IMPORT", "Import a context from a tar or zip file"),
+    "export": ("context_archive", "EXPORT", "Export a context to a tar archive FILE or a tar stream on STDOUT"),
+    "import": ("context_archive", "IMPORT", "Import a context from a tar or zip file"),
     "inspect": ("contexts", "INSPECT", "Display detailed information on one or more contexts"),
     "ls": ("contexts", "LIST", "List contexts"),
     "rm": ("contexts", "REMOVE", "Remove one or more contexts"),

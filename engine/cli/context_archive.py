@@ -1,12 +1,17 @@
-"""A context as Docker exports it: a tar archive (or zip) of ``meta.json`` and ``tls/docker/*.pem``."""
+"""``docket context export`` and ``import``: Docker's archives (tar, zip) of ``meta.json`` and ``tls/docker/*.pem``."""
 
 from __future__ import annotations
 
 import io
+import os
 
-from engine.cli.output import CommandError
+from engine.cli.command import Command
+from engine.cli.contexts import exists, get, material, read_file
+from engine.cli.flags import Options
+from engine.cli.output import STDOUT, CommandError, err, out, write_all
+from engine.cli.session import Session
 from engine.client import jsontext
-from engine.client.contexts import ENDPOINT, TLS_NAMES, Context, context_of
+from engine.client.contexts import ENDPOINT, TLS_NAMES, Context, ContextStore, check_name, context_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,3 +79,51 @@ def _zipped(data: bytes) -> Iterator[tuple[str, bytes]]:
                 yield entry.filename, archive.read(entry)
     except zipfile.BadZipFile as error:
         raise CommandError(f"the archive can't be read: {error}") from error
+
+
+def export_context(session: Session, options: Options, arguments: list[str]) -> int:
+    store, name = ContextStore(), arguments[0]
+    context = get(session, store, check_name(name))
+    path = arguments[1] if len(arguments) > 1 else f"{name}.dockercontext"
+    if path == "-" and os.isatty(STDOUT):
+        raise CommandError("cowardly refusing to export to a terminal, specify a file path")
+    archive = io.BytesIO()
+    write(archive, context.document(), material(store, name))
+    if path == "-":
+        write_all(STDOUT, archive.getvalue())
+        return 0
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CommandError(f"open {path}: {(error.strerror or str(error)).lower()}") from error
+    with open(fd, "wb") as file:
+        file.write(archive.getvalue())
+    err(f'Written file "{path}"')
+    return 0
+
+
+def import_context(session: Session, options: Options, arguments: list[str]) -> int:
+    store, name, path = ContextStore(), check_name(arguments[0]), arguments[1]
+    if exists(store, name):
+        raise CommandError(f'context "{name}" already exists')
+    if path == "-":
+        with open(0, "rb", closefd=False) as file:
+            data = file.read(SIZE_LIMIT_BYTES + 1)
+    else:
+        data = read_file(path)
+    context, tls = read(data)
+    context.name = name
+    store.put(context, tls)
+    out(f"{name}\n")
+    err(f'Successfully imported context "{name}"')
+    return 0
+
+
+EXPORT = Command(
+    export_context,
+    "CONTEXT [FILE|-]",
+    least=1,
+    most=2,
+    examples="docket context export prod prod.tar\ndocket context export prod - | ssh far docket context import prod -",
+)
+IMPORT = Command(import_context, "CONTEXT FILE|-", least=2, most=2, examples="docket context import prod prod.tar")

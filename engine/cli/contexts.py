@@ -7,7 +7,7 @@ import os
 from engine.cli.command import Command
 from engine.cli.flags import Flag, Options, switch, text
 from engine.cli.listing import Row, format_flag, show
-from engine.cli.output import STDOUT, CommandError, err, out
+from engine.cli.output import CommandError, err, out
 from engine.cli.session import Session
 from engine.client import jsontext
 from engine.client.address import parse_address
@@ -40,7 +40,8 @@ def _default(session: Session) -> Context:
     return Context(DEFAULT, {}, {ENDPOINT: endpoint})
 
 
-def _get(session: Session, store: ContextStore, name: str) -> Context:
+def get(session: Session, store: ContextStore, name: str) -> Context:
+    """A context of the store, or the default one. Raises ClientError."""
     return _default(session) if name == DEFAULT else store.get(name)
 
 
@@ -106,7 +107,7 @@ def inspect_contexts(session: Session, options: Options, arguments: list[str]) -
 
 
 def _details(session: Session, store: ContextStore, name: str) -> dict[str, Any]:
-    context = _get(session, store, name)
+    context = get(session, store, name)
     if name == DEFAULT:
         material, places = [], {"MetadataPath": _IN_MEMORY, "TLSPath": _IN_MEMORY}
     else:
@@ -148,25 +149,27 @@ def _endpoint(session: Session, store: ContextStore, given: dict[str, str]) -> t
     skip = given.get("skip-tls-verify", "false").lower()
     if skip not in ("true", "false", "1", "0"):
         raise CommandError(f'unable to create docker endpoint config: skip-tls-verify: "{skip}" is no boolean')
-    tls = {_TLS_KEYS[key]: _read(os.path.expanduser(given[key])) for key in _TLS_KEYS if given.get(key)}
+    tls = {_TLS_KEYS[key]: read_file(os.path.expanduser(given[key])) for key in _TLS_KEYS if given.get(key)}
     if ("cert.pem" in tls) != ("key.pem" in tls):
         raise CommandError("unable to create docker endpoint config: cert and key go together")
     return {"Host": host, "SkipTLSVerify": skip in ("true", "1")}, tls
 
 
 def _copied(session: Session, store: ContextStore, name: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    endpoint = _get(session, store, name).endpoints.get(ENDPOINT)
+    endpoint = get(session, store, name).endpoints.get(ENDPOINT)
     if not isinstance(endpoint, dict):
         raise CommandError(f'context "{name}" has no docker endpoint')
-    return endpoint, _material(store, name)
+    return endpoint, material(store, name)
 
 
-def _material(store: ContextStore, name: str) -> dict[str, bytes]:
+def material(store: ContextStore, name: str) -> dict[str, bytes]:
+    """Its certificates, by the names of their files."""
     folder = os.path.join(store.tls_folder(name), ENDPOINT)
-    return {file: _read(os.path.join(folder, file)) for file in ([] if name == DEFAULT else store.tls_files(name))}
+    return {file: read_file(os.path.join(folder, file)) for file in ([] if name == DEFAULT else store.tls_files(name))}
 
 
-def _read(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """Raises CommandError in Docker's words."""
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -174,13 +177,14 @@ def _read(path: str) -> bytes:
         raise CommandError(f"open {path}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _exists(store: ContextStore, name: str) -> bool:
+def exists(store: ContextStore, name: str) -> bool:
+    """Whether the store has it."""
     return name in [context.name for context in store.all()]
 
 
 def create_context(session: Session, options: Options, arguments: list[str]) -> int:
     store, name = ContextStore(), check_name(arguments[0])
-    if _exists(store, name):
+    if exists(store, name):
         raise CommandError(f'context "{name}" already exists')
     metadata: dict[str, Any] = {}
     if options.docker:
@@ -188,7 +192,7 @@ def create_context(session: Session, options: Options, arguments: list[str]) -> 
     else:
         source = options.copied or _current(session)
         endpoint, tls = _copied(session, store, source)
-        metadata = dict(_get(session, store, source).metadata)
+        metadata = dict(get(session, store, source).metadata)
     if options.description:
         metadata["Description"] = options.description
     store.put(Context(name, metadata, {ENDPOINT: endpoint}), tls)
@@ -232,7 +236,7 @@ def remove_contexts(session: Session, options: Options, arguments: list[str]) ->
         try:
             if name == DEFAULT:
                 raise CommandError('context "default" cannot be removed')
-            if not _exists(store, name):
+            if not exists(store, name):
                 if options.force:
                     continue
                 raise CommandError(f'context "{name}" does not exist')
@@ -246,55 +250,6 @@ def remove_contexts(session: Session, options: Options, arguments: list[str]) ->
             err(str(error))
             failures += 1
     return 1 if failures else 0
-
-
-# --- archives ------------------------------------------------------------------------------------------------------
-
-
-def export_context(session: Session, options: Options, arguments: list[str]) -> int:
-    import io
-
-    from engine.cli.context_archive import write
-
-    store, name = ContextStore(), arguments[0]
-    context = _get(session, store, check_name(name))
-    path = arguments[1] if len(arguments) > 1 else f"{name}.dockercontext"
-    if path == "-" and os.isatty(STDOUT):
-        raise CommandError("cowardly refusing to export to a terminal, specify a file path")
-    archive = io.BytesIO()
-    write(archive, context.document(), _material(store, name))
-    if path == "-":
-        from engine.cli.output import write_all
-
-        write_all(STDOUT, archive.getvalue())
-        return 0
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise CommandError(f"open {path}: {(error.strerror or str(error)).lower()}") from error
-    with open(fd, "wb") as file:
-        file.write(archive.getvalue())
-    err(f'Written file "{path}"')
-    return 0
-
-
-def import_context(session: Session, options: Options, arguments: list[str]) -> int:
-    from engine.cli.context_archive import SIZE_LIMIT_BYTES, read
-
-    store, name, path = ContextStore(), check_name(arguments[0]), arguments[1]
-    if _exists(store, name):
-        raise CommandError(f'context "{name}" already exists')
-    if path == "-":
-        with open(0, "rb", closefd=False) as file:
-            data = file.read(SIZE_LIMIT_BYTES + 1)
-    else:
-        data = _read(path)
-    context, tls = read(data)
-    context.name = name
-    store.put(context, tls)
-    out(f"{name}\n")
-    err(f'Successfully imported context "{name}"')
-    return 0
 
 
 # --- commands ------------------------------------------------------------------------------------------------------
@@ -365,11 +320,3 @@ REMOVE = Command(
     least=1,
     examples="docket context rm prod",
 )
-EXPORT = Command(
-    export_context,
-    "CONTEXT [FILE|-]",
-    least=1,
-    most=2,
-    examples="docket context export prod prod.tar\ndocket context export prod - | ssh far docket context import prod -",
-)
-IMPORT = Command(import_context, "CONTEXT FILE|-", least=2, most=2, examples="docket context import prod prod.tar")

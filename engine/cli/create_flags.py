@@ -13,7 +13,7 @@ from engine.cli.create_values import (
     parse_ulimit,
     parse_weight,
 )
-from engine.cli.flags import Flag, grouped, integer, listed, switch, text
+from engine.cli.flags import Flag, content_trust, grouped, integer, listed, switch, text
 from engine.cli.mount_flag import parse_mount_flag
 from engine.cli.quantities import parse_cpus, parse_size, parse_swap
 from engine.client.moments import duration_ns
@@ -45,6 +45,7 @@ _PROCESS = (
 )
 _IDENTITY = (
     listed("--annotation", "Add an annotation to the container (passed through to the OCI runtime)", "map"),
+    content_trust(),
     text("--domainname", "Container NIS domain name"),
     text("-h, --hostname", "Container host name"),
     listed("-l, --label", "Set meta data on a container", parse=parse_label),

@@ -6,8 +6,8 @@ from engine.cli.command import Command
 from engine.cli.containers import container_row
 from engine.cli.flags import Options, switch
 from engine.cli.images import image_rows
-from engine.cli.listing import Row, format_flag, show
-from engine.cli.output import CommandError, out
+from engine.cli.listing import Row, for_terminal, format_flag, short_id, show
+from engine.cli.output import out
 from engine.cli.quantities import human_size
 from engine.cli.session import Session
 from engine.cli.table import layout
@@ -22,10 +22,10 @@ _RUNNING = ("running", "paused", "restarting")
 
 
 def show_disk_usage(session: Session, options: Options, arguments: list[str]) -> int:
-    if options.verbose and options.format:
-        raise CommandError("the verbose and the format options conflict")
     usage = session.client.call("GET", "/system/df")
-    if options.verbose:
+    if options.verbose and options.format:
+        out(for_terminal(_rendered(usage, options.format)))
+    elif options.verbose:
         out(_details(usage))
     else:
         show(_totals(usage), [(_HEADERS[field], field) for field in _HEADERS], options.format, _HEADERS)
@@ -69,6 +69,33 @@ def _total(kind: str, count: int, active: int, size_bytes: int, reclaimable_byte
         Size=human_size(size_bytes, 4),
         Reclaimable=human_size(reclaimable_bytes, 4) + share,
     )
+
+
+def _rendered(usage: dict[str, Any], format: str) -> str:
+    """A template over everything, as Docker has it: Images, Containers, Volumes, BuildCache."""
+    from engine.cli.template import parse_format
+
+    template, _ = parse_format(format)
+    rows = {
+        "Images": [row for image in usage.get("Images") or () for row in image_rows(image, whole=True)],
+        "Containers": [container_row(one, whole=True, with_virtual=False) for one in usage.get("Containers") or ()],
+        "Volumes": [volume_row(volume) for volume in usage.get("Volumes") or ()],
+        "BuildCache": [_cache_row(record) for record in usage.get("BuildCache") or ()],
+    }
+    return template.execute({kind: [_plain(row) for row in some] for kind, some in rows.items()})
+
+
+def _plain(row: Row) -> Row:
+    return Row({name: value for name, value in sorted(row.items()) if not callable(value)})
+
+
+def _cache_row(record: dict[str, Any]) -> Row:
+    return Row(
+        ID=short_id(record["ID"]), Parent=record.get("Parent") or "", CacheType=record.get("Type", ""),
+        Description=record.get("Description", ""), Shared=str(bool(record.get("Shared"))).lower(),
+        InUse=str(bool(record.get("InUse"))).lower(), Size=human_size(record["Size"]),
+        UsageCount=str(record.get("UsageCount", 0)),
+    )  # fmt: skip
 
 
 def _details(usage: dict[str, Any]) -> str:

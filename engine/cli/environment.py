@@ -54,7 +54,8 @@ def _lines(path: str) -> list[str]:
 
 
 def labels(files: Sequence[str], given: Sequence[str]) -> dict[str, str]:
-    """The files' labels, then the command line's; a name alone has an empty value."""
+    """The files' labels, then the command line's; a name alone has an empty value here, and counts for nothing in a
+    file, as with Docker."""
     lines = [line.strip() for path in files for line in _lines(path)]
-    entries = [line for line in lines if line and not line.startswith("#")] + list(given)
+    entries = [line for line in lines if "=" in line and not line.startswith("#")] + list(given)
     return {name: value for name, _, value in (entry.partition("=") for entry in entries)}

@@ -45,6 +45,18 @@ def switch(names: str, help: str, default: bool = False) -> Flag:
     return Flag(names, "", help, default, _boolean)
 
 
+def content_trust() -> Flag:
+    """Docker's flag of a thing that there is not: true, the default, asks for nothing; false is refused."""
+    words = "Skip image verification: signatures are never asked for"
+    return Flag("--disable-content-trust", "", words, True, _no_trust)
+
+
+def _no_trust(value: str) -> bool:
+    if not _boolean(value):
+        raise ValueError("content trust is not supported")
+    return True
+
+
 def text(names: str, help: str, default: str = "", kind: str = "string", parse: Callable[[str], Any] = str) -> Flag:
     """The last value given; ``parse`` checks or converts it."""
     return Flag(names, kind, help, default, parse)
@@ -131,8 +143,10 @@ def _long_flag(word: str, rest: list[str], by_name: dict[str, Flag], options: Op
     if flag is None:
         if name == "help":
             raise HelpWanted
-        from engine.cli.suggestions import hint
+        from engine.cli.suggestions import UNSUPPORTED_FLAGS, hint
 
+        if name in UNSUPPORTED_FLAGS:
+            raise CommandError(f"--{name} is not supported: {UNSUPPORTED_FLAGS[name]}", USAGE_STATUS)
         raise CommandError(f"unknown flag: --{name}{hint(name, by_name, '--')}", USAGE_STATUS)
     if not has_value:
         if flag.kind == "":

@@ -126,8 +126,9 @@ fields of its JSON, lists those of `--format json`.
   docket inspect -f '{{range .Mounts}}{{println .Source "->" .Destination}}{{end}}' web
   docket inspect -f '{{if .State.Running}}up{{else}}down{{end}} {{len .Mounts}} {{json .Config.Env}}' web
 
-There are range, if, else, with, end, variables, pipes, and, or, not, eq, ne, lt, le, gt, ge, index, len, slice,
-print, printf, println, and Docker's json, join, split, lower, upper, title, pad, truncate.
+There are range, break, continue, if, else, with, end, define, template, block, variables, pipes, and, or, not, eq,
+ne, lt, le, gt, ge, index, len, slice, print, printf, println, html, js, urlquery, and Docker's json, join, split,
+lower, upper, title, pad, truncate.
 """),
     "logging": ("What containers write", """
 Standard output and error go to a log file per container, in at most five files of 20 MB (unlike Docker's default,
@@ -135,11 +136,13 @@ which has no bound), and `docket logs` reads them while it runs and afterwards.
 
   docket logs -f --since 10m --tail 100 -t web
   docket run --log-opt max-size=1m --log-opt max-file=3 ...
-  docket run --log-opt mode=non-blocking --log-opt max-buffer-size=4m ...    never wait for the disk: drop instead
-  docket run --log-opt labels=team --log-opt env=STAGE ...                   shown by logs --details
+  docket run --log-opt mode=non-blocking --log-opt max-buffer-size=4m ...
+                                          never wait for the disk: what doesn't fit is left out, and that is on record
+  docket run --log-opt labels=team --log-opt env=STAGE --log-opt tag={{.Name}} ...
+                                          shown by `docket logs --details`
   docket run --log-driver none ...
 
-Drivers: json-file, local, none.
+Drivers: json-file, local, none. Lines that a crash has torn are left out, and the daemon's log counts them.
 """),
     "memory": ("The event log, and questions about the past", """
 Every transition is an event in an append-only log, chained by hashes: who asked (the kernel's word, or the client's

@@ -65,7 +65,7 @@ def inspect_objects(session: Session, options: Options, arguments: list[str]) ->
             try:
                 return fetchers[type](name)
             except APIError as error:
-                if error.status != _NOT_FOUND:
+                if error.status != _NOT_FOUND or len(types) == 1:
                     raise
         kind = f"such {options.type}" if options.type else "such object"
         raise CommandError(f"Error: No {kind}: {name}")

@@ -130,8 +130,10 @@ def _session(options: flags.Options) -> Session:
 def _help_or_refuse(rest: list[str]) -> int:
     if rest[0] in commands.GROUPS and (len(rest) == 1 or rest[1] in ("--help", "-h")):
         return _help(rest[:1])
-    from engine.cli.suggestions import hint
+    from engine.cli.suggestions import UNSUPPORTED_COMMANDS, hint
 
+    if rest[0] in UNSUPPORTED_COMMANDS and rest[0] not in commands.GROUPS:
+        raise CommandError(f"docket: the command {rest[0]} is not supported: {UNSUPPORTED_COMMANDS[rest[0]]}")
     if rest[0] in commands.GROUPS:
         meant = hint(rest[1], commands.GROUPS[rest[0]][1], f"docket {rest[0]} ")
         known, place = rest[:2], f"docket {rest[0]} --help"

@@ -12,14 +12,15 @@ from engine.cli.output import CommandError, err, out
 from engine.cli.session import Session
 from engine.cli.volumes import pairs
 from engine.client.api import path_of
+from engine.client.errors import APIError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Sequence
 
 _HEADERS = {
-    "ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "IPv6": "IPV6", "Internal": "INTERNAL",
-    "Labels": "LABELS", "CreatedAt": "CREATED AT",
+    "ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "IPv4": "IPV4", "IPv6": "IPV6",
+    "Internal": "INTERNAL", "Labels": "LABELS", "CreatedAt": "CREATED AT",
 }  # fmt: skip
 
 
@@ -31,6 +32,9 @@ def create_network(session: Session, options: Options, arguments: list[str]) -> 
         "EnableIPv6": options.ipv6,
         "Internal": options.internal,
         "Attachable": options.attachable,
+        **set_only({"Ingress": options.ingress, "ConfigOnly": options.config_only, "Scope": options.scope}),
+        **({"ConfigFrom": {"Network": options.config_from}} if options.config_from else {}),
+        **({} if options.ipv4 else {"EnableIPv4": False}),
         "IPAM": {"Driver": options.ipam_driver, "Config": _pools(options), "Options": pairs(options.ipam_opt) or None},
         "Options": pairs(options.opt),
         "Labels": pairs(options.label),
@@ -88,23 +92,37 @@ def _row(network: dict[str, Any], *, whole: bool) -> Row:
         Name=network["Name"],
         Driver=network.get("Driver", ""),
         Scope=network.get("Scope", ""),
+        IPv4=str(bool(network.get("EnableIPv4", True))).lower(),
         IPv6=str(bool(network.get("EnableIPv6"))).lower(),
         Internal=str(bool(network.get("Internal"))).lower(),
         Labels=labels_text(labels),
-        CreatedAt=network.get("Created", ""),
+        CreatedAt=network.get("Created", "").replace("T", " ").replace("Z", " +0000 UTC"),
         Label=lambda name: labels.get(name, ""),
     )
 
 
 def remove_networks(session: Session, options: Options, arguments: list[str]) -> int:
     client = session.client
-    return for_each(arguments, lambda name: client.call("DELETE", path_of("networks", name)))
+
+    def remove(name: str) -> None:
+        try:
+            client.call("DELETE", path_of("networks", name))
+        except APIError as error:
+            if not (options.force and error.status == 404):
+                raise
+
+    return for_each(arguments, remove)
 
 
 def connect_network(session: Session, options: Options, arguments: list[str]) -> int:
     network, container = arguments
-    addresses = set_only({"IPv4Address": options.ip, "IPv6Address": options.ip6})
-    endpoint = set_only({"IPAMConfig": addresses, "Aliases": options.alias, "Links": options.link})
+    addresses = set_only({
+        "IPv4Address": options.ip, "IPv6Address": options.ip6, "LinkLocalIPs": options.link_local_ip,
+    })  # fmt: skip
+    endpoint = set_only({
+        "IPAMConfig": addresses, "Aliases": options.alias, "Links": options.link,
+        "DriverOpts": pairs(options.driver_opt), "GwPriority": options.gw_priority,
+    })  # fmt: skip
     body = {"Container": container, "EndpointConfig": endpoint}
     session.client.call("POST", path_of("networks", network, "connect"), body)
     return 0
@@ -129,6 +147,11 @@ CREATE = Command(
     create_network,
     "[OPTIONS] NETWORK",
     switch("--attachable", "Enable manual container attachment"),
+    text("--config-from", "The network from which to copy the configuration (swarm)"),
+    switch("--config-only", "Create a configuration only network (swarm)"),
+    switch("--ingress", "Create swarm routing-mesh network"),
+    switch("--ipv4", "Enable IPv4 address assignment", default=True),
+    text("--scope", "Control the network's scope"),
     listed("--aux-address", "Addresses that no container gets (NAME=ADDRESS)", "map"),
     text("-d, --driver", "Driver to manage the Network", "bridge"),
     listed("--gateway", "IPv4 or IPv6 Gateway for the subnet"),
@@ -155,11 +178,20 @@ LIST = Command(
     most=0,
     examples="docket network ls\ndocket network ls --as-of 2h",
 )
-REMOVE = Command(remove_networks, "NETWORK [NETWORK...]", least=1, examples="docket network rm app")
+REMOVE = Command(
+    remove_networks,
+    "[OPTIONS] NETWORK [NETWORK...]",
+    switch("-f, --force", "Do not error if the network does not exist"),
+    least=1,
+    examples="docket network rm app",
+)
 CONNECT = Command(
     connect_network,
     "[OPTIONS] NETWORK CONTAINER",
     listed("--alias", "Add network-scoped alias for the container"),
+    listed("--driver-opt", "driver options for the network", "map"),
+    text("--gw-priority", "Highest gw-priority provides the default gateway"),
+    listed("--link-local-ip", "Add a link-local address for the container"),
     text("--ip", "IPv4 address (e.g., 172.30.100.104)"),
     text("--ip6", "IPv6 address (e.g., 2001:db8::33)"),
     listed("--link", "Add link to another container (NAME or NAME:ALIAS)", parse=parse_link),

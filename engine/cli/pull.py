@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.cli.command import Command
-from engine.cli.flags import Options, switch, text
+from engine.cli.flags import Options, content_trust, switch, text
 from engine.cli.output import STDOUT, CommandError, out, printable
 from engine.cli.progress import show_progress
 from engine.cli.references import named, split_tag
@@ -63,6 +63,7 @@ def auth_of(reference: str) -> dict[str, str]:
 PULL = Command(
     pull,
     "[OPTIONS] NAME[:TAG|@DIGEST]",
+    content_trust(),
     switch("-a, --all-tags", "Download all tagged images in the repository"),
     text("--platform", "Choose this platform of an image for several, as linux/arm64"),
     switch("-q, --quiet", "Suppress verbose output: only the image's ID"),

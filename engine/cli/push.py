@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from engine.cli.command import Command
-from engine.cli.flags import Options, switch
+from engine.cli.flags import Options, content_trust, switch
 from engine.cli.output import STDOUT, CommandError, out, printable
 from engine.cli.progress import show_progress
 from engine.cli.pull import auth_of, say_default_tag
@@ -40,6 +40,7 @@ def _nowhere() -> int:
 PUSH = Command(
     push,
     "[OPTIONS] NAME[:TAG]",
+    content_trust(),
     switch("-a, --all-tags", "Push all tags of an image to the repository"),
     switch("-q, --quiet", "Suppress verbose output"),
     least=1,

@@ -43,7 +43,7 @@ def create_container(session: Session, options: Options, arguments: list[str]) -
 
 def run_container(session: Session, options: Options, arguments: list[str]) -> int:
     if options.detach and options.attach:
-        raise CommandError("docket: conflicting options: cannot specify both --attach and --detach", FAILURE)
+        raise CommandError("conflicting options: cannot specify both --attach and --detach")
     body_attach = options.attach or (
         [] if options.detach else ["stdout", "stderr", *(["stdin"] if options.interactive else [])]
     )

@@ -67,9 +67,7 @@ def _row(sample: Sample, before: Sample | None, *, whole: bool) -> Row:
         Container=sample["given"],
         Name=sample["name"].lstrip("/"),
     )
-    memory = sample.get("memory_stats") or {}
-    if not memory:
-        return Row(row, CPUPerc="--", MemUsage="-- / --", MemPerc="--", NetIO="--", BlockIO="--", PIDs="--")
+    memory = sample.get("memory_stats") or {"usage": 0, "limit": 0}  # one that doesn't run has none
     used, limit = _used_memory(memory), memory["limit"]
     interfaces = (sample.get("networks") or {}).values()
     return Row(

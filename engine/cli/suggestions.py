@@ -7,6 +7,31 @@ if TYPE_CHECKING:
     from typing import Iterable
 
 _LIMIT = 3
+_WINDOWS = "it is for containers of Windows"
+_SWARM = "this engine is no swarm manager"
+
+UNSUPPORTED_FLAGS = {
+    "gpus": "name the devices by --device",
+    "cpu-count": _WINDOWS, "cpu-percent": _WINDOWS, "io-maxbandwidth": _WINDOWS, "io-maxiops": _WINDOWS,
+    "isolation": _WINDOWS,
+    "kernel-memory": "the kernel has given it up, --memory counts its memory, too",
+    "link-local-ip": "give addresses of the network by --ip and --ip6",
+    "use-api-socket": "mount the socket by -v where a container is to rule the engine",
+    "checkpoint": "there are no checkpoints", "checkpoint-dir": "there are no checkpoints",
+    "squash": "one layer comes of a last stage that copies",
+    "cluster": _SWARM, "availability": _SWARM,
+}  # fmt: skip
+"""Flags of Docker's that this engine has not -> why, or what to do."""
+
+UNSUPPORTED_COMMANDS = {
+    **dict.fromkeys(("config", "node", "secret", "service", "stack", "swarm"), _SWARM),
+    "buildx": "`docket build` builds, with stages, caches, mounts and outputs",
+    "checkpoint": "there are no checkpoints",
+    "manifest": "`docket pull --platform` and `docket image inspect` look into manifests",
+    "plugin": "there are no plugins",
+    "trust": "digests pin images: name@sha256:...",
+}
+"""The same for commands."""
 
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:

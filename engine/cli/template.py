@@ -1,8 +1,8 @@
 """The part of Go's text/template that Docker's users write after ``--format``.
 
 Text and actions: fields (``.State.Pid``), variables, pipelines, parentheses, literals, ``if``/``else if``/``else``,
-``range`` (with ``$key, $value :=``), ``with``, ``end``, comments, trim marks, and the functions of template_functions.
-Not: ``define``, ``template``, ``block``, ``break``, ``continue``; they are refused.
+``range`` (with ``$key, $value :=``, ``break``, ``continue``), ``with``, ``end``, ``define``, ``template``, ``block``,
+comments, trim marks, and the functions of template_functions.
 
 A template is parsed to nodes, each a function from a Scope to a value or to text. Errors carry Go's words.
 """
@@ -10,40 +10,18 @@ A template is parsed to nodes, each a function from a Scope to a value or to tex
 from __future__ import annotations
 
 from engine.cli.output import CommandError
-from engine.cli.template_functions import FUNCTIONS, NilList, NilMap, NilPointer, is_true, show_value
+from engine.cli.template_control import Scope, if_, leave, named, range_, sequence, with_
+from engine.cli.template_fields import field_of
+from engine.cli.template_functions import FUNCTIONS, show_value
 from engine.cli.template_lexer import Action, Token, lex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    Evaluate = Callable[["Scope"], Any]
-    Render = Callable[["Scope", list[str]], None]
+    from engine.cli.template_control import Evaluate, Render
 
 _TABLE = "table"
-_MAPS = frozenset((
-    "Annotations", "Attributes", "Data", "Details", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options",
-    "PortBindings", "Ports", "Sysctls", "Tmpfs", "Volumes",
-))  # fmt: skip
-"""Fields whose keys are the user's own: asking for one that is absent is no mistake (Go shows ``<no value>``)."""
-
-_MORE_MAPS = frozenset(("GraphOptions", "LogOpts", "Runtimes", "Status", "StorageOpt"))
-_POINTERS = frozenset((
-    "ClusterInfo", "Config", "ContainerConfig", "Descriptor", "Health", "Healthcheck", "IPAMConfig", "Init",
-    "MemorySwappiness", "Metadata", "OomKillDisable", "PidsLimit", "Platform", "StopTimeout", "UsageData",
-))  # fmt: skip
-"""JSON doesn't tell what a null would have been: these are maps and pointers in Docker's types, others are lists."""
-
-
-class Scope:
-    """The dot, ``$`` and the variables while a template runs."""
-
-    __slots__ = ("dot", "variables")
-
-    def __init__(self, dot: Any, variables: dict[str, Any]) -> None:
-        self.dot = dot
-        self.variables = variables
-
 
 class Template:
     """A parsed template."""
@@ -82,6 +60,8 @@ class _Parser:
     def __init__(self, items: list[str | Action]) -> None:
         self.items = items
         self.at = 0
+        self.templates: dict[str, Render] = {}
+        self._ranges = 0
 
     @staticmethod
     def error(action: Action, detail: str) -> CommandError:
@@ -98,12 +78,16 @@ class _Parser:
             if isinstance(item, str):
                 parts.append(lambda scope, out, text=item: out.append(text))
             elif item.keyword in ("else", "end"):
-                return _sequence(parts), item
+                return sequence(parts), item
             elif item.keyword in ("if", "with", "range"):
                 parts.append(self._control(item))
+            elif item.keyword in ("break", "continue"):
+                parts.append(self._leaving(item))
+            elif item.keyword in ("define", "template", "block"):
+                parts.append(self._named(item))
             else:
                 parts.append(self._output(item))
-        return _sequence(parts), None
+        return sequence(parts), None
 
     def _output(self, action: Action) -> Render:
         line = _Line(action)
@@ -117,8 +101,10 @@ class _Parser:
         line = _Line(action, skip=1)
         names, pipeline = line.declaration()
         line.expect_end()
+        self._ranges += action.keyword == "range"
         body, end = self.block()
-        otherwise: Render = _sequence([])
+        self._ranges -= action.keyword == "range"
+        otherwise: Render = sequence([])
         if end is not None and end.keyword == "else":
             if len(end.tokens) > 1:  # {{else if ...}}: the rest of the chain, which ends at the same {{end}}
                 otherwise, end = self._control(Action(end.tokens[1:], end.line)), Action.END
@@ -126,56 +112,30 @@ class _Parser:
                 otherwise, end = self.block()
         if end is None or end.keyword != "end":
             raise self.error(action, "unexpected EOF")
-        make = {"if": _if, "with": _with, "range": _range}[action.keyword]
+        make = {"if": if_, "with": with_, "range": range_}[action.keyword]
         return make(names, pipeline, body, otherwise)
 
+    def _leaving(self, action: Action) -> Render:
+        if not self._ranges:
+            raise self.error(action, f"{{{{{action.keyword}}}}} outside {{{{range}}}}")
+        return leave(action.keyword)
 
-def _sequence(parts: list[Render]) -> Render:
-    def render(scope: Scope, out: list[str]) -> None:
-        for part in parts:
-            part(scope, out)
-
-    return render
-
-
-def _if(names: list[str], pipeline: Evaluate, body: Render, otherwise: Render) -> Render:
-    def render(scope: Scope, out: list[str]) -> None:
-        value = pipeline(scope)
-        inner = Scope(scope.dot, {**scope.variables, **dict.fromkeys(names, value)})
-        (body if is_true(value) else otherwise)(inner, out)
-
-    return render
-
-
-def _with(names: list[str], pipeline: Evaluate, body: Render, otherwise: Render) -> Render:
-    def render(scope: Scope, out: list[str]) -> None:
-        value = pipeline(scope)
-        variables = {**scope.variables, **dict.fromkeys(names, value)}
-        if is_true(value):
-            body(Scope(value, variables), out)
-        else:
-            otherwise(Scope(scope.dot, variables), out)
-
-    return render
-
-
-def _range(names: list[str], pipeline: Evaluate, body: Render, otherwise: Render) -> Render:
-    def render(scope: Scope, out: list[str]) -> None:
-        value = pipeline(scope)
-        if not is_true(value):
-            return otherwise(scope, out)
-        if isinstance(value, dict):
-            pairs: list[tuple[Any, Any]] = sorted(value.items())
-        elif isinstance(value, list):
-            pairs = list(enumerate(value))
-        else:
-            raise CommandError(f"failed to execute template: range can't iterate over {show_value(value)}")
-        for pair in pairs:
-            chosen = dict(zip(names, pair if len(names) == 2 else pair[1:]))
-            body(Scope(pair[1], {**scope.variables, **chosen}), out)
-        return None
-
-    return render
+    def _named(self, action: Action) -> Render:
+        """``define`` gives a body a name, ``template`` puts it in, ``block`` does both."""
+        line = _Line(action, skip=1)
+        name = line.text()
+        value: Evaluate = lambda scope: None  # noqa: E731
+        if action.keyword == "block" or (action.keyword == "template" and not line.is_done):
+            value = line.pipeline()
+        line.expect_end()
+        if action.keyword != "template":
+            body, end = self.block()
+            if end is None or end.keyword != "end":
+                raise self.error(action, "unexpected EOF")
+            self.templates[name] = body
+        if action.keyword == "define":
+            return sequence([])
+        return named(self.templates, name, value)
 
 
 # --- one action ------------------------------------------------------------------------------------------------------
@@ -196,6 +156,19 @@ class _Line:
     def _is(self, kind: str, ahead: int = 0) -> bool:
         token = self._peek(ahead)
         return token is not None and token.kind == kind
+
+    @property
+    def is_done(self) -> bool:
+        return self._peek() is None
+
+    def text(self) -> str:
+        """A name in quotes."""
+        token = self._peek()
+        if token is None or not isinstance(token.value, str):
+            shown = token.text if token else "}}"
+            raise _Parser.error(self.action, f"unexpected {shown} in {self.action.keyword} clause")
+        self.at += 1
+        return token.value
 
     def expect_end(self) -> None:
         if (token := self._peek()) is not None:
@@ -284,8 +257,8 @@ class _Line:
 
         def evaluate(scope: Scope) -> Any:
             value, parent = base(scope), ""
-            for name, place in zip(names, places):
-                value, parent = _field(value, name, parent, place), name
+            for number, (name, place) in enumerate(zip(names, places), 1):
+                value, parent = field_of(value, name, parent, place, is_last=number == len(names)), name
             return value
 
         return evaluate
@@ -312,28 +285,3 @@ def _call(function: Evaluate, arguments: list[Evaluate]) -> Evaluate:
         return called(*values)
 
     return evaluate
-
-
-def _field(value: Any, name: str, parent: str, place: str) -> Any:
-    """The field of a value; absent ones are an error but where the keys are the user's own."""
-    if isinstance(value, dict) and name in value:
-        return value[name] if value[name] is not None else _nil(value, name, parent)
-    if value is None or isinstance(value, NilPointer) or parent in _MAPS:
-        return None
-    if isinstance(value, dict) and (same := [key for key in value if key.lower() == name.lower()]):
-        found = value[same[0]]  # Go's names of fields, which Docker's templates use: ID for Id, HostIP for HostIp
-        return found if found is not None else _nil(value, same[0], parent)
-    if not isinstance(value, dict):
-        raise CommandError(f"template parsing error: {place}can't evaluate field {name} in type {type(value).__name__}")
-    if kind := getattr(value, "kind", ""):
-        raise CommandError(f"failed to execute template: {place}can't evaluate field {name} in type {kind}")
-    raise CommandError(f'template parsing error: {place}map has no entry for key "{name}"')
-
-
-def _nil(holder: dict[str, Any], name: str, parent: str) -> Any:
-    """What a null field shows itself as in Docker's client, whose types know what it would have been."""
-    if getattr(holder, "kind", ""):
-        return None  # a row of ours
-    if parent not in _MAPS and name in _POINTERS:
-        return NilPointer()
-    return NilMap() if parent not in _MAPS and name in _MAPS | _MORE_MAPS else NilList()

@@ -63,10 +63,17 @@ def _json(value: Any) -> str:
     return jsontext.encode(value, ascii_only=False)
 
 
+def _entry(value: dict[str, Any], key: Any) -> Any:
+    """Of a map of texts what isn't there is "", as of Go's map[string]string; of others it is nothing."""
+    if key in value:
+        return NilList() if value[key] is None else value[key]
+    return "" if all(isinstance(item, str) for item in value.values()) else None
+
+
 def _index(value: Any, *keys: Any) -> Any:
     for key in keys:
         if isinstance(value, dict):
-            value = NilList() if key in value and value[key] is None else value.get(key)
+            value = _entry(value, key)
         elif isinstance(value, (list, str)) and isinstance(key, int):
             if not 0 <= key < len(value):
                 raise ValueError(f"index out of range: {key}")
@@ -171,13 +178,36 @@ def _title(text: str) -> str:
     )
 
 
+_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;", "\0": "\ufffd"}
+_JS = {"\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E", "&": "\\u0026", "=": "\\u003D"}
+
+
+def _html(*values: Any) -> str:
+    return "".join(_HTML.get(mark, mark) for mark in _print(*values))
+
+
+def _js(*values: Any) -> str:
+    return "".join(
+        _JS.get(mark, mark) if mark.isprintable() else f"\\u{ord(mark):04X}" for mark in _print(*values)
+    )
+
+
+def _urlquery(*values: Any) -> str:
+    from engine.client.api import quote
+
+    quoted = quote(_print(*values)).replace("%20", "+")
+    return quoted.replace("/", "%2F").replace(":", "%3A").replace("@", "%40")
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "and": _and,
     "eq": _equal,
     "ge": lambda one, other: not _less(one, other),
     "gt": lambda one, other: _less(other, one),
+    "html": _html,
     "index": _index,
     "join": _join,
+    "js": _js,
     "json": _json,
     "le": lambda one, other: not _less(other, one),
     "len": len,
@@ -195,4 +225,5 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "title": _title,
     "truncate": lambda text, limit: text[:limit],
     "upper": str.upper,
+    "urlquery": _urlquery,
 }

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
 _SPACE = " \t\r\n"
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
-_UNSUPPORTED = ("define", "template", "block", "break", "continue")
 _MARKS = {"|": "pipe", "(": "open", ")": "close", ",": "comma"}
 
 
@@ -64,8 +63,6 @@ def lex(text: str) -> list[str | Action]:
         line = text.count("\n", 0, start) + 1
         tokens, at, trim_next = _lex_action(text, inside, line)
         if tokens:
-            if tokens[0].text in _UNSUPPORTED and tokens[0].kind == "word":
-                raise _error(line, f"{{{{{tokens[0].text}}}}} is not supported")
             items.append(Action(tokens, line))
     return [item for item in items if item != ""]
 

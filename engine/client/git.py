@@ -133,6 +133,7 @@ class Git:
             process = subprocess.Popen(
                 ["git", *options, *words], cwd=folder, env=_environment(self._is_trusted), stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+                start_new_session=True,
             )  # fmt: skip
         except FileNotFoundError as error:
             raise GitError("git is not installed: install it, or clone the repository beforehand") from error
@@ -140,7 +141,7 @@ class Git:
             try:
                 output, said = self._ended(process)
             except BaseException:
-                process.kill()
+                os.killpg(process.pid, 9)  # with the helper that speaks with the server
                 raise
         if process.returncode:
             raise GitError(f"git {words[0]} of {shown(self._repository)}: {self._reason(said)}")
@@ -170,7 +171,7 @@ def _environment(is_trusted: bool) -> dict[str, str]:
     }  # fmt: skip
     if not is_trusted:
         own = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
-        environment |= own
+        environment |= {**own, "HOME": "/nonexistent"}  # whose .netrc would be read
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_CONFIG_PARAMETERS"):
         environment.pop(name, None)
     return environment

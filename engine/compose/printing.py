@@ -15,7 +15,7 @@ _ORDER = ("name", "services", "networks", "volumes", "secrets", "configs", "mode
 
 def json_text(model: dict[str, Any]) -> str:
     """JSON with two spaces of indentation and no newline at its end. A dollar sign is doubled."""
-    shown = {**PROJECT.shown(model, JSON), **_extensions(model)}
+    shown = {**PROJECT.shown(_without_label_files(model), JSON), **_extensions(model)}
     shown.pop("models", None)  # Docker Compose prints them in YAML alone
     text = json.dumps({key: shown[key] for key in sorted(shown)}, indent=2, ensure_ascii=False)
     return _escaped(text.translate(HTML_ESCAPES))
@@ -23,10 +23,19 @@ def json_text(model: dict[str, Any]) -> str:
 
 def yaml_text(model: dict[str, Any]) -> str:
     """YAML in block style. A dollar sign is doubled, so that the text can be read again."""
-    shown = PROJECT.shown(model, YAML)
+    shown = PROJECT.shown(_without_label_files(model), YAML)
     sections = {key: shown[key] for key in _ORDER if key in shown}
     extensions = {key: ordered(item, natural_order) for key, item in _extensions(model).items()}
     return _escaped(yamltext.dump({**sections, **extensions}))
+
+
+def _without_label_files(model: dict[str, Any]) -> dict[str, Any]:
+    """Their labels are among the service's."""
+    services = {
+        name: {key: value for key, value in service.items() if key != "label_file"}
+        for name, service in model["services"].items()
+    }
+    return {**model, "services": services}
 
 
 def _extensions(model: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from typing import Any, Mapping
 class ComposeError(Exception):
     """The project can't be loaded or brought up: one line that names the file, the line and the key."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message.replace("\n", "\\n"))
+
 
 @dataclass(frozen=True)
 class LoadOptions:
@@ -38,8 +41,8 @@ class LoadOptions:
 @dataclass(frozen=True)
 class Project:
     """A project as it is meant, in the specification's canonical form: what Docker Compose 2.40 prints for
-    ``config --format json``, and the extensions of services. Long forms everywhere; durations are texts ("1m30s"), and
-    so are sizes: digits, bytes."""
+    ``config --format json``, the extensions of services, and their ``label_file``. Long forms everywhere; durations are
+    texts ("1m30s"), and so are sizes: digits, bytes."""
 
     name: str
     working_dir: Path

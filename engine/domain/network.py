@@ -24,7 +24,8 @@ class Status(StrEnum):
 @dataclass(frozen=True, slots=True)
 class NetworkCreated(Event):
     """``subnets`` have "subnet", "gateway", "range" and "reserved" (name -> address); ``bridge`` is the interface's
-    name, and ``adopted`` one of the host's, which is neither made nor removed. ``mtu`` is in bytes."""
+    name, and ``adopted`` one of the host's, which is neither made nor removed. ``mtu`` is in bytes. ``attachable`` is
+    kept for who asks: containers may be connected to every network of one host."""
 
     TYPE: ClassVar[str] = "network.created"
     network_id: str
@@ -42,6 +43,7 @@ class NetworkCreated(Event):
     labels: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     adopted: bool = False
+    attachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,7 @@ class Network:
     labels: dict[str, str]
     options: dict[str, str]
     adopted: bool = False
+    attachable: bool = False
     error: str = ""
     intents: tuple[str, ...] = ()
 
@@ -201,7 +204,7 @@ def evolve(state: Network | None, event: Event) -> Network:
         return Network(
             event.network_id, event.name, status, event.created_at_us, event.driver, event.bridge, event.subnets,
             event.mtu, event.internal, event.ipv6, event.masquerade, event.neighbours, event.host_address,
-            event.labels, event.options, event.adopted,
+            event.labels, event.options, event.adopted, event.attachable,
         )  # fmt: skip
     if isinstance(event, NetworkMoved):
         return replace(state, subnets=event.subnets)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Callable, Mapping
 
-from engine.domain import build, cache, container, document, endpoint, exec as exec_, image, layer, network, volume
+from engine.domain import (
+    build, cache, container, document, endpoint, exec as exec_, image, layer, network, runtime, volume,
+)  # fmt: skip
 from engine.domain.machine import Event
 
 
@@ -36,6 +38,7 @@ NOUNS: Mapping[str, Noun] = {
         Noun("image", image, image.Image, image.Status),
         Noun("layer", layer, layer.Layer, layer.Status),
         Noun("network", network, network.Network, network.Status),
+        Noun("runtime", runtime, runtime.RuntimeJournal, runtime.Status),
         Noun("volume", volume, volume.Volume, volume.Status),
     )
 }

@@ -124,7 +124,7 @@ def _label(settings: Settings, rest: str, words: Words) -> None:
 def _expose(settings: Settings, rest: str, words: Words) -> None:
     ports = dict(settings.get("ExposedPorts") or {})
     for word in " ".join(words.split(rest)).split():  # a variable may hold several
-        match = _PORT.fullmatch(word)
+        match = _PORT.fullmatch(word.lower())
         if match is None:
             raise ValueError(f"{word!r} is no port: use NUMBER[-NUMBER][/tcp|udp|sctp]")
         first, last = int(match[1]), int(match[2] or match[1])

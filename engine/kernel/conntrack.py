@@ -14,18 +14,25 @@ from engine.kernel.netlink import (
 
 _SUBSYSTEM = 1 << 8
 _GET, _DELETE = 1, 2
-_TUPLE_ORIGINAL, _ID = 1, 12
+_TUPLE_ORIGINAL, _TUPLE_REPLY, _ID = 1, 2, 12
 _TUPLE_ADDRESSES, _TUPLE_PROTOCOL = 1, 2
+_SOURCE = {int(socket.AF_INET): 1, int(socket.AF_INET6): 3}
 _DESTINATION = {int(socket.AF_INET): 2, int(socket.AF_INET6): 4}
-_PROTOCOL_NUMBER, _DESTINATION_PORT = 1, 3
+_PROTOCOL_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _NESTED = 0x8000
 
 
-class Flow(NamedTuple):
-    """Where its first datagram was sent, before any translation."""
+Address = IPv4Address | IPv6Address
 
-    address: IPv4Address | IPv6Address
+
+class Flow(NamedTuple):
+    """``address`` and ``port`` are where its first datagram was sent, before any translation; ``server`` and
+    ``server_port`` are who answers."""
+
+    address: Address
     port: int
+    server: Address
+    server_port: int
 
 
 def forget_datagrams(family: int, matches: Callable[[Flow], bool]) -> int:
@@ -46,7 +53,7 @@ def forget_datagrams(family: int, matches: Callable[[Flow], bool]) -> int:
             raise
         for answer in found:
             parts = attributes(answer.payload[4:])
-            flow = _flow(family, parts.get(_TUPLE_ORIGINAL, b""))
+            flow = _flow(family, parts.get(_TUPLE_ORIGINAL, b""), parts.get(_TUPLE_REPLY, b""))
             if flow is None or not matches(flow):
                 continue
             named = attribute(_TUPLE_ORIGINAL | _NESTED, parts[_TUPLE_ORIGINAL]) + attribute(_ID, parts[_ID])
@@ -59,10 +66,14 @@ def forget_datagrams(family: int, matches: Callable[[Flow], bool]) -> int:
     return count
 
 
-def _flow(family: int, raw: bytes) -> Flow | None:
-    parts = attributes(raw)
-    protocol = attributes(parts.get(_TUPLE_PROTOCOL, b""))
-    address = attributes(parts.get(_TUPLE_ADDRESSES, b"")).get(_DESTINATION[family])
-    if protocol.get(_PROTOCOL_NUMBER) != bytes([socket.IPPROTO_UDP]) or address is None:
-        return None
-    return Flow(ip_address(address), struct.unpack(">H", protocol[_DESTINATION_PORT])[0])
+def _flow(family: int, original: bytes, reply: bytes) -> Flow | None:
+    """None for what is no flow of datagrams."""
+    ends = []
+    for raw, where, port in ((original, _DESTINATION, _DESTINATION_PORT), (reply, _SOURCE, _SOURCE_PORT)):
+        parts = attributes(raw)
+        protocol = attributes(parts.get(_TUPLE_PROTOCOL, b""))
+        address = attributes(parts.get(_TUPLE_ADDRESSES, b"")).get(where[family])
+        if protocol.get(_PROTOCOL_NUMBER) != bytes([socket.IPPROTO_UDP]) or address is None:
+            return None
+        ends += [ip_address(address), struct.unpack(">H", protocol[port])[0]]
+    return Flow(*ends)

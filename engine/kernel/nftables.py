@@ -20,6 +20,8 @@ from engine.kernel.netlink import (
 )  # fmt: skip
 
 IPV4, IPV6 = int(socket.AF_INET), int(socket.AF_INET6)
+INET = 1
+"""NFPROTO_INET: tables of both."""
 ACCEPT, DROP = 1, 0
 HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
 REGISTER_0 = 8
@@ -46,10 +48,12 @@ Expression = bytes
 
 
 class Rule(NamedTuple):
-    """A rule as the kernel lists it. ``mark`` is the comment that its maker left."""
+    """A rule as the kernel lists it. ``mark`` is the comment that its maker left; ``drops_all``: nothing that comes to
+    it gets any further."""
 
     handle: int
     mark: str
+    drops_all: bool = False
 
 
 class Chain(NamedTuple):
@@ -318,7 +322,8 @@ def rules(family: int, table: str, chain: str) -> list[Rule]:
     found = []
     for parts in _dump(_GETRULE, family, text(1, table) + text(2, chain), f"chain {chain}"):
         if _text(parts.get(1)) == table and _text(parts.get(2)) == chain:
-            found.append(Rule(struct.unpack(">Q", parts[3])[0], _mark(parts.get(7, b""))))
+            drops_all = _drops_all(parts.get(4, b""))
+            found.append(Rule(struct.unpack(">Q", parts[3])[0], _mark(parts.get(7, b"")), drops_all))
     return found
 
 
@@ -344,6 +349,21 @@ class Watch:
     def close(self) -> None:
         """Wake whoever waits. The descriptors go with the process, or with the object."""
         self._waker.close()
+
+
+def _drops_all(expressions: bytes) -> bool:
+    """Whether a rule has no condition and ends in a drop, or in a reject (also iptables' own)."""
+    for _, raw in parse(expressions):
+        parts = attributes(raw)
+        name, data = _text(parts.get(1)), attributes(parts.get(2, b""))
+        if name == "immediate":
+            verdict = attributes(attributes(data.get(2, b"")).get(2, b""))
+            return verdict.get(1) == struct.pack(">I", DROP)
+        if name == "reject" or name == "target" and _text(data.get(1)) == "REJECT":
+            return True
+        if name not in ("counter", "log"):
+            return False
+    return False
 
 
 def _mark(userdata: bytes) -> str:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple, Sequence
 
 from engine.kernel import nftables
-from engine.kernel.nftables import ACCEPT, DROP, HOOKS, IPV4, IPV6, Batch
+from engine.kernel.nftables import ACCEPT, DROP, HOOKS, INET, IPV4, IPV6, Batch, Chain
 
 _OFFERED = (("filter", "DOCKER-USER"),)
 """Table and chain."""
-_FAMILIES = {IPV4: "ip", IPV6: "ip6"}
+_FAMILIES = {IPV4: "ip", IPV6: "ip6", INET: "inet"}
 
 
 class Found(NamedTuple):
@@ -39,11 +39,17 @@ def settle(mark: str, own_table: str, bridges: Sequence[str]) -> Found:
         obstacles += [
             f"{name} {chain.table} {chain.name}"
             for chain in chains
-            if chain.hook == HOOKS["forward"] and chain.policy == DROP
-            and chain.table not in (own_table, *open_tables)
-        ]  # fmt: skip
+            if chain.table not in (own_table, *open_tables) and _drops(family, chain)
+        ]
     batch.commit()
     return Found(placed, obstacles)
+
+
+def _drops(family: int, chain: Chain) -> bool:
+    """Whether a chain of the forward hook drops what none of its rules accepts: by policy, or by a last rule."""
+    if chain.hook != HOOKS["forward"]:
+        return False
+    return chain.policy == DROP or any(rule.drops_all for rule in nftables.rules(family, chain.table, chain.name))
 
 
 def _settle_chain(batch: Batch, family: int, table: str, chain: str, mark: str, bridges: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ Works in the network namespace of the process. Every effect is a named step; wha
 from __future__ import annotations
 
 import os
-from ipaddress import IPv4Interface, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -75,8 +75,9 @@ class HostNetwork:
 
     # --- bridges ---------------------------------------------------------------------------------------------------
 
-    def raise_bridge(self, network: Network) -> dict[str, Any]:
-        """Make the bridge and give it its addresses. Answers with the evidence. Raises Conflict, OSError.
+    def raise_bridge(self, network: Network, ports: Sequence[str] = ()) -> dict[str, Any]:
+        """Make the bridge, give it its addresses, and the interfaces of containers that were on it before (``ports``).
+        Answers with the evidence. Raises Conflict, OSError.
 
         A bridge that carries our alias already, from a life of the engine that was cut short, is made anew.
         """
@@ -99,12 +100,20 @@ class HostNetwork:
                 )
             try:
                 index = self._make(route, network, alias, changed)
+                self._join(route, network, index, ports)
             except BaseException:
                 route.delete_link(network.bridge)
                 raise
         with step("network.sysctl"):
             self._allow_forwarding(network, changed)
         return {"index": index, "bridge": network.bridge, "sysctls": changed}
+
+    @staticmethod
+    def _join(route: RouteSocket, network: Network, index: int, ports: Sequence[str]) -> None:
+        for name in ports:
+            if (link := route.link(name)) is not None:
+                route.set_link(link.index, name, master=index, up=True)
+                route.set_bridge_port(name, hairpin=True, isolated=not network.neighbours)
 
     def _adopt(self, network: Network, changed: list[list[str]]) -> dict[str, Any]:
         """A bridge of the host's, which keeps its addresses, and its life."""
@@ -207,7 +216,7 @@ class HostNetwork:
             if known is None or known[0] != wanted[0] or not self._change_ports(known[1], wanted[1]):
                 render(self.table, *wanted).commit()
             self._applied = wanted
-        _begin_anew(set(known[1] if known else ()) ^ set(wanted[1]))
+        _begin_anew(set(known[1] if known else ()) ^ set(wanted[1]), wanted[1])
 
     def _change_ports(self, before: list[PortRule], after: list[PortRule]) -> bool:
         """Whether the tables were still there, and as they were left."""
@@ -239,17 +248,22 @@ class HostNetwork:
         self._applied = None
 
 
-def _begin_anew(ports: set[PortRule]) -> None:
-    """Flows of datagrams to ports that are published now, or are no longer, follow the rules as they are."""
+def _begin_anew(changed: set[PortRule], now: Sequence[PortRule]) -> None:
+    """Flows of datagrams to ports that are published now, or are no longer, follow the rules as they are. Those that do
+    so already stay: an answer that is under way would be lost with them."""
+    targets = {_place(port): (ip_address(port.target), port.target_port) for port in now if port.protocol == "udp"}
     for family, version in ((nftables.IPV4, 4), (nftables.IPV6, 6)):
-        changed = {
-            (ip_address(port.host_address), port.host_port) for port in ports
-            if port.protocol == "udp" and ip_address(port.host_address).version == version
-        }  # fmt: skip
-        if changed:
-            conntrack.forget_datagrams(family, lambda flow, found=changed: any(
-                flow.port == number and (address.is_unspecified or address == flow.address) for address, number in found
+        places = {_place(port) for port in changed if port.protocol == "udp"}
+        places = {(address, number) for address, number in places if address.version == version}
+        if places:
+            conntrack.forget_datagrams(family, lambda flow, found=places: any(
+                flow.port == number and (address.is_unspecified or address == flow.address)
+                and targets.get((address, number)) != (flow.server, flow.server_port) for address, number in found
             ))  # fmt: skip
+
+
+def _place(port: PortRule) -> tuple[IPv4Address | IPv6Address, int]:
+    return ip_address(port.host_address), port.host_port
 
 
 def _read(name: str) -> str:

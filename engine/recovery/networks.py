@@ -49,6 +49,9 @@ class NetworkRecovery:
         if not self._core.log.all("network"):
             return
         self._try(self._sweep)
+        for network in self._core.log.all("network"):
+            if network.status is Status.DOWN and self._networks.bridges.users(network):  # lost under its containers
+                self._try(lambda one=network: self._networks.bridges.raise_(one, self._context))
         self._try(self._networks.rules.refresh)
         for network in self._core.log.all("network"):
             if network.status is Status.UP:

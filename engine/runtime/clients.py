@@ -11,6 +11,7 @@ import socket
 from collections import deque
 from typing import Any, Callable
 
+from engine.runtime.buffered_log import BufferedLog
 from engine.runtime.json_log import JsonLog
 from engine.runtime.loop import GONE, IN, OUT, Loop
 from engine.runtime.replay import Replay
@@ -158,7 +159,7 @@ class Client:
             return
         self._update()
 
-    def replay(self, log: JsonLog) -> None:
+    def replay(self, log: JsonLog | BufferedLog) -> None:
         """Give it first what is in the log, and what waits there for the end of its line."""
         self._backlog.begin_with(Replay(log.paths(), self._wanted, self._packed))
         for stream, data in log.unfinished():

@@ -103,7 +103,7 @@ def read(root: str, after: int = 0, after_hash: str = START) -> Iterator[dict[st
                     record = _check(line[:-1], number, after_hash)
                     after_hash = record["hash"]
                     yield record
-                elif number == after and _check_hash(line[:-1]) != after_hash:
+                elif number == after and _hash_of(line[:-1]) != after_hash:
                     raise ValueError(f"line {number} of the journal is not the one that was read before")
     except FileNotFoundError:
         return
@@ -140,11 +140,14 @@ def _check(line: bytes, number: int, previous: str) -> dict[str, Any]:
     return whole
 
 
-def _check_hash(line: bytes) -> str | None:
+def _hash_of(line: bytes) -> str:
+    """What a line's hash should be, whatever it says itself; nothing for what is no record."""
     try:
-        return json.loads(line).get("hash")  # type: ignore[no-any-return]
-    except (ValueError, AttributeError):
-        return None
+        record: dict[str, Any] = json.loads(line)
+        del record["hash"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return _hash(record)
 
 
 def _last(fd: int) -> tuple[int, str, int]:

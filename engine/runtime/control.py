@@ -94,6 +94,8 @@ class Control:
         self._connections = [Connection(loop, first, handler, self._gone)]
         loop.forget(first.fileno())  # until the launcher has read the plan from it: see serve_first
         self._listener: socket.socket | None = None
+        self.when_alone: Callable[[], None] = lambda: None
+        """Called when the last daemon is gone."""
 
     @property
     def first(self) -> Connection:
@@ -129,6 +131,8 @@ class Control:
 
     def _gone(self, connection: Connection) -> None:
         self._connections.remove(connection)
+        if not self._connections:
+            self.when_alone()
 
     def tell_all(self, news: dict[str, Any]) -> bool:
         """News to every daemon that listens; False where there is none."""

@@ -13,7 +13,7 @@ from engine.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, CLONE_PARENT, 
 from engine.kernel.steps import step
 from engine.runtime import command, credentials, devices, identity, init, messages, scheduling, userns
 from engine.runtime.launch import clone_in
-from engine.runtime.setup import Json, Operation, Setup, failure
+from engine.runtime.setup import Json, Operation, Setup, load_nothing_more, failure
 
 
 class JoinNamespaces(Operation):
@@ -28,6 +28,7 @@ class JoinNamespaces(Operation):
             self._flags |= FLAGS[kind]
 
     def execute(self, setup: Setup) -> None:
+        load_nothing_more()
         setns(self._pid_fd, self._flags)
         os.close(self._pid_fd)
         if self._flags & CLONE_NEWUSER:

@@ -19,8 +19,8 @@ from engine.runtime.setup import Json, failure
 from engine.runtime.stdio import Stdio
 
 
-SEEN_S = 1.0
-"""How long the clients of an ended exec wait for a daemon to put its end on record."""
+SEEN_S = 10.0
+"""How long the clients of an ended exec wait for a daemon, while there is one, to put its end on record."""
 
 
 PROBE_OUTPUT_BYTES = 4096
@@ -66,6 +66,7 @@ class Execs:
         self._target = target
         self._by_pid: dict[int, _Exec] = {}
         self._unseen: dict[str, Stdio] = {}
+        control.when_alone = self._nobody_sees
 
     def start(
         self, connection: Connection, request_id: int, plan: Json, client: Json | None, fds: list[int]
@@ -203,6 +204,10 @@ class Execs:
         """The end is on record: now its clients may see the end of the stream, and ask for the exit code."""
         if (stdio := self._unseen.pop(exec_id, None)) is not None:
             stdio.finish()
+
+    def _nobody_sees(self) -> None:
+        for exec_id in list(self._unseen):
+            self.seen(exec_id)
 
     def stdio_of(self, exec_id: str) -> Stdio:
         """Raises OSError where no such exec runs."""

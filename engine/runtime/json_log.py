@@ -103,6 +103,9 @@ class JsonLog:
             quoted = quoted.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
         return f'{{"log":{quoted[:-1]}{newline}","stream":"{stream}",{self._attributes}"time":"{stamp}"}}\n'
 
+    def fileno(self) -> int:
+        return self._fd
+
     def close(self) -> None:
         os.close(self._fd)
 

@@ -21,6 +21,7 @@ _SETTINGS_OF_USERS: tuple[tuple[str, str | None], ...] = (
 )  # fmt: skip
 """In a user namespace trusted attributes can't be written: overlay has its own among the user's (Linux 5.11), and then
 it follows no redirects."""
+_REFUSED = "not supported as upperdir"
 MOST_LAYERS = 500
 """OVL_MAX_STACK."""
 
@@ -36,10 +37,14 @@ def mount_overlay(lower: Sequence[str], upper: str, work: str, target: str) -> N
     if not lower:
         mounts.mount(upper, target, None, mounts.MS_BIND)
         mounts.mount(None, target, None, mounts.MS_PRIVATE)
-    elif takes_layers_one_by_one():
-        mount_by_strings(lower, upper, work, target)
-    else:
-        mount_by_numbers(lower, upper, work, target)
+        return
+    try:
+        (mount_by_strings if takes_layers_one_by_one() else mount_by_numbers)(lower, upper, work, target)
+    except OSError as error:
+        if _REFUSED not in (error.strerror or ""):
+            raise
+        text = "no writable layer can lie on this file system, another overlay or a network's: choose another --root"
+        raise OSError(error.errno, f"{text} (in a container a volume)", upper) from error
 
 
 @cache

@@ -16,7 +16,7 @@ from engine.kernel.paths import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_
 from engine.kernel.steps import step
 from engine.runtime import copy_up, mount_options, overlay, owners, targets
 from engine.runtime.mount_options import Options
-from engine.runtime.setup import Json, Operation, Setup
+from engine.runtime.setup import Json, Operation, Setup, load_nothing_more
 
 _NO_LINKS = ("/proc", "/sys")
 _SHARED_MEMORY = "/dev/shm"
@@ -285,6 +285,7 @@ class PivotRoot(Operation):
     step = "rootfs.pivot"
 
     def execute(self, setup: Setup) -> None:
+        load_nothing_more()
         os.fchdir(setup.root_fd)
         mounts.pivot_root(".", ".")
         mounts.umount(".", mounts.MNT_DETACH)  # the old root lies on top of the new one: see pivot_root(2)

@@ -21,10 +21,10 @@ import signal
 import socket
 import struct
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, NoReturn
 
 from engine.domain.errors import Unavailable, describe
-from engine.kernel.namespaces import CLONE_NEWUSER, clone
+from engine.kernel.namespaces import CLONE_NEWNS, CLONE_NEWUSER, clone, unshare
 from engine.runtime import subordinate_ids
 
 _PEER = "3i"
@@ -77,16 +77,32 @@ def _made(write_maps: Callable[[int], None]) -> int:
         raise Unavailable(f"{namespace_help(error)}") from error
     if pid == 0:
         os.close(writer)
-        os.read(reader, 1)
-        os._exit(0)
+        _try_powers(reader)
+    os.close(reader)
+    namespace = -1
     try:
         write_maps(pid)
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        os.close(reader)
+        if namespace < 0:
+            os.kill(pid, signal.SIGKILL)
         os.close(writer)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        has_powers = os.waitpid(pid, 0)[1] == 0
+    if not has_powers:
+        os.close(namespace)
+        raise Unavailable(mount_help() or "there are no powers in user namespaces here: the engine needs root")
+    return namespace
+
+
+def _try_powers(maps_are_there: int) -> NoReturn:
+    """In the child: wait, and do what takes a power."""
+    status = 1
+    try:
+        os.read(maps_are_there, 1)
+        unshare(CLONE_NEWNS)
+        status = 0
+    finally:
+        os._exit(status)
 
 
 def namespace_help(error: OSError) -> str:

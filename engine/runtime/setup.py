@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from typing import Any, Sequence
 
 from engine.kernel.namespaces import FLAGS
@@ -125,6 +126,12 @@ def run(operations: Sequence[Operation], setup: Setup) -> None:
             if error.filename is None and type(error).__name__ not in _SELF_EXPLAINING:
                 error.filename = operation.describe(setup)
             raise
+
+
+def load_nothing_more() -> None:
+    """From here on names lead into the container: an import, which would execute what lies there, fails instead."""
+    sys.meta_path.clear()
+    sys.path.clear()
 
 
 _SELF_EXPLAINING = ("CommandError", "UserError")

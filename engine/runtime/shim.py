@@ -18,6 +18,7 @@ from engine.kernel.namespaces import clone
 from engine.kernel.process import kill_children, set_child_subreaper, set_name, signal_fd
 from engine.kernel.steps import step
 from engine.runtime import launcher, messages, other_runtime, resolver_sockets, user_network
+from engine.runtime.buffered_log import BufferedLog
 from engine.runtime.control import Connection, Control
 from engine.runtime.exec_process import Target
 from engine.runtime.execs import Execs
@@ -149,15 +150,19 @@ class Shim:
         return Stdio(
             self._loop, self._directory, tty=bool(wishes.get("tty")), open_stdin=bool(wishes.get("open_stdin")),
             stdin_once=bool(wishes.get("stdin_once")),
-            log=JsonLog(log["path"], log["max_bytes"], log["max_files"], log["attributes"]) if log else None,
-            on_log_error=self._log_error,
+            log=self._open_log(log) if log else None, on_log_error=self._log_error,
         )  # fmt: skip
+
+    def _open_log(self, settings: Json) -> JsonLog | BufferedLog:
+        log = JsonLog(settings["path"], settings["max_bytes"], settings["max_files"], settings["attributes"])
+        buffer = settings.get("buffer_bytes")
+        return BufferedLog(self._loop, log, buffer) if buffer else log
 
     def _log_error(self, error: OSError) -> None:
         """The container goes on without its log, and the daemon is told once."""
         if not self._log_failed:
             self._log_failed = True
-            self._control.tell_all({"type": "log_failed", "message": str(error)})
+            self._control.tell_all({"type": "log_failed", "message": error.strerror or str(error)})
 
     def _undo(self, report: Json) -> None:
         """Leave nothing of a launch that failed: all our children are the launcher and the init."""

@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 from engine.kernel.terminals import set_window_size
 from engine.runtime.clients import Client
+from engine.runtime.buffered_log import BufferedLog
 from engine.runtime.json_log import JsonLog
 from engine.runtime.loop import GONE, IN, OUT, Loop
 
@@ -85,7 +86,7 @@ class Stdio:
 
     def __init__(
         self, loop: Loop, folder: str, *, tty: bool, open_stdin: bool, stdin_once: bool, captured: bool = True,
-        log: JsonLog | None = None, on_log_error: Callable[[OSError], None] | None = None,
+        log: JsonLog | BufferedLog | None = None, on_log_error: Callable[[OSError], None] | None = None,
     ) -> None:  # fmt: skip
         self._loop = loop
         self._folder = folder
@@ -96,6 +97,7 @@ class Stdio:
         self._outputs: dict[str, int] = {}
         self._input: Input | None = None
         self._terminal = -1
+        self._typed_ahead = bytearray()
         self.clients: list[Client] = []
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.for_child = [null, null, null]
@@ -119,6 +121,9 @@ class Stdio:
             self._terminal = terminal_fd
             self._outputs["stdout"] = terminal_fd
             self._input = self._new_input(os.dup(terminal_fd))
+            self._input.write(bytes(self._typed_ahead))
+            self._typed_ahead.clear()
+            self._hold_clients(self._input.is_full)
         for name, fd in self._outputs.items():
             os.set_blocking(fd, False)
             self._loop.watch(fd, IN, lambda events, name=name, fd=fd: self._readable(name, fd))
@@ -151,7 +156,7 @@ class Stdio:
             self._terminal = -1
         self._to_log(lambda log: log.finish(stream))
 
-    def _to_log(self, act: Callable[[JsonLog], None]) -> None:
+    def _to_log(self, act: Callable[[JsonLog | BufferedLog], None]) -> None:
         if self._log is None:
             return
         try:
@@ -176,6 +181,10 @@ class Stdio:
         elif self._input is not None:
             self._input.write(data)
             if self._input.is_full:
+                self._hold_clients(True)
+        elif self._tty:  # its terminal is made by the process itself, a moment from now
+            self._typed_ahead += data
+            if len(self._typed_ahead) >= _INPUT_BYTES:
                 self._hold_clients(True)
 
     def _input_ended(self, client: Client) -> None:

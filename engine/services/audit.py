@@ -8,13 +8,17 @@ from typing import Any
 from engine.domain.errors import InvalidArgument, NotFound
 from engine.eventlog.log import Head, Recorded, Report
 from engine.images.references import Reference
+from engine.kernel.digest import sha256_hex
 from engine.runtime import command_journal
+from engine.services import ports, runtime_journals
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core
 from engine.services.image_names import stored_name
 
 _PROJECT_LABEL = "com.docker.compose.project"
-_NOUNS = ("container", "image", "volume", "network", "layer", "exec", "endpoint", "build", "cache", "document")
+_NOUNS = (
+    "container", "image", "volume", "network", "layer", "exec", "endpoint", "build", "cache", "document", "runtime",
+)  # fmt: skip
 
 
 class Audit:
@@ -79,16 +83,22 @@ class Audit:
             return recorded.time_us
         return self._core.clock.now_us()
 
-    @staticmethod
-    def verify_runtime(root: str) -> dict[str, Any]:
-        """The journal of a ``docket-runtime --root``: lines, head, and what is wrong with it ("" for nothing)."""
+    def verify_runtime(self, root: str) -> dict[str, Any]:
+        """The journal of a ``docket-runtime --root``: lines, head, how many of them the log has, and what is wrong with
+        it ("" for nothing), by itself or against the log."""
         if not root.startswith("/"):
             raise InvalidArgument(f"the runtime's root must be an absolute path: {root}")
         try:
             lines, head = command_journal.verify(root)
+            state = self._core.log.get("runtime", sha256_hex(root.encode()))
+            known = state if state is not None and state.journal_boot == ports.boot_id() else None
+            if known is not None and known.last:
+                runtime_journals.check_taken(known)
+        except FileNotFoundError:
+            return {"root": root, "lines": 0, "head": "", "taken": 0, "problem": "lines that were taken are gone"}
         except ValueError as error:
-            return {"root": root, "lines": 0, "head": "", "problem": str(error)}
-        return {"root": root, "lines": lines, "head": head, "problem": ""}
+            return {"root": root, "lines": 0, "head": "", "taken": 0, "problem": str(error)}
+        return {"root": root, "lines": lines, "head": head, "taken": known.last if known else 0, "problem": ""}
 
     def head(self) -> Head:
         """The last sequence number and its hash: publish it, and a later cut of the log is found by it."""

@@ -48,7 +48,7 @@ class Bridges:
             return
         outcome = caused_by(context, intents[-1])
         try:
-            evidence = self._host.raise_bridge(network)
+            evidence = self._host.raise_bridge(network, self._ports(network))
             evidence["hooks"] = self._rules.refresh(and_also=network)
         except BaseException as error:
             self._take_back(network)
@@ -56,6 +56,12 @@ class Bridges:
             self._core.recorder.record("network", network.id, failed, outcome)
             raise
         self._core.recorder.record("network", network.id, NetworkRaised(network.id, evidence), outcome)
+
+    def _ports(self, network: Network) -> list[str]:
+        """The host's ends of containers that run on: the bridge was lost under them."""
+        log = self._core.log
+        found = [log.get("endpoint", one) for one in log.endpoints_of_network(network.id)]
+        return [one.interface for one in found if one is not None and one.interface]
 
     def _take_back(self, network: Network) -> None:
         for action in (lambda: self._host.lower_bridge(network), self._rules.refresh):

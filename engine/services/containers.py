@@ -78,7 +78,8 @@ class Containers:
                 restart_limit=settings.host_config["RestartPolicy"]["MaximumRetryCount"],
                 health_check=health_config.read(settings.config) is not None,
             )  # fmt: skip
-            self._append_created(created, document, [change_of(endpoint) for endpoint in endpoints], context)
+            also = [change_of(endpoint) for endpoint in endpoints]
+            self._append_created(created, document, also, context, named=bool(name))
         except BaseException:
             for volume in anonymous:
                 self._volumes.remove(volume, force=True, context=context)
@@ -103,7 +104,7 @@ class Containers:
             labels=settings.config["Labels"], chain_ids=chain_ids, build_id=build_id,
         )  # fmt: skip
         also = [change_of(endpoint) for endpoint in endpoints]
-        self._core.recorder.decide("container", container_id, CreateContainer(created), context, [document], also)
+        self._decide_created(created, document, also, context, named=False)
         return container_id
 
     def _completed(
@@ -146,7 +147,7 @@ class Containers:
         return sorted(set(named))
 
     def _append_created(
-        self, created: ContainerCreated, document: Document, also: Sequence[Change], context: Context
+        self, created: ContainerCreated, document: Document, also: Sequence[Change], context: Context, *, named: bool
     ) -> None:
         """Image, volumes and the document (an equal one may be there) are held meanwhile, so that none is removed, or
         redacted, between the check and the event."""
@@ -163,14 +164,24 @@ class Containers:
             for volume in created.volumes:
                 if self._core.log.get("volume", volume) is None:
                     raise NotFound(f"get {volume}: no such volume")
+            self._decide_created(created, document, also, context, named=named)
+
+    def _decide_created(
+        self, created: ContainerCreated, document: Document, also: Sequence[Change], context: Context, *, named: bool
+    ) -> None:
+        """A name that was made up is made up anew where somebody else was given it meanwhile."""
+        while True:
             try:
                 self._core.recorder.decide(
                     "container", created.container_id, CreateContainer(created), context, [document], also
                 )
+                return
             except NameTaken as error:
                 if error.name != created.name:
                     raise self._endpoints.leases.taken(error) from error
-                raise _name_conflict(error.name, error.holder) from error
+                if named:
+                    raise _name_conflict(error.name, error.holder) from error
+                created = replace(created, name=self._choose_name(None))
 
     def rename(self, reference: str, name: str, context: Context) -> None:
         """Raises Conflict where the name is in use."""
@@ -253,7 +264,7 @@ class Containers:
     def _mounts(
         self, container: Container, host: Mapping[str, Any], config: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        """Docker's ``Mounts``: bind mounts and volumes."""
+        """Docker's ``Mounts``: everything but what HostConfig has under Tmpfs."""
         mounts = parse_mounts(host, config)
         folders = volume_folders(self._core, container, mounts)
         shown = []
@@ -262,10 +273,11 @@ class Containers:
             if mount.type == "volume":
                 folder = folders[mount.destination]
                 entry |= {"Name": folder.parent.name, "Source": str(folder), "Driver": "local"}
-            elif mount.type == "tmpfs":
+            elif mount.type == "tmpfs" and mount.destination in (host.get("Tmpfs") or {}):
                 continue
             propagation = mount.propagation if mount.type == "bind" else ""
-            mode = "ro" if mount.read_only else ("z" if mount.type == "volume" else "")
+            is_asked_for = mount.source or mount.destination not in (config["Volumes"] or {})
+            mode = "ro" if mount.read_only else "z" if mount.type == "volume" and is_asked_for else ""
             shown.append({**entry, "Mode": mode, "RW": not mount.read_only, "Propagation": propagation})
         return shown
 

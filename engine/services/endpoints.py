@@ -172,9 +172,9 @@ class Endpoints:
             targets = {ip_address(address).version: address for address in reversed(attachment.addresses)}
             for listener in filter(None, attachment.held.listeners):
                 listener["target"] = targets.get(4) or targets.get(6)
-        for _, network, _ in attachment.leases:
+        for endpoint, network, _ in attachment.leases:
             if network.name != DEFAULT:
-                self._networks.names.write(network.id)
+                self._networks.names.write(network.id, [endpoint.id])
         if attachment.resolver:
             self.write_resolver(container.id, [network for _, network, _ in attachment.leases])
 
@@ -209,7 +209,7 @@ class Endpoints:
     def renamed(self, container_id: str) -> None:
         """Its neighbours find it by its new name, and no longer by the old one."""
         for endpoint in self.attached(container_id):
-            self._networks.names.write(endpoint.network_id)
+            self._networks.names.write(endpoint.network_id, [endpoint.id])
 
     def gone(self, endpoints: Sequence[Endpoint]) -> None:
         """After the record of their end: ``endpoints`` as they were while they were attached."""
@@ -218,7 +218,7 @@ class Endpoints:
         for endpoint in endpoints:
             network = self._core.log.get("network", endpoint.network_id)
             if network is not None and network.name != DEFAULT:
-                self._networks.names.write(network.id)
+                self._networks.names.write(network.id, [endpoint.id])
 
 
 def change_of(created: EndpointCreated) -> Change:

@@ -64,7 +64,7 @@ def build_plan(
         "create_workdir": True,
         "cgroup_path": core.cgroup_path(container.id, host),
         "stdio": {"tty": config["Tty"], "open_stdin": config["OpenStdin"], "stdin_once": config["StdinOnce"]},
-        "log": log_config.settings(host, config, folder / f"{container.id}-json.log"),
+        "log": log_config.settings(host, config, folder / f"{container.id}-json.log", container),
     }
 
 
@@ -106,7 +106,7 @@ def volume_settings(
             continue
         if volume_options.is_private(volume.options):
             _refuse_second(core, container, volume.id)
-        found[destination] = volume.options
+        found[destination] = volume_options.resolved(volume.id, volume.options)
     return found
 
 

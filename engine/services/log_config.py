@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
+from engine.domain.container import Container
 from engine.domain.errors import InvalidArgument, NotSupported
 
 DRIVERS = ("json-file", "local", "none")
@@ -18,7 +19,22 @@ _DEFAULT_FILES = 5
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgt]?)b?", re.IGNORECASE)
 _ATTRIBUTES = ("labels", "labels-regex", "env", "env-regex")
-_UNSUPPORTED = ("tag", "max-buffer-size")
+_MODES = ("blocking", "non-blocking")
+_BUFFER_BYTES = 1_000_000
+"""Docker's default."""
+_FIELD = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
+_TAG_FIELDS: Mapping[str, Callable[[Container, Mapping[str, Any]], str]] = {
+    ".ID": lambda container, config: container.id[:12],
+    ".FullID": lambda container, config: container.id,
+    ".Name": lambda container, config: container.name,
+    ".ImageID": lambda container, config: container.image_id.removeprefix("sha256:")[:12],
+    ".ImageFullID": lambda container, config: container.image_id,
+    ".ImageName": lambda container, config: container.image,
+    ".Command": lambda container, config: " ".join(container.command),
+    ".Hostname": lambda container, config: config["Hostname"] or container.id[:12],
+    ".DaemonName": lambda container, config: "docket",
+}
+"""What a tag may be made of: Docker's fields."""
 
 
 def check(host: dict[str, Any]) -> None:
@@ -31,6 +47,8 @@ def check(host: dict[str, Any]) -> None:
         raise NotSupported(
             f"log driver {driver!r} is not supported by this version of docket yet: use {', '.join(DRIVERS)}"
         )
+    if options.get("max-buffer-size") and options.get("mode") != "non-blocking":
+        raise InvalidArgument("log opt max-buffer-size is only used with mode=non-blocking")
     if driver == "none" and options:
         raise InvalidArgument(f"unknown log opt '{min(options)}' for none log driver")
     for name, value in options.items():
@@ -46,22 +64,30 @@ def _check_option(driver: str, name: str, value: str) -> None:
     elif name == "max-file":
         if not value.isdecimal() or int(value) < 1:
             raise InvalidArgument(f"invalid value for max-file: {value!r}: a number from 1 on is expected")
+    elif name == "tag" and driver == "json-file":
+        _check_tag(value)
     elif name in ("labels-regex", "env-regex") and driver == "json-file":
         _pattern(value)
-    elif name in _UNSUPPORTED or name == "compress" and value != "false" or name == "mode" and value != "blocking":
+    elif name == "mode":
+        if value not in _MODES:
+            raise InvalidArgument(f"logging mode {value!r} is invalid: use {' or '.join(_MODES)}")
+    elif name == "max-buffer-size":
+        _size_bytes(value, name)
+    elif name == "compress" and value != "false":
         raise NotSupported(f"log opt {name}={value} is not supported by this version of docket yet")
-    elif name not in ("compress", "mode") and not (name in _ATTRIBUTES and driver == "json-file"):
+    elif name != "compress" and not (name in _ATTRIBUTES and driver == "json-file"):
         raise InvalidArgument(f"unknown log opt '{name}' for {driver} log driver")
 
 
-def _size_bytes(text: str) -> int:
-    """"10m" -> 10_000_000; "-1" (unbounded) -> 0."""
-    if text == "-1":
+def _size_bytes(text: str, name: str = "max-size") -> int:
+    """"10m" -> 10_000_000; of max-size "-1" (unbounded) -> 0."""
+    if text == "-1" and name == "max-size":
         return 0
     match = _SIZE.fullmatch(text)
     size = int(float(match[1]) * _UNITS[match[2].lower()]) if match else 0
     if not size:
-        raise InvalidArgument(f"invalid value for max-size: {text!r}: use 10m, 1g, or -1 for no bound")
+        unbounded = ", or -1 for no bound" if name == "max-size" else ""
+        raise InvalidArgument(f"invalid value for {name}: {text!r}: use 10m, 1g{unbounded}")
     return size
 
 
@@ -72,18 +98,41 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise InvalidArgument(f"invalid regular expression {text!r} in a log opt: {error}") from error
 
 
-def settings(host: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
+def _check_tag(template: str) -> None:
+    for field in _FIELD.findall(template):
+        if field not in _TAG_FIELDS:
+            known = ", ".join(f"{{{{{name}}}}}" for name in _TAG_FIELDS)
+            raise InvalidArgument(f"log opt tag: there is no {{{{{field}}}}}: use {known}")
+
+
+def _tag(template: str, container: Container, config: Mapping[str, Any]) -> str:
+    return _FIELD.sub(lambda match: _TAG_FIELDS[match[1]](container, config), template)
+
+
+def settings(
+    host: Mapping[str, Any], config: Mapping[str, Any], path: Path, container: Container
+) -> dict[str, Any] | None:
     """What the shim gets: path, bounds, and the attributes of every line; None where nothing is kept."""
     log = host["LogConfig"]
     if log["Type"] == "none":
         return None
     options = log["Config"]
+    tag = {"tag": _tag(options["tag"], container, config)} if options.get("tag") else {}
     return {
         "path": str(path),
         "max_bytes": _size_bytes(options["max-size"]) if "max-size" in options else _DEFAULT_BYTES,
         "max_files": int(options.get("max-file") or _DEFAULT_FILES),
-        "attributes": _attributes(options, config),
+        "buffer_bytes": _buffer_bytes(options),
+        "attributes": {**_attributes(options, config), **tag},
     }
+
+
+def _buffer_bytes(options: Mapping[str, str]) -> int:
+    """What may wait to be written in the mode "non-blocking"; 0 in the other one."""
+    if options.get("mode") != "non-blocking":
+        return 0
+    size = options.get("max-buffer-size")
+    return _size_bytes(size, "max-buffer-size") if size else _BUFFER_BYTES
 
 
 def _attributes(options: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, str]:

@@ -43,6 +43,8 @@ class Monitor:
                 event = ContainerOomKilled(container_id, message["kills"])
                 with self._core.recorder.exclusive(f"container/{container_id}"):
                     self._core.recorder.record("container", container_id, event, self.context(container_id))
+            case "log_failed":
+                self._lifecycle.tell_trouble(container_id, "log", message["message"], self.context(container_id))
             case "exec_exited":
                 self._exec_exited(container_id, message)
             case "lost":

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable, NamedTuple, Sequence
 
 from engine.services.core import Core
 
@@ -19,43 +19,74 @@ FILE = "resolver.json"
 """In the container's folder."""
 
 
+class Member(NamedTuple):
+    """A container on a network: ``names`` are all that it is found by, its own the first."""
+
+    names: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
 class NameFiles:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._lock = threading.Lock()
+        self._members: dict[str, dict[str, Member]] = {}
+        """Of each network, by endpoint: so that a start among hundreds reads its own rows from the log alone."""
 
     def path(self, network_id: str) -> Path:
         return self._core.run_dir / "names" / f"{network_id}.json"
 
-    def write(self, network_id: str) -> None:
-        """Write a network's names as the log has them now: of containers that are attached or about to be."""
+    def write(self, network_id: str, changed: Sequence[str] | None = None) -> None:
+        """Write a network's names as the log has them now: of containers that are attached or about to be. ``changed``
+        are the endpoints of which something may be otherwise than the last time (None: any)."""
         network = self._core.log.get("network", network_id)
         if network is None:
             return
         with self._lock:
-            names: dict[str, list[str]] = {}
-            addresses: dict[str, str] = {}
-            for endpoint_id in self._core.log.endpoints_of_network(network_id):
-                endpoint = self._core.log.get("endpoint", endpoint_id)
-                if endpoint is None or not endpoint.addresses or endpoint.status == "detaching":
-                    continue
-                container = self._core.log.get("container", endpoint.container_id)
-                if container is None:
-                    continue
-                for name in dict.fromkeys([container.name, container.id[:12], *endpoint.aliases]):
-                    names.setdefault(name.lower(), []).extend(endpoint.addresses)
-                for address in endpoint.addresses:
-                    addresses[address] = f"{container.name}.{network.name}"
+            members = self._members.get(network_id)
+            if members is None or changed is None:
+                members = self._members[network_id] = {}
+                changed = self._core.log.endpoints_of_network(network_id)
+            for endpoint_id in changed:
+                members.pop(endpoint_id, None)
+                if (member := self._member(network_id, endpoint_id)) is not None:
+                    members[endpoint_id] = member
             path = self.path(network_id)
             path.parent.mkdir(mode=0o700, exist_ok=True, parents=True)
-            _replace(path, {"network": network.name, "names": names, "addresses": addresses})
+            _replace(path, _document(network.name, members.values()))
+
+    def _member(self, network_id: str, endpoint_id: str) -> Member | None:
+        endpoint = self._core.log.get("endpoint", endpoint_id)
+        if endpoint is None or endpoint.network_id != network_id or not endpoint.addresses:
+            return None
+        if endpoint.status == "detaching":
+            return None
+        container = self._core.log.get("container", endpoint.container_id)
+        if container is None:
+            return None
+        names = dict.fromkeys([container.name, container.id[:12], *endpoint.aliases])
+        return Member(tuple(names), tuple(endpoint.addresses))
 
     def forget(self, network_id: str) -> None:
-        self.path(network_id).unlink(missing_ok=True)
+        """The network is gone."""
+        with self._lock:
+            self._members.pop(network_id, None)
+            self.path(network_id).unlink(missing_ok=True)
 
     def write_container(self, folder: Path, networks: list[dict[str, Any]], servers: list[str]) -> None:
         """``networks`` have "file", "internal" and "links" (alias -> name); ``servers`` are asked for the rest."""
         _replace(folder / FILE, {"networks": networks, "servers": servers})
+
+
+def _document(network: str, members: Iterable[Member]) -> dict[str, Any]:
+    names: dict[str, list[str]] = {}
+    addresses: dict[str, str] = {}
+    for member in members:
+        for name in member.names:
+            names.setdefault(name.lower(), []).extend(member.addresses)
+        for address in member.addresses:
+            addresses[address] = f"{member.names[0]}.{network}"
+    return {"network": network, "names": names, "addresses": addresses}
 
 
 def _replace(path: Path, value: Any) -> None:

@@ -100,6 +100,8 @@ def endpoint_request(network: str, settings: Mapping[str, Any], mac: str = "") -
         raise InvalidArgument(f"invalid MAC address {mac!r}")
     if settings.get("LinkLocalIPs") or ipam.get("LinkLocalIPs"):
         raise NotSupported("--link-local-ip is not supported")
+    if settings.get("GwPriority"):
+        raise NotSupported("--gw-priority is not supported: the way out leads through the first network that has one")
     if unknown := sorted((settings.get("DriverOpts") or {}).keys()):
         raise NotSupported(f"driver option {unknown[0]!r} of an endpoint is not supported")
     links = tuple(":".join(parse_link(text)) for text in settings.get("Links") or ())

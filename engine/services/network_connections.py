@@ -103,7 +103,7 @@ class NetworkConnections:
 
     def _after_change(self, container: Container, network: Network) -> None:
         if network.name != DEFAULT:
-            self._networks.names.write(network.id)
+            self._networks.names.write(network.id, self._core.log.endpoints_of_container(container.id))
         networks = [one for endpoint, one in self._endpoints.of(container.id) if endpoint.addresses]
         self._endpoints.write_resolver(container.id, networks)
         if any(one.name != DEFAULT for one in networks):
@@ -143,12 +143,13 @@ class NetworkConnections:
     def _detach(self, endpoint: Endpoint, network: Network, context: Context) -> None:
         intents = self._core.recorder.decide("endpoint", endpoint.id, DetachEndpoint(), context)
         outcome = caused_by(context, intents[-1])
-        self._networks.names.write(network.id)  # from now on nobody is told of it any more
+        self._networks.names.write(network.id, [endpoint.id])  # from now on nobody is told of it any more
         try:
             self._networks.host.delete_interface(endpoint.interface)
         except OSError as error:
             failed = EndpointDetachFailed(endpoint.id, describe(error))
             self._core.recorder.record("endpoint", endpoint.id, failed, outcome)
+            self._networks.names.write(network.id, [endpoint.id])  # it is there still
             raise
         self._core.recorder.record("endpoint", endpoint.id, EndpointDetached(endpoint.id), outcome)
 

@@ -66,6 +66,7 @@ class Networks:
             network_id=network_id, name=name, created_at_us=self._core.clock.now_us(), driver="bridge",
             bridge=facts.pop("bridge", f"br-{network_id[:12]}"), subnets=self._subnets.choose(network_id, given, ipv6),
             mtu=facts.pop("mtu", 0) or self.host.mtu(), internal=bool(body.get("Internal")), ipv6=ipv6,
+            attachable=bool(body.get("Attachable")),
             labels=dict(body.get("Labels") or {}), options=dict(body.get("Options") or {}), **facts,
         )  # fmt: skip
 

@@ -6,7 +6,8 @@
      "archive-limits": {"bytes": 274877906944, "entries": 1000000, "ratio": 200},
      "hosts": ["unix:///run/docket/docket.sock", "tcp://0.0.0.0:2376"], "tlsverify": true,
      "tlscacert": "/etc/docket/ca.pem", "tlscert": "/etc/docket/cert.pem", "tlskey": "/etc/docket/key.pem",
-     "runtimes": {"name": {"path": "/usr/local/bin/crun", "runtimeArgs": ["--debug"]}}, "default-runtime": "name"}
+     "runtimes": {"name": {"path": "/usr/local/bin/crun", "runtimeArgs": ["--debug"]}}, "default-runtime": "name",
+     "runtime-roots": ["/run/docket-runtime"]}
 """
 
 from __future__ import annotations
@@ -50,13 +51,15 @@ class Listening(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """``archive_limits`` are those of images.limits, as workers get them."""
+    """``archive_limits`` are those of images.limits, as workers get them. ``runtime_roots`` are those of docket-runtime
+    whose journals are taken into the log (None: the usual one, by the engine in the usual place)."""
 
     registries: RegistrySettings = RegistrySettings()
     archive_limits: dict[str, int] | None = None
     listening: Listening = Listening()
     network: NetworkSettings = NetworkSettings()
     runtimes: Runtimes = Runtimes()
+    runtime_roots: tuple[str, ...] | None = None
 
 
 def read(path: Path, *, must_exist: bool = False, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -103,21 +106,31 @@ def parse(values: Mapping[str, Any]) -> Settings:
         if key in _LISTENING_KEYS:
             listening[key] = _LISTENING_KEYS[key](key, value)
             continue
-        if key in ("runtimes", "default-runtime"):
-            continue  # they belong together
+        if key in _RUNTIME_KEYS:
+            continue  # they belong together, or need nothing
         if key in network_settings.KEYS:
             network[key] = value
             continue
         if key not in _REGISTRY_KEYS:
-            others = ("archive-limits", "runtimes", "default-runtime")
+            others = ("archive-limits", *_RUNTIME_KEYS)
             known = ", ".join([*_REGISTRY_KEYS, *_LISTENING_KEYS, *network_settings.KEYS, *others])
             raise InvalidArgument(f'there is no setting "{key}": known are {known}')
         name, convert = _REGISTRY_KEYS[key]
         fields[name] = convert(key, value)
     return Settings(
         checked(RegistrySettings(**fields)), limits, Listening(**listening), network_settings.parse(network),
-        parse_runtimes(values.get("runtimes"), values.get("default-runtime")),
+        parse_runtimes(values.get("runtimes"), values.get("default-runtime")), _roots(values.get("runtime-roots")),
     )  # fmt: skip
+
+
+def _roots(value: Any) -> tuple[str, ...] | None:
+    """Of docket-runtime."""
+    if value is None:
+        return None
+    roots = _texts("runtime-roots", value)
+    if wrong := [root for root in roots if not root.startswith("/")]:
+        raise InvalidArgument(f'"runtime-roots": {wrong[0]} is not an absolute path')
+    return roots
 
 
 def _texts(key: str, value: Any) -> tuple[str, ...]:
@@ -148,6 +161,7 @@ def _count(key: str, value: Any) -> int:
     return value
 
 
+_RUNTIME_KEYS = ("runtimes", "default-runtime", "runtime-roots")
 _REGISTRY_KEYS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "registry-mirrors": ("mirrors", _texts),
     "insecure-registries": ("insecure", _texts),

@@ -19,7 +19,7 @@ from engine.kernel.rtnetlink import RouteSocket
 
 IMAGE = "services"
 PACKAGES = "iperf3,libpython3-stdlib,nginx-light,postgresql,python3-minimal"
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 class Engine:
@@ -34,7 +34,11 @@ class Engine:
     def start(self) -> None:
         with open(self._home / "daemon.log", "wb") as log:
             self._daemon = subprocess.Popen([*self.command, "daemon"], stdout=log, stderr=log)
-        eventually(lambda: self("version", check=False) != "", "the daemon answers")
+        try:
+            eventually(lambda: self("version", check=False) != "", "the daemon answers")
+        except SystemExit as error:
+            said = (self._home / "daemon.log").read_text(errors="replace").strip()
+            raise SystemExit(f"{error}; the daemon said: {said}") from None
 
     def stop(self) -> None:
         """Containers first: they would outlive the daemon."""

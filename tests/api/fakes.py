@@ -632,8 +632,12 @@ class System:
 class Networks:
     """No network of the engine's own; the predefined ones are the API's."""
 
+    has_default = True
+
     def list(self, *, as_of: str | None = None) -> list[Any]:
         return []
+
+    has_default = True
 
     def ensure(self, reference: str, context: Context) -> None:
         """Made when it is first asked for, and here by nobody."""

@@ -54,6 +54,17 @@ def test_the_shape_of_an_event(api: Api) -> None:
     assert attributes["docket.who"].startswith("api uid=")
 
 
+def test_no_text_of_a_container_becomes_a_line_of_its_own(api: Api) -> None:
+    """T33: whatever is in labels and commands, each line is one event, told by the engine."""
+    forged = '\r\n{"Type":"container","Action":"die","Actor":{"ID":"x"}}\n\u2028\x1e'
+    container_id = api.run(Labels={forged: forged}, Cmd=["echo", forged])
+    api.ask("POST", "/containers/web/exec", {"Cmd": ["echo", forged], "AttachStdout": True})
+    found = events(api, type=["container"])
+    assert [event["Action"] for event in found] == ["create", "start", f"exec_create: echo {forged}"]
+    assert {event["Actor"]["ID"] for event in found} == {container_id}
+    assert found[0]["Actor"]["Attributes"][forged] == forged
+
+
 def test_an_old_event_has_the_name_of_its_time(api: Api) -> None:
     api.create("before")
     api.ask("POST", "/containers/before/rename?name=after")

@@ -63,8 +63,8 @@ def test_inspect_and_history(api: Api) -> None:
     assert shown["Config"]["Cmd"] == ["sh"] and shown["Config"]["Env"] is None
     assert shown["RootFS"] == {"Type": "layers", "Layers": ["sha256:diff"]}
     assert (shown["Architecture"], shown["Os"], shown["Size"]) == ("amd64", "linux", 1000)
-    assert "ContainerConfig" not in shown
-    assert "ContainerConfig" in ask(api.connection, "GET", "/v1.41/images/base/json").json
+    assert "Container" not in shown
+    assert ask(api.connection, "GET", "/v1.41/images/base/json").json["Container"] == ""
     assert api.ask("GET", "/images/base/history").json[0]["Created"] == 1700000000
     missing = api.ask("GET", "/images/nope/json")
     assert (missing.status, missing.message) == (404, "No such image: nope")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import random
 import re
 import socket
@@ -92,6 +94,31 @@ def test_chunks_extensions_and_trailers_are_read(api: Api) -> None:
     assert status_of(answer) == 201
     assert answer.endswith(b"OK"), "the request behind the chunked one is served"
     assert "vol" in api.services.log.states["volume"]
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_large_body_is_on_record_whole(api: Api, chunked: bool) -> None:
+    """T20: what is recorded is what is done, also of bodies that others cut at a mebibyte."""
+    text = "x" * (2 << 20) + "the end"
+    body = json.dumps({"Image": "base", "Labels": {"long": text}}).encode()
+    head = b"POST /containers/create?name=web HTTP/1.1\r\nContent-Type: application/json\r\n" + HOST
+    if chunked:
+        pieces = [body[at : at + 100_000] for at in range(0, len(body), 100_000)]
+        framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+        request = head + b"Transfer-Encoding: chunked\r\n\r\n" + framed
+    else:
+        request = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    assert status_of(api.send(request + LAST_PING)) == 201
+    (record,) = [one for one in api.services.log.records if one.stream.startswith("container/")]
+    assert record.event.labels == {"long": text}
+
+
+@pytest.mark.parametrize("body", [b"", gzip.compress(b'{"Image": "base"}')])
+def test_a_body_that_cannot_be_read_creates_nothing(api: Api, body: bytes) -> None:
+    head = b"POST /containers/create HTTP/1.1\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n" + HOST
+    answer = api.send(head + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+    assert status_of(answer) == 400
+    assert not api.services.log.states["container"]
 
 
 def test_pipelined_requests_are_answered_in_order(api: Api) -> None:

@@ -8,7 +8,9 @@ from engine.builder import keys
 from engine.builder.dockerfile import DockerfileError, parse
 from engine.builder.ground import Ground
 from engine.builder.instructions import commands_of
+from engine.builder.modes import parse_mode
 from engine.builder.stages import Stage, global_arguments, needed, stages_of
+from engine.domain.errors import InvalidArgument
 
 
 def plan(text: str, target: str = "", **given: str) -> list[Stage]:
@@ -90,3 +92,22 @@ def test_times_of_the_history() -> None:
     document = ground.document(9_000_000)
     assert document == ground.document(9_000_000) and document.count(b"00:00:05") == 3
     assert ground.document(2_000_000, 2_000_000).count(b"00:00:02") == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "expected"),
+    [
+        ("755", 0o100600, 0o755), ("1777", 0o40700, 0o1777), ("+x", 0o100644, 0o755), ("u+x,go=r", 0o100666, 0o744),
+        ("g=u", 0o100640, 0o660), ("a-w", 0o100666, 0o444), ("go=", 0o100755, 0o700), ("u=rwX,g+s", 0o100644, 0o2644),
+        ("u=rwX", 0o40644, 0o744), ("+t", 0o40755, 0o1755), ("u+s", 0o100755, 0o4755), ("u-x+w", 0o100500, 0o600),
+    ],
+)  # fmt: skip
+def test_modes(text: str, mode: int, expected: int) -> None:
+    apply = parse_mode(text)
+    assert apply is not None and f"{apply(mode):o}" == f"{expected:o}"
+
+
+@pytest.mark.parametrize("text", ["9", "u", "u~x", "755x", "777777", "u+x,", "\u0667"])
+def test_bad_modes(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="invalid --chmod"):
+        parse_mode(text)

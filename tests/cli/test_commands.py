@@ -253,7 +253,8 @@ def test_inspect(docket: Docket, fake: FakeEngine) -> None:
     assert (done.status, done.err) == (1, "Error: No such object: none\n")
     assert docket("inspect", "none").out == "[]\n"
     assert docket("inspect", "-f", "{{.Id}}", "web", "base").out == f"3f\n{IMAGE}\n"
-    assert docket("inspect", "--type", "image", "web").err == "Error: No such image: web\n"
+    fake.on["GET /images/web/json"] = refusal(404, "No such image: web")
+    assert docket("inspect", "--type", "image", "web").err == "Error response from daemon: No such image: web\n"
 
 
 def test_inspect_as_of(docket: Docket, fake: FakeEngine) -> None:
@@ -428,6 +429,10 @@ def test_every_command_has_a_help_text_with_an_example(docket: Docket) -> None:
         (["container", "frob"], "docket: unknown command: docket container frob", 1),
         (["help", "frob"], "docket: unknown help topic: frob", 1),
         (["--frob", "ps"], "docket: unknown flag: --frob", 125),
+        (["swarm", "init"], "docket: the command swarm is not supported: this engine is no swarm manager", 1),
+        (["run", "--gpus", "all", "base"], "docket: --gpus is not supported: name the devices by --device", 125),
+        (["pull", "--disable-content-trust=false", "base"],
+         'docket: invalid argument "false" for "--disable-content-trust" flag: content trust is not supported', 125),
         (["ps", "x"], "docket: 'docket ps' accepts no arguments", 1),
         (["ps", "-f", "x"],
          'docket: invalid argument "x" for "-f, --filter" flag: bad format of filter (expected name=value)', 125),

@@ -234,3 +234,14 @@ def test_the_header_is_what_the_engine_reads() -> None:
     assert not set(header) & set("+/")
     assert json.loads(base64.urlsafe_b64decode(header)) == auth
     assert auth_header({}) == ""
+
+
+def test_proxies_of_an_engine(tmp_path: Path) -> None:
+    """What stands under the engine's address wins over the default as a whole, as with Docker's client."""
+    kept = {"proxies": {"default": {"httpProxy": "http://d", "noProxy": "x"}, "unix:///s": {"httpsProxy": "http://s"}}}
+    (tmp_path / "config.json").write_text(json.dumps(kept))
+    file = CredentialFile(str(tmp_path))
+    assert file.proxies("unix:///s") == {"HTTPS_PROXY": "http://s", "https_proxy": "http://s"}
+    assert file.proxies("unix:///o") == {
+        "HTTP_PROXY": "http://d", "http_proxy": "http://d", "NO_PROXY": "x", "no_proxy": "x"
+    }  # fmt: skip

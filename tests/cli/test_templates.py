@@ -58,11 +58,27 @@ CONTAINER: dict[str, Any] = {
         ("{{.HostConfig.Ratio}} {{.HostConfig.Whole}} {{.HostConfig.NanoCpus}}", "0.5 2 500000000"),
         ("{{eq 1 1}}{{ne 1 1}}{{lt 1 2}}{{le 2 2}}{{gt 1 2}}{{ge 1 2}}", "truefalsetruetruefalsefalse"),
         ("{{`raw \\n`}}{{'a'}}{{true}}{{nil | json}}", "raw \\n97truenull"),
+        ('{{index .Config.Labels "none"}}|{{index .State "none"}}', "|<no value>"),
+        ("{{range $i, $m := .Mounts}}{{if eq $i 1}}{{break}}{{end}}{{.Source}}{{end}}", "/srv"),
+        ('{{range .Mounts}}{{if eq .Source "/srv"}}{{continue}}{{end}}{{.Source}}{{end}}', "/a"),
+        ('{{define "T"}}<{{.}}{{$}}>{{end}}{{template "T" .Id}}{{template "T"}}', "<3f2a3f2a><<no value><no value>>"),
+        ('{{block "B" .State}}{{.Pid}}{{end}}{{template "B" .State}}', "4242"),
+        ('{{html "<a&b>"}} {{js "a\'b<"}} {{urlquery "a b&c/d"}}', "&lt;a&amp;b&gt; a\\'b\\u003C a+b%26c%2Fd"),
         ("{{json .Config.Labels}}{{.Config.Cmd}}", '{"team":"x","a b":"y"}[]'),
     ],
 )
 def test_shown(template: str, shown: str) -> None:
     assert parse(template).execute(CONTAINER) == shown
+
+
+def test_what_inspection_leaves_out_is_empty_and_no_mistake() -> None:
+    text = (
+        "{{.State.Health}}{{with .Config.Healthcheck}}x{{end}}{{.Config.ExposedPorts}}{{.Config.StopSignal}}"
+        "{{len .HostConfig.Mounts}}{{json .SizeRw}}{{range .HostConfig.Tmpfs}}x{{end}}"
+    )
+    assert parse(text).execute(CONTAINER) == "<nil>map[]0null"
+    with pytest.raises(CommandError, match='map has no entry for key "Health"'):
+        parse("{{.State.Health.Status}}").execute(CONTAINER)
 
 
 NULLS = {
@@ -111,7 +127,9 @@ def test_nulls_are_shown_as_dockers_types_have_them(template: str, shown: str) -
         ('{{"abc}}', "failed to parse template: template: :1: unterminated quoted string"),
         ("{{(.Name}}", "failed to parse template: template: :1: unclosed left paren"),
         ("{{.Name )}}", 'failed to parse template: template: :1: unexpected ")" in operand'),
-        ('{{define "x"}}{{end}}', "failed to parse template: template: :1: {{define}} is not supported"),
+        ("{{break}}", "failed to parse template: template: :1: {{break}} outside {{range}}"),
+        ('{{define "x"}}', "failed to parse template: template: :1: unexpected EOF"),
+        ('{{template "x"}}', 'failed to execute template: template: template "x" not defined'),
         ("{{index .Mounts 9}}", "failed to execute template: template: error calling index: index out of range: 9"),
         ("{{range .Name}}{{end}}", "failed to execute template: range can't iterate over /web"),
         ('{{eq 1 "a"}}', "failed to execute template: template: error calling eq: incompatible types for comparison"),

@@ -45,6 +45,12 @@ class Row:
         return shlex.split(named(self.line))
 
 
+def clean_environment() -> dict[str, str]:
+    """Ours, without anybody's engine and without the tests' own modules: a client may be a Python program."""
+    ours = ("DOCKET_", "DOCKER_", "COMPOSE_", "PYTHON")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
 @dataclass(frozen=True)
 class Side:
     """An engine to run rows on: its address, and whether it is ours alone."""
@@ -54,7 +60,7 @@ class Side:
 
     def environment(self, folder: Path, *, compared: bool) -> dict[str, str]:
         """What a client sees: this engine, nobody's settings, and where two are compared the version both speak."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKET_", "DOCKER_"))}
+        kept = clean_environment()
         version = {"DOCKER_API_VERSION": COMPARED_VERSION} if compared else {}
         settings = {"DOCKER_HOST": self.host, "DOCKER_CONFIG": str(folder), "DOCKER_BUILDKIT": "0"}
         return {**kept, **settings, **version, "DOCKER_CLI_HINTS": "false", "TZ": "UTC", "COLUMNS": "200"}
@@ -120,3 +126,9 @@ def difference(theirs: str, ours: str) -> str:
     """Lines that only one of two outputs has, once both are normal."""
     lines = difflib.unified_diff(normal(theirs).splitlines(), normal(ours).splitlines(), "theirs", "ours", lineterm="")
     return "\n".join(lines)
+
+
+def as_expected(row: Row, outcome: Outcome) -> None:
+    assert outcome.status == row.status, (outcome.out, outcome.err)
+    if row.prints:
+        assert re.search(named(row.prints), outcome.out + outcome.err), (outcome.out, outcome.err)

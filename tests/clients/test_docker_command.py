@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
 from clients import docker_rows
-from clients.rows import TAG, Outcome, Row, Side, difference, named, run_rows
+from clients.rows import Outcome, Row, Side, as_expected, difference, run_rows
+from clients.sides import docker, import_base, tidy_up
 from support.engine import Engine
 
 pytestmark = pytest.mark.requires("docker client")
@@ -33,33 +32,16 @@ def theirs(ours: Outcomes, rootfs: Path, tmp_path_factory: pytest.TempPathFactor
     host = os.environ.get("DOCKET_TEST_DOCKER_HOST")
     if not host:
         pytest.skip("no real Docker to compare with: DOCKET_TEST_DOCKER_HOST is not set")
+    side = Side(host, own=False)
     try:
-        yield everything_on(Side(host, own=False), rootfs, tmp_path_factory.mktemp("theirs"))
+        yield everything_on(side, rootfs, tmp_path_factory.mktemp("theirs"))
     finally:
-        tidy_up(host)
+        tidy_up(side)
 
 
 def everything_on(side: Side, rootfs: Path, folder: Path) -> Outcomes:
-    docker(side.host, "import", str(rootfs), f"{TAG}:latest")
+    import_base(side, rootfs)
     return run_rows(ROWS, side, ["docker"], folder, compared="DOCKET_TEST_DOCKER_HOST" in os.environ)
-
-
-def docker(host: str, *words: str) -> str:
-    done = subprocess.run(["docker", "-H", host, *words], capture_output=True, text=True, check=False, timeout=60)
-    return done.stdout
-
-
-def tidy_up(host: str) -> None:
-    """Take away what rows left on an engine that is not ours, by our names alone."""
-    for listing, removal in (
-        (("ps", "-aq", "--filter", f"name={TAG}"), ("rm", "-fv")),
-        (("ps", "-aq", "--filter", f"label=tests={TAG}"), ("rm", "-fv")),
-        (("network", "ls", "-q", "--filter", f"name={TAG}"), ("network", "rm")),
-        (("volume", "ls", "-q", "--filter", f"name={TAG}"), ("volume", "rm")),
-        (("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={TAG}"), ("rmi", "-f")),
-    ):
-        if found := docker(host, *listing).split():
-            docker(host, *removal, *found)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.line[:70])
@@ -80,19 +62,11 @@ def test_row_beside_docker(ours: Outcomes, theirs: Outcomes, row: Row) -> None:
     assert bool(own.err) == bool(other.err), (own.err, other.err)
 
 
-def as_expected(row: Row, outcome: Outcome) -> None:
-    assert outcome.status == row.status, (outcome.out, outcome.err)
-    if row.prints:
-        assert re.search(named(row.prints), outcome.out + outcome.err), (outcome.out, outcome.err)
-
-
 def test_every_subcommand_is_in_the_table() -> None:
     """What ``docker NOUN --help`` lists, a row has."""
-    if shutil.which("docker") is None:
-        return
     covered = {tuple(row.words[:2]) for row in ROWS}
     for noun in ("container", "image", "volume", "network", "system"):
-        text = docker("unix:///nowhere", noun, "--help")
+        text = docker(Side("unix:///nowhere", own=False), noun, "--help")
         verbs = re.findall(r"^  ([a-z-]+) +[A-Z]", text.partition("Commands:")[2], re.MULTILINE)
         assert verbs
         missing = {verb for verb in verbs if (noun, verb) not in covered} - NOT_FOR_AN_ENGINE

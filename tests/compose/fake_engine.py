@@ -1,4 +1,4 @@
-"""As much of an engine as the planner and the effects speak with: containers, networks, volumes and images in memory."""
+"""As much of an engine as planner and effects speak with: containers, networks, volumes and images in memory."""
 
 from __future__ import annotations
 

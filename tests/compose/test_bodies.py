@@ -37,7 +37,7 @@ def body_of(service: Json, surroundings: Surroundings = Surroundings(), **model:
         ({"command": ["sleep", "1"]}, {"Cmd": ["sleep", "1"]}),
         ({"entrypoint": ["sh", "-c"]}, {"Entrypoint": ["sh", "-c"]}),
         ({"entrypoint": []}, {"Entrypoint": [""]}),
-        ({"environment": {"B": "2", "A": "1", "C": None}}, {"Env": ["A=1", "B=2"]}),
+        ({"environment": {"B": "2", "A": "1", "C": None}}, {"Env": ["A=1", "B=2", "C"]}),
         ({"expose": ["3000", "8000-8001/udp"]}, {"ExposedPorts": {"3000/tcp": {}, "8000/udp": {}, "8001/udp": {}}}),
         ({"stop_grace_period": "1m10s", "stop_signal": "SIGUSR1"}, {"StopTimeout": 70, "StopSignal": "SIGUSR1"}),
         ({"stop_grace_period": "500ms"}, {"StopTimeout": 1}),

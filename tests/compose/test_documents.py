@@ -73,10 +73,11 @@ def test_refusals(text: str, problem: str) -> None:
     assert str(caught.value).startswith(problem)
 
 
-def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
+def test_aliases_of_aliases_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.compose.reading.documents._NODES", 2000)
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
-    with pytest.raises(ComposeError, match="more than 200000 nodes"):
+    with pytest.raises(ComposeError, match="more than 2000 nodes"):
         value("\n".join(lines))
 
 
@@ -90,7 +91,7 @@ def test_without_pyyaml_one_line_says_what_to_install(monkeypatch: pytest.Monkey
 
     monkeypatch.delitem(sys.modules, "yaml", raising=False)
     monkeypatch.setattr(builtins, "__import__", fail)
-    with pytest.raises(ComposeError, match=r"PyYAML is not installed: install Debian's python3-yaml, or pip install"):
+    with pytest.raises(ComposeError, match="PyYAML is not installed: pip install PyYAML"):
         value("a: 1")
 
 

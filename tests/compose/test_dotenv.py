@@ -20,7 +20,8 @@ def read(tmp_path: Path, text: str, *, raw: bool = False) -> dict[str, str]:
     ("line", "wanted"),
     [
         ("A=b", "b"), ("A = b ", "b"), ("export A=b", "b"), ("  export  A=b", "b"), ("A: b", "b"), ("A=", ""),
-        ("A=b # note", "b"), ("A=b#c", "b#c"), ("A=#c", ""), ("A='b #c' # note", "b #c"), ('A="b#c"', "b#c"),
+        ("A=b # note", "b"), ("A=b#c", "b#c"), ("A=#c", "#c"), ("A=b\t#c", "b\t#c"),
+        ("A='b #c' # note", "b #c"), ('A="b#c"', "b#c"),
         ("A=b=c", "b=c"), ("A='$OUTSIDE'", "$OUTSIDE"), ("A=$OUTSIDE", "o"), ("A=${NO:-d}", "d"),
         ('A="${OUTSIDE}x"', "ox"), ('A="a\\nb\\t\\"c\\" \\\\ \\q"', 'a\nb\t"c" \\ \\q'), ('A="\\$OUTSIDE"', "$OUTSIDE"),
         ("A='it\\'s'", "it's"), ("A=a\\nb", "a\\nb"), ("A=a $$b", "a $b"), ('A="$$b"', "$b"),
@@ -37,6 +38,10 @@ def test_values(tmp_path: Path, line: str, wanted: str) -> None:
 def test_later_lines_use_earlier_ones_and_names_alone_the_environment(tmp_path: Path) -> None:
     text = "A=1\nB=${A}2\nA=3\nOUTSIDE\nABSENT\nC=${OUTSIDE}"
     assert read(tmp_path, text) == {"A": "3", "B": "12", "OUTSIDE": "o", "C": "o"}
+
+
+def test_the_environment_wins_where_values_refer_to_it(tmp_path: Path) -> None:
+    assert read(tmp_path, "OUTSIDE=file\nA=$OUTSIDE") == {"OUTSIDE": "file", "A": "o"}
 
 
 def test_raw_files_mean_every_mark(tmp_path: Path) -> None:

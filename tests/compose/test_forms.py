@@ -99,7 +99,7 @@ def test_what_docker_compose_drops_of_a_command_is_told(loaded: Loaded) -> None:
     project = loaded("services:\n  web:\n    image: bb\n    command: a; b\n")
     assert project.model["services"]["web"]["command"] == ["a"]
     assert project.warnings == (
-        "compose.yaml:4: web.command: '; b' is dropped, as Docker Compose does: no shell reads this text; "
+        "compose.yaml:4: services.web.command: '; b' is dropped, as Docker Compose does: no shell reads this text; "
         "write [sh, -c, ...]",
     )
 
@@ -203,9 +203,12 @@ def test_booleans() -> None:
         ("attach: false, init: false, privileged: false, tty: true", {"attach": False, "init": False, "tty": True}),
         ("post_start: [{command: a b, environment: [HOME]}]",
          {"post_start": [{"command": ["a", "b"], "environment": {"HOME": "/home/user"}}]}),
+        ("cpu_shares: 1e3, shm_size: 1e6, annotations: [a]",
+         {"cpu_shares": 1000, "shm_size": "1000000", "annotations": {"a": ""}}),
+        ("ulimits: {nofile: {hard: 2, soft: 0}}", {"ulimits": {"nofile": {"soft": 0, "hard": 2}}}),
         ("x-note: {b: 1, a: 2}", {"x-note": {"a": 2, "b": 1}}),
         ("label_file: l, env_file: [e, {path: no, required: false}], environment: {A: own}",
-         {"labels": {"l": "1"}, "environment": {"A": "own", "B": "e"}}),
+         {"labels": {"l": "1"}, "label_file": ["{here}/l"], "environment": {"A": "own", "B": "e"}}),
     ],
 )  # fmt: skip
 def test_services(service: Service, tmp_path: Any, keys: str, wanted: dict[str, Any]) -> None:

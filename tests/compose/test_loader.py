@@ -183,6 +183,17 @@ def test_include(loaded: Loaded) -> None:
     assert project.model["volumes"] == {"v": {"name": "shop_v"}} and "tools" in project.model["networks"]
 
 
+def test_parts_are_named_from_the_project_s_folder(loaded: Loaded) -> None:
+    """Not from the folder of the file that names them."""
+    parts = {f"{folder}/{name}.yaml": f"services: {{{name}: {{image: {folder}, volumes: ['./v:/v']}}}}"
+             for folder in ("sub", "pd") for name in ("inc", "base")}  # fmt: skip
+    text = "include: [inc.yaml]\nservices: {web: {extends: {file: base.yaml, service: base}}}"
+    project = loaded(ONE, {**parts, "sub/compose.yaml": text}, files=("sub/compose.yaml",), project_directory="pd")
+    for name in ("web", "inc"):
+        service = project.model["services"][name]
+        assert (service["image"], service["volumes"][0]["source"]) == ("pd", f"{project.working_dir}/v")
+
+
 def test_an_override_may_change_what_is_included(loaded: Loaded) -> None:
     files = {"inner.yaml": "services: {tool: {image: x}}", "over.yaml": "services: {tool: {image: y}}"}
     project = loaded("include: [inner.yaml]\n" + ONE, files, files=("compose.yaml", "over.yaml"))
@@ -193,6 +204,13 @@ def test_an_override_may_change_what_is_included(loaded: Loaded) -> None:
     ("text", "others", "problem"),
     [
         ("include: [no.yaml]\n" + ONE, {}, "compose.yaml:1: include[0]: no.yaml is not a file"),
+        ("include: ['https://host/x.git']\n" + ONE, {},
+         "compose.yaml:1: include[0]: https://host/x.git: remote compose files are not supported: fetch it, and name "
+         "the local file"),
+        ("services: {a: {extends: {file: 'oci://host/x', service: b}}}", {},
+         "compose.yaml:1: services.a.extends.file: oci://host/x: remote compose files are not supported: fetch it, and "
+         "name the local file"),
+        ("include: [{path: []}]\n" + ONE, {}, "compose.yaml:1: include[0]: path is required"),
         ("include: [a.yaml]\n" + ONE, {"a.yaml": "include: [compose.yaml]"},
          "a.yaml:1: include[0]: include cycle detected: compose.yaml -> a.yaml -> compose.yaml"),
         ("include: [a.yaml]\n" + ONE, {"a.yaml": "services: {web: {image: other}}"},

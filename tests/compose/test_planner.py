@@ -16,10 +16,11 @@ from engine.compose.running import comparison
 from engine.compose.running.actual import Actual, image_ids, read
 from engine.compose.running.desired import desired_state
 from engine.compose.running.effects import Effects
+from engine.compose.running.executor import Executor, _Run
 from engine.compose.running.hashing import service_hash
 from engine.compose.running.images import Images
 from engine.compose.running.listening import Listener
-from engine.compose.running.plan import KILL, Plan
+from engine.compose.running.plan import KILL, Action, Plan
 from engine.compose.running.plan_down import DownOptions, plan_down, plan_each, plan_remove, plan_stop
 from engine.compose.running.plan_images import plan_images
 from engine.compose.running.plan_restart import plan_restart
@@ -51,7 +52,9 @@ class World:
         self.engine = FakeEngine("app", "job", ends=ends)
         self.client = FakeClient(self.engine)
 
-    def planned(self, project: Project, *chosen: str, scales: Json | None = None, deps: bool = True, **options: Any) -> Plan:
+    def planned(
+        self, project: Project, *chosen: str, scales: Json | None = None, deps: bool = True, **options: Any
+    ) -> Plan:
         desired = desired_state(project, chosen, scales=scales, with_needs=deps)
         ids = image_ids(self.client, [one.image for one in desired.services.values()])  # type: ignore[arg-type]
         return plan_up(desired, self.actual(), ids, UpOptions(**options), service_hash)
@@ -62,7 +65,8 @@ class World:
     def carry_out(self, project: Project, plan: Plan, steps: int | None = None, scales: Json | None = None) -> None:
         desired = desired_state(project, scales=scales)
         ids = image_ids(self.client, [one.image for one in desired.services.values()])  # type: ignore[arg-type]
-        effects = Effects(desired, self.actual(), ids, Listener(), Images(desired, Listener(), lambda *_: None))  # type: ignore
+        images = Images(desired, Listener(), lambda *_: None)  # type: ignore[arg-type, return-value]
+        effects = Effects(plan, desired, self.actual(), ids, Listener(), images)
         for action in plan.actions[:steps]:
             effects.perform(self.client, action, threading.Event())  # type: ignore[arg-type]
 
@@ -93,7 +97,10 @@ def world() -> World:
 
 SHOP = project_of(
     {
-        "db": {"healthcheck": HEALTH, "volumes": [{"type": "volume", "source": "data", "target": "/data", "volume": {}}]},
+        "db": {
+            "healthcheck": HEALTH,
+            "volumes": [{"type": "volume", "source": "data", "target": "/data", "volume": {}}],
+        },
         "api": needs("db", condition="service_healthy"),
         "web": {**needs("api"), "scale": 2},
     },
@@ -376,6 +383,52 @@ def test_differences_name_each_key() -> None:
     ]  # fmt: skip
 
 
+# --- carrying out ----------------------------------------------------------------------------------------------------
+
+
+def test_an_interruption_at_any_moment_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the moment when an end was heard and not yet counted."""
+    taken = _Run._take
+
+    def interrupted(run: _Run, action: Action, error: BaseException | None) -> None:
+        if action.key == "b Container x":
+            raise KeyboardInterrupt
+        taken(run, action, error)
+
+    monkeypatch.setattr(_Run, "_take", interrupted)
+    done: list[str] = []
+    actions = (Action("a", "Container", "x"), Action("b", "Container", "x", needs=frozenset({"a Container x"})),
+               Action("c", "Container", "x", needs=frozenset({"b Container x"})))  # fmt: skip
+
+    def perform(client: Any, action: Action, give_up: threading.Event) -> str:
+        done.append(action.verb)
+        return ""
+
+    executor = Executor(lambda: FakeClient(FakeEngine()), perform, Listener())  # type: ignore[arg-type, return-value]
+    with pytest.raises(KeyboardInterrupt):
+        executor.run(Plan(actions))
+    assert done == ["a", "b"]
+
+
+def test_a_failure_lets_nothing_new_begin_unless_the_plan_tears_down() -> None:
+    actions = (Action("a", "Container", "x"), Action("b", "Container", "x", needs=frozenset({"a Container x"})),
+               Action("c", "Container", "y"),
+               Action("d", "Container", "y", needs=frozenset({"c Container y"})))  # fmt: skip
+    for keep_going, expected in ((False, {"a", "c"}), (True, {"a", "c", "d"})):
+        done: list[str] = []
+
+        def perform(client: Any, action: Action, give_up: threading.Event, done: list[str] = done) -> str:
+            done.append(action.verb)
+            if action.verb == "a":
+                raise ComposeError("a failed")
+            return ""
+
+        executor = Executor(lambda: FakeClient(FakeEngine()), perform, Listener(), parallel=1)  # type: ignore
+        with pytest.raises(ComposeError, match="a failed"):
+            executor.run(Plan(actions), keep_going=keep_going)
+        assert set(done) <= expected and "b" not in done and (not keep_going or set(done) == expected)
+
+
 # --- walks -----------------------------------------------------------------------------------------------------------
 
 
@@ -405,11 +458,20 @@ def walk(rng: random.Random) -> Iterator[tuple[World, Project]]:
                              DownOptions(remove_orphans=rng.random() < 0.5))  # fmt: skip
         else:
             plan = world.planned(project, remove_orphans=rng.random() < 0.5, force_recreate=rng.random() < 0.2)
-        world.carry_out(project, plan, rng.randint(0, len(plan.actions)))
+        world.carry_out(project, shuffled(plan, rng), rng.randint(0, len(plan.actions)))
         cut = rng.choice([None, "half of a recreation"])
         if cut and (project_again := random_project(rng)):
             cut_inside_a_recreation(world, project_again, rng)
         yield world, random_project(rng)
+
+
+def shuffled(plan: Plan, rng: random.Random) -> Plan:
+    """The same actions in another order that respects their needs: side by side anything may come first."""
+    rest, order = list(plan.actions), []
+    while rest:
+        done = {action.key for action in order}
+        order.append(rest.pop(rest.index(rng.choice([action for action in rest if action.needs <= done]))))
+    return replace(plan, actions=tuple(order))
 
 
 def cut_inside_a_recreation(world: World, project: Project, rng: random.Random) -> None:
@@ -430,8 +492,9 @@ def cut_inside_a_recreation(world: World, project: Project, rng: random.Random) 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_whatever_was_cut_off_the_next_up_settles(seed: int) -> None:
-    for world, project in walk(random.Random(seed)):
-        world.up(project, remove_orphans=True)
+    rng = random.Random(seed)
+    for world, project in walk(rng):
+        world.carry_out(project, shuffled(world.planned(project, remove_orphans=True), rng))
         expected = [f"shop-{name}-{n}" for name, one in project.model["services"].items() for n in range(one["scale"])]
         assert len(world.engine.names()) == len(expected)
         assert not [name for name in world.engine.names() if "_" in name], "no name in between is left"

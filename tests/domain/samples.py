@@ -6,7 +6,9 @@ import dataclasses
 import typing
 from typing import Any
 
-from engine.domain import build, cache, container, document, endpoint, exec as exec_, image, layer, network, volume
+from engine.domain import (
+    build, cache, container, document, endpoint, exec as exec_, image, layer, network, runtime, volume,
+)  # fmt: skip
 from engine.domain.machine import PREVIOUS, Event
 from engine.domain.nouns import Noun
 
@@ -20,6 +22,7 @@ IDS = {
     "network": "f" * 64,
     "image": "sha256:" + "1" * 64,
     "layer": "sha256:" + "2" * 64,
+    "runtime": "9" * 64,
     "volume": "data",
 }
 REFERENCE = "docker.io/library/base:latest"
@@ -35,6 +38,7 @@ SPECIAL = {
     "document_digest": IDS["document"],
     "endpoint_id": IDS["endpoint"],
     "network_id": IDS["network"],
+    "runtime_id": IDS["runtime"],
     "image_id": IDS["image"],
     "chain_id": IDS["layer"],
     "reference": REFERENCE,
@@ -95,6 +99,10 @@ COMMANDS: dict[str, list[Any]] = {
                 ),
             )
         ),
+    ],
+    "runtime": [
+        runtime.TakeJournal(runtime.RuntimeJournalTaken(IDS["runtime"], "/run/r", "boot", 1, 1, "0" * 64, [{"a": 1}])),
+        runtime.ReportBrokenJournal(runtime.RuntimeJournalBroken(IDS["runtime"], "/run/r", "boot", 1, "changed")),
     ],
     "document": [document.RedactDocument(IDS["document"], reason) for reason in ("asked for", "")],
     "cache": [

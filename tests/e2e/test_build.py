@@ -47,7 +47,7 @@ end
 RUN ["sh", "-c", "echo exec > /exec"]
 USER 12:13
 LABEL l="a b"
-EXPOSE 80
+EXPOSE 80/TCP
 VOLUME /v
 STOPSIGNAL SIGINT
 HEALTHCHECK --retries=2 CMD true
@@ -161,6 +161,7 @@ def test_a_build_that_fails(engine: Engine, tmp_path: Path) -> None:
         ("FROM base\nRUN /absent/program", "Dockerfile:2:"),
         ("FROM base\nCOPY --chown=nobodyknows f /\n", "unable to find user nobodyknows"),
         ("WHAT", "unknown instruction: WHAT"), ("FROM base\nEXPOSE http\n", "Dockerfile:2: 'http' is no port"),
+        ("FROM base\nSTOPSIGNAL NOPE\n", "Dockerfile:2: invalid signal: NOPE"),
     ):  # fmt: skip
         context_of(tmp_path, text, f="x")
         done = engine.docket("build", "--network", "none", folder, check=False)

@@ -138,6 +138,10 @@ def test_a_linked_layer_is_the_same_on_any_base(engine: Engine, tmp_path: Path) 
     second = engine.inspect("linked:2")["RootFS"]["Layers"]
     assert first[-1] == second[-1] and first[1] != second[1]
     assert inside(engine, "linked:2", "cat /1 /tmp/d/f; stat -c %u:%g /tmp/d/f") == "2\nx3:4\n"
+    before = set((engine.root / "layers").iterdir())
+    context_of(tmp_path, f"FROM base\nRUN echo 3 > /1\n{rest}RUN exit 3\n".replace("RUN cat /tmp/d/f\n", ""))
+    assert engine.docket("build", "--network", "none", folder, check=False).returncode == 3
+    eventually(lambda: len({*(engine.root / "layers").iterdir()} - before) == 1, what="only a cached layer is left")
     context_of(tmp_path, "FROM base\nCOPY --link --chown=root f /\n")
     assert "use numbers" in engine.docket("build", folder, check=False).stderr
 
@@ -207,7 +211,7 @@ def commit(tree: Path, message: str, **files: str) -> None:
 
 
 @pytest.mark.requires("git")
-def test_contexts_from_git(engine: Engine, repository: tuple[str, Path]) -> None:
+def test_contexts_from_git(engine: Engine, repository: tuple[str, Path], tmp_path: Path) -> None:
     url, tree = repository
     build(engine, "-t", "g", url)
     assert inside(engine, "g", "cat /a") == "2"
@@ -216,6 +220,9 @@ def test_contexts_from_git(engine: Engine, repository: tuple[str, Path]) -> None
     build(engine, "-t", "g", "-f", "Dockerfile", f"{url}#{git(tree, 'rev-parse', '--short', 'HEAD')}:sub")
     answer = engine.api("POST", f"/build?networkmode=none&remote={url}%23main&t=remote")
     assert b"Successfully tagged remote" in answer.body and inside(engine, "remote", "cat /a") == "2"
+    (tmp_path / "t").mkdir()
+    kept = engine.docket("build", "-f", "absent", url, check=False, environment={"TMPDIR": str(tmp_path / "t")})
+    assert kept.returncode == 1 and "absent: no such file" in kept.stderr and not list((tmp_path / "t").iterdir())
     for fragment, message in (
         ("main:../..", "lies outside"), ("main:leads-out", "lies outside"), ("main:.git", "lies outside"),
         ("none", "couldn't find remote ref none"), ("--upload-pack=x", "invalid git revision"),

@@ -70,8 +70,9 @@ def layer_in_a_folder(number: int) -> bytes:
             info = tarfile.TarInfo(name)
             info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, number
             archive.addfile(info)
-        for file, content in ((f"f{number}", b"%d" % number), (f".wh.f{number - 7}", b"")):
-            info = tarfile.TarInfo(f"d/{number % 7}/{file}")
+        folder = f"d/{number % 7}"
+        for name, content in ((f"{folder}/f{number}", b"%d" % number), (f"{folder}/.wh.f{number - 7}", b"")):
+            info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     return buffer.getvalue()

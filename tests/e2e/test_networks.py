@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from ipaddress import ip_address, ip_network
@@ -260,15 +261,83 @@ def test_random_ports_ranges_and_all_exposed_ones(engine: Engine) -> None:
     assert "9000-9002" in engine.docket("ps").stdout
 
 
+ECHO = """
+import socket
+sock = socket.socket(type=socket.SOCK_DGRAM)
+sock.bind(("", 9000))
+while True:
+    data, source = sock.recvfrom(100)
+    print(data.decode())
+    sock.sendto(data, source)
+"""
+
+
+class Datagrams:
+    """Numbers that are sent to a port of this host one after the other, each when the one before has come back."""
+
+    def __init__(self, port: int) -> None:
+        self.sent = 0
+        self.lost: list[int] = []
+        self._socket = socket.socket(type=socket.SOCK_DGRAM)
+        self._socket.settimeout(5)
+        self._socket.connect(("127.0.0.1", port))
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+
+    def _send(self) -> None:
+        while not self._ends.is_set():
+            number = self.sent
+            self._socket.send(b"%d" % number)
+            self.sent += 1
+            try:
+                assert self._socket.recv(100) == b"%d" % number
+            except (OSError, AssertionError):
+                self.lost.append(number)
+            time.sleep(0.005)
+
+    def __enter__(self) -> Datagrams:
+        eventually(self._answers, what="the container listens")
+        self._thread.start()
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            self._socket.send(b"-1")
+            self._socket.settimeout(0.5)
+            return self._socket.recv(100) == b"-1"
+        except OSError:
+            return False
+        finally:
+            self._socket.settimeout(5)
+
+    def __exit__(self, *exception: object) -> None:
+        self._ends.set()
+        self._thread.join()
+        self._socket.close()
+
+
 def test_ports_and_names_live_without_the_daemon(own_engine: Engine) -> None:
     engine = own_engine
     engine.docket("network", "create", "app")
     name = serve(engine, "web", "--network", "app", "-p", "8000:80")
-    engine.kill()
-    assert fetch("127.0.0.1:8000") == name == fetch("[::1]:8000")
-    engine.start()
+    flags = ("--network", "app", "-p", "9000:9000/udp")
+    engine.docket("run", "-d", "--name", "echo", *flags, "base", "python3", "-uc", ECHO)
+    with Datagrams(9000) as datagrams:
+        engine.kill()
+        assert fetch("127.0.0.1:8000") == name == fetch("[::1]:8000")
+        engine.start()
+        engine.restart()
+    assert datagrams.sent > 50 and datagrams.lost == [], "no packet is lost while daemons come and go"
+    logged = [int(line) for line in engine.docket("logs", "echo").stdout.split() if line != "-1"]
+    assert logged == [*range(datagrams.sent)], "nor a line of the log"
     assert fetch("127.0.0.1:8000") == name
     assert fetch_inside(engine, "web", "web") == name
+    (network,) = json.loads(engine.docket("network", "inspect", "app").stdout)
+    engine.kill()
+    with RouteSocket() as route:
+        assert route.delete_link(f"br-{network['Id'][:12]}"), "somebody takes the bridge away"
+    engine.start()
+    assert fetch("127.0.0.1:8000") == name, "it is made again, and its containers are on it"
     assert engine.docket("audit", "verify").returncode == 0
 
 

@@ -39,7 +39,7 @@ def test_statistics_come_once_a_second(engine: Engine) -> None:
 def test_statistics_of_one_that_rests_and_of_none(engine: Engine) -> None:
     engine.docket("create", "--network", "none", "--name", "still", "base", "true")
     assert engine.api("GET", "/containers/still/stats?stream=0").json["memory_stats"] == {}
-    assert "--" in engine.docket("stats", "--no-stream", "--all").stdout
+    assert "0B / 0B" in engine.docket("stats", "--no-stream", "--all").stdout
     assert "No such container" in engine.refused("stats", "--no-stream", "nobody")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
 import stat
+import tarfile
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,12 +129,17 @@ def test_namespaces_of_the_host_can_be_shared(mine: Engine) -> None:
 
 
 def test_a_build(mine: Engine, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    (tmp_path / "Dockerfile").write_text(
+    recipe = (
         "FROM base\nRUN --mount=type=cache,target=/c,uid=5 mkdir -m 700 /x; chown 1000 /x; rm -r /srv; mkdir /srv\n"
         "COPY --chown=1000 file /x/\nUSER user\nCMD ls -ln /x\n"
     )
-    mine.docket("build", "--network", "none", "-t", "built", str(tmp_path))
+    with tarfile.open(tmp_path / "context.tar", "w") as context:
+        for name, text in (("Dockerfile", recipe), ("file", "x")):  # of somebody, whose files the daemon can't read
+            info = tarfile.TarInfo(name)
+            info.size, info.mode, info.uid = len(text), 0o600, 1000
+            context.addfile(info, io.BytesIO(text.encode()))
+    with (tmp_path / "context.tar").open("rb") as stream:
+        mine.docket("build", "--network", "none", "-t", "built", "-", stdin=stream)
     assert " 1000 " in mine.run("--rm", "built")
     mine.docket("rmi", "-f", "built")
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from engine.kernel import nftables
+from engine.kernel import conntrack, nftables
 from engine.kernel.namespaces import CLONE_NEWNET, setns, unshare
 from engine.kernel.rtnetlink import RouteSocket
 from engine.networking.firewall import BridgeRules, PortRule, render
@@ -272,6 +272,11 @@ def test_a_flow_of_datagrams_follows_the_ports(host: Host) -> None:
         sock.settimeout(0.3)
         return sock
 
+    def flows() -> list[conntrack.Flow]:
+        found: list[conntrack.Flow] = []
+        conntrack.forget_datagrams(nftables.IPV4, lambda flow: bool(found.append(flow)))
+        return sorted(found)
+
     servers = [within(namespace, bound) for namespace in (first, second)]
     client = within(away, lambda: socket.socket(type=socket.SOCK_DGRAM))
     engine.apply_rules(networks, [])
@@ -279,5 +284,51 @@ def test_a_flow_of_datagrams_follows_the_ports(host: Host) -> None:
         engine.apply_rules(networks, [ports[number] for number in published])
         client.sendto(b"abc", ("198.51.100.1", 5000))
         assert [_received(server) for server in servers] == expected, published
+        # another life of the engine doesn't touch a flow that leads where it should
+        before = flows()
+        HostNetwork("test").apply_rules(networks, [ports[number] for number in published])
+        assert flows() == before, published
     for sock in (client, *servers):
         sock.close()
+
+
+FORWARD = (nftables.IPV4, "other", "forward")
+
+
+def drops_by_policy(batch: nftables.Batch) -> None:
+    batch.base_chain(*FORWARD, "filter", "forward", 10, policy=nftables.DROP)
+
+
+def drops_by_its_last_rule(batch: nftables.Batch) -> None:
+    batch.base_chain(*FORWARD, "filter", "forward", 10)
+    batch.rule(*FORWARD, [*nftables.interface_is("iifname", "eth0"), nftables.verdict(nftables.ACCEPT)])
+    batch.rule(*FORWARD, [nftables.counter(), nftables.verdict(nftables.DROP)])
+
+
+def drops_some(batch: nftables.Batch) -> None:
+    batch.base_chain(*FORWARD, "filter", "forward", 10)
+    batch.rule(*FORWARD, [*nftables.interface_is("iifname", "eth0"), nftables.verdict(nftables.DROP)])
+
+
+def drops_elsewhere(batch: nftables.Batch) -> None:
+    batch.base_chain(*FORWARD, "filter", "input", 10, policy=nftables.DROP)
+
+
+@pytest.mark.parametrize("family", [nftables.IPV4, nftables.IPV6, nftables.INET])
+@pytest.mark.parametrize(
+    ("fill", "stands_in_the_way"),
+    [(drops_by_policy, True), (drops_by_its_last_rule, True), (drops_some, False), (drops_elsewhere, False)],
+)
+def test_what_stands_in_the_way(
+    host: Host, monkeypatch: pytest.MonkeyPatch, family: int, fill: Callable[[nftables.Batch], None],
+    stands_in_the_way: bool,
+) -> None:  # fmt: skip
+    """Firewalls as firewalld, ufw and Debian's nftables.conf make them."""
+    monkeypatch.setitem(globals(), "FORWARD", (family, "other", "forward"))
+    batch = nftables.Batch()
+    batch.ensure_table(family, "other")
+    fill(batch)
+    batch.commit()
+    name = {nftables.IPV4: "ip", nftables.IPV6: "ip6", nftables.INET: "inet"}[family]
+    found = HostNetwork("test").settle_hooks(["app"])
+    assert found.obstacles == ([f"{name} other forward"] if stands_in_the_way else [])

@@ -191,6 +191,14 @@ def test_keys_detach_and_leave_the_container_running(runtime: Runtime) -> None:
     assert not container.of_type("exited")
 
 
+def test_what_is_typed_before_the_terminal_is_there_reaches_it(runtime: Runtime) -> None:
+    wire, attachment = connection(framed=False, stdin=True, early=b"ear")
+    wire.send(b"ly\n\x04")
+    runtime.launch(runtime.plan("cat", config={"Tty": True}, stdin=True), [attachment])
+    assert wire.read_all() == b"early\r\nearly\r\n"
+    wire.close()
+
+
 def test_without_a_terminal_there_is_no_size(runtime: Runtime) -> None:
     container = runtime.start("sleep", "100")
     with pytest.raises(OSError, match="no terminal"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,11 +124,18 @@ def test_details_are_the_attributes_of_the_line(tmp_path: Path) -> None:
 def settings(driver: str = "", own: dict[str, str] | None = None, **options: str) -> dict[str, Any] | None:
     host = {"LogConfig": {"Type": driver, "Config": {name.replace("_", "-"): value for name, value in options.items()}}}
     log_config.check(host)
-    return log_config.settings(host, {"Labels": own or {}, "Env": ["A=1", "OTHER=2"]}, Path("/log"))
+    config = {"Labels": own or {}, "Env": ["A=1", "OTHER=2"], "Hostname": ""}
+    return log_config.settings(host, config, Path("/log"), WEB)
+
+
+WEB: Any = SimpleNamespace(id="c" * 64, name="web", image="base", image_id="sha256:" + "d" * 64, command=["sleep", "9"])
 
 
 def test_bounds_and_attributes() -> None:
-    assert settings() == {"path": "/log", "max_bytes": 20_000_000, "max_files": 5, "attributes": {}}
+    bounds = {"max_bytes": 20_000_000, "max_files": 5, "buffer_bytes": 0}
+    assert settings() == {"path": "/log", "attributes": {}, **bounds}
+    waiting = [settings(mode="non-blocking", **more) or {} for more in ({}, {"max_buffer_size": "4m"})]
+    assert [one["buffer_bytes"] for one in waiting] == [1_000_000, 4_000_000]
     assert settings("none") is None
     chosen = settings("local", max_size="1.5m", max_file="2", compress="false")
     assert chosen is not None and (chosen["max_bytes"], chosen["max_files"]) == (1_500_000, 2)
@@ -135,6 +143,8 @@ def test_bounds_and_attributes() -> None:
     assert unbounded is not None and unbounded["max_bytes"] == 0
     named = settings(own={"tier": "web", "x.y": "z", "no": "n"}, labels_regex="^x", env="A") or {}
     assert named["attributes"] == {"x.y": "z", "A": "1"}
+    tagged = settings(tag="{{.Name}}/{{ .ID }}/{{.ImageName}}/{{.Command}}/{{.Hostname}}") or {}
+    assert tagged["attributes"] == {"tag": f"web/{'c' * 12}/base/sleep 9/{'c' * 12}"}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +157,11 @@ def test_bounds_and_attributes() -> None:
         ("json-file", {"colour": "red"}, InvalidArgument, "unknown log opt 'colour' for json-file"),
         ("local", {"labels": "a"}, InvalidArgument, "unknown log opt 'labels' for local"),
         ("none", {"max_size": "1m"}, InvalidArgument, "unknown log opt 'max-size' for none"),
-        ("json-file", {"tag": "x"}, NotSupported, "log opt tag"),
+        ("json-file", {"tag": "{{.Color}}"}, InvalidArgument, "log opt tag: there is no"),
+        ("local", {"tag": "x"}, InvalidArgument, "unknown log opt 'tag' for local"),
+        ("json-file", {"mode": "fast"}, InvalidArgument, "logging mode 'fast' is invalid"),
+        ("json-file", {"max_buffer_size": "1m"}, InvalidArgument, "only used with mode=non-blocking"),
+        ("json-file", {"mode": "non-blocking", "max_buffer_size": "-1"}, InvalidArgument, "max-buffer-size"),
         ("json-file", {"compress": "true"}, NotSupported, "log opt compress"),
         ("syslog", {}, NotSupported, "log driver 'syslog'"),
     ],

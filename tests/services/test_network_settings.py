@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from engine.domain.errors import Conflict, InvalidArgument
+from engine.domain.errors import Conflict, EngineError, InvalidArgument
 from engine.networking.subnets import DOCKERS_POOLS, Pool, choose
+from engine.services import volume_options
 from engine.services.network_requests import check
 from engine.services.network_settings import KEYS, NetworkSettings, parse
 
@@ -111,3 +112,22 @@ OPTION = "com.docker.network."
 def test_networks_that_are_refused(body: dict[str, Any], why: str) -> None:
     with pytest.raises(Exception, match=why):
         check(body)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"type": "nfs", "o": "rw,addr=localhost,vers=4"}, "rw,addr=127.0.0.1,vers=4"),
+        ({"type": "nfs4", "o": "addr=192.0.2.7"}, "addr=192.0.2.7"),
+        ({"type": "cifs", "o": "username=a,addr=fd00::1"}, "username=a,addr=fd00::1"),
+        ({"type": "ext4", "o": "addr=localhost"}, "addr=localhost"),
+    ],
+)
+def test_names_of_servers_become_addresses(options: dict[str, str], expected: str) -> None:
+    assert volume_options.resolved("data", options) == {**options, "o": expected}
+
+
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "a" * 70 + ".example"])
+def test_a_server_that_can_not_be_found_is_named(name: str) -> None:
+    with pytest.raises(EngineError, match=f"volume data: .*addr={name}"):
+        volume_options.resolved("data", {"type": "nfs", "o": f"addr={name}"})

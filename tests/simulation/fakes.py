@@ -188,7 +188,8 @@ class FakeRuntime:
         target = Path(arguments["target"])
         temporary = target.parent / f"tmp-{target.name}"
         temporary.mkdir(exist_ok=True)
-        return {"diff_id": arguments["diff_id"], "size_bytes": 7, "entries": 1, "temporary": str(temporary)}
+        unpacked = {"diff_id": arguments["diff_id"], "size_bytes": 7, "entries": 1, "warnings": []}
+        return {**unpacked, "temporary": str(temporary)}
 
     def _job_layers_place(self, arguments: dict[str, Any]) -> dict[str, Any]:
         for temporary, target in arguments["layers"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -133,3 +134,29 @@ def test_what_a_power_cut_brings_back_of_a_removed_container_goes_at_the_start(w
         (folder / "file").write_text("x")
     world.restart()
     assert not back.exists() and foreign.exists()
+
+
+def test_a_random_name_that_somebody_else_got_meanwhile_is_chosen_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = world.engine.core.log
+    taken = log.get("container", created(world)).name
+    chosen = iter([taken, "free_name"])
+    monkeypatch.setattr("engine.services.containers.random_name", lambda *about: next(chosen))
+    assert log.get("container", created(world)).name == "free_name"
+
+
+def test_a_container_that_is_stuck_holds_up_no_list(world: World) -> None:
+    """R10: what reads takes no container's lock, so that ps and inspect answer while one hangs in the kernel."""
+    services, stuck = world.engine.services, running(world)
+    seen: list[list[str]] = []
+
+    def look() -> None:
+        seen.append([view.state.id for view in services.containers.list(as_of=None)])
+        seen.append([services.containers.get(stuck).state.id])
+
+    with world.engine.core.recorder.exclusive(f"container/{stuck}"):
+        reader = threading.Thread(target=look, daemon=True)
+        reader.start()
+        reader.join(10)
+        assert seen == [[stuck], [stuck]]

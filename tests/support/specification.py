@@ -17,6 +17,8 @@ DOCUMENT = Path(__file__).with_name("docker-api-1.47.json")
 VERSION = "/v1.47"
 
 MORE_FIELDS = {
+    "SystemInfo": {"Docket"},  # our own facts, under one name
+    "ImageInspect": {"ContainerConfig"},  # docker-compose 1.29 relies on it
     "PushImageInfo": {"aux"},
     "EventMessage": {"status", "id", "from"},  # of before API 1.22; Docker goes on sending them, and clients read them
 }

@@ -12,6 +12,7 @@ from engine.api.routes import registries
 from engine.api.streams import byte_stream, encode_line, json_lines
 from engine.api.views import images as views
 from engine.domain.errors import InvalidArgument, NotSupported
+from engine.domain.image import ImageTagged
 from engine.services.as_of import parse_time_us
 
 LIST_FILTERS = frozenset({"before", "dangling", "label", "reference", "since", "until"})
@@ -66,7 +67,10 @@ def _refers(pattern: Any, name: str) -> bool:
 
 
 def inspect(services: Any, request: Request) -> Answer:
-    return reply(views.inspect(services.images.get(request.params[0]), request.version))
+    view = services.images.get(request.params[0])
+    trail = services.audit.trail("image", view.state.id)
+    tagged = [record.time_us for record in trail if isinstance(record.event, ImageTagged)]
+    return reply(views.inspect(view, request.version, tagged_at_us=max(tagged, default=0)))
 
 
 def history(services: Any, request: Request) -> Answer:

@@ -44,7 +44,7 @@ def prune(services: Any, request: Request) -> Answer:
     if request.version < (1, 42):
         filters["all"] = ["true"]  # clients before 1.42 mean named volumes too
     names, reclaimed = services.volumes.prune(filters, request.context)
-    return reply({"VolumesDeleted": list(names) or None, "SpaceReclaimed": reclaimed})
+    return reply({"VolumesDeleted": list(names), "SpaceReclaimed": reclaimed})
 
 
 ROUTES: tuple[Route, ...] = (

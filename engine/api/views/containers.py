@@ -175,6 +175,11 @@ def _host_config(view: Any) -> dict[str, Any]:
     host = filled(HOST_CONFIG, view.host_config)
     host["PidsLimit"] = host["PidsLimit"] or None
     host["IpcMode"] = host["IpcMode"] or HOST_CONFIG["IpcMode"]
+    if host["PortBindings"]:
+        host["PortBindings"] = {
+            port: [{"HostIp": "", "HostPort": "", **(binding or {})} for binding in bindings or ()] or bindings
+            for port, bindings in host["PortBindings"].items()
+        }
     for name in ("MaskedPaths", "ReadonlyPaths"):
         if host[name] is None and not host["Privileged"]:
             host[name] = HOST_CONFIG[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from engine.api.times import ZERO
+from engine.api.times import ZERO, rfc3339nano
 from engine.api.views.docker_defaults import CONFIG, STORAGE_DRIVER, filled
 from engine.domain.errors import InvalidArgument
 from engine.services.as_of import parse_time_us
@@ -72,10 +72,10 @@ def summary(
     }
 
 
-def inspect(view: Any, version: tuple[int, int]) -> dict[str, Any]:
-    """The whole of an image."""
+def inspect(view: Any, version: tuple[int, int], *, tagged_at_us: int) -> dict[str, Any]:
+    """The whole of an image. ``tagged_at_us`` is when it last got a name here, 0 for never."""
     config, size = view.config, view.state.size_bytes
-    retired = {"Container": "", "ContainerConfig": CONFIG} if version < (1, 45) else {}
+    retired = {"Container": ""} if version < (1, 45) else {}
     return {
         "Id": view.state.id,
         "RepoTags": tags_of(view),
@@ -84,6 +84,7 @@ def inspect(view: Any, version: tuple[int, int]) -> dict[str, Any]:
         "Comment": config.get("comment", "") or _last_comment(config),
         "Created": config.get("created") or ZERO,
         **retired,
+        "ContainerConfig": CONFIG,  # gone since 1.45, and docker-compose 1.29 recreates no container without it
         "DockerVersion": config.get("docker_version", ""),
         "Author": config.get("author", ""),
         "Config": filled(CONFIG, config.get("config")),
@@ -94,7 +95,7 @@ def inspect(view: Any, version: tuple[int, int]) -> dict[str, Any]:
         **({"VirtualSize": size} if version < (1, 44) else {}),
         "GraphDriver": {"Data": {}, "Name": STORAGE_DRIVER},
         "RootFS": {"Type": "layers", "Layers": (config.get("rootfs") or {}).get("diff_ids") or []},
-        "Metadata": {"LastTagTime": ZERO},
+        "Metadata": {"LastTagTime": rfc3339nano(tagged_at_us)},
     }
 
 

@@ -60,7 +60,7 @@ def inspect_own(view: Any, *, with_members: bool = True) -> dict[str, Any]:
             "Config": [_pool(one) for one in state.subnets],
         },
         "Internal": state.internal,
-        "Attachable": False,
+        "Attachable": state.attachable,
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,

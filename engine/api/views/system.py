@@ -92,7 +92,10 @@ def info(facts: Mapping[str, Any], now_us: int) -> dict[str, Any]:
 
 
 _ABILITIES: Mapping[str, Any] = {
-    "Plugins": {"Volume": ["local"], "Network": ["host", "null"], "Authorization": None, "Log": ["json-file"]},
+    "Plugins": {
+        "Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": None,
+        "Log": ["json-file", "local"],
+    },
     "MemoryLimit": True,
     "SwapLimit": True,
     "CpuCfsPeriod": True,

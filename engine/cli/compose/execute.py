@@ -27,9 +27,13 @@ def execute(invocation: Invocation, options: Options, arguments: list[str]) -> i
     service, *command = arguments
     with Scene(invocation, "exec", [service]) as scene:
         one = scene.running_container(service, options.index)
-        options.tty = not options.no_tty and os.isatty(0) and os.isatty(1)
-        options.env_file, options.detach_keys = [], ""
+        _complete(options, tty=not options.no_tty and os.isatty(0) and os.isatty(1), env_file=[], detach_keys="")
         return plain_execute.execute(Borrowed(scene, service), options, [one.id, *command])
+
+
+def _complete(options: Options, **more: object) -> None:
+    """What the plain command's flags would have set, too."""
+    vars(options).update(more)
 
 
 def attach(invocation: Invocation, options: Options, arguments: list[str]) -> int:
@@ -45,7 +49,7 @@ def copy(invocation: Invocation, options: Options, arguments: list[str]) -> int:
     if all(names) or not any(names):
         raise CommandError("copying between services is not supported" if all(names) else "unknown copy direction")
     service = names[0] or names[1]
-    options.quiet = True
+    _complete(options, quiet=True)
     with Scene(invocation, "cp", [service]) as scene:
         found = [one for one in scene.containers([service], one_off=options.all) if options.index in (0, one.number)]
         if not found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from engine.cli.command import Command
-from engine.cli.flags import Options
+from engine.cli.flags import Flag, Options
 from engine.cli.output import CommandError, err
 from engine.cli.session import Session
 from engine.compose.project import LoadOptions, Project
@@ -71,3 +71,7 @@ class Verb(Command):
 
     if TYPE_CHECKING:
         run: Callable[[Invocation, Options, list[str]], int]  # type: ignore[assignment]
+
+        def __init__(
+            self, run: Callable[[Invocation, Options, list[str]], int], usage: str, *declared: Flag, **how: Any
+        ) -> None: ...

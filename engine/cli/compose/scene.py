@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Sequence
+from typing import Sequence
 
 from engine.cli.compose.invocation import Invocation
 from engine.cli.compose.progress import Progress, progress_for
@@ -113,14 +113,14 @@ class Scene:
     # --- containers that a command is about --------------------------------------------------------------------------
 
     def containers(self, services: Sequence[str] = (), *, one_off: bool = False) -> list[Container]:
-        """The containers of the services (of all, if none is named), by service and number. Raises ComposeError for a
+        """The containers of the services (of all, if none is named), by name. Raises ComposeError for a
         service that there is not."""
         from engine.compose.running.desired import check_names
 
         check_names(self.any_project, tuple(services))
         found = self.operations.actual().containers
         chosen = [one for one in found if (one_off or not one.one_off) and (not services or one.service in services)]
-        return sorted(chosen, key=lambda one: (one.service, one.number, one.name))
+        return sorted(chosen, key=lambda one: one.name)
 
     def running_container(self, service: str, index: int = 0) -> Container:
         """The container of a service that runs: the first, or the one with that number. Raises CommandError."""
@@ -138,9 +138,3 @@ class Scene:
             return False
         write_all(STDERR, encoded(f"{question} [yN] "))
         return os.read(0, 100).strip().lower() in (b"y", b"yes")
-
-
-def summaries(scene: Scene) -> dict[str, dict[str, Any]]:
-    """The API's own summaries of the project's containers, by id."""
-    found = actual_state.list_containers(scene.client, scene.operations.project.name)
-    return {one["Id"]: one for one in found}

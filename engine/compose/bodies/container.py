@@ -80,9 +80,9 @@ def _process(service: Mapping[str, Any]) -> Json:
 
 
 def environment(service: Mapping[str, Any]) -> list[str]:
-    """NAME=value, sorted; a name without a value is not set."""
+    """NAME=value, sorted; a name without a value takes the image's variable away."""
     found = service.get("environment") or {}
-    return [f"{name}={found[name]}" for name in sorted(found) if found[name] is not None]
+    return [name if found[name] is None else f"{name}={found[name]}" for name in sorted(found)]
 
 
 def _identity(service: Mapping[str, Any]) -> Json:

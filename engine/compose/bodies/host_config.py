@@ -116,7 +116,7 @@ def ulimits(given: Mapping[str, Any] | None) -> list[Json]:
 
 
 def _capabilities(names: Any) -> list[str]:
-    upper = [str(name).upper() for name in names or ()]
+    upper = sorted({str(name).upper() for name in names or ()})
     return [name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for name in upper]
 
 

@@ -14,17 +14,20 @@ from engine.compose.model.shapes import (
 class Ulimit(Kind):
     """One number for both limits, or soft and hard."""
 
-    _both = Element(soft=WHOLE, hard=WHOLE)
+    _both = Element(soft=kept(WHOLE), hard=kept(WHOLE))
 
     def cast(self, value: Any, path: Path, positions: Positions) -> Any:
         return (self._both if isinstance(value, dict) else WHOLE).cast(value, path, positions)
 
-    canonical = cast
+    def canonical(self, value: Any, path: Path, positions: Positions) -> Any:
+        return (self._both if isinstance(value, dict) else WHOLE).canonical(value, path, positions)
 
     def shown(self, value: Any, form: str) -> Any:
         """As Docker Compose prints it, which takes one number of 0 for a pair, and leaves zeros out of JSON."""
         value = {"soft": 0, "hard": 0} if value == 0 else value
-        return self._both.shown(value, form) if isinstance(value, dict) and form == JSON else value
+        if isinstance(value, dict) and form == JSON:
+            return {key: limit for key, limit in value.items() if limit}
+        return value
 
 
 class EnvFile(Element):

@@ -13,8 +13,10 @@ Path = tuple[str | int, ...]
 
 def shown_file(file: str) -> str:
     """A file as a user wants to read it: relative where it lies below the current folder."""
+    if file in ("", "-"):
+        return file
     relative = os.path.relpath(file)
-    return file if relative.startswith("..") or file == "-" else relative
+    return file if relative.startswith("..") else relative
 
 
 def dotted(path: Iterable[str | int]) -> str:

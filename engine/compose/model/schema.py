@@ -39,6 +39,11 @@ def validate(value: Any, positions: Positions) -> None:
         raise positions.error(path, problem)
 
 
+def definition(reference: str) -> dict[str, Any]:
+    """What ``#/definitions/NAME`` refers to."""
+    return _schema()["definitions"][reference.rpartition("/")[2]]
+
+
 def service_keys() -> set[str]:
     """The keys that the specification has for a service."""
     return set(_schema()["definitions"]["service"]["properties"])
@@ -46,7 +51,7 @@ def service_keys() -> set[str]:
 
 def _check(value: Any, schema: dict[str, Any], path: Path) -> Wrong | None:
     if (reference := schema.get("$ref")) is not None:
-        return _check(value, _schema()["definitions"][reference.rpartition("/")[2]], path)
+        return _check(value, definition(reference), path)
     if (branches := schema.get("oneOf")) is not None and (wrong := _one_of(value, branches, path)) is not None:
         return wrong
     types = schema.get("type")
@@ -76,7 +81,7 @@ def _is(value: Any, name: str) -> bool:
 def _types_of(schema: dict[str, Any]) -> list[str]:
     """The types that a branch accepts at all."""
     if "$ref" in schema:
-        return _types_of(_schema()["definitions"][schema["$ref"].rpartition("/")[2]])
+        return _types_of(definition(schema["$ref"]))
     if "oneOf" in schema:
         return [name for branch in schema["oneOf"] for name in _types_of(branch)]
     types = schema.get("type", [])

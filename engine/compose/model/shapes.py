@@ -96,6 +96,21 @@ def _whole(text: str) -> int:
         raise ValueError(f'"{text}" is not a whole number') from None
 
 
+class Whole(Parsed):
+    """An integer, also where it is written with a point or an exponent."""
+
+    def __init__(self) -> None:
+        super().__init__(_whole)
+
+    def canonical(self, value: Any, path: Path, positions: Positions) -> Any:
+        value = super().canonical(value, path, positions)
+        if isinstance(value, float):
+            if not value.is_integer():
+                raise positions.error(path, f"{number_text(value)} is not a whole number")
+            return int(value)
+        return value
+
+
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -120,7 +135,8 @@ class Size(Kind):
                 value = _whole(value) if value.startswith("-") else quantities.byte_count(value)
             except ValueError as error:
                 raise positions.error(path, str(error)) from error
-        return text_of(value) if value else None
+        size_bytes = int(value or 0)
+        return str(size_bytes) if size_bytes else None
 
 
 class Rate(Size):
@@ -151,6 +167,8 @@ class Mode(Kind):
     def canonical(self, value: Any, path: Path, positions: Positions) -> Any:
         if isinstance(value, str):
             value = Parsed(_mode).canonical(value, path, positions)
+        elif isinstance(value, float):
+            raise positions.error(path, f"{value} is not an octal mode")
         return None if value is None else f"0{value:o}"
 
 
@@ -296,7 +314,7 @@ def kept_in_json(kind: Kind) -> Field:
 
 
 TEXT = Text()
-WHOLE = Parsed(_whole)
+WHOLE = Whole()
 FLAG = Parsed(quantities.boolean)
 NUMBER = Number(_number)
 SIZE = Size()

@@ -32,7 +32,7 @@ WITHOUT_EFFECT = {
 """Keys of services that are read, printed by ``config``, and take no effect; and why."""
 
 _DEPLOY = {
-    "update_config": "containers are replaced one after the other",
+    "update_config": "containers are replaced side by side",
     "rollback_config": "there is no rollback",
     "placement": "there is one machine",
     "endpoint_mode": "names lead to the containers themselves",

@@ -1,21 +1,20 @@
-"""Which project is meant: its files, its folder, its variables and its name, from flags, environment and folders."""
+"""Which project is meant: its files, its folder and its variables, from flags, environment and folders."""
 
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 
 from engine.compose.model.positions import shown_file
 from engine.compose.project import ComposeError, LoadOptions
 from engine.compose.reading.context import Context
+from engine.compose.reading.paths import NO_REMOTE_FILES, is_remote_file
 from engine.compose.reading.variables import default_files, with_files
 
 _FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _OVERRIDES = (
     "compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml",
 )  # fmt: skip
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*$")
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,9 @@ def _files(options: LoadOptions, context: Context, start: str) -> tuple[str, ...
         given = listed.split(context.environment.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
     if not given:
         return _searched(start, context)
+    for file in given:
+        if is_remote_file(file):
+            raise ComposeError(f"{file}: {NO_REMOTE_FILES}")
     files = tuple(file if file == "-" else os.path.abspath(file) for file in given)
     for file in files:
         if file != "-" and not os.path.isfile(file):
@@ -83,18 +85,3 @@ def _searched(start: str, context: Context) -> tuple[str, ...]:
         context.warn(f"Found multiple override files with supported names: {', '.join(overrides)}; "
                      f"using {overrides[0]}")  # fmt: skip
     return tuple(os.path.join(folder, name) for name in (found[0], *overrides[:1]))
-
-
-def normalized(name: str) -> str:
-    """What is left of a folder's name as a project's: it begins with a letter or digit."""
-    return re.sub(r"[^-_a-z0-9]", "", name.lower()).lstrip("_-")
-
-
-def checked(name: str) -> str:
-    """A name that was given. Raises ComposeError."""
-    if not _NAME.match(name):
-        raise ComposeError(
-            f"invalid project name {name!r}: must consist only of lowercase alphanumeric characters, hyphens, and "
-            "underscores as well as start with a letter or number"
-        )
-    return name

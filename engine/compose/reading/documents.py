@@ -61,7 +61,7 @@ def _yaml() -> Any:
     except ImportError as error:
         raise ComposeError(
             "compose files are YAML, and PyYAML is not installed: "
-            "install Debian's python3-yaml, or pip install 'docket-engine[compose]'"
+            "pip install PyYAML, in the environment that docket is in"
         ) from error
     return yaml
 

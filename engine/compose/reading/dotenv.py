@@ -22,7 +22,8 @@ _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 def read_variables(
     file: str, environment: Mapping[str, str], unset: Callable[[str], None], *, raw: bool = False
 ) -> dict[str, str]:
-    """The variables of a file; values refer to each other and to ``environment``. Raises ComposeError."""
+    """The variables of a file; values refer to ``environment``, and to the lines above them for what that doesn't have.
+    Raises ComposeError."""
     try:
         with open(file, encoding="utf-8", errors="surrogateescape") as opened:
             text = opened.read()
@@ -109,10 +110,9 @@ class _Parser:
         if quote in ('"', "'"):
             return self._quoted(quote, start)
         end = self._line_end()
-        value = self._text[self._at : end]
+        value = self._text[self._at : end].partition(" #")[0]
         self._at = end
-        comment = re.search(r"(?:^|\s)#", value)
-        return self._expanded((value[: comment.start()] if comment else value).rstrip(), start)
+        return self._expanded(value.rstrip(), start)
 
     def _quoted(self, quote: str, start: int) -> str:
         end = self._at + 1
@@ -128,7 +128,7 @@ class _Parser:
 
     def _expanded(self, value: str, start: int) -> str:
         try:
-            return substitute(value, {**self._environment, **self._found}, self._unset)
+            return substitute(value, {**self._found, **self._environment}, self._unset)
         except InterpolationError as error:
             raise self._error(start, str(error)) from error
 

@@ -8,8 +8,9 @@ from typing import Any
 from engine.compose.model.positions import Path, Positions, shown_file
 from engine.compose.project import ComposeError
 from engine.compose.reading.context import Context
-from engine.compose.reading.layers import Layer, folder_of, read_layers
+from engine.compose.reading.layers import Layer, read_layers
 from engine.compose.reading.merging import merge
+from engine.compose.reading.paths import NO_REMOTE_FILES, is_remote_file
 
 Chain = tuple[tuple[str, str], ...]
 """Which services (file, name) led here."""
@@ -54,8 +55,9 @@ class Extending:
     def _layer_of(self, file: str | None, layer: Layer, path: Path) -> Layer:
         if file is None:
             return layer
-        folder = folder_of(layer.file, os.getcwd())
-        found = os.path.normpath(os.path.join(folder, os.path.expanduser(file)))
+        if is_remote_file(file):
+            raise layer.positions.error((*path, "file"), f"{file}: {NO_REMOTE_FILES}")
+        found = os.path.normpath(os.path.join(layer.folder, os.path.expanduser(file)))
         if found not in self._files:
             if not os.path.isfile(found):
                 raise layer.positions.error((*path, "file"), f"{shown_file(found)} is not a file")
@@ -72,7 +74,8 @@ class Extending:
         for layer in layers[1:]:
             whole = merge(whole, layer.value)
             positions.add(layer.positions)
-        return Layer(file, whole, positions, [path for layer in layers for path in layer.replaced])
+        replaced = [path for layer in layers for path in layer.replaced]
+        return Layer(file, os.path.dirname(file), whole, positions, replaced)
 
     @staticmethod
     def _take_positions(source: Layer, base: str, target: Layer, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import Any, Callable
 
-from engine.compose.model.positions import Path, Positions
+from engine.compose.model.positions import Path, Positions, dotted
 from engine.compose.model.shapes import text_of
 from engine.compose.reading.mounts import parse_device, parse_volume
 from engine.compose.reading.ports import parse_port
@@ -68,14 +68,15 @@ class LongForms:
         found = self._changed(split_words, text, path)
         words, rest = ([text], "") if isinstance(found, str) else found
         if rest:
-            place = self._positions.describe(path)
-            self._warn(f"{place}{path[1]}.{path[2]}: {rest!r} is dropped, as Docker Compose does: "
+            self._warn(f"{self._positions.describe(path)}{dotted(path)}: {rest!r} is dropped, as Docker Compose does: "
                        "no shell reads this text; write [sh, -c, ...]")  # fmt: skip
         return words
 
     def _hooks(self, hooks: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
         found = []
         for index, hook in enumerate(hooks):
+            if hook.get("command") is None:
+                raise self._positions.error((*path, index), "command is required")
             hook = _within(hook, environment=pairs)
             if isinstance(hook.get("command"), str):
                 hook["command"] = self._words(hook["command"], (*path, index, "command"))
@@ -96,7 +97,7 @@ class LongForms:
             found["external"] = True
             if "name" in external:
                 found["name"] = external["name"]
-                self._warn(f"{self._positions.describe(path)}{'.'.join(map(str, path))}: external.name is deprecated: "
+                self._warn(f"{self._positions.describe(path)}{dotted(path)}: external.name is deprecated: "
                            "set name and external: true")  # fmt: skip
         return found
 
@@ -181,6 +182,8 @@ def _ports(value: list[Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for entry in value:
         if isinstance(entry, dict):
+            if entry.get("target") is None:
+                raise ValueError("a port in the long form must have a target")
             long = {"mode": "ingress", "protocol": "tcp", **entry}
             found.append({**long, "published": text_of(long["published"])} if "published" in long else long)
         else:
@@ -192,8 +195,9 @@ def _volumes(value: list[Any]) -> list[dict[str, Any]]:
     found = []
     for entry in value:
         mount = parse_volume(entry) if isinstance(entry, str) else dict(entry)
-        if mount.get("target"):
-            mount["target"] = posixpath.normpath(mount["target"])
+        if not mount.get("target"):
+            raise ValueError("a volume in the long form must have a target")
+        mount["target"] = posixpath.normpath(mount["target"])
         if isinstance(mount.get("volume"), dict):
             mount["volume"] = _within(mount["volume"], labels=labels)
         found.append(mount)
@@ -201,7 +205,10 @@ def _volumes(value: list[Any]) -> list[dict[str, Any]]:
 
 
 def _devices(value: list[Any]) -> list[dict[str, Any]]:
-    return [parse_device(entry) if isinstance(entry, str) else entry for entry in value]
+    found = [parse_device(entry) if isinstance(entry, str) else entry for entry in value]
+    if not all(entry.get("target") for entry in found):
+        raise ValueError("a device in the long form must have a target")
+    return found
 
 
 def _healthcheck(value: dict[str, Any]) -> dict[str, Any]:
@@ -219,7 +226,7 @@ def _provider(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gpus(value: Any) -> list[dict[str, Any]]:
-    requests = [{}] if value == "all" else [_within(entry, options=pairs) for entry in value]
+    requests = [{}] if value == "all" else [_within(entry, options=labels) for entry in value]
     return [request if "device_ids" in request else {"count": "all", **request} for request in requests]
 
 
@@ -233,7 +240,7 @@ def _deploy(value: dict[str, Any]) -> dict[str, Any]:
 
 
 _SERVICE: dict[str, Change] = {
-    "annotations": pairs, "build": _build, "configs": _references, "depends_on": _depends_on, "devices": _devices,
+    "annotations": labels, "build": _build, "configs": _references, "depends_on": _depends_on, "devices": _devices,
     "dns": text_list, "dns_opt": text_list, "dns_search": text_list, "env_file": _env_files, "environment": pairs,
     "expose": lambda value: [text_of(entry) for entry in value], "extra_hosts": _hosts, "gpus": _gpus,
     "healthcheck": _healthcheck, "label_file": text_list, "labels": labels, "models": _names, "networks": _names,

@@ -7,7 +7,8 @@ from typing import Any, Callable
 
 from engine.compose.model.positions import Path, shown_file
 from engine.compose.reading.context import Context
-from engine.compose.reading.layers import Layer, folder_of
+from engine.compose.reading.layers import Layer
+from engine.compose.reading.paths import NO_REMOTE_FILES, is_remote_file
 from engine.compose.reading.variables import default_files, with_files
 
 Load = Callable[[list[str], str, Context, tuple[str, ...]], dict[str, Any]]
@@ -15,22 +16,26 @@ Load = Callable[[list[str], str, Context, tuple[str, ...]], dict[str, Any]]
 _SECTIONS = ("services", "volumes", "networks", "secrets", "configs", "models")
 
 
-def include(layer: Layer, working_dir: str, context: Context, load: Load, chain: tuple[str, ...]) -> None:
+def include(layer: Layer, context: Context, load: Load, chain: tuple[str, ...]) -> None:
     """Add what a layer includes to its value, in place. Raises ComposeError."""
     for index, entry in enumerate(layer.value.pop("include", None) or ()):
         path: Path = ("include", index)
         entry = {"path": entry} if isinstance(entry, str) else entry
-        home = folder_of(layer.file, working_dir)
-        files = [_absolute(home, name) for name in _texts(entry["path"])]
+        if not entry.get("path"):
+            raise layer.positions.error(path, "path is required")
+        for name in _texts(entry["path"]):
+            if is_remote_file(name):
+                raise layer.positions.error(path, f"{name}: {NO_REMOTE_FILES}")
+        files = [_absolute(layer.folder, name) for name in _texts(entry["path"])]
         for file in files:
             if not os.path.isfile(file):
                 raise layer.positions.error(path, f"{shown_file(file)} is not a file")
         if files[0] in chain:
             steps = " -> ".join(shown_file(file) for file in (*chain, files[0]))
             raise layer.positions.error(path, f"include cycle detected: {steps}")
-        folder = _absolute(home, entry["project_directory"]) if entry.get("project_directory") else ""
+        folder = _absolute(layer.folder, entry["project_directory"]) if entry.get("project_directory") else ""
         folder = folder or os.path.dirname(files[0])
-        inner = context.with_environment(_variables(entry, home, folder, context))
+        inner = context.with_environment(_variables(entry, layer.folder, folder, context))
         _import(load(files, folder, inner, (*chain, files[0])), layer, path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +20,11 @@ from engine.compose.reading.paths import resolve_paths, resolver
 
 @dataclass
 class Layer:
-    """One document, ready to be merged over others. ``replaced`` are the paths whose former value it takes away."""
+    """One document, ready to be merged over others. Relative paths in it are meant from ``folder``; ``replaced`` are
+    the paths whose former value it takes away."""
 
     file: str
+    folder: str
     value: dict[str, Any]
     positions: Positions
     replaced: list[Path]
@@ -32,11 +33,12 @@ class Layer:
 def read_layers(file: str, folder: str, context: Context) -> list[Layer]:
     """The documents of a file ("-" is standard input). Relative paths in it are meant from ``folder``; ``extends`` and
     ``include`` stay as they are. Raises ComposeError."""
-    found = documents(_text(file), file)
+    found = documents(read_text(file), file)
     return [_layer(document, folder, context) for document in found if document.value is not None]
 
 
-def _text(file: str) -> str:
+def read_text(file: str) -> str:
+    """A file's text, or standard input's. Raises ComposeError."""
     try:
         if file == "-":
             return sys.stdin.read()
@@ -69,7 +71,7 @@ def _layer(document: Document, folder: str, context: Context) -> Layer:
             context.warn(f"{positions.describe(path)}{dotted(path)}: takes no effect: it is not supported")
     if context.options.resolve_paths:
         resolve_paths(value, resolver(folder, context.home))
-    return Layer(document.file, value, positions, document.replaced)
+    return Layer(document.file, folder, value, positions, document.replaced)
 
 
 def _note_empty(value: dict[str, Any], positions: Positions, context: Context) -> None:
@@ -82,8 +84,3 @@ def _note_empty(value: dict[str, Any], positions: Positions, context: Context) -
                 del service[key]
                 path = ("services", name, key)
                 context.warn(f"{positions.describe(path)}services.{name}.{key}: has no value, and is taken as empty")
-
-
-def folder_of(file: str, working_dir: str) -> str:
-    """The folder that a file lies in; standard input lies in the working directory."""
-    return working_dir if file == "-" else os.path.dirname(os.path.abspath(file))

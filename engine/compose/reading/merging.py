@@ -98,11 +98,11 @@ _KEYS: dict[str, Callable[[Any], Any]] = {
     "env_file": lambda entry: entry.get("path"),
 }
 _ONCE = frozenset("""
-    cap_add cap_drop device_cgroup_rules dns dns_opt dns_search expose external_links group_add label_file links profiles
-    security_opt tmpfs volumes_from
+    cap_add cap_drop device_cgroup_rules dns dns_opt dns_search expose external_links group_add label_file links
+    profiles security_opt tmpfs volumes_from
 """.split())
 """Lists of a service in which a text counts once. In all others, as in a command, the same text may stand twice."""
-_ONCE_BELOW = {"networks": ("aliases", "link_local_ips"), "build": ("platforms", "tags")}
+_ONCE_BELOW = {"networks": ("aliases", "link_local_ips"), "build": ("tags",)}
 
 
 def unique(entries: list[Any], path: Path) -> list[Any]:

@@ -1,10 +1,11 @@
-"""Relative paths of a document against the folder that they are meant from."""
+"""Relative paths of a document against the folder that they are meant from, and what is no path at all."""
 
 from __future__ import annotations
 
 import os
 from typing import Any, Callable
 
+NO_REMOTE_FILES = "remote compose files are not supported: fetch it, and name the local file"
 _REMOTE = ("https://", "http://", "git://", "ssh://", "github.com/", "git@")
 Resolve = Callable[[str], str]
 
@@ -19,6 +20,11 @@ def resolver(folder: str, home: str) -> Resolve:
         return path if os.path.isabs(path) else os.path.normpath(os.path.join(folder, path))
 
     return resolve
+
+
+def is_remote_file(name: str) -> bool:
+    """Whether a compose file is named that lies elsewhere: a URL, a git repository, an OCI artifact."""
+    return "://" in name or name.startswith(("git@", "oci:"))
 
 
 def is_remote_context(context: str) -> bool:
@@ -44,7 +50,8 @@ def resolve_service(service: dict[str, Any], resolve: Resolve) -> None:
     build = service.get("build") or {}
     if (context := build.get("context")) is not None and not is_remote_context(context):
         build["context"] = resolve(context)
-    for name, context in (build.get("additional_contexts") or {}).items():
+    contexts = build.get("additional_contexts")
+    for name, context in contexts.items() if isinstance(contexts, dict) else ():
         if "://" not in context and not context.startswith("service:") and not is_remote_context(context):
             build["additional_contexts"][name] = resolve(context)
     if "ssh" in build:
@@ -54,7 +61,7 @@ def resolve_service(service: dict[str, Any], resolve: Resolve) -> None:
     if "label_file" in service:
         service["label_file"] = [resolve(path) for path in service["label_file"]]
     for mount in service.get("volumes") or ():
-        if mount.get("type") == "bind":
+        if isinstance(mount, dict) and mount.get("type") == "bind":
             _each(mount, "source", resolve)
     for watch in (service.get("develop") or {}).get("watch") or ():
         _each(watch, "path", resolve)
@@ -66,5 +73,5 @@ def _ssh(entry: str, resolve: Resolve) -> str:
 
 
 def _each(value: dict[str, Any], key: str, resolve: Resolve) -> None:
-    if isinstance(value.get(key), str) and value[key]:
+    if isinstance(value, dict) and isinstance(value.get(key), str) and value[key]:
         value[key] = resolve(value[key])

@@ -55,8 +55,9 @@ def _resolve_build(build: dict[str, Any], context: Context) -> None:
 
 
 def _resolve_labels(name: str, service: dict[str, Any], context: Context) -> None:
+    """The labels of files behind the service's own. The files stay in the model, since the hash has them in it."""
     found: dict[str, str] = {}
-    for index, file in enumerate(service.pop("label_file", ())):
+    for index, file in enumerate(service.get("label_file", ())):
         if not os.path.exists(file):
             path = ("services", name, "label_file", index)
             raise context.positions.error(path, f"label file {shown_file(file)} not found")

@@ -102,7 +102,8 @@ def _service(project: Project, name: str, config: Mapping[str, Any], scale: int 
     mounted = [one["source"] for one in config.get("volumes") or () if one["type"] == "volume" and one.get("source")]
     on = [] if config.get("network_mode") else ordered_networks(config)
     return Service(
-        name, config, count, image, is_named, dependencies_of(config), tuple(shared_with(config)), tuple(linked_with(config)),
+        name, config, count, image, is_named, dependencies_of(config),
+        tuple(shared_with(config)), tuple(linked_with(config)),
         comparison.document(project, name, config), tuple(network_name(project, key) for key in on),
         tuple(dict.fromkeys(volume_name(project, key) for key in mounted)),
     )  # fmt: skip

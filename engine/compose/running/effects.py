@@ -25,7 +25,7 @@ from engine.compose.running.images import Images
 from engine.compose.running.listening import Listener
 from engine.compose.running.plan import (
     BUILD, CONTAINER, CREATE, DISCONNECT, IMAGE, KILL, NETWORK, PAUSE, PULL, PUSH, RECREATE, REMOVE, RENAME, RESTART,
-    START, STOP, UNPAUSE, VOLUME, WAIT, Action,
+    START, STOP, UNPAUSE, VOLUME, WAIT, Action, Plan,
 )  # fmt: skip
 from engine.compose.running.waiting import wait_for
 
@@ -38,19 +38,22 @@ _ANONYMOUS_NAME_CHARACTERS = 64
 
 
 class Effects:
-    """Of one command on one project. ``image_ids`` are what the services' images are now."""
+    """Of one plan for one project. ``image_ids`` are what the services' images are now."""
 
     def __init__(
-        self, desired: Desired, actual: Actual, image_ids: Mapping[str, str], listener: Listener, images: Images
-    ) -> None:
+        self, plan: Plan, desired: Desired, actual: Actual, image_ids: Mapping[str, str], listener: Listener,
+        images: Images,
+    ) -> None:  # fmt: skip
         self._desired = desired
         self._project = desired.project
         self._image_ids = image_ids
         self._listener = listener
         self._images = images
         self._ids = {one.name: one.id for one in actual.containers}
-        self._by_service = {one.service: one.id for one in reversed(actual.containers) if not one.one_off}
-        self._names = {name: [one.name for one in actual.of(name)] for name in desired.services}
+        going = {one.container.id for one in plan.actions if one.verb == REMOVE and one.container is not None}
+        staying = {name: [one for one in actual.of(name) if one.id not in going] for name in desired.services}
+        self._by_service = {name: containers[0].id for name, containers in staying.items() if containers}
+        self._names = {name: [one.name for one in containers] for name, containers in staying.items()}
         self._lock = threading.Lock()
         self._effects: dict[tuple[str, str], Effect] = {
             (CREATE, NETWORK): self._create_network,
@@ -145,7 +148,7 @@ class Effects:
         service = self._desired.services[action.service]
         body = container_body(
             self._project, service.name, service.config, action.name,
-            self._labels_of(service, action.number, replaces), surroundings,
+            self._labels_of(service, action.number, replaces, surroundings), surroundings,
         )  # fmt: skip
         container_id = create_container(client, body, name, service.config.get("platform"))
         with self._lock:
@@ -153,10 +156,12 @@ class Effects:
             if action.name not in self._names[service.name]:
                 self._names[service.name].append(action.name)
 
-    def _labels_of(self, service: Service, number: int, replaces: str) -> dict[str, str]:
+    def _labels_of(
+        self, service: Service, number: int, replaces: str, surroundings: Surroundings
+    ) -> dict[str, str]:
         return own_labels(
             self._project, service.name, service.config, number=number, replaces=replaces,
-            config_hash=service_hash(service), image_id=self._image_ids.get(service.image, ""),
+            config_hash=service_hash(service, surroundings.containers), image_id=self._image_ids.get(service.image, ""),
             version=__version__, document=comparison.encoded(service.document),
         )  # fmt: skip
 

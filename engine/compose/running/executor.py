@@ -19,7 +19,7 @@ from engine.compose.running.waiting import GivenUp
 Perform = Callable[[Client, Action, threading.Event], str]
 """Does one action; the event is set when it should give up. Answers with why it was skipped, or ""."""
 
-USUAL_WORKERS = 8
+USUAL_WORKERS = 16
 
 
 class Executor:
@@ -80,9 +80,10 @@ class _Run:
             raise self._failed[0]
 
     def settle(self) -> None:
-        """Wait for what is under way."""
-        while self._busy:
-            self._take(*self._ended.get())
+        """Wait for what is under way. The threads are asked, not the count: whatever interrupted us may have done so
+        between an end that was heard and its being counted."""
+        for thread in self._threads:
+            thread.join()
 
     def _take(self, action: Action, error: BaseException | None) -> None:
         self._busy -= 1
@@ -114,7 +115,10 @@ class _Run:
     def _work(self) -> None:
         with self._make_client() as client:
             while (action := self._ready.get()) is not None:
-                self._do(client, action)
+                if self._giving_up.is_set():  # it was only queued
+                    self._ended.put((action, GivenUp(f"{action.key} was not begun")))
+                else:
+                    self._do(client, action)
 
     def _do(self, client: Client, action: Action) -> None:
         error: BaseException | None = None

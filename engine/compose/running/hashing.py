@@ -62,7 +62,20 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def service_hash(service: Service) -> str:
-    """A service's, without the image's name where only the build gives it one."""
-    hidden = () if service.names_its_image else ("image",)
-    return config_hash({key: value for key, value in service.config.items() if key not in hidden})
+def service_hash(service: Service, containers: Mapping[str, str]) -> str:
+    """A service's, without the image's name where only the build gives it one, and with the ids of the containers whose
+    namespaces and volumes it shares (``containers`` are ids by service)."""
+    config = {key: value for key, value in service.config.items() if key != "image" or service.names_its_image}
+    for key in ("network_mode", "ipc", "pid"):
+        name = str(config.get(key) or "")
+        if name.startswith("service:") and name.removeprefix("service:") in containers:
+            config[key] = f"container:{containers[name.removeprefix('service:')]}"
+    if config.get("volumes_from"):
+        config["volumes_from"] = [_volumes_from(text, containers) for text in config["volumes_from"]]
+    return config_hash(config)
+
+
+def _volumes_from(text: str, containers: Mapping[str, str]) -> str:
+    if text.startswith("container:"):
+        return text.removeprefix("container:")
+    return containers.get(text.partition(":")[0], text)

@@ -20,14 +20,16 @@ from engine.compose.running.desired import Desired, Service
 from engine.compose.running.listening import Listener
 from engine.compose.running.plan import Action
 
-_NOT_YET = ("ssh", "cache_from", "cache_to", "additional_contexts", "entitlements", "isolation", "privileged")
+_NOT_YET = ("ssh", "cache_to", "additional_contexts", "entitlements", "isolation", "privileged")
 """Keys of ``build`` that the engine has nothing for: named, not passed over."""
 
 
 class Context(Protocol):
-    """What is sent to be built: an archive in pieces, and the Dockerfile's name in it."""
+    """What is sent to be built: an archive in pieces, and the Dockerfile's name in it; or the URL of what the engine is
+    to fetch instead (``remote``)."""
 
     dockerfile: str
+    remote: str
 
     def pieces(self) -> Iterator[bytes]: ...
 
@@ -83,6 +85,7 @@ class Images:
             headers["X-Registry-Config"] = auth_header(known)  # type: ignore[arg-type]
         with _Dockerfile(given) as file, self._open_context(given.get("context") or ".", file) as context:
             query = [*self._query(service, given), ("dockerfile", context.dockerfile)]
+            query.append(("remote", context.remote or None))
             response = client.stream("POST", "/build", query=query, upload=context.pieces(), headers=headers)
             self._follow(action, response)
 
@@ -104,6 +107,7 @@ class Images:
             ("platform", platforms[0] if platforms else None), ("extrahosts", ",".join(hosts) or None),
             ("shmsize", whole(given["shm_size"], "build.shm_size") if given.get("shm_size") else None),
             ("ulimits", ulimits(given.get("ulimits")) or None), ("memory", self._options.memory or None),
+            ("cachefrom", [_image_of(str(entry)) for entry in given.get("cache_from") or ()] or None),
         ]  # fmt: skip
 
     def _arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,6 +154,16 @@ class Images:
                     self._listener.gets_on(action, text)
         finally:
             response.close()
+
+
+def _image_of(source: str) -> str:
+    """The image of ``cache_from``: its name, or ``type=registry,ref=NAME``. Raises ComposeError."""
+    if "=" not in source:
+        return source
+    fields = dict(part.partition("=")[::2] for part in source.split(","))
+    if fields.get("type") != "registry" or not fields.get("ref"):
+        raise ComposeError(f"cache_from: {source} is not supported: name an image, or type=registry,ref=NAME")
+    return fields["ref"]
 
 
 def _said(message: Mapping[str, Any]) -> str:

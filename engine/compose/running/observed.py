@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.compose import labels
-from engine.compose.project import ComposeError, Project
+from engine.compose.project import Project
 from engine.compose.running.actual import Actual
 from engine.compose.running.dependencies import STARTED
 
@@ -15,8 +15,8 @@ Json = dict[str, Any]
 
 
 def observed_project(name: str, actual: Actual) -> Project:
-    """Enough of a model to stop, start, remove and show; not to make containers. Raises ComposeError where there is
-    nothing of that name."""
+    """Enough of a model to stop, start, remove and show; not to make containers. It is empty where there is nothing of
+    that name."""
     services: dict[str, Json] = {}
     files, folder = "", ""
     for one in actual.containers:
@@ -25,8 +25,6 @@ def observed_project(name: str, actual: Actual) -> Project:
         folder = folder or one.labels.get(labels.WORKING_DIR, "")
     networks = _resources(name, actual.networks, labels.NETWORK)
     volumes = _resources(name, actual.volumes, labels.VOLUME)
-    if not services and not networks and not volumes:
-        raise ComposeError(f'no resource of a project "{name}" was found')
     for service in services.values():  # what is not there can't be waited for
         service["depends_on"] = {other: one for other, one in service["depends_on"].items() if other in services}
     model = {"name": name, "services": services, "networks": networks, "volumes": volumes}

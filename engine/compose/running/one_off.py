@@ -58,7 +58,7 @@ def create_one_off(
         names={name: [one.name for one in there.of(name)] for name in desired.services},
     )
     own = own_labels(
-        project, service.name, service.config, number=1, config_hash=service_hash(service),
+        project, service.name, service.config, number=1, config_hash=service_hash(service, surroundings.containers),
         image_id=images.get(service.image, ""), version=__version__, document="", one_off=True,
     )  # fmt: skip
     del own[labels.NUMBER], own[labels.SERVICE_DOCUMENT]

@@ -25,7 +25,6 @@ from engine.compose.running.plan_restart import plan_restart
 from engine.compose.running.plan_up import UpOptions, plan_up
 
 if TYPE_CHECKING:
-    from engine.compose.running.executor import Executor
     from engine.compose.running.images import BuildOptions, OpenContext
 
 Show = Callable[[Plan], None]
@@ -50,7 +49,6 @@ class Operations:
         self._show = show
         self._correlation = os.urandom(16).hex()
         self.client = self.make_client()
-        self._executor: Executor | None = None
 
     def make_client(self) -> Client:
         """One more connection, whose requests belong to this command."""
@@ -60,11 +58,6 @@ class Operations:
 
     def close(self) -> None:
         self.client.close()
-
-    def give_up(self) -> None:
-        """From any thread: what is under way comes to its end, nothing new begins."""
-        if self._executor is not None:
-            self._executor.give_up()
 
     def actual(self, *, with_resources: bool = False) -> Actual:
         return actual_state.read(self.client, self.project.name, with_resources=with_resources)
@@ -227,6 +220,6 @@ class Operations:
         from engine.compose.running.images import Images
 
         builder = Images(desired, self._listener, self._open_context, build_options)
-        effects = Effects(desired, actual, images, self._listener, builder)
-        self._executor = Executor(self.make_client, effects.perform, self._listener, self._parallel)
-        self._executor.run(plan, keep_going=keep_going)
+        effects = Effects(plan, desired, actual, images, self._listener, builder)
+        executor = Executor(self.make_client, effects.perform, self._listener, self._parallel)
+        executor.run(plan, keep_going=keep_going)

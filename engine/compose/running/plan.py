@@ -89,6 +89,7 @@ class Draft:
 
     def finished(self) -> Plan:
         """Raises ValueError where actions wait for each other: a defect of the planner."""
+        self._keep_order_within_containers()
         done: dict[str, Action] = {}
         rest = {key: replace(one, needs=one.needs & self._actions.keys()) for key, one in self._actions.items()}
         while rest:
@@ -98,6 +99,21 @@ class Draft:
             for key in ready:
                 done[key] = rest.pop(key)
         return Plan(tuple(done.values()), tuple(self.unchanged), tuple(dict.fromkeys(self.warnings)))
+
+
+    def _keep_order_within_containers(self) -> None:
+        """A container gets its name before anything else is done to it, and leaves its networks before it goes."""
+        first: dict[str, set[str]] = {}
+        before_removal: dict[str, set[str]] = {}
+        for key, action in self._actions.items():
+            if action.container is not None and action.verb in (RENAME, DISCONNECT):
+                kept = first if action.verb == RENAME else before_removal
+                kept.setdefault(action.container.id, set()).add(key)
+        for key, action in list(self._actions.items()):
+            if action.container is not None and action.verb != RENAME:
+                self.need(key, first.get(action.container.id, ()))
+                if action.verb == REMOVE:
+                    self.need(key, before_removal.get(action.container.id, ()))
 
 
 def key_of(verb: str, kind: str, name: str) -> str:

@@ -22,7 +22,8 @@ from engine.compose.running.plan import (
 from engine.compose.running.plan_down import add_orphans
 from engine.compose.running.plan_resources import add_networks, add_volumes
 
-Hash = Callable[[Service], str]
+Hash = Callable[[Service, Mapping[str, str]], str]
+"""Of a service, with the ids of the containers that it shares something with, by service."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class _Up:
         self._made: dict[str, list[str]] = {}  # service -> keys of the actions that make its containers
         self._to_start: dict[str, list[tuple[str, Container | None]]] = {}  # service -> containers that will be started
         self._kept: dict[str, list[Container]] = {}
+        self._left_over: list[Container] = []
 
     def plan(self) -> Plan:
         self._settle()
@@ -95,6 +97,7 @@ class _Up:
                 kept.append(one)
             elif one.replaces in taken:
                 why = ("a command was cut off before it could take the place of " + one.replaces,)
+                self._left_over.append(one)
                 self._draft.add(Action(REMOVE, CONTAINER, one.name, one.service, why=why, container=one))
             else:
                 taken.add(one.replaces)
@@ -120,6 +123,7 @@ class _Up:
     def _clear_network(self, name: str) -> None:
         """Everybody leaves before it can be removed."""
         removal = key_of(REMOVE, NETWORK, name)
+        self._draft.need(removal, [key_of(REMOVE, CONTAINER, one.name) for one in self._left_over])
         for one in self._actual.containers:
             if name not in one.networks:
                 continue
@@ -183,7 +187,9 @@ class _Up:
     def _recreate(self, service: Service, one: Container, why: tuple[str, ...]) -> str:
         name = names.container_name(self._project, service.name, service.config, one.number)
         settings = {"timeout_s": self._options.timeout_s, "renew_anonymous": self._options.renew_anonymous}
-        needs = self._before_making(service) | {key_of(RENAME, CONTAINER, one.name)}
+        left_over = names.waiting_name(one.id, name)
+        needs = self._before_making(service)
+        needs |= {key_of(RENAME, CONTAINER, one.name), key_of(REMOVE, CONTAINER, left_over)}
         if one.up and self._stops_already(one):
             needs |= {key_of(STOP, CONTAINER, one.name)}
         return self._draft.add(
@@ -222,11 +228,14 @@ class _Up:
         before = comparison.decoded(one.labels.get(labels.SERVICE_DOCUMENT, ""))
         if before is not None:
             return list(comparison.differences(before, service.document))
-        old, new = one.labels.get(labels.CONFIG_HASH, ""), self._hash(service)
+        old, new = one.labels.get(labels.CONFIG_HASH, ""), self._hash(service, self._containers())
         if old == new:
             return []
         return [f"config hash: {old[:12] or 'none'} -> {new[:12]} (which key changed is not on record: another tool "
                 "made the container)"]  # fmt: skip
+
+    def _containers(self) -> dict[str, str]:
+        return {name: there[0].id for name in self._desired.services if (there := self._actual.of(name))}
 
     def _changed_image(self, service: Service, one: Container) -> list[str]:
         old, new = one.labels.get(labels.IMAGE) or one.image_id, self._images.get(service.image, "")
