@@ -50,8 +50,8 @@ class ProjectionCheck:
     def run(self) -> Findings:
         replay, seq = Replay(self._check_row), 0
         for row in self._connection.execute(statements.FOLDED_EVENTS):
-            seq = row[0]
             if tuple(map(type, row)) == _TYPES:  # else the chain doesn't hold, and its check says so
+                seq = row[0]
                 self._fold(replay, *row)
         replay.finish()
         self._check_extra_rows(seq)
