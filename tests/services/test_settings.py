@@ -58,13 +58,7 @@ def test_the_default_network_is_the_bridge() -> None:
     assert settings(HostConfig={"NetworkMode": "none"}).endpoints == ()
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        {"Links": ["a:b"]}, {"Runtime": "runc"},
-        {"LogConfig": {"Type": "syslog"}},
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("host", [{"LogConfig": {"Type": "syslog"}}])
 def test_what_is_not_offered_yet_is_refused_by_name(host: dict[str, Any]) -> None:
     with pytest.raises(NotSupported) as caught:
         settings(HostConfig=host)
