@@ -11,7 +11,7 @@ import os
 import posixpath
 import stat
 import tarfile
-from typing import Any, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 from engine.builder.modes import Mode
 from engine.builder.sources import Found, Source, walk

@@ -1,10 +1,10 @@
-"""The engine's own nf_tables tables, written anew as a whole whenever something changes.
+"""The engine's own nf_tables tables, written anew as a whole when a network changes.
 
 One table for IPv4 and one for IPv6, replaced in one transaction: packets meet the old rules or the new ones. Published
 ports are elements of maps, so that their number costs nothing on a packet's way, and one more or less is an element and
-no new table. What crosses the engine's bridges is
-dropped unless it belongs to a connection that was let through, is between neighbours, goes out, or comes in by a
-published port. What doesn't touch them is left alone. (An accept here can't override another table's drop: see hooks.)
+no new table. What crosses the engine's bridges is dropped unless it belongs to a connection that was let through, is
+between neighbours, goes out, or comes in by a published port. What doesn't touch them is left alone. (An accept here
+can't override another table's drop: see hooks.)
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from engine.kernel.terminals import set_window_size
 from engine.runtime.clients import Client
 from engine.runtime.buffered_log import BufferedLog
 from engine.runtime.json_log import JsonLog
-from engine.runtime.loop import GONE, IN, OUT, Loop
+from engine.runtime.loop import IN, OUT, Loop
 
 READ_BYTES = 65536
 _INPUT_BYTES = 256 * 1024

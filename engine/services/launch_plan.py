@@ -15,7 +15,6 @@ from engine.services.container_files import with_defaults, write_container_files
 from engine.services.core import Core
 from engine.services.endpoints import Attachment
 from engine.services.seccomp_filter import filter_for
-from engine.services.views import parse_document
 
 
 def build_plan(

@@ -100,7 +100,6 @@ class Draft:
                 done[key] = rest.pop(key)
         return Plan(tuple(done.values()), tuple(self.unchanged), tuple(dict.fromkeys(self.warnings)))
 
-
     def _keep_order_within_containers(self) -> None:
         """A container gets its name before anything else is done to it, and leaves its networks before it goes."""
         first: dict[str, set[str]] = {}

@@ -11,6 +11,7 @@ from engine.compose.running.desired import Desired
 from engine.compose.running.hashing import network_hash, volume_hash
 from engine.compose.running.plan import CREATE, NETWORK, REMOVE, VOLUME, Action, Draft
 
+
 def add_networks(draft: Draft, desired: Desired, actual: Actual, wanted: set[str]) -> frozenset[str]:
     """Have the ``wanted`` networks (by the engine's name) there. Answers with those that are made anew."""
     changed = set()
