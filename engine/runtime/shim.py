@@ -151,6 +151,7 @@ class Shim:
             self._loop, self._directory, tty=bool(wishes.get("tty")), open_stdin=bool(wishes.get("open_stdin")),
             stdin_once=bool(wishes.get("stdin_once")),
             log=self._open_log(log) if log else None, on_log_error=self._log_error,
+            on_detached=lambda: self._control.tell_all({"type": "detached"}),
         )  # fmt: skip
 
     def _open_log(self, settings: Json) -> JsonLog | BufferedLog:

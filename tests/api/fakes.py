@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Callable, Iterator, Mapping, Sequence
 from engine.domain import container as containers
 from engine.domain import exec as execs
 from engine.domain import image as images
+from engine.domain import prune as prunes
 from engine.domain import volume as volumes
 from engine.domain.errors import Conflict, Forbidden, InvalidArgument, NotFound, NotModified, Unauthorized
 from engine.domain.machine import Event
@@ -239,7 +240,9 @@ class Containers:
         finally:
             self.log_ends.append("ended")
 
-    def attach(self, ref: str, attachment: Attachment, *, logs: bool = False, announce: Any = None) -> None:
+    def attach(
+        self, ref: str, attachment: Attachment, context: Context, *, logs: bool = False, announce: Any = None
+    ) -> None:
         if announce is not None:
             announce()
         if self.attach_error is not None:
@@ -315,6 +318,8 @@ class Lifecycle:
         gone = [view.state.id for view in self._containers.list() if not view.state.alive]
         for container_id in gone:
             self.remove(container_id, force=False, volumes=False, context=context)
+        for event in prunes.decide(None, prunes.RecordPrune("container", len(gone), 5 * len(gone))):
+            self._log.append("prune", "container", event, context)
         return gone, 5 * len(gone)
 
 
@@ -369,7 +374,9 @@ class Images:
         self._log = log
 
     def add(self, context: Context) -> None:
-        created = images.ImageCreated(IMAGE_ID, ["sha256:layer"], 1000, START_US, "import", "-")
+        created = images.ImageCreated(
+            IMAGE_ID, ["sha256:layer"], 1000, START_US, "import", "-", labels={"kind": "test"}
+        )
         self._log.append("image", IMAGE_ID, created, context)
         self._log.append("image", IMAGE_ID, images.ImageTagged(IMAGE_ID, "docker.io/library/base:latest"), context)
 
@@ -590,6 +597,11 @@ class Events:
     def __init__(self, log: Log) -> None:
         self._log = log
         self.ended = threading.Event()
+
+    @staticmethod
+    def mounts(state: containers.Container) -> list[tuple[str, dict[str, str]]]:
+        how = {"destination": "/data", "read/write": "true", "propagation": ""}
+        return [(name, how) for name in state.volumes]
 
     def follow(self, since_us: int | None, until_us: int | None, stop: threading.Event) -> Iterator[Recorded]:
         seen = 0 if since_us is not None else len(self._log.records)  # now, not when the first is asked for

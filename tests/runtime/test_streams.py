@@ -189,6 +189,7 @@ def test_keys_detach_and_leave_the_container_running(runtime: Runtime) -> None:
     again.read_until(b"still")
     again.close()
     assert not container.of_type("exited")
+    container.wait("detached")
 
 
 def test_what_is_typed_before_the_terminal_is_there_reaches_it(runtime: Runtime) -> None:
