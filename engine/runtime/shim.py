@@ -155,7 +155,9 @@ class Shim:
         )  # fmt: skip
 
     def _open_log(self, settings: Json) -> JsonLog | BufferedLog:
-        log = JsonLog(settings["path"], settings["max_bytes"], settings["max_files"], settings["attributes"])
+        log = JsonLog(
+            settings["path"], settings["max_bytes"], settings["max_files"], settings["attributes"], settings["compress"]
+        )
         buffer = settings.get("buffer_bytes")
         return BufferedLog(self._loop, log, buffer) if buffer else log
 
@@ -423,7 +425,7 @@ def rehearse(folder: str) -> None:
     settings: Json = {
         "container_id": "rehearsal", "directory": folder, "socket_folder": folder, "cgroup_path": "docket/rehearsal",
         "stdio": {}, "clients": [],
-        "log": {"path": f"{folder}/log", "max_bytes": 0, "max_files": 1, "attributes": {}},
+        "log": {"path": f"{folder}/log", "max_bytes": 0, "max_files": 1, "attributes": {}, "compress": False},
     }  # fmt: skip
     with ours:
         shim = Shim(theirs, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), settings)
