@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO, Callable, Iterator, Mapping, Sequence
 
-from engine.domain import container as containers
+from engine.domain import container as containers, container_commands as commands
 from engine.domain import exec as execs
 from engine.domain import image as images
 from engine.domain import volume as volumes
@@ -260,12 +260,12 @@ class Lifecycle:
 
     def _do(self, ref: str, command: Any, context: Context, *outcomes: Callable[[str], Event]) -> None:
         state = self._containers.get(ref).state
-        for event in [*containers.decide(state, command), *(outcome(state.id) for outcome in outcomes)]:
+        for event in [*commands.decide(state, command), *(outcome(state.id) for outcome in outcomes)]:
             self._log.append("container", state.id, event, context)
 
     def start(self, ref: str, context: Context) -> None:
         now_us = self._log.now_us
-        self._do(ref, containers.StartContainer(), context, lambda i: containers.ContainerStarted(i, 4242, now_us))
+        self._do(ref, commands.StartContainer(), context, lambda i: containers.ContainerStarted(i, 4242, now_us))
         if self._containers.get(ref).state.command == ["greet"]:
             self._greet(ref)
 
@@ -289,7 +289,7 @@ class Lifecycle:
         self._stop(ref, timeout_s, context)
 
     def _stop(self, ref: str, timeout_s: int | None, context: Context, *, restarting: bool = False) -> None:
-        command = containers.StopContainer(15, 10 if timeout_s is None else timeout_s, restarting)
+        command = commands.StopContainer(15, 10 if timeout_s is None else timeout_s, restarting)
         self._do(ref, command, context, lambda i: containers.ContainerExited(i, 143, self._log.now_us))
 
     def restart(self, ref: str, timeout_s: int | None, signal: str | None, context: Context) -> None:
@@ -298,18 +298,18 @@ class Lifecycle:
         self.start(ref, context)
 
     def kill(self, ref: str, signal: str, context: Context) -> None:
-        self._do(ref, containers.KillContainer(9), context, lambda i: containers.ContainerKilled(i, 9))
+        self._do(ref, commands.KillContainer(9), context, lambda i: containers.ContainerKilled(i, 9))
 
     def pause(self, ref: str, context: Context) -> None:
-        self._do(ref, containers.PauseContainer(), context, containers.ContainerPaused)
+        self._do(ref, commands.PauseContainer(), context, containers.ContainerPaused)
 
     def unpause(self, ref: str, context: Context) -> None:
-        self._do(ref, containers.UnpauseContainer(), context, containers.ContainerUnpaused)
+        self._do(ref, commands.UnpauseContainer(), context, containers.ContainerUnpaused)
 
     def remove(self, ref: str, *, force: bool, volumes: bool, context: Context) -> None:
         if force and self._containers.get(ref).state.alive:
             self.end(ref, 137)
-        self._do(ref, containers.RemoveContainer(volumes), context, containers.ContainerRemoved)
+        self._do(ref, commands.RemoveContainer(volumes), context, containers.ContainerRemoved)
 
     def prune(self, filters: Mapping[str, list[str]], context: Context) -> tuple[list[str], int]:
         gone = [view.state.id for view in self._containers.list() if not view.state.alive]
