@@ -149,12 +149,13 @@ class Containers:
             self.log_ends.append("ended")
 
     def attach(self, ref: str, attachment: Attachment, *, logs: bool = False, announce: Any = None) -> None:
+        if self.attach_error is None:
+            self.attachments.append(attachment)  # who hears the announcement may start the container at once
         if announce is not None:
             announce()
         if self.attach_error is not None:
             os.close(attachment.fd)
             raise self.attach_error
-        self.attachments.append(attachment)
 
     def resize(self, ref: str, rows: int, columns: int) -> None:
         self.resized.append((ref, rows, columns))
