@@ -20,7 +20,6 @@ from support.skips import refused_skips, skip_reasons
 
 LONGEST_FIRST = (
     "tests/e2e/test_faults.py",
-    "tests/e2e/test_networks.py",
     "tests/simulation/test_simulation.py",
     "tests/e2e/test_recovery.py",
     "tests/e2e/test_attacks.py",
