@@ -15,7 +15,6 @@ import select
 import signal
 import socket
 import time
-from typing import Any, Callable, Sequence
 
 from engine.kernel import mounts
 from engine.kernel.cgroups import Cgroup
@@ -24,6 +23,10 @@ from engine.kernel.steps import step
 from engine.runtime import copy_up, evidence, mount_options, overlay, targets, users
 from engine.runtime.launch import Launched, SetupFailed, Watcher
 from engine.runtime.setup import Json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
 
 STATE_FOLDER, LOG, PID_FILE, CONSOLE = "oci-runtime", "oci-runtime.log", "init.pid", "console.sock"
 _LONGEST_S = 60.0
