@@ -67,6 +67,18 @@ def listed(names: str, help: str, kind: str = "list", parse: Callable[[str], Any
     return Flag(names, kind, help, (), parse, repeated=True)
 
 
+def filter_by(name: str, help: str, kind: str = "filter") -> Flag:
+    """``--filter NAME=VALUE`` where just one name has a meaning: the values."""
+
+    def value(given: str) -> str:
+        key, found, value = given.partition("=")
+        if not found or key != name:
+            raise ValueError(f"use {name}={name.upper()}")
+        return value
+
+    return listed("--filter", help, kind, value)
+
+
 def integer(names: str, help: str, default: int | None = 0) -> Flag:
     """A whole number; None where ``default`` is and nothing was given."""
     return Flag(names, "int", help, default, parse_int)

@@ -59,7 +59,7 @@ def mapped_namespace(users: str, groups: str) -> int:
         try:
             number = os.read(said, 64).decode()
             for name, text in (("uid", users), ("gid", groups)):
-                _write(f"/proc/{number}/{name}_map", text)
+                write(f"/proc/{number}/{name}_map", text)
             return os.open(f"/proc/{number}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             os.close(opener)
@@ -71,7 +71,8 @@ def mapped_namespace(users: str, groups: str) -> int:
                 os.close(fd)
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """Into a file of /proc. Raises OSError that names what was to be written, since the kernel says EINVAL to much."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())

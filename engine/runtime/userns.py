@@ -48,12 +48,12 @@ def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshak
         cgroup.join(pid)
     with step("userns.map"):
         for name in ("uid", "gid"):
-            _write(f"/proc/{pid}/{name}_map", owners.map_text(linux[f"{name}Mappings"]))
+            owners.write(f"/proc/{pid}/{name}_map", owners.map_text(linux[f"{name}Mappings"]))
         process = plan["spec"].get("process") or {}
         scheduling.apply(pid, process)
         score = process.get("oomScoreAdj") or 0
         if score > 0:
-            _write(f"/proc/{pid}/oom_score_adj", str(score))
+            owners.write(f"/proc/{pid}/oom_score_adj", str(score))
         own_pipes(stdio, root_of(linux))
         namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     setup = Setup(plan)
@@ -85,16 +85,6 @@ def own_pipes(stdio: Sequence[int], owner: tuple[int, int]) -> None:
     for fd in stdio:
         if owner != (0, 0) and stat.S_ISFIFO(os.fstat(fd).st_mode):
             os.fchown(fd, *owner)
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror} writing {text!r}", path) from error
-    finally:
-        os.close(fd)
 
 
 def _make_root(plan: Json, namespace: int) -> int:
