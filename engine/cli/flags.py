@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Sequence
 
 USAGE_STATUS = 125
+_OLD_NAMES = {"net": "network", "net-alias": "network-alias", "dns-opt": "dns-option"}
+"""Docker's first names of flags, which no help shows."""
 HELP_COLUMNS = 80
 
 
@@ -151,7 +153,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str], *, interspersed: bool) ->
 
 def _long_flag(word: str, rest: list[str], by_name: dict[str, Flag], options: Options) -> None:
     name, has_value, value = word[2:].partition("=")
-    flag = by_name.get(name)
+    flag = by_name.get(name) or by_name.get(_OLD_NAMES.get(name, ""))
     if flag is None:
         if name == "help":
             raise HelpWanted

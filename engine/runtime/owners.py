@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Sequence
 
 from engine.kernel import mounts
 from engine.kernel.namespaces import CLONE_NEWUSER, clone
 from engine.runtime.mount_options import Options
 from engine.runtime.setup import Json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 
 def shift(mount_fd: int, entry: Json, options: Options, namespace: int = -1) -> None:

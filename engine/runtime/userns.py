@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import stat
-from typing import Sequence
 
 from engine.kernel import mounts
 from engine.kernel.cgroups import Cgroup
@@ -28,6 +26,11 @@ from engine.kernel.namespaces import CLONE_NEWNS, unshare
 from engine.kernel.steps import step
 from engine.runtime import messages, mount_options, overlay, owners, rootfs, scheduling
 from engine.runtime.setup import Json, Operation, Setup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Sequence
 
 _PLACE = "/etc"
 """Where the init attaches its root for the moment before it becomes the root: any folder that everybody may enter."""

@@ -190,7 +190,7 @@ def build(
     mappings = user_namespace.mappings(host)
     mapped, wanted = bool(mappings), {mount.destination for mount in mounts}
     return {
-        "ociVersion": "1.2.0",
+        "ociVersion": "1.1.0" if host.get("TimeOffsets") else "1.0.2",  # the first that has all that is in it
         "process": _process(config, host, hostname, options),
         "root": {"path": "rootfs", "readonly": bool(host.get("ReadonlyRootfs"))},
         "hostname": hostname,
