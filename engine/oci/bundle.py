@@ -8,6 +8,7 @@ import os
 from engine.kernel import capabilities, json_text
 from engine.kernel.cgroups import Cgroup
 from engine.oci import shape
+from engine.oci.containers import OWN_CGROUPS
 from engine.oci.programs import seccomp_plan
 from engine.runtime.setup import refuse_unknown
 
@@ -19,8 +20,6 @@ DEFAULT_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1,
 _CHARACTER = (
     *((major, minor) for _, major, minor in DEFAULT_DEVICES), (5, 1), (5, 2), (136, None),
 )  # fmt: skip
-OWN_CGROUPS = "docket-runtime"
-"""Where a container's cgroups are when nobody says where; it goes with the last of them."""
 _SECURITY_LABELS = ("selinuxLabel", "apparmorProfile")
 
 Json = dict[str, "Any"]
