@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
@@ -38,7 +36,7 @@ def project_of(services: Json, networks: Json | None = None, volumes: Json | Non
     }
     named = {"default": {"name": "shop_default", "ipam": {}}, **(networks or {})}
     model = {"name": "shop", "services": full, "networks": named, "volumes": volumes or {}}
-    return Project("shop", Path("/shop"), (Path("/shop/compose.yaml"),), model, (), {}, ())
+    return Project("shop", "/shop", ("/shop/compose.yaml",), model, (), {}, ())
 
 
 def needs(*names: str, condition: str = "service_started", **more: Any) -> Json:
@@ -247,7 +245,7 @@ def test_who_shares_a_namespace_follows(world: World) -> None:
 
 def test_a_changed_network_is_made_anew_with_everybody_on_it(world: World) -> None:
     world.up(SHOP)
-    changed = replace(SHOP, model={**SHOP.model, "networks": {
+    changed = SHOP.replace(model={**SHOP.model, "networks": {
         "default": {"name": "shop_default", "ipam": {}, "internal": True}}})  # fmt: skip
     order = world.up(changed, "db")
     assert order.index("remove Network shop_default") < order.index("create Network shop_default")
@@ -314,6 +312,8 @@ def test_down_goes_backwards(world: World) -> None:
     assert by_key["stop Container shop-db-1"].needs == {
         f"stop Container shop-{name}" for name in ("api-1", "web-1", "web-2")
     }
+    stops = {f"stop Container shop-{name}" for name in ("api-1", "db-1", "web-1", "web-2")}
+    assert by_key["remove Network shop_default"].needs == stops, "beside the removal of the containers"
     world.carry_out(SHOP, plan)
     assert not world.engine.containers and not world.engine.networks and list(world.engine.volumes) == ["shop_data"]
     assert world.down(SHOP, volumes=True) == ["remove Volume shop_data"]
@@ -471,7 +471,7 @@ def shuffled(plan: Plan, rng: random.Random) -> Plan:
     while rest:
         done = {action.key for action in order}
         order.append(rest.pop(rest.index(rng.choice([action for action in rest if action.needs <= done]))))
-    return replace(plan, actions=tuple(order))
+    return plan.replace(actions=tuple(order))
 
 
 def cut_inside_a_recreation(world: World, project: Project, rng: random.Random) -> None:
@@ -482,7 +482,7 @@ def cut_inside_a_recreation(world: World, project: Project, rng: random.Random) 
             continue
         world.carry_out(project, plan, number)
         before = {**world.engine.containers}
-        world.carry_out(project, replace(plan, actions=(action,)))
+        world.carry_out(project, plan.replace(actions=(action,)))
         (made,) = world.engine.containers.keys() - before.keys()
         world.engine.containers[made]["name"] = f"{action.container.id[:12]}_{action.name}"
         if rng.random() < 0.5:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from engine.cli.compose.invocation import Invocation, Verb
+from engine.cli.compose.invocation import DRY_RUN, Invocation, Verb
 from engine.cli.compose.progress import progress_for
 from engine.cli.compose.scene import Scene
 from engine.cli.create_network import published
@@ -97,6 +97,7 @@ def _discard(client: Any, container_id: str) -> None:
 RUN = Verb(
     run,
     "[OPTIONS] SERVICE [COMMAND] [ARGS...]",
+    DRY_RUN,
     switch("--build", "Build image before starting container"),
     listed("--cap-add", "Add Linux capabilities"),
     listed("--cap-drop", "Drop Linux capabilities"),

@@ -122,6 +122,15 @@ class Scene:
         chosen = [one for one in found if (one_off or not one.one_off) and (not services or one.service in services)]
         return sorted(chosen, key=lambda one: one.name)
 
+    def container(self, service: str, index: int = 0) -> Container:
+        """A container of a service, whether it runs or not: the first, or the one with that number. Raises
+        CommandError."""
+        for one in self.containers([service]):
+            if index in (0, one.number):
+                return one
+        which = f"container #{index}" if index else "container"
+        raise CommandError(f'service "{service}" has no {which}')
+
     def running_container(self, service: str, index: int = 0) -> Container:
         """The container of a service that runs: the first, or the one with that number. Raises CommandError."""
         running = [one for one in self.containers([service]) if one.up]

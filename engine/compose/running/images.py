@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import tempfile
 from typing import Any, Callable, ContextManager, Iterator, Mapping, Protocol
 
 from engine import __version__
@@ -188,6 +187,8 @@ class _Dockerfile:
     def __enter__(self) -> str:
         if self._inline is None:
             return self._path
+        import tempfile
+
         fd, self._temporary = tempfile.mkstemp(prefix="docket-compose-")
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             file.write(self._inline)
