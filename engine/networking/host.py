@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address, ip_in
 from pathlib import Path
 from typing import Any, Sequence
 
-from engine.domain.errors import Conflict
+from engine.domain.errors import Conflict, SubnetTaken
 from engine.domain.network import Network
 from engine.kernel import conntrack, nftables
 from engine.kernel.netlink import is_missing
@@ -80,7 +80,7 @@ class HostNetwork:
 
     def raise_bridge(self, network: Network, ports: Sequence[str] = ()) -> dict[str, Any]:
         """Make the bridge, give it its addresses, and the interfaces of containers that were on it before (``ports``).
-        Answers with the evidence. Raises Conflict, OSError.
+        Answers with the evidence. Raises SubnetTaken, Conflict, OSError.
 
         A bridge that carries our alias already, from a life of the engine that was cut short, is made anew.
         """
@@ -98,7 +98,7 @@ class HostNetwork:
                     )
                 route.delete_link(network.bridge)
             if where := self._overlap(route, network):
-                raise Conflict(
+                raise SubnetTaken(
                     f"a subnet of network {network.name} overlaps with {where}: make the network with another --subnet"
                 )
             try:

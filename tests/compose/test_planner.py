@@ -20,7 +20,7 @@ from engine.compose.running.images import Images
 from engine.compose.running.listening import Listener
 from engine.compose.running.plan import KILL, Action, Plan
 from engine.compose.running.plan_down import DownOptions, plan_down, plan_each, plan_remove, plan_stop
-from engine.compose.running.plan_images import plan_images
+from engine.compose.running.plan_images import plan_builds, plan_images
 from engine.compose.running.plan_restart import plan_restart
 from engine.compose.running.plan_up import UpOptions, plan_up
 
@@ -365,6 +365,18 @@ def test_stop_remove_kill_and_start(world: World) -> None:
 def test_which_images_are_fetched(service: Json, there: bool, options: Json, expected: list[str]) -> None:
     desired = desired_state(project_of({"web": service}))
     assert keys(plan_images(desired, {"app": "sha256:1"} if there else {}, **options)) == expected
+
+
+def test_an_image_that_is_a_context_is_built_first() -> None:
+    def built_with(*names: str) -> Json:
+        return {"image": None, "build": {"additional_contexts": {name: f"service:{name}" for name in names}}}
+
+    project = project_of({"app": built_with("tool"), "lib": built_with(), "tool": built_with("lib")})
+    desired = desired_state(project, ("app",))
+    for plan in (plan_images(desired, {}), plan_builds(desired, desired.selected)):
+        assert keys(plan) == [f"build Image shop-{name}" for name in ("lib", "tool", "app")]
+        assert plan.actions[2].needs == {"build Image shop-tool"}
+    assert keys(plan_images(desired, {"shop-tool": "sha256:1"})) == ["build Image shop-app"]
 
 
 def test_an_image_that_is_not_to_be_pulled_must_be_there() -> None:

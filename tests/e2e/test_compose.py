@@ -209,10 +209,10 @@ MANY = "services:\n" + "".join(
 
 
 def test_a_command_that_was_killed_is_settled_by_the_next(shop: Shop) -> None:
-    """Whenever ``up`` dies, also in the middle of a recreation: the next one brings the project there."""
+    """Whenever ``up`` dies, also in the middle of a recreation: the next one brings the project there; ``down``, too."""
     small(shop, MANY)
-    for number, pause_s in enumerate((0.3, 0.4, 0.5)):
-        process = spawn_up(shop, number)
+    for number, pause_s in enumerate((0.2, 0.3)):
+        process = spawned(shop, "up", "-d", V=str(number))
         time.sleep(pause_s)
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=30)
@@ -220,15 +220,19 @@ def test_a_command_that_was_killed_is_settled_by_the_next(shop: Shop) -> None:
         rows = shop.rows()
         assert sorted(row["Name"] for row in rows) == [f"shop-s{n}-1" for n in range(6)]
         assert {row["State"] for row in rows} == {"running"}
-    assert "Created" not in shop.compose("up", "-d", V="2").stderr
+    assert "Created" not in shop.compose("up", "-d", V="1").stderr
+    process = spawned(shop, "down", "-t", "0")
+    time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
     shop.compose("down", "-t", "0")
     assert shop.rows() == []
 
 
-def spawn_up(shop: Shop, version: int) -> subprocess.Popen[bytes]:
+def spawned(shop: Shop, *words: str, **variables: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [*docket_command(), "compose", "up", "-d"], cwd=shop.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=shop.engine.environment(V=str(version)),
+        [*docket_command(), "compose", *words], cwd=shop.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=shop.engine.environment(**variables),
     )  # fmt: skip
 
 
@@ -243,3 +247,31 @@ def test_dry_runs_and_refusals(shop: Shop) -> None:
     small(shop, "services: {a: {image: base, network_mode: none, command: ['true'], isolated: 1}}\n")
     assert shop.compose("up", "-d", check=False).returncode != 0
 
+
+
+@pytest.fixture
+def own_shop(own_engine: Engine, tmp_path: Path) -> Iterator[Shop]:
+    yield Shop(own_engine, tmp_path)
+
+
+def test_an_engine_that_is_killed_under_a_command(own_shop: Shop, tmp_path: Path) -> None:
+    """In the middle of ``up`` and of ``down``: the same command, on the next engine, settles it."""
+    engine = own_shop.engine
+    small(own_shop, MANY.replace("network_mode: none, ", ""))
+    names = [f"shop-s{n}-1" for n in range(6)]
+    up, down = tmp_path / "up", tmp_path / "down"
+    points = f"log.commit=8*off@{up}->kill@{up}; container.remove=2*off@{down}->kill@{down}"
+    engine.stop()
+    for flag, words in ((up, ("up", "-d")), (down, ("down", "-t", "0"))):
+        flag.touch()
+        engine.start(failpoints=points)
+        cut_off = own_shop.compose(*words, check=False)
+        flag.unlink()
+        assert cut_off.returncode == 1 and not engine.answers(), cut_off.stderr
+        engine.start()
+        own_shop.compose(*words)
+        found = sorted((row["Name"], row["State"]) for row in own_shop.rows())
+        assert found == ([(name, "running") for name in names] if words[0] == "up" else [])
+        engine.stop()
+    engine.start()  # what the fixture tidies up
+    assert not own_networks(engine)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Sequence
+from typing import Mapping, Sequence
 
 from engine.cli.compose.invocation import Invocation
 from engine.cli.compose.progress import Progress, progress_for
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from engine.cli.build_sources import Context
 
 
-def _open_context(place: str, file: str) -> Context:
+def _open_context(place: str, file: str, named: Mapping[str, str]) -> Context:
     from engine.cli.build_sources import open_context
 
-    return open_context(place, file)
+    return open_context(place, file, named)
 
 
 class Scene:
