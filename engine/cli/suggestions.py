@@ -21,6 +21,7 @@ UNSUPPORTED_FLAGS = {
     "squash": "one layer comes of a last stage that copies",
     **dict.fromkeys(("attest", "provenance", "sbom"), "no attestations are made: the audit trail has an image's steps"),
     "builder": "the engine builds by itself", "bake": "the engine builds by itself",
+    "watch": "run `docket compose watch` beside it",
     "menu": "the keys of an attached `up` are Ctrl-C alone",
     "lock-image-digests": "name images by their digests: name@sha256:...",
     "resolve-image-digests": "name images by their digests: name@sha256:...",

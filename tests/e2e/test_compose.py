@@ -78,6 +78,10 @@ class Shop:
     def compose(self, *words: str, check: bool = True, **variables: str) -> Completed:
         return self.engine.docket("compose", *words, check=check, cwd=self.folder, environment=variables)
 
+    def holds(self, service: str, script: str) -> bool:
+        """Whether a script succeeds in a service's container."""
+        return self.compose("exec", "-T", service, "sh", "-c", script, check=False).returncode == 0
+
     def change(self, old: str, new: str) -> None:
         path = self.folder / "compose.yaml"
         text = path.read_text()
@@ -199,6 +203,37 @@ def test_the_keyboard_ends_it(shop: Shop) -> None:
     assert process.returncode == 130
     assert "Gracefully Stopping" in errors and "Container shop-two-1  Stopped" in errors
     assert [row["State"] for row in shop.rows()] == ["exited"]
+    shop.compose("down", "-t", "0")
+
+
+WATCHED = """
+services:
+  web:
+    image: base
+    network_mode: none
+    init: true
+    command: sleep 1000
+    develop: {watch: [{path: ./source, action: sync+exec, target: /app, exec: {command: [touch, /synced]}}]}
+"""
+
+
+def test_what_changes_is_brought_into_the_container(shop: Shop) -> None:
+    small(shop, WATCHED)
+    source = shop.folder / "source"
+    (source / "lib").mkdir(parents=True)
+    process = shop.engine.spawn("compose", "watch", cwd=shop.folder)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line == "Watch enabled\n":
+            break
+    (source / "lib/file").write_text("now")
+    eventually(lambda: shop.holds("web", "cat /app/lib/file && rm /synced"), what="the file is there")
+    (source / "lib/file").unlink()
+    (source / "lib").rmdir()
+    eventually(lambda: shop.holds("web", "test ! -e /app/lib && test -e /synced"), what="the folder is gone")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
     shop.compose("down", "-t", "0")
 
 

@@ -76,7 +76,7 @@ def unpause(invocation: Invocation, options: Options, arguments: list[str]) -> i
 
 def remove(invocation: Invocation, options: Options, arguments: list[str]) -> int:
     with Scene(invocation, "rm", arguments) as scene:
-        going = [one for one in scene.containers(arguments, one_off=True) if options.stop or not one.up]
+        going = [one for one in scene.containers(arguments) if options.stop or not one.up]
         if not going:
             err("No stopped containers")
             return 0

@@ -126,13 +126,13 @@ def _is_external(project: Project, kind: str, key: str) -> bool:
 def plan_remove(
     actual: Actual, needs: Needs, services: Iterable[str], *, stop: bool, volumes: bool, timeout_s: int | None = None
 ) -> Plan:
-    """``rm``: stopped containers, with ``stop`` all of them."""
+    """``rm``: stopped containers, with ``stop`` all of them, but those that ``run`` made."""
     draft = Draft()
     chosen = set(services)
     if stop:
-        _add_stops(draft, actual, needs, chosen, timeout_s, one_off=True)
+        _add_stops(draft, actual, needs, chosen, timeout_s, one_off=False)
     for one in actual.containers:
-        if one.service in chosen and (stop or not one.up):
+        if one.service in chosen and not one.one_off and (stop or not one.up):
             after = frozenset({key_of(STOP, CONTAINER, one.name)})
             draft.add(
                 Action(REMOVE, CONTAINER, one.name, one.service, after, container=one, settings={"volumes": volumes})
