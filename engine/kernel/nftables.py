@@ -14,12 +14,16 @@ import socket
 import struct
 from _thread import _local as ThreadLocal  # spawners use this module, and have no use for threading
 from contextlib import contextmanager
-from typing import Iterator, NamedTuple, Sequence
+from typing import NamedTuple
 
 from engine.kernel.netlink import (
     NETLINK_NETFILTER, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NetlinkSocket, attribute,
     attributes, be32, is_error, message, nested, parse, raise_error, text,
 )  # fmt: skip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Sequence
 
 IPV4, IPV6 = int(socket.AF_INET), int(socket.AF_INET6)
 INET = 1

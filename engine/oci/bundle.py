@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-from typing import Any
 
-from engine.kernel import capabilities
+from engine.kernel import capabilities, json_text
 from engine.kernel.cgroups import Cgroup
 from engine.oci import shape
 from engine.oci.programs import seccomp_plan
 from engine.runtime.setup import refuse_unknown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DEFAULT_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _CHARACTER = (
@@ -21,7 +23,7 @@ OWN_CGROUPS = "docket-runtime"
 """Where a container's cgroups are when nobody says where; it goes with the last of them."""
 _SECURITY_LABELS = ("selinuxLabel", "apparmorProfile")
 
-Json = dict[str, Any]
+Json = dict[str, "Any"]
 
 
 def load(bundle: str) -> Json:
@@ -29,7 +31,7 @@ def load(bundle: str) -> Json:
     path = os.path.join(bundle, "config.json")
     try:
         with open(path, encoding="utf-8") as file:
-            spec = json.load(file)
+            spec = json_text.loads(file.read())
     except (ValueError, RecursionError) as error:
         raise OSError(errno.EINVAL, f"not JSON: {error}", path) from error
     shape.check(spec, shape.CONFIG, "")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
-from typing import Any, Sequence
 
+from engine.kernel import sockets
 from engine.kernel.cgroups import Cgroup
 from engine.oci import bundle as bundles
 from engine.oci.containers import SECCOMP_CACHE, START_SOCKET, Containers, public_state, started_ticks
@@ -17,7 +16,11 @@ from engine.runtime.launch import Launch, SetupFailed, Watcher
 from engine.runtime.setup import joined_namespaces, new_namespaces
 from engine.runtime.userns import root_of
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+Json = dict[str, "Any"]
 _NOT_IN_THE_JOURNAL = ("mounts", "rlimits", "limits")
 """Of the evidence: what is long. ``mounts_digest`` stands for the mounts."""
 
@@ -78,7 +81,7 @@ class _Creation(Watcher):
         return self._start_at_once and not self._options.get("detach")
 
     def _launch(self, plan: Json, cgroup: Cgroup) -> None:
-        ours, theirs = socket.socketpair()  # stands for the daemon that a launch watches
+        ours, theirs = sockets.pair(sockets.SOCK_STREAM)  # stands for the daemon that a launch watches
         listener = None if self._start_at_once else _listen(self._containers.folder(self._id))
         stdio = _stdio(plan["stdio"]["tty"])
         launch = Launch(
@@ -181,9 +184,9 @@ def _stdio(terminal: bool) -> Sequence[int]:
     return null, null, null
 
 
-def _listen(folder: str) -> socket.socket:
+def _listen(folder: str) -> sockets.UnixSocket:
     """The path goes through our descriptor of the folder, since sun_path holds 108 bytes only."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener = sockets.new(sockets.SOCK_SEQPACKET)
     fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     previous = os.umask(0o177)
     try:

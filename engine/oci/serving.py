@@ -14,7 +14,7 @@ import struct
 import sys
 
 from engine.kernel.process import set_name
-from engine.oci import main, verbs
+from engine.oci import execution, main, verbs  # execution: a fork should find it loaded
 from engine.runtime import command_journal
 
 _CREDENTIALS = struct.Struct("3i")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from engine.kernel import capabilities, cgroups, namespaces
 from engine.kernel.digest import sha256_hex
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _CAPABILITIES = {
     "CapBnd": "bounding", "CapEff": "effective", "CapInh": "inheritable", "CapPrm": "permitted", "CapAmb": "ambient",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
-from typing import Callable, NoReturn, Sequence
 
 from engine.kernel import capabilities, namespaces
 from engine.kernel.cgroups import Cgroup
@@ -14,6 +12,11 @@ from engine.kernel.steps import step
 from engine.runtime import command, credentials, devices, identity, init, messages, scheduling, userns
 from engine.runtime.launch import clone_in
 from engine.runtime.setup import Json, Operation, Setup, load_nothing_more, failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Callable, NoReturn, Sequence
 
 
 class JoinNamespaces(Operation):

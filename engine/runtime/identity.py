@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
-import socket
+
+import _signal as signal
+import _socket
 
 from engine.kernel import cgroups, links
 from engine.kernel.namespaces import CLONE_NEWCGROUP, FLAGS, open_existing, setns, unshare
@@ -73,7 +74,7 @@ class Hostname(Operation):
         if "uts" not in setup.new_namespaces:
             return
         if name := setup.spec.get("hostname"):
-            socket.sethostname(name)
+            _socket.sethostname(name)
         if name := setup.spec.get("domainname"):
             setdomainname(name)
 

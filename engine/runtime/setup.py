@@ -9,13 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Any, Sequence
 
 from engine.kernel.namespaces import FLAGS
 from engine.kernel.steps import step
 from engine.runtime.users import User
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+Json = dict[str, "Any"]
 
 
 class CommandError(OSError):

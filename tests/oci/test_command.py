@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from engine.runtime import command_journal
 from support.sources import REPOSITORY
 from support.waiting import eventually
 
@@ -56,6 +57,23 @@ def test_a_life_in_steps(runtime: Runtime) -> None:
     assert [record["verb"] for record in records if record["phase"] == "failed"] == ["start", "delete"]
     assert [record["phase"] for record in records[::2]] == ["intent"] * 8, "each before its outcome"
     assert records[1]["facts"]["evidence"]["namespaces"]["pid"] != os.stat("/proc/self/ns/pid").st_ino
+
+
+@pytest.mark.parametrize(("flags", "copied"), [(["-IS"], False), ([], True)])
+def test_the_interpreter_is_hidden_in_place_or_by_a_copy(runtime: Runtime, flags: list[str], copied: bool) -> None:
+    """CVE-2019-5736. Where it is started without -I the environment may say what is imported: it starts once more."""
+    runtime.configure("true")
+    program = str(REPOSITORY / "scripts" / "docket-runtime")
+    words = [sys.executable, *flags, program, "--root", str(runtime.root), "create", "--bundle", str(runtime.bundle)]
+    subprocess.run([*words, "one"], env=runtime.environment, stdin=subprocess.DEVNULL, check=True)
+    exe = Path("/proc", str(json.loads(runtime("state", "one"))["pid"]), "exe")
+    assert os.readlink(exe).startswith("/memfd:docket-python") and runtime.status() == "created"
+    assert exe.read_bytes()[:4] == b"\x7fELF"[: 4 if copied or not _is_shared() else 0]
+
+
+def _is_shared() -> bool:
+    """Whether this Python is a doorstep to libpython: another one can't be hidden in place."""
+    return "/libpython" in Path("/proc/self/maps").read_text()
 
 
 def test_a_process_more(runtime: Runtime) -> None:
@@ -235,9 +253,9 @@ def test_a_journal_that_was_changed_is_found(runtime: Runtime) -> None:
     whole = journal.read_bytes()
     for at in range(0, len(whole), 97):
         journal.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert "NOT whole" in runtime.refused("verify"), at
-    journal.write_bytes(whole)
-    runtime("verify")
+        with pytest.raises(ValueError, match="journal"):
+            command_journal.verify(str(runtime.root))
+    assert "NOT whole" in runtime.refused("verify")
 
 
 def test_features_and_version(runtime: Runtime) -> None:

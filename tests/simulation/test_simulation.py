@@ -20,6 +20,7 @@ from engine.images.registry.credentials import Credentials
 from engine.services.ports import Store
 from simulation.fakes import Crash, FakeRuntime, FakeTimers, SeededClock, SeededRandomness
 from support.fake_registry import FakeDownloads, FakeRegistry
+from support.fresh_log import place_empty_log
 
 CONTEXT = Context({"door": "simulation", "uid": 0}, "request", "request:simulation")
 
@@ -33,6 +34,7 @@ class World:
         self.runtime = FakeRuntime(self.dice, self.clock)
         self.store = Store(root)
         self.store.make()
+        place_empty_log(root)
         self.boot = 0
         self.crashes = 0
         self.registry = FakeRegistry()

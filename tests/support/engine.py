@@ -20,6 +20,7 @@ from support.census import (
     assert_networks_are_gone, assert_nothing_left, assert_parent_is_gone, processes_of, take_census,
 )  # fmt: skip
 from support.connection import Answer, UnixConnection, ask
+from support.fresh_log import place_empty_log
 from support.machine import MS_BIND, OWN_PREFIX, data_folder, mount, private_mounts
 from support.users import become_user
 from support.sources import REPOSITORY
@@ -251,7 +252,8 @@ class Engine:
 
 @contextmanager
 def running_engine(rootfs: Path | None, *, start: bool = True) -> Iterator[Engine]:
-    """An engine on a fresh home, with ``rootfs`` imported as ``base``; afterwards nothing of it may be left."""
+    """An engine on a fresh home, with ``rootfs`` imported as ``base``; afterwards nothing of it may be left. Without
+    ``start`` its first daemon makes everything by itself, the database as well."""
     folder = data_folder()
     assert folder is not None
     before = take_census()
@@ -259,6 +261,8 @@ def running_engine(rootfs: Path | None, *, start: bool = True) -> Iterator[Engin
     engine = Engine(home)
     try:
         if start:
+            engine.root.mkdir(mode=0o711)
+            place_empty_log(engine.root)
             engine.start()
             if rootfs is not None:
                 engine.docket("import", str(rootfs), "base")
