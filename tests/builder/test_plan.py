@@ -17,7 +17,8 @@ def plan(text: str, target: str = "", contexts: dict[str, str] | None = None, **
     """The stages that are needed; ``contexts`` are images by name, "" where a folder is meant."""
     commands = commands_of(parse(text.encode()))
     arguments = global_arguments(commands, given, "\\", "Dockerfile")
-    return needed(target, stages_of(commands, arguments, "\\", "Dockerfile", named_stages(contexts or {})), "Dockerfile")
+    stages = stages_of(commands, arguments, "\\", "Dockerfile", named_stages(contexts or {}))
+    return needed(target, stages, "Dockerfile")
 
 
 def test_unneeded_stages_are_left_out() -> None:

@@ -244,7 +244,7 @@ MANY = "services:\n" + "".join(
 
 
 def test_a_command_that_was_killed_is_settled_by_the_next(shop: Shop) -> None:
-    """Whenever ``up`` dies, also in the middle of a recreation: the next one brings the project there; ``down``, too."""
+    """Whenever ``up`` dies, also in the middle of a recreation: the next one settles it. So with ``down``."""
     small(shop, MANY)
     for number, pause_s in enumerate((0.2, 0.3)):
         process = spawned(shop, "up", "-d", V=str(number))
@@ -297,16 +297,14 @@ def test_an_engine_that_is_killed_under_a_command(own_shop: Shop, tmp_path: Path
     up, down = tmp_path / "up", tmp_path / "down"
     points = f"log.commit=8*off@{up}->kill@{up}; container.remove=2*off@{down}->kill@{down}"
     engine.stop()
+    engine.start(failpoints=points)
     for flag, words in ((up, ("up", "-d")), (down, ("down", "-t", "0"))):
         flag.touch()
-        engine.start(failpoints=points)
         cut_off = own_shop.compose(*words, check=False)
         flag.unlink()
         assert cut_off.returncode == 1 and not engine.answers(), cut_off.stderr
-        engine.start()
+        engine.start(failpoints=points)
         own_shop.compose(*words)
         found = sorted((row["Name"], row["State"]) for row in own_shop.rows())
         assert found == ([(name, "running") for name in names] if words[0] == "up" else [])
-        engine.stop()
-    engine.start()  # what the fixture tidies up
     assert not own_networks(engine)
