@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
@@ -250,6 +251,22 @@ class Engine:
         self.stop()
 
 
+@functools.cache
+def root_with_base(rootfs: Path) -> Path:
+    """The data root of an engine that has imported ``rootfs`` as ``base`` and ended; made once, and copied by those
+    that need one of their own."""
+    engine = Engine(Path(tempfile.mkdtemp(prefix="imported-", dir=data_folder())))
+    atexit.register(shutil.rmtree, engine.home, True)
+    engine.root.mkdir(mode=0o711)
+    place_empty_log(engine.root)
+    engine.start()
+    try:
+        engine.docket("import", str(rootfs), "base")
+    finally:
+        engine.stop()
+    return engine.root
+
+
 @contextmanager
 def running_engine(rootfs: Path | None, *, start: bool = True) -> Iterator[Engine]:
     """An engine on a fresh home, with ``rootfs`` imported as ``base``; afterwards nothing of it may be left. Without
@@ -261,11 +278,12 @@ def running_engine(rootfs: Path | None, *, start: bool = True) -> Iterator[Engin
     engine = Engine(home)
     try:
         if start:
-            engine.root.mkdir(mode=0o711)
-            place_empty_log(engine.root)
-            engine.start()
             if rootfs is not None:
-                engine.docket("import", str(rootfs), "base")
+                subprocess.run(["cp", "-a", root_with_base(rootfs), engine.root], check=True)
+            else:
+                engine.root.mkdir(mode=0o711)
+                place_empty_log(engine.root)
+            engine.start()
         yield engine
     finally:
         try:

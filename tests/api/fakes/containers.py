@@ -14,6 +14,7 @@ from engine.domain import container as containers, container_commands as command
 from engine.domain import exec as execs
 from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotModified
 from engine.domain.machine import Event
+from support.waiting import eventually
 
 from .images import IMAGE_ID
 from .log import Context, Log
@@ -149,13 +150,12 @@ class Containers:
             self.log_ends.append("ended")
 
     def attach(self, ref: str, attachment: Attachment, *, logs: bool = False, announce: Any = None) -> None:
-        if self.attach_error is None:
-            self.attachments.append(attachment)  # who hears the announcement may start the container at once
         if announce is not None:
             announce()
         if self.attach_error is not None:
             os.close(attachment.fd)
             raise self.attach_error
+        self.attachments.append(attachment)
 
     def resize(self, ref: str, rows: int, columns: int) -> None:
         self.resized.append((ref, rows, columns))
@@ -180,7 +180,9 @@ class Lifecycle:
             self._greet(ref)
 
     def _greet(self, ref: str) -> None:
-        """A container that says its lines to whoever attached, and ends."""
+        """A container that says its lines to whoever attached, and ends. Its client, which was told that it is
+        attached, may be here before the thread that attaches it is done."""
+        eventually(lambda: self._containers.attachments)
         while self._containers.attachments:
             attachment = self._containers.attachments.pop()
             for stream, data in self._containers.output:

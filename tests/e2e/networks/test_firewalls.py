@@ -17,7 +17,7 @@ from support.census import network_tag
 from support.engine import Engine
 from support.waiting import eventually
 
-from .web import address_of, fetch, fetch_inside, serve
+from .web import NOT_LONG_S, address_of, fetch, fetch_inside, serve
 
 pytestmark = pytest.mark.kernel
 
@@ -28,10 +28,10 @@ def test_an_internal_network_stays_inside(engine: Engine, outside: Callable[...,
     engine.docket("run", "-d", "--name", "web", "--network", "back", "base", "sleep", "100")
     assert fetch_inside(engine, "web", "db") == name
     with outside(lambda: socket.create_server(("198.51.100.2", 8099))):
-        connect = "import socket; socket.create_connection(('198.51.100.2', 8099), 2)"
+        connect = "import socket; socket.create_connection(('198.51.100.2', 8099), 1)"
         assert engine.docket("exec", "web", "python3", "-c", connect, check=False).returncode != 0
     with pytest.raises(OSError):
-        outside(lambda: fetch(f"{address_of(engine, 'db', 'back')}:80"))
+        outside(lambda: fetch(f"{address_of(engine, 'db', 'back')}:80", NOT_LONG_S))
 
 
 def test_a_firewall_that_drops_gets_our_exceptions_and_loses_them(own_engine: Engine) -> None:
@@ -115,7 +115,7 @@ def test_the_operators_settings(own_engine: Engine, monkeypatch: pytest.MonkeyPa
     seen = engine.docket("exec", "web", "cat", "/sys/class/net/eth0/mtu", "/etc/resolv.conf").stdout
     assert seen.split("\n", 1)[0] == "1400" and "nameserver 192.0.2.53" in seen and "search example.org" in seen
     engine.docket("run", "-d", "--name", "other", "base", "sleep", "100")
-    assert fetch_inside(engine, "other", address_of(engine, "web")) == "", "neighbours are kept apart"
+    assert fetch_inside(engine, "other", address_of(engine, "web"), NOT_LONG_S) == "", "neighbours are kept apart"
     engine.docket("network", "create", "app")
     (app,) = json.loads(engine.docket("network", "inspect", "app").stdout)
     assert app["IPAM"]["Config"][0]["Subnet"] == "10.125.0.0/26"

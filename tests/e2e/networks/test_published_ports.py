@@ -16,7 +16,7 @@ from engine.kernel.rtnetlink import RouteSocket
 from support.engine import Engine
 from support.waiting import eventually
 
-from .web import address_of, fetch, fetch_inside, serve
+from .web import NOT_LONG_S, address_of, fetch, fetch_inside, serve
 
 pytestmark = pytest.mark.kernel
 
@@ -44,7 +44,7 @@ def test_what_is_not_published_is_not_reached_from_outside(engine: Engine, outsi
     assert fetch("127.0.0.1:8443")
     for place in (f"{address_of(engine, 'web')}:80", "198.51.100.1:8443"):
         with pytest.raises(OSError):
-            outside(lambda: fetch(place))
+            outside(lambda: fetch(place, NOT_LONG_S))
     # a host beside this one may send to 127.0.0.1 on the wire: nothing answers
     with pytest.raises(OSError):
         outside(lambda: _fetch_loopback_of_the_neighbour())
@@ -57,7 +57,7 @@ def _fetch_loopback_of_the_neighbour() -> None:
     with RouteSocket() as route:
         route.set_link(1, "lo", up=False)
     with socket.socket() as sock:
-        sock.settimeout(2)
+        sock.settimeout(NOT_LONG_S)
         sock.bind(("198.51.100.2", 0))
         sock.connect(("127.0.0.1", 8443))
 

@@ -8,7 +8,13 @@ from support.engine import Engine
 from support.waiting import eventually
 
 SERVE = ("base", "python3", "-m", "http.server", "80", "--directory", "/etc")
-FETCH = "import sys,urllib.request as u; print(u.urlopen('http://'+sys.argv[1]+'/hostname',timeout=3).read().decode())"
+FETCH = """
+import sys, urllib.request
+place, patience_s = sys.argv[1], float(sys.argv[2]) if sys.argv[2:] else 3
+print(urllib.request.urlopen(f"http://{place}/hostname", timeout=patience_s).read().decode())
+"""
+NOT_LONG_S = 1.0
+"""How long to wait for an answer where none may come."""
 
 
 def serve(engine: Engine, name: str, *flags: str) -> str:
@@ -19,14 +25,15 @@ def serve(engine: Engine, name: str, *flags: str) -> str:
     return container_id[:12]
 
 
-def fetch(place: str) -> str:
-    with urllib.request.urlopen(f"http://{place}/hostname", timeout=3) as answer:
+def fetch(place: str, patience_s: float = 3) -> str:
+    with urllib.request.urlopen(f"http://{place}/hostname", timeout=patience_s) as answer:
         return answer.read().decode().strip()
 
 
-def fetch_inside(engine: Engine, name: str, place: str) -> str:
+def fetch_inside(engine: Engine, name: str, place: str, patience_s: float = 3) -> str:
     """What a container gets; "" where nothing answers."""
-    return engine.docket("exec", name, "python3", "-c", FETCH, place, check=False).stdout.strip()
+    asking = ("exec", name, "python3", "-c", FETCH, place, str(patience_s))
+    return engine.docket(*asking, check=False).stdout.strip()
 
 
 def address_of(engine: Engine, name: str, network: str = "bridge") -> str:
