@@ -253,8 +253,8 @@ class Engine:
 
 @functools.cache
 def root_with_base(rootfs: Path) -> Path:
-    """The data root of an engine that has imported ``rootfs`` as ``base`` and ended; made once, and copied by those that
-    need one of their own."""
+    """The data root of an engine that has imported ``rootfs`` as ``base`` and ended; made once, and copied by those
+    that need one of their own."""
     engine = Engine(Path(tempfile.mkdtemp(prefix="imported-", dir=data_folder())))
     atexit.register(shutil.rmtree, engine.home, True)
     engine.root.mkdir(mode=0o711)

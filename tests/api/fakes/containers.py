@@ -180,8 +180,8 @@ class Lifecycle:
             self._greet(ref)
 
     def _greet(self, ref: str) -> None:
-        """A container that says its lines to whoever attached, and ends. Its client, which was told that it is attached,
-        may be here before the other thread is."""
+        """A container that says its lines to whoever attached, and ends. Its client, which was told that it is
+        attached, may be here before the thread that attaches it is done."""
         eventually(lambda: self._containers.attachments)
         while self._containers.attachments:
             attachment = self._containers.attachments.pop()
