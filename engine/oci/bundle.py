@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from engine.kernel import capabilities, json_text
+from engine.kernel import apparmor, capabilities, json_text
 from engine.kernel.cgroups import Cgroup
 from engine.oci import shape
 from engine.oci.containers import OWN_CGROUPS
@@ -96,6 +96,8 @@ def check_process(process: Json) -> None:
     for field in _SECURITY_LABELS:
         if process.get(field) in ("", "unconfined"):
             process.pop(field)
+    if process.get("apparmorProfile") and not apparmor.is_enabled():
+        raise OSError(errno.EOPNOTSUPP, "this kernel runs without AppArmor", "process.apparmorProfile")
     for names in (process.get("capabilities") or {}).values():
         if names:
             names[:] = [name for name in names if name.upper() in capabilities.BITS]  # newer than this kernel's table
