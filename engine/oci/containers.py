@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 STATE_FILE = "state.json"
 START_SOCKET = "start"
 SECCOMP_CACHE = ".seccomp"
+OWN_CGROUPS = "docket-runtime"
+"""Where a container's cgroups are when nobody says where; it goes with the last of them."""
 _RESERVED = (".", "..", command_journal.NAME, SECCOMP_CACHE)
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")
 _LONGEST = 1024

@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import sys
 
+from engine.oci import loading
 from engine.oci.served import ask
 
 _ENTERING = ("create", "run", "exec")
 _WITH_VALUE = ("root", "log", "log-format", "rootless")
-_PROGRAM = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from engine.oci.main import main; main(leave=True)"
+_PROGRAM = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from engine.oci.sealed import again; again(sys.argv[1:])"
 
 
 def leave_the_host(words: list[str]) -> None:
@@ -61,6 +62,15 @@ def main() -> None:
     if (status := ask(_verb(words), words)) is not None:
         os._exit(status)
     leave_the_host(words)
-    from engine.oci.main import main as program
+    again(words)
 
-    program(leave=True)
+
+def again(words: list[str]) -> None:
+    """The same without asking, and from an interpreter that may be seen in a container."""
+    is_prepared = _verb(words) not in ("create", "run") or loading.prepare()
+    from engine.oci.main import carry_out, leave
+
+    status = carry_out(words)
+    if not is_prepared:
+        loading.keep()
+    leave(status)

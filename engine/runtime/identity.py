@@ -8,7 +8,7 @@ import resource
 import _signal as signal
 import _socket
 
-from engine.kernel import cgroups, links
+from engine.kernel import apparmor, cgroups, links
 from engine.kernel.namespaces import CLONE_NEWCGROUP, FLAGS, open_existing, setns, unshare
 from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
 from engine.kernel.process import join_new_session_keyring, set_parent_death_signal, setdomainname
@@ -63,6 +63,19 @@ class OomScore(Operation):
                     setup.warnings.append(
                         f"the OOM score adjustment can't be lowered to {wanted} here: CAP_SYS_RESOURCE is missing"
                     )
+
+
+class AppArmor(Operation):
+    """The profile of the command. While /proc is still the host's: a container's may not be what it seems to be
+    (CVE-2019-19921, CVE-2025-52881)."""
+
+    step = "process.identity"
+
+    def __init__(self, profile: str) -> None:
+        self._profile = profile
+
+    def execute(self, setup: Setup) -> None:
+        apparmor.confine_next_program(self._profile)
 
 
 class Hostname(Operation):

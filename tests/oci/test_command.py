@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from engine.kernel import apparmor
 from engine.runtime import command_journal
 from support.sources import REPOSITORY
 from support.waiting import eventually
@@ -237,6 +238,42 @@ def test_errors_go_to_the_log_for_containerd(runtime: Runtime) -> None:
     assert done.returncode == 1 and record["level"] == "error" and "does not exist" in record["msg"]
 
 
+PROFILE = """profile docket-test flags=(attach_disconnected) {
+  file, capability, signal, deny /etc/group r,
+}
+"""
+
+
+@pytest.mark.skipif(not apparmor.is_enabled(), reason="kernel lacks AppArmor")
+@pytest.mark.skipif(shutil.which("apparmor_parser") is None, reason="no apparmor_parser here: install apparmor")
+def test_a_profile_of_apparmor(runtime: Runtime) -> None:
+    subprocess.run(["apparmor_parser", "--replace", "--skip-cache"], input=PROFILE, text=True, check=True)
+    script = "cat /proc/self/attr/current; cat /etc/group"
+    profile = {"apparmorProfile": "docket-test"}
+    try:
+        runtime.configure("sh", "-c", script, change=lambda spec: spec["process"].update(profile))
+        done = runtime.complete("run", "--bundle", str(runtime.bundle), "one")
+        assert done.stdout == "docket-test (enforce)\n" and "denied" in done.stderr.lower()
+        assert runtime.records()[1]["facts"]["evidence"]["apparmor"].startswith("docket-test")
+        runtime.configure("sleep", "1000")
+        runtime.create()
+        runtime("start", "one")
+        process = runtime.home / "process.json"
+        process.write_text(json.dumps({"args": ["sh", "-c", script], "cwd": "/", "env": ["PATH=/bin"], **profile}))
+        done = runtime.complete("exec", "--process", str(process), "one")
+        assert done.stdout == "docket-test (enforce)\n" and "denied" in done.stderr.lower()
+    finally:
+        subprocess.run(["apparmor_parser", "--remove"], input=PROFILE, text=True, check=True)
+        runtime("delete", "--force", "one")
+    assert "no such profile is loaded" in runtime.refused("run", "--bundle", str(runtime.bundle), "two")
+
+
+@pytest.mark.skipif(apparmor.is_enabled(), reason="kernel has AppArmor")
+def test_a_profile_without_apparmor_is_refused(runtime: Runtime) -> None:
+    runtime.configure("true", change=lambda spec: spec["process"].update(apparmorProfile="x"))
+    assert "runs without AppArmor" in runtime.refused("run", "--bundle", str(runtime.bundle), "one")
+
+
 def test_ids_are_no_paths(runtime: Runtime) -> None:
     runtime.configure("true")
     for name in ("../one", "a/b", "..", "-x y"):
@@ -290,7 +327,8 @@ def test_podman_runs_with_it(runtime: Runtime) -> None:
 
 
 def test_cgroups_of_its_own_go_with_the_last(runtime: Runtime) -> None:
-    runtime.configure("true", change=lambda spec: spec["linux"].pop("cgroupsPath"))
+    """As dockerd's --cgroup-parent asks for them: a path that is not absolute."""
+    runtime.configure("true", change=lambda spec: spec["linux"].update(cgroupsPath="some-parent/one"))
     runtime("run", "--bundle", str(runtime.bundle), f"own-{os.getpid()}")
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - cgroup" in line]
     assert points and not [point for point in points if Path(point, "docket-runtime").exists()]
