@@ -10,9 +10,12 @@ import json
 import os
 import time
 from json.encoder import encode_basestring
-from typing import Callable, Mapping
 
 from engine.runtime.log_compression import PACKED, Compression
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Mapping
 
 PIECE_BYTES = 16 * 1024
 
