@@ -9,8 +9,8 @@
       ├─────────────────────────────────────────────────────>│ becomes the namespace's root; operations as ever
 
 Layers and volumes keep their owners on disk: their mounts are mapped (mount_setattr(2), Linux 5.12; layers of an
-overlay 5.19); layers on a file system that can't be are copied (``shifted``). The writable layer has the host's numbers.
-Bind mounts of the host's folders are not mapped: the host's root is nobody in them.
+overlay 5.19); layers on a file system that can't be are copied (``shifted``). The writable layer has the host's
+numbers. Bind mounts of the host's folders are not mapped: the host's root is nobody in them.
 """
 
 from __future__ import annotations
