@@ -188,10 +188,13 @@ def test_a_user_namespace(runtime: Runtime) -> None:
         spec["linux"]["namespaces"].append({"type": "user"})
         spec["root"]["readonly"] = False
 
-    runtime.configure("sh", "-c", "id -u; cat /proc/self/uid_map; touch /made && echo made", change=mapped)
-    shown = runtime("run", "--bundle", str(runtime.bundle), "one").split()
-    assert shown == ["0", "0", "300000", "65536", "made"]
-    assert (runtime.bundle / "rootfs/made").stat().st_uid == 0, "the root's mount is mapped"
+    script = "id -u; cat /proc/self/uid_map; touch /made && echo made; exit 0"
+    runtime.configure("sh", "-c", script, change=mapped)
+    done = runtime.complete("run", "--bundle", str(runtime.bundle), "one")
+    assert done.stdout.split() == ["0", "0", "300000", "65536"] and "denied" in done.stderr, "the root isn't mapped"
+    os.chown(runtime.bundle / "rootfs", 300_000, 300_000)
+    assert runtime("run", "--bundle", str(runtime.bundle), "one").split()[4:] == ["made"]
+    assert (runtime.bundle / "rootfs/made").stat().st_uid == 300_000
 
 
 def test_preserved_descriptors_and_no_others(runtime: Runtime) -> None:
