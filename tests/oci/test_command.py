@@ -222,6 +222,8 @@ def test_preserved_descriptors_and_no_others(runtime: Runtime) -> None:
         (lambda spec: spec["linux"].update(cgroupsPath="system.slice:docker:x"), "use the cgroupfs driver"),
         (lambda spec: spec["linux"].update(seccomp={"defaultAction": "SCMP_ACT_FLY"}), "unknown action"),
         (lambda spec: spec["linux"].update(namespaces=[{"type": "pid"}]), "without a mount namespace"),
+        (lambda spec: spec["mounts"].append(
+            {"destination": "/proc/sys/fs", "type": "bind", "source": "/tmp", "options": ["bind"]}), "inside /proc"),
         (lambda spec: spec["process"].update(args=["/no/such"]), "no such file"),
         (lambda spec: spec["process"].update(cwd="/proc/self/fd/5"), "chdir to cwd"),
     ],
