@@ -124,7 +124,11 @@ class Builds:
                 lines.put(None)
 
         worker = threading.Thread(target=work, name=f"build {build_id[:12]}")
-        worker.start()
+        try:
+            worker.start()
+        except RuntimeError as error:  # the machine has no thread left
+            self._finish(site, BuildFailed(build_id, _reason(error), self._core.clock.now_us()))
+            raise
         try:
             while (line := self._next(lines, site)) is not None:
                 if isinstance(line, _Outgoing):
@@ -199,9 +203,9 @@ class Builds:
 
     def _finish(self, site: Site, ended: BuildFinished | BuildFailed) -> None:
         """The folder goes before the outcome is on record."""
-        self._shells.forget_secrets(site.build_id)
         self._sites.pop(site.build_id, None)
         try:
+            self._shells.forget_secrets(site.build_id)
             if site.folder.exists():
                 self._trash.throw(site.folder)  # nobody waits until file after file is deleted
         finally:
