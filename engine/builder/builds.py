@@ -9,6 +9,7 @@ What a client reads comes from one queue; the build goes on only as long as some
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Iterator
@@ -248,7 +249,10 @@ class Builds:
             self._finish(site, BuildFailed(build.id, reason, self._core.clock.now_us()))
         if self.folder.is_dir():
             for folder in self.folder.iterdir():
-                self._core.runtime.run_job("tree.remove", {"path": str(folder)})
+                try:
+                    self._trash.throw(folder)
+                except (OSError, EngineError) as error:  # what resists must not keep the engine from starting
+                    print(f"docket: {folder} stays: {describe(error)}", file=sys.stderr, flush=True)
 
 
 def _reason(error: BaseException) -> str:
