@@ -16,6 +16,7 @@ from engine.builder.keys import Inputs
 from engine.builder.layering import Made
 from engine.builder.mounts import Mount
 from engine.builder.orders import Site
+from engine.builder.stages import OF_CONTEXT
 from engine.client import git
 from engine.domain.errors import InvalidArgument, NotSupported, Unavailable
 from engine.images.limits import Limits
@@ -136,6 +137,8 @@ class Files:
     def _tree(self, from_stage: str, site: Site) -> dict[str, Any]:
         if not from_stage:
             return {"folder": str(site.sources)}
+        if from_stage.startswith(OF_CONTEXT):
+            return {"folder": str(site.named_sources(from_stage.removeprefix(OF_CONTEXT)))}
         return {"lower": self._lower(self._ground_of(from_stage)), "scratch": str(site.scratch())}
 
     def _lower(self, ground: Ground) -> list[str]:

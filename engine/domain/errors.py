@@ -48,6 +48,10 @@ class VersionConflict(Conflict):
     """The stream has moved on since its state was loaded: load again and decide again."""
 
 
+class SubnetTaken(Conflict):
+    """Somebody else on the host has a route into a network's subnet by now."""
+
+
 class NameTaken(Conflict):
     """A unique name is held by another object, whose id is ``holder``."""
 

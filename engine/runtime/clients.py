@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from typing import Any, Callable
 
 from engine.runtime.buffered_log import BufferedLog
 from engine.runtime.json_log import JsonLog
 from engine.runtime.loop import GONE, IN, OUT, Loop
 from engine.runtime.replay import Replay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 MEMORY_BYTES = 512 * 1024
 FILE_BYTES = 1 << 30

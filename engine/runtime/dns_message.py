@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple, Sequence
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 A, PTR, AAAA, OPT, ANY = 1, 12, 28, 41, 255
 NO_ERROR, FORMAT_ERROR, SERVER_FAILURE, NAME_ERROR, NOT_IMPLEMENTED = 0, 1, 2, 3, 4

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import _signal as signal
 
 from engine.runtime import exec_process, messages
 from engine.runtime.capture import Capture
@@ -17,6 +18,10 @@ from engine.runtime.launch import died
 from engine.runtime.loop import IN, Loop
 from engine.runtime.setup import Json, failure
 from engine.runtime.stdio import Stdio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 SEEN_S = 10.0

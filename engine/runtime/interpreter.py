@@ -27,15 +27,20 @@ def interpreter_path() -> str:
 
 def sealed_copy() -> int:
     """A descriptor of a copy that can't be changed any more."""
+    with open(interpreter_path(), "rb") as original:
+        return sealed(original.fileno())
+
+
+def sealed(original: int = -1) -> int:
+    """A descriptor of an executable file that can't be changed any more: a copy of ``original``, or empty."""
     copy = os.memfd_create("docket-python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        with open(interpreter_path(), "rb") as original:
-            size, done = os.fstat(original.fileno()).st_size, 0
-            while done < size:
-                count = os.sendfile(copy, original.fileno(), done, size - done)
-                if count == 0:
-                    raise OSError(5, "the interpreter is shorter than it was", interpreter_path())
-                done += count
+        size, done = os.fstat(original).st_size if original >= 0 else 0, 0
+        while done < size:
+            count = os.sendfile(copy, original, done, size - done)
+            if count == 0:
+                raise OSError(5, "the interpreter is shorter than it was", interpreter_path())
+            done += count
         os.fchmod(copy, 0o500)
         fcntl.fcntl(copy, fcntl.F_ADD_SEALS, _SEALS)
     except OSError:

@@ -10,7 +10,10 @@ import json
 import os
 import time
 from json.encoder import encode_basestring
-from typing import Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping
 
 PIECE_BYTES = 16 * 1024
 

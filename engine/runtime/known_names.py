@@ -11,10 +11,13 @@ import os
 import random
 import socket
 from ipaddress import ip_address
-from typing import Any
 
 from engine.runtime import dns_message
 from engine.runtime.dns_message import AAAA, ANY, IN, PLAIN_UDP_BYTES, PTR, A, Query
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MOST_ANSWERS = 1024
 """Kept for the next time: to short questions, and of one address at most, which fit into any datagram."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Callable, Collection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Collection
 
 CHUNK_BYTES = 65536
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 import socket
 import struct
 import sys
-from typing import Any, Callable
 
 from engine.runtime import dns_message
 from engine.runtime.dns_message import NOT_IMPLEMENTED, Query
 from engine.runtime.known_names import KnownNames
 from engine.runtime.loop import GONE, IN, OUT, Loop, accept
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    Reply = Callable[[bytes], None]
 
 _MOST_BYTES = 65535
 _QUERIES_A_TURN = 64
@@ -26,8 +31,6 @@ _MOST_CONNECTIONS = 64
 _MOST_UNREAD_BYTES = 1 << 17
 """Answers that somebody who asks over TCP doesn't read: then nothing more is read of him."""
 _SERVER_PORT = 53
-
-Reply = Callable[[bytes], None]
 
 
 class Resolver:

@@ -181,7 +181,7 @@ class Mount(Operation):
         if options.idmap or self._entry.get("uidMappings") or self._entry.get("gidMappings"):
             raise OSError(errno.EOPNOTSUPP, "only bind mounts can have mapped owners", self._destination)
         made = self._made(setup, kind, options)
-        set_attributes(made, options._replace(attributes=0, clear=0), self._destination)
+        set_attributes(made, options.but(attributes=0, clear=0), self._destination)
         if kind == "proc":
             setup.proc_fd = os.dup(made)
             os.set_inheritable(setup.proc_fd, False)
@@ -195,7 +195,7 @@ class Mount(Operation):
         if kind == "devpts":
             groups = namespaces.mapped_ids()[1]
             kept = [one for one in options.data if one[0] != "gid" or namespaces.is_mapped(int(one[1] or 0), groups)]
-            options = options._replace(data=kept)
+            options = options.but(data=kept)
         try:
             return _make(kind, self._entry.get("source") or kind, options)
         except PermissionError as error:
@@ -207,7 +207,7 @@ class Mount(Operation):
             if not os.path.ismount(host):
                 return _make("tmpfs", "tmpfs", Options(mounts.MOUNT_ATTR_RDONLY, 0, 0, False, False, []))
             clone = mounts.open_tree(-1, host, OPEN_TREE_CLONE | AT_RECURSIVE)
-            change(clone, options._replace(recursive_bind=True, clear=0), self._destination)
+            change(clone, options.but(recursive_bind=True, clear=0), self._destination)
             return clone
 
     def _attach_source(self, setup: Setup, source: int) -> None:
@@ -234,7 +234,7 @@ class Mount(Operation):
         if cgroup.hierarchy.mode == "v2":
             _attach(_clone(cgroup.unified_folder, options), target, self._destination)
             return
-        folder = _make("tmpfs", "cgroup", options._replace(attributes=0, data=[("mode", "755")]))
+        folder = _make("tmpfs", "cgroup", options.but(attributes=0, data=[("mode", "755")]))
         mounts.move_mount(folder, target, self._destination)
         os.close(target)
         for point, names in cgroup.hierarchy.trees.items():

@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import time
-from typing import Any
 
 from engine.kernel import cgroups
 from engine.kernel.namespaces import clone
@@ -31,6 +30,10 @@ from engine.runtime.port_proxy import PortProxies
 from engine.runtime.resolver import Resolver
 from engine.runtime.setup import Json, failure
 from engine.runtime.stdio import Stdio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LINGER_S = 60.0
 """How long a client that doesn't read may keep the last output of an ended container waiting."""

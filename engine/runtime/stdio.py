@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any, Callable
 
 from engine.kernel.terminals import set_window_size
 from engine.runtime.clients import Client
 from engine.runtime.buffered_log import BufferedLog
 from engine.runtime.json_log import JsonLog
 from engine.runtime.loop import IN, OUT, Loop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 READ_BYTES = 65536
 _INPUT_BYTES = 256 * 1024

@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import stat
-from typing import Sequence
 
 from engine.kernel import mounts
 from engine.kernel.cgroups import Cgroup
@@ -28,6 +26,11 @@ from engine.kernel.namespaces import CLONE_NEWNS, unshare
 from engine.kernel.steps import step
 from engine.runtime import messages, mount_options, overlay, owners, rootfs, scheduling
 from engine.runtime.setup import Json, Operation, Setup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Sequence
 
 _PLACE = "/etc"
 """Where the init attaches its root for the moment before it becomes the root: any folder that everybody may enter."""
@@ -45,12 +48,12 @@ def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshak
         cgroup.join(pid)
     with step("userns.map"):
         for name in ("uid", "gid"):
-            _write(f"/proc/{pid}/{name}_map", owners.map_text(linux[f"{name}Mappings"]))
+            owners.write(f"/proc/{pid}/{name}_map", owners.map_text(linux[f"{name}Mappings"]))
         process = plan["spec"].get("process") or {}
         scheduling.apply(pid, process)
         score = process.get("oomScoreAdj") or 0
         if score > 0:
-            _write(f"/proc/{pid}/oom_score_adj", str(score))
+            owners.write(f"/proc/{pid}/oom_score_adj", str(score))
         own_pipes(stdio, root_of(linux))
         namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     setup = Setup(plan)
@@ -82,16 +85,6 @@ def own_pipes(stdio: Sequence[int], owner: tuple[int, int]) -> None:
     for fd in stdio:
         if owner != (0, 0) and stat.S_ISFIFO(os.fstat(fd).st_mode):
             os.fchown(fd, *owner)
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror} writing {text!r}", path) from error
-    finally:
-        os.close(fd)
 
 
 def _make_root(plan: Json, namespace: int) -> int:

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
-from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
+from engine.domain.container import ALIVE, Container, ContainerCreated
+from engine.domain.container_commands import CreateContainer, RenameContainer
 from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
 from engine.eventlog.log import Change, Context, Document
 from engine.kernel.cgroups import Cgroup

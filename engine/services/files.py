@@ -6,7 +6,8 @@ import os
 from contextlib import contextmanager
 from typing import Any, Iterator
 
-from engine.domain.container import AccessFiles, Container, FileAccess, Status
+from engine.domain.container import Container, Status
+from engine.domain.container_commands import AccessFiles, FileAccess
 from engine.domain.errors import Conflict, InvalidArgument, NotFound
 from engine.eventlog.log import Context
 from engine.images.content import Readable

@@ -23,14 +23,11 @@ from engine.domain.container import (
     ContainerTroubled,
     ContainerUnpaused,
     ContainerUnpauseFailed,
-    KillContainer,
-    PauseContainer,
-    RemoveContainer,
-    StartContainer,
     Status,
-    StopContainer,
-    UnpauseContainer,
 )
+from engine.domain.container_commands import (
+    KillContainer, PauseContainer, RemoveContainer, StartContainer, StopContainer, UnpauseContainer,
+)  # fmt: skip
 from engine.domain.errors import Conflict, EngineError, NotFound, NotModified, describe
 from engine.eventlog.log import Context
 from engine.kernel.cgroups import Cgroup

@@ -41,7 +41,7 @@ class Recorder:
         """
         for _ in range(_ATTEMPTS):
             state, version = self.log.load(noun, identifier)
-            events = NOUNS[noun].module.decide(state, command)
+            events = NOUNS[noun].decide(state, command)
             if not events:
                 return []
             try:

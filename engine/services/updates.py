@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Mapping
 
-from engine.domain.container import Container, ContainerUpdated, ContainerUpdateFailed, UpdateContainer
+from engine.domain.container import Container, ContainerUpdated, ContainerUpdateFailed
+from engine.domain.container_commands import UpdateContainer
 from engine.domain.errors import InvalidArgument, NotSupported, describe
 from engine.eventlog.log import Context, Document
 from engine.services import limits, request_shapes

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import socket
 import subprocess
 import tarfile
 import time
+import urllib.parse
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -49,6 +51,25 @@ def test_a_trigger_may_copy_from_a_stage_that_nothing_else_needs(engine: Engine,
     context_of(tmp_path, "FROM base AS maker\nRUN echo made > /x\nFROM base AS unneeded\nRUN exit 9\nFROM onbuild\n")
     build(engine, "-t", "triggered", str(tmp_path))
     assert inside(engine, "triggered", "cat /y") == "made\n"
+
+
+def test_named_contexts(engine: Engine, tmp_path: Path) -> None:
+    """A folder and an image beside the context, for --from, mounts and FROM; what is changed there is noticed."""
+    text = (
+        "FROM tools\nCOPY --from=lib sub/a /a\nRUN --mount=type=bind,from=lib,target=/m ls -A /m > /seen\n"
+        "COPY --from=other /etc/os-release /b\n"
+    )
+    folder, lib = context_of(tmp_path / "main", text), tmp_path / "lib"
+    (lib / "sub").mkdir(parents=True)
+    for name, content in (("sub/a", "1\n"), ("skipped", ""), (".dockerignore", "skipped")):
+        (lib / name).write_text(content)
+    images = [f"--build-context={name}=docker-image://base" for name in ("tools", "other")]
+    for content in ("1\n", "2\n"):
+        (lib / "sub/a").write_text(content)
+        build(engine, "-t", "named", *images, f"--build-context=lib={lib}", folder)
+        assert inside(engine, "named", "cat /a /seen /b") == f"{content}.dockerignore\nsub\nID=test\n"
+    refused = engine.refused("build", "--build-context", "lib=/nowhere", folder)
+    assert refused == 'unable to prepare context lib: path "/nowhere" not found'
 
 
 def test_where_copy_leads(engine: Engine, tmp_path: Path) -> None:
@@ -336,4 +357,19 @@ def test_hostile_contexts(engine: Engine) -> None:
     ):  # fmt: skip
         done = engine.docket("build", "--network", "none", "-", input=f"FROM base\n{line}\n", check=False)
         assert done.returncode in (1, 3) and message in done.stderr, (line, done.stderr)
+    assert nothing_is_left(engine)
+
+
+def test_named_contexts_lead_nowhere(engine: Engine) -> None:
+    """Whatever a client says where in its archive a named context lies."""
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        dockerfile, link = tarfile.TarInfo("Dockerfile"), tarfile.TarInfo("link")
+        dockerfile.size, link.type, link.linkname = 10, tarfile.SYMTYPE, "/etc"
+        archive.addfile(dockerfile, io.BytesIO(b"FROM base\n"))
+        archive.addfile(link)
+    for place in ("folder:..", "folder:a/..", "folder:nothing", "folder:/etc", "folder:link", "folder:link/ssl", "x"):
+        named = urllib.parse.quote(json.dumps({"lib": place}))
+        answer = engine.api("POST", f"/build?contexts={named}", context.getvalue())
+        assert answer.status == 400, (place, answer.body)
     assert nothing_is_left(engine)

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from engine.kernel import apparmor
+from engine.runtime import command_journal
 from support.sources import REPOSITORY
 from support.waiting import eventually
 
@@ -56,6 +58,23 @@ def test_a_life_in_steps(runtime: Runtime) -> None:
     assert [record["verb"] for record in records if record["phase"] == "failed"] == ["start", "delete"]
     assert [record["phase"] for record in records[::2]] == ["intent"] * 8, "each before its outcome"
     assert records[1]["facts"]["evidence"]["namespaces"]["pid"] != os.stat("/proc/self/ns/pid").st_ino
+
+
+@pytest.mark.parametrize(("flags", "copied"), [(["-IS"], False), ([], True)])
+def test_the_interpreter_is_hidden_in_place_or_by_a_copy(runtime: Runtime, flags: list[str], copied: bool) -> None:
+    """CVE-2019-5736. Where it is started without -I the environment may say what is imported: it starts once more."""
+    runtime.configure("true")
+    program = str(REPOSITORY / "scripts" / "docket-runtime")
+    words = [sys.executable, *flags, program, "--root", str(runtime.root), "create", "--bundle", str(runtime.bundle)]
+    subprocess.run([*words, "one"], env=runtime.environment, stdin=subprocess.DEVNULL, check=True)
+    exe = Path("/proc", str(json.loads(runtime("state", "one"))["pid"]), "exe")
+    assert os.readlink(exe).startswith("/memfd:docket-python") and runtime.status() == "created"
+    assert exe.read_bytes()[:4] == b"\x7fELF"[: 4 if copied or not _is_shared() else 0]
+
+
+def _is_shared() -> bool:
+    """Whether this Python is a doorstep to libpython: another one can't be hidden in place."""
+    return "/libpython" in Path("/proc/self/maps").read_text()
 
 
 def test_a_process_more(runtime: Runtime) -> None:
@@ -219,6 +238,42 @@ def test_errors_go_to_the_log_for_containerd(runtime: Runtime) -> None:
     assert done.returncode == 1 and record["level"] == "error" and "does not exist" in record["msg"]
 
 
+PROFILE = """profile docket-test flags=(attach_disconnected) {
+  file, capability, signal, deny /etc/group r,
+}
+"""
+
+
+@pytest.mark.skipif(not apparmor.is_enabled(), reason="kernel lacks AppArmor")
+@pytest.mark.skipif(shutil.which("apparmor_parser") is None, reason="no apparmor_parser here: install apparmor")
+def test_a_profile_of_apparmor(runtime: Runtime) -> None:
+    subprocess.run(["apparmor_parser", "--replace", "--skip-cache"], input=PROFILE, text=True, check=True)
+    script = "cat /proc/self/attr/current; cat /etc/group"
+    profile = {"apparmorProfile": "docket-test"}
+    try:
+        runtime.configure("sh", "-c", script, change=lambda spec: spec["process"].update(profile))
+        done = runtime.complete("run", "--bundle", str(runtime.bundle), "one")
+        assert done.stdout == "docket-test (enforce)\n" and "denied" in done.stderr.lower()
+        assert runtime.records()[1]["facts"]["evidence"]["apparmor"].startswith("docket-test")
+        runtime.configure("sleep", "1000")
+        runtime.create()
+        runtime("start", "one")
+        process = runtime.home / "process.json"
+        process.write_text(json.dumps({"args": ["sh", "-c", script], "cwd": "/", "env": ["PATH=/bin"], **profile}))
+        done = runtime.complete("exec", "--process", str(process), "one")
+        assert done.stdout == "docket-test (enforce)\n" and "denied" in done.stderr.lower()
+    finally:
+        subprocess.run(["apparmor_parser", "--remove"], input=PROFILE, text=True, check=True)
+        runtime("delete", "--force", "one")
+    assert "no such profile is loaded" in runtime.refused("run", "--bundle", str(runtime.bundle), "two")
+
+
+@pytest.mark.skipif(apparmor.is_enabled(), reason="kernel has AppArmor")
+def test_a_profile_without_apparmor_is_refused(runtime: Runtime) -> None:
+    runtime.configure("true", change=lambda spec: spec["process"].update(apparmorProfile="x"))
+    assert "runs without AppArmor" in runtime.refused("run", "--bundle", str(runtime.bundle), "one")
+
+
 def test_ids_are_no_paths(runtime: Runtime) -> None:
     runtime.configure("true")
     for name in ("../one", "a/b", "..", "-x y"):
@@ -235,9 +290,9 @@ def test_a_journal_that_was_changed_is_found(runtime: Runtime) -> None:
     whole = journal.read_bytes()
     for at in range(0, len(whole), 97):
         journal.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert "NOT whole" in runtime.refused("verify"), at
-    journal.write_bytes(whole)
-    runtime("verify")
+        with pytest.raises(ValueError, match="journal"):
+            command_journal.verify(str(runtime.root))
+    assert "NOT whole" in runtime.refused("verify")
 
 
 def test_features_and_version(runtime: Runtime) -> None:
@@ -272,7 +327,8 @@ def test_podman_runs_with_it(runtime: Runtime) -> None:
 
 
 def test_cgroups_of_its_own_go_with_the_last(runtime: Runtime) -> None:
-    runtime.configure("true", change=lambda spec: spec["linux"].pop("cgroupsPath"))
+    """As dockerd's --cgroup-parent asks for them: a path that is not absolute."""
+    runtime.configure("true", change=lambda spec: spec["linux"].update(cgroupsPath="some-parent/one"))
     runtime("run", "--bundle", str(runtime.bundle), f"own-{os.getpid()}")
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - cgroup" in line]
     assert points and not [point for point in points if Path(point, "docket-runtime").exists()]

@@ -257,7 +257,7 @@ def test_a_plain_folder_as_root(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize(
     ("section", "field", "value"),
-    [("", "vm", {"x": 1}), ("linux", "mountLabel", "x"), ("process", "apparmorProfile", "x"),
+    [("", "vm", {"x": 1}), ("linux", "mountLabel", "x"), ("process", "selinuxLabel", "x"),
      ("linux", "memoryPolicy", [{"containerID": 0}])],
 )  # fmt: skip
 def test_what_would_be_ignored_is_refused(runtime: Runtime, section: str, field: str, value: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from engine.images.jobs import unpack_layer
 from engine.kernel.cgroups import Cgroup, Hierarchy, delegated, discarded_limits, hierarchy
-from engine.kernel.namespaces import mapped_ids
+from engine.kernel.namespaces import forget_mapped_ids
 from engine.runtime.subordinate_ids import Range, ranges
 from engine.runtime.user_network import pasta_arguments, slirp_arguments
 from support.forked import in_child
@@ -102,7 +102,7 @@ def test_layers_in_a_namespace_of_one_id(tmp_path: Path) -> None:
 
     def story() -> list[Any]:
         become_ordinary(0)
-        mapped_ids.cache_clear()
+        forget_mapped_ids()
         done = unpack_layer({"blob": str(tmp_path / "layer.tar"), "target": str(tmp_path / "layer")}, [])
         return [done["warnings"], os.getxattr(tmp_path / "layer/folder", "user.overlay.opaque").decode()]
 

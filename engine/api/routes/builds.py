@@ -12,7 +12,7 @@ from engine.api.exchange import MULTIPLEXED_STREAM, Answer, Request, reply
 from engine.api.filters import read_filters
 from engine.api.router import Route
 from engine.api.streams import byte_stream, frames, json_lines
-from engine.builder.orders import Line, Order
+from engine.builder.orders import Line, NamedContext, Order
 from engine.builder.usage import MOUNT, STEP, Choice
 from engine.domain.errors import InvalidArgument, NotSupported
 from engine.images.references import Reference
@@ -92,6 +92,7 @@ def _order(request: Request) -> Order:
         remote=request.text("remote"),
         output=request.text("output"),
         cache_from=_cache_from(request),
+        contexts=_contexts(request),
     )
 
 
@@ -111,6 +112,20 @@ def _cache_from(request: Request) -> tuple[str, ...]:
     for name in names:
         Reference.parse(name)
     return tuple(names)
+
+
+def _contexts(request: Request) -> dict[str, NamedContext]:
+    """Named contexts: ``docker-image://NAME``, or ``folder:`` and a path in the archive that is sent."""
+    found = {}
+    for name, text in _texts(request, "contexts").items():
+        kind, _, rest = text.partition(":")
+        if kind == "docker-image" and rest.startswith("//"):
+            found[name] = NamedContext(image=Reference.parse(rest.removeprefix("//")).familiar)
+        elif kind == "folder" and rest and not request.text("remote"):
+            found[name] = NamedContext(place=rest)
+        else:
+            raise InvalidArgument(f"named context {name}: {text!r} is neither docker-image://NAME nor a folder of ours")
+    return found
 
 
 def _shown(url: str) -> str:

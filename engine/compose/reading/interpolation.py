@@ -9,7 +9,7 @@ from typing import Any, Callable, Mapping
 
 from engine.compose.model.positions import Path, Positions
 
-_NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_NAME = r"[_a-zA-Z][_a-zA-Z0-9]*"
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 
 
@@ -34,7 +34,7 @@ def substitute(text: str, environment: Mapping[str, str], unset: Callable[[str],
             end = _closing(text, at)
             found.append(_braced(text[at + 1 : end], environment, unset))
             at = end + 1
-        elif name := _NAME.match(text, at):
+        elif name := re.compile(_NAME).match(text, at):
             found.append(_lookup(name.group(), environment, unset))
             at = name.end()
         else:
@@ -57,7 +57,7 @@ def _closing(text: str, opening: int) -> int:
 
 
 def _braced(inside: str, environment: Mapping[str, str], unset: Callable[[str], None]) -> str:
-    name = _NAME.match(inside)
+    name = re.match(_NAME, inside)
     if name is None:
         raise InterpolationError(
             f"invalid interpolation format '${{{inside}}}': you may need to escape any $ with another $"
