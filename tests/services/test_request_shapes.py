@@ -29,8 +29,9 @@ def fields(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("ContainerConfig", request_shapes.CONTAINER), ("HostConfig", request_shapes.CONTAINER["HostConfig"])]
-)  # fmt: skip
+    ("name", "shape"),
+    [("ContainerConfig", request_shapes.CONTAINER), ("HostConfig", request_shapes.CONTAINER["HostConfig"])],
+)
 def test_every_field_has_the_type_that_docker_gives_it(name: str, shape: dict[str, Any]) -> None:
     for field, schema in fields(name):
         if field in ELSEWHERE:
