@@ -272,3 +272,23 @@ def test_a_layer_that_resists_holds_up_no_image(world: World, monkeypatch: pytes
     assert [layer.status for layer in log.all("layer")] == ["failed"]
     world.restart()
     assert not world.engine.core.log.all("layer")
+
+
+def test_files_of_a_container_that_is_just_ending_are_read_at_rest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is gone, and the daemon has not heard of it yet."""
+    container_id = running(world)
+    roots: list[dict[str, Any]] = []
+
+    def run_job(name: str, arguments: dict[str, Any], fds: Any = ()) -> dict[str, Any]:
+        roots.append(arguments["root"])
+        if len(roots) > 2:
+            world.runtime.end(container_id, 0)
+        if "pid" in roots[-1]:
+            raise ProcessLookupError(3, "the container has ended")
+        return {"name": "x"}
+
+    monkeypatch.setattr(world.runtime, "run_job", run_job)
+    assert world.engine.services.files.stat(container_id, "/x") == {"name": "x"}
+    assert ["pid" in root for root in roots] == [True, True, True, False]
