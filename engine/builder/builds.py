@@ -33,6 +33,7 @@ from engine.builder.steps import StageRun
 from engine.builder.usage import CacheUsage, Choice, Usage
 from engine.domain.build import BuildFailed, BuildFinished, BuildStarted, StartBuild
 from engine.domain.errors import Conflict, EngineError, describe
+from engine.domain.prune import RecordPrune
 from engine.eventlog.log import Context
 from engine.images.content import ContentStore, Readable
 from engine.images.references import Reference
@@ -227,12 +228,14 @@ class Builds:
     def prune(self, choice: Choice, context: Context) -> tuple[list[str], int]:
         """Forget cached steps and remove what only they kept, and the folders of cache mounts. Answers with their keys
         and the bytes freed."""
-        keys, freed = self._cache.forget(self._usage.chosen(choice, self._in_use()), context)
+        gone, freed = self._cache.forget(self._usage.chosen(choice, self._in_use()), context)
         mounts = [] if not choice.takes_mounts or self._running() else self._usage.mounts()
-        if mounts and (choice.keep_bytes is None or sum(one.size_bytes for one in mounts) > choice.keep_bytes):
+        mounted = sum(one.size_bytes for one in mounts)
+        if mounts and (choice.keep_bytes is None or mounted > choice.keep_bytes):
             self._core.runtime.run_job("tree.remove", {"path": str(self._mounts)})
-            return [*keys, *(one.id for one in mounts)], freed + sum(one.size_bytes for one in mounts)
-        return keys, freed
+            gone, freed = [*gone, *(one.id for one in mounts)], freed + mounted
+        self._core.recorder.decide("prune", "builder", RecordPrune("builder", len(gone), freed), context)
+        return gone, freed
 
     def _running(self) -> bool:
         return any(build.status == "running" for build in self._core.log.all("build"))

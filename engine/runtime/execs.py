@@ -80,6 +80,7 @@ class Execs:
         stdio = Stdio(
             self._loop, self._directory, tty=bool(plan.get("tty")), open_stdin=bool(plan.get("open_stdin")),
             stdin_once=True, captured=client is not None,
+            on_detached=lambda: self._control.tell_all({"type": "exec_detached", "exec_id": plan["exec_id"]}),
         )  # fmt: skip
         if client is not None:
             stdio.attach(fds.pop(), client)

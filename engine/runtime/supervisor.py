@@ -51,6 +51,11 @@ class Attachment:
     early: bytes = b""
     logs: bool = False
 
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Those that the client gets."""
+        return tuple(name for name in ("stdin", "stdout", "stderr") if getattr(self, name))
+
 
 class LaunchFailed(EngineError):
     """A process could not be started, at ``step``. ``exit_code`` is what a client's run should end with: 127 where

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from engine.domain.container import ALIVE, Container, ContainerCreated
-from engine.domain.container_commands import CreateContainer, RenameContainer
+from engine.domain.container_commands import AttachClient, CreateContainer, RenameContainer
 from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
 from engine.eventlog.log import Change, Context, Document
 from engine.kernel.cgroups import Cgroup
@@ -45,7 +45,7 @@ class Containers:
         self._health = health
         self._volumes = volumes
         self._guard = threading.Lock()
-        self._waiting: dict[str, list[Attachment]] = {}
+        self._waiting: dict[str, list[tuple[Attachment, Context]]] = {}
         self.linked = LinkIndex(core)
 
     # --- creating and naming ---
@@ -319,9 +319,11 @@ class Containers:
         return json_log.read(view.log_path, choice, may_grow if follow else None)
 
     def attach(
-        self, reference: str, attachment: Attachment, *, logs: bool = False, announce: Callable[[], None] = lambda: None
-    ) -> None:
-        """Hand a client's socket to the container, now or when it starts. Raises Conflict while it is paused.
+        self, reference: str, attachment: Attachment, context: Context, *, logs: bool = False,
+        announce: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """Hand a client's socket to the container, now or when it starts; then it is on record. Raises Conflict while
+        it is paused.
 
         With ``logs`` what the container has written so far comes first. ``announce`` tells the client that it is
         attached. No start comes between that and the attachment itself, so that a client which starts the container
@@ -338,20 +340,34 @@ class Containers:
                 state = self._core.log.get("container", container.id)
                 if state is None:
                     raise NotFound(f"No such container: {reference}")
+                alive = state.status in ALIVE
+                if alive:
+                    command = AttachClient(attachment.streams)
+                    self._core.recorder.decide("container", container.id, command, context)
                 announce()
             except BaseException:
                 os.close(attachment.fd)  # else the client would wait for its end, and the engine lose a descriptor
                 raise
-            if state.status in ALIVE:
+            if alive:
                 self._core.runtime.attach(container.id, attachment)
             else:
                 with self._guard:
-                    self._waiting.setdefault(container.id, []).append(attachment)
+                    self._waiting.setdefault(container.id, []).append((attachment, context))
+
+    def attaching(self, container_id: str, context: Context) -> tuple[tuple[str, ...], ...]:
+        """The streams of the clients that wait for the start and are of the same actor as it. What others want is put
+        on record here, in their own name."""
+        with self._guard:
+            waiting = list(self._waiting.get(container_id, ()))
+        for attachment, own in waiting:
+            if own.actor != context.actor:
+                self._core.recorder.decide("container", container_id, AttachClient(attachment.streams), own)
+        return tuple(attachment.streams for attachment, own in waiting if own.actor == context.actor)
 
     def take_waiting(self, container_id: str) -> list[Attachment]:
         """The clients that attached before the start."""
         with self._guard:
-            return self._waiting.pop(container_id, [])
+            return [attachment for attachment, _ in self._waiting.pop(container_id, [])]
 
     def drop_waiting(self, container_id: str) -> None:
         """Their wait is over: the container will not start."""

@@ -6,6 +6,7 @@ from typing import Sequence
 
 from engine.domain.errors import Conflict, InvalidArgument
 from engine.domain.image import Image, ImageRemoved, RemoveImage, Status, UntagImage
+from engine.domain.prune import RecordPrune
 from engine.eventlog.log import Context
 from engine.images.references import Reference
 from engine.services.blobs import Blobs
@@ -145,6 +146,8 @@ class ImageRemoval:
                     continue  # it is being pushed
             freed += sum(sizes.get(entry.get("Deleted", ""), 0) for entry in removed)
             outcome += removed
+        count = sum("Deleted" in entry for entry in outcome)
+        self._core.recorder.decide("prune", "image", RecordPrune("image", count, freed), context)
         return outcome, freed
 
     def _may_go(self, image: Image, selection: Selection, every: bool) -> bool:

@@ -29,6 +29,7 @@ from engine.domain.container_commands import (
     KillContainer, PauseContainer, RemoveContainer, StartContainer, StopContainer, UnpauseContainer,
 )  # fmt: skip
 from engine.domain.errors import Conflict, EngineError, NotFound, NotModified, describe
+from engine.domain.prune import RecordPrune
 from engine.eventlog.log import Context
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.steps import step
@@ -79,7 +80,8 @@ class Lifecycle:
         """
         container = resolve_container(self._core.log, reference)
         with self._core.recorder.exclusive(f"container/{container.id}"):
-            intents = self._core.recorder.decide("container", container.id, StartContainer(scheduled), context)
+            command = StartContainer(scheduled, self._containers.attaching(container.id, context))
+            intents = self._core.recorder.decide("container", container.id, command, context)
             if not intents:
                 return
             outcome = caused_by(context, intents[-1])
@@ -121,7 +123,7 @@ class Lifecycle:
             [*launched["warnings"], *network.warnings],
         )  # fmt: skip
         facts = network.facts(launched["evidence"])
-        self._core.recorder.record("container", container.id, started, context, facts)
+        self._core.recorder.record("container", container.id, started, context, before=facts)
         if container.health_check:
             self._health.watch(container.id)
         self.has_started(container.id)
@@ -279,6 +281,7 @@ class Lifecycle:
                 continue  # somebody was quicker
             removed.append(container.id)
             freed += size
+        self._core.recorder.decide("prune", "container", RecordPrune("container", len(removed), freed), context)
         return removed, freed
 
     def remove(self, reference: str, *, force: bool = False, volumes: bool = False, context: Context) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
-from engine.domain.container import ContainerExited, ContainerOomKilled
+from engine.domain.container import ContainerDetached, ContainerExited, ContainerOomKilled
 from engine.domain.endpoint import Endpoint
 from engine.domain.errors import EngineError, describe
-from engine.domain.exec import ExecExited, ExecStartFailed
+from engine.domain.exec import ExecDetached, ExecExited, ExecStartFailed
 from engine.domain.machine import Event
 from engine.eventlog.log import Context
 from engine.services.core import Core
@@ -19,6 +19,9 @@ from engine.services.restarts import Restarts
 
 UNKNOWN_EXIT_CODE = 255
 """For an end that nobody saw, as Docker has it."""
+_CAUSES_OF_ENDS = (
+    "container.stopping", "container.killing", "container.started", "container.starting", "exec.started",
+)  # fmt: skip
 
 
 class Monitor:
@@ -41,11 +44,18 @@ class Monitor:
                     self._lifecycle.sweep(container_id, self.context(container_id))
                 self.exited(exited, self.context(container_id))
             case "oom":
-                event = ContainerOomKilled(container_id, message["kills"])
+                oom = ContainerOomKilled(container_id, message["kills"])
                 with self._core.recorder.exclusive(f"container/{container_id}"):
-                    self._core.recorder.record("container", container_id, event, self.context(container_id))
+                    self._core.recorder.record("container", container_id, oom, self.context(container_id))
             case "log_failed":
                 self._lifecycle.tell_trouble(container_id, "log", message["message"], self.context(container_id))
+            case "detached":
+                context = self.context(container_id, causes=("container.attached",))
+                self._core.recorder.record("container", container_id, ContainerDetached(container_id), context)
+            case "exec_detached":
+                event = ExecDetached(message["exec_id"], container_id)
+                context = self.context(container_id, f"exec/{event.exec_id}")
+                self._core.recorder.record("exec", event.exec_id, event, context)
             case "exec_exited":
                 self._exec_exited(container_id, message)
             case "lost":
@@ -121,9 +131,8 @@ class Monitor:
         except EngineError:
             return  # a client removed it first, or the failure is on record: the container is dead and can be removed
 
-    def context(self, container_id: str, stream: str = "") -> Context:
+    def context(self, container_id: str, stream: str = "", causes: Sequence[str] = _CAUSES_OF_ENDS) -> Context:
         """Reported by the shim; caused by the stop or kill that is open or was last, else by the start."""
-        causes = ("container.stopping", "container.killing", "container.started", "container.starting", "exec.started")
         last = self._core.log.last_event(stream or f"container/{container_id}", causes)
         if last is None:
             return Context({"door": "shim"}, "", "")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
 from engine.domain.errors import Conflict, NotFound, NotSupported
+from engine.domain.prune import RecordPrune
 from engine.domain.volume import (
     CreateVolume,
     RemoveVolume,
@@ -177,6 +178,7 @@ class Volumes:
                 continue  # somebody was quicker
             removed.append(view.state.id)
             freed += size
+        self._core.recorder.decide("prune", "volume", RecordPrune("volume", len(removed), freed), context)
         return removed, freed
 
 

@@ -38,7 +38,7 @@ def attach(services: Any, request: Request) -> Answer:
             detach_keys=keys if tty else b"",
             early=early,
         )
-        services.containers.attach(ref, attachment, logs=logs, announce=send_head)
+        services.containers.attach(ref, attachment, request.context, logs=logs, announce=send_head)
 
     return Hijack(take, not tty, stream_type(request, framed=not tty))
 

@@ -115,7 +115,8 @@ def update(services: Any, request: Request) -> Answer:
 
 def remove(services: Any, request: Request) -> Answer:
     if request.flag("link"):
-        raise NotSupported("a link can't be removed: create the container anew without it")
+        services.updates.unlink(request.params[0], request.context)
+        return NO_CONTENT
     services.lifecycle.remove(
         request.params[0], force=request.flag("force"), volumes=request.flag("v"), context=request.context
     )
@@ -218,5 +219,5 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/containers/{}/update", update),
     ("POST", "/containers/{}/wait", wait),
     ("POST", "/containers/{}/resize", resize),
-    ("DELETE", "/containers/{}", remove),
+    ("DELETE", "/containers/{*}", remove),
 )
