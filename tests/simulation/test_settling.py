@@ -226,7 +226,7 @@ def test_who_leaves_while_it_attaches_costs_no_descriptor(world: World) -> None:
 
     attachment = Attachment(writer, stdin=False, stdout=True, stderr=False, framed=False)
     with pytest.raises(ConnectionResetError):
-        world.engine.services.containers.attach(running(world), attachment, announce=announce)
+        world.engine.services.containers.attach(running(world), attachment, CONTEXT, announce=announce)
     assert os.read(reader, 1) == b"", "nobody holds the other end"
     os.close(reader)
 
