@@ -310,16 +310,46 @@ def test_features_and_version(runtime: Runtime) -> None:
     assert "flag provided but not defined" in runtime.refused("state", "--wings", "x")
 
 
+def _program(runtime: Runtime) -> Path:
+    """As it is installed: one file."""
+    program = runtime.home / "docket-runtime"
+    text = f"import sys\nsys.path.append({str(REPOSITORY)!r})\nfrom engine.oci.sealed import main\nmain()\n"
+    program.write_text(f"#!{sys.executable} -IS\n{text}")
+    program.chmod(0o755)
+    return program
+
+
+def test_containerd_runs_with_it(runtime: Runtime) -> None:
+    if shutil.which("containerd") is None or shutil.which("ctr") is None:
+        pytest.skip("no containerd here: install Debian's package containerd")
+    home = runtime.home / "containerd"
+    home.mkdir()
+    unwanted = [f"io.containerd.{name}" for name in ("grpc.v1.cri", "snapshotter.v1.devmapper", "snapshotter.v1.zfs")]
+    (home / "config.toml").write_text(
+        f'version = 2\nroot = "{home}/root"\nstate = "{home}/state"\ndisabled_plugins = {json.dumps(unwanted)}\n'
+        f'[grpc]\naddress = "{home}/sock"\n[ttrpc]\naddress = "{home}/ttrpc"\n'
+    )
+    with (home / "log").open("wb") as log, subprocess.Popen(
+        ["containerd", "--config", str(home / "config.toml")], stdout=log, stderr=log
+    ) as containerd:  # fmt: skip
+        try:
+            eventually((home / "sock").exists, timeout_s=20)
+            command = ["ctr", "-a", str(home / "sock"), "run", "--rm", "--runc-binary", str(_program(runtime))]
+            rootfs = ["--cgroup", f"/{runtime.cgroup}/one", "--rootfs", str(runtime.bundle / "rootfs"), "one"]
+            script = "echo in containerd; exit 4"
+            done = subprocess.run(
+                [*command, *rootfs, "/bin/sh", "-c", script], capture_output=True, text=True, check=False, timeout=60
+            )
+            assert (done.returncode, done.stdout) == (4, "in containerd\n"), done.stderr
+        finally:
+            containerd.terminate()
+
+
 def test_podman_runs_with_it(runtime: Runtime) -> None:
     podman = shutil.which("podman")
     if podman is None:
         pytest.skip("no podman here: install Debian's package podman")
-    program = runtime.home / "docket-runtime"
-    program.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(REPOSITORY)!r})\n"
-        "from engine.oci.sealed import main\nmain()\n"
-    )
-    program.chmod(0o755)
+    program = _program(runtime)
     store = ["--root", str(runtime.home / "podman"), "--runroot", str(runtime.home / "podman-run")]
     command = [podman, "--runtime", str(program), *store, "--cgroup-manager", "cgroupfs", "run", "--rm"]
     rootfs = ["--network", "none", "--cgroup-parent", f"/{runtime.cgroup}", "--rootfs", str(runtime.bundle / "rootfs")]
