@@ -93,7 +93,7 @@ def _seccomp(value: str) -> dict[str, Any] | str | None:
         return None
     try:
         profile = json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"decoding seccomp profile failed: {error}") from error
     if not isinstance(profile, dict):
         raise InvalidArgument("decoding seccomp profile failed: it must be an object")
