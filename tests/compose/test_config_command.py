@@ -72,6 +72,15 @@ def test_variables_left_alone(write: Write, capfd: pytest.CaptureFixture[str]) -
     assert "PRICE: 5$$\n      TAG: ${TAG:-none}" in printed and "web:" in printed
 
 
+def test_variables_are_listed(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+    write("services: {a: {image: 'x:${TAG:-a${INNER-b}}', environment: {M: '${MUST:?say}', O: '${ALT:+c}$PLAIN$$NO'}}}")
+    code, printed, _ = run(capfd, "config", "--variables")
+    assert code == 0 and [line.split() for line in printed.splitlines()[1:]] == [
+        ["ALT", "false", "c"], ["INNER", "false", "b"], ["MUST", "true"], ["PLAIN", "false"],
+        ["TAG", "false", "a${INNER-b}"],
+    ]  # fmt: skip
+
+
 def test_hashes(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
     write(TEXT)
     _, printed, _ = run(capfd, "config", "--hash", "*")
