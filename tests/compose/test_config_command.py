@@ -119,7 +119,7 @@ def test_the_environment(write: Write, capfd: pytest.CaptureFixture[str], monkey
          "not supported"),
         (["--ansi", "maybe", "config"], 125,
          'docket: invalid argument "maybe" for "--ansi" flag: use one of never, always, auto'),
-        (["config", "--lock-image-digests"], 125, "docket: --lock-image-digests is not supported: name images by their"),
+        (["config", "--lock-image-digests"], 125, "docket: --lock-image-digests is not supported: name images"),
         (["publish", "x"], 1, "docket: the command compose publish is not supported: push the images by"),
         (["--dry-run", "exec", "web", "true"], 1, "docket: --dry-run: compose exec carries out no plan"),
         (["-f", "nope.yaml", "config"], 1, "open nope.yaml: no such file or directory"),
