@@ -177,7 +177,7 @@ def compose(
         events=Events(core),
         system=System(core, settings.registries),
         statistics=Statistics(core),
-        updates=Updates(core),
+        updates=Updates(core, lambda parent: connections.linked_has_started([parent])),
         who_ran=WhoRan(core),
         bundles=Bundles(core, files),
     )

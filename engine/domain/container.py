@@ -13,7 +13,9 @@ from typing import Any, Mapping
 
 from engine.domain.container_events import (
     EVENTS,
+    ContainerAttached,
     ContainerCreated,
+    ContainerDetached,
     ContainerExited,
     ContainerFilesAccessed,
     ContainerHealthChanged,
@@ -103,6 +105,8 @@ TRANSITIONS: Table = {
         for event in (ContainerUpdated, ContainerUpdateFailed)
     },
     **{(status, ContainerFilesAccessed): status for status in (S.CREATED, S.STARTING, *ALIVE, *ENDED)},
+    **{(status, ContainerAttached): status for status in (S.CREATED, S.STARTING, *ALIVE, *ENDED)},
+    **{(status, ContainerDetached): status for status in (S.STARTING, *ALIVE, *ENDED)},
     **{(status, ContainerRemoving): S.REMOVING for status in (S.CREATED, S.EXITED, S.DEAD)},
     (S.REMOVING, ContainerRemoved): S.REMOVED,
     (S.REMOVING, ContainerRemoveFailed): S.DEAD,

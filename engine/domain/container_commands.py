@@ -8,6 +8,7 @@ from typing import Any, Callable, Mapping
 
 from engine.domain.container import TRANSITIONS, Container, Status
 from engine.domain.container_events import (
+    ContainerAttached,
     ContainerCreated,
     ContainerFilesAccessed,
     ContainerKilling,
@@ -31,9 +32,16 @@ class CreateContainer:
 
 @dataclass(frozen=True, slots=True)
 class StartContainer:
-    """``scheduled``: by the restart policy, which somebody may have been quicker than."""
+    """``scheduled``: by the restart policy, which somebody may have been quicker than. ``attached``: the streams of
+    each client of the same actor that waits for the start."""
 
     scheduled: bool = False
+    attached: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AttachClient:
+    streams: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,7 @@ class RemoveContainer:
 
 Command = (
     CreateContainer | StartContainer | StopContainer | KillContainer | PauseContainer | UnpauseContainer
-    | RenameContainer | RemoveContainer | UpdateContainer
+    | RenameContainer | RemoveContainer | UpdateContainer | AttachClient
 )  # fmt: skip
 
 
@@ -102,7 +110,7 @@ def _decide_start(state: Container, command: StartContainer) -> list[Event]:
         raise Conflict(f"container {state.id} is being stopped: wait until it has exited")
     if state.status in (Status.REMOVING, Status.DEAD):
         raise Conflict("container is marked for removal and cannot be started")
-    return [ContainerStarting(state.id)]
+    return [*(ContainerAttached(state.id, [*streams]) for streams in command.attached), ContainerStarting(state.id)]
 
 
 def _decide_stop(state: Container, command: StopContainer) -> list[Event]:
@@ -181,6 +189,12 @@ def _decide_access(state: Container, command: AccessFiles) -> list[Event]:
     return [ContainerFilesAccessed(state.id, str(command.access), command.path)]
 
 
+def _decide_attach(state: Container, command: AttachClient) -> list[Event]:
+    if (state.status, ContainerAttached) not in TRANSITIONS:
+        raise Conflict(f"container {state.id} is {state.status}: nobody can attach to it")
+    return [ContainerAttached(state.id, [*command.streams])]
+
+
 DECIDERS: Mapping[type, Callable[[Container, Any], list[Event]]] = {
     StartContainer: _decide_start,
     StopContainer: _decide_stop,
@@ -189,6 +203,7 @@ DECIDERS: Mapping[type, Callable[[Container, Any], list[Event]]] = {
     UnpauseContainer: _decide_unpause,
     RenameContainer: _decide_rename,
     AccessFiles: _decide_access,
+    AttachClient: _decide_attach,
     RemoveContainer: _decide_remove,
     UpdateContainer: _decide_update,
 }

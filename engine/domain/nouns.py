@@ -7,8 +7,8 @@ from types import ModuleType
 from typing import Any, Callable, Mapping
 
 from engine.domain import (
-    build, cache, container, container_commands, document, endpoint, exec as exec_, image, layer, network, runtime,
-    volume,
+    build, cache, container, container_commands, document, endpoint, exec as exec_, image, layer, network, prune,
+    runtime, volume,
 )  # fmt: skip
 from engine.domain.machine import Event
 
@@ -49,6 +49,7 @@ NOUNS: Mapping[str, Noun] = {
         Noun("image", image, image.Image, image.Status),
         Noun("layer", layer, layer.Layer, layer.Status),
         Noun("network", network, network.Network, network.Status),
+        Noun("prune", prune, prune.Prune, prune.Status),
         Noun("runtime", runtime, runtime.RuntimeJournal, runtime.Status),
         Noun("volume", volume, volume.Volume, volume.Status),
     )

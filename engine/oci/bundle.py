@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 
-from engine.kernel import capabilities, json_text
+from engine.kernel import apparmor, capabilities, json_text
 from engine.kernel.cgroups import Cgroup
 from engine.oci import shape
+from engine.oci.containers import OWN_CGROUPS
 from engine.oci.programs import seccomp_plan
 from engine.runtime.setup import refuse_unknown
 
@@ -19,8 +20,6 @@ DEFAULT_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1,
 _CHARACTER = (
     *((major, minor) for _, major, minor in DEFAULT_DEVICES), (5, 1), (5, 2), (136, None),
 )  # fmt: skip
-OWN_CGROUPS = "docket-runtime"
-"""Where a container's cgroups are when nobody says where; it goes with the last of them."""
 _SECURITY_LABELS = ("selinuxLabel", "apparmorProfile")
 
 Json = dict[str, "Any"]
@@ -97,6 +96,8 @@ def check_process(process: Json) -> None:
     for field in _SECURITY_LABELS:
         if process.get(field) in ("", "unconfined"):
             process.pop(field)
+    if process.get("apparmorProfile") and not apparmor.is_enabled():
+        raise OSError(errno.EOPNOTSUPP, "this kernel runs without AppArmor", "process.apparmorProfile")
     for names in (process.get("capabilities") or {}).values():
         if names:
             names[:] = [name for name in names if name.upper() in capabilities.BITS]  # newer than this kernel's table

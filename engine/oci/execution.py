@@ -75,9 +75,8 @@ def process_of(of_container: Json, arguments: list[str], options: Json) -> Json:
     if unknown := sorted(key for key in process.keys() - shape.PROCESS.keys() - {"cwd"} if process[key]):
         raise OSError(errno.EOPNOTSUPP, "not supported by this version of the engine", f"process.{unknown[0]}")
     check_process(process)
-    for field in ("selinuxLabel", "apparmorProfile"):
-        if process.get(field):
-            raise OSError(errno.EOPNOTSUPP, "not supported by this version of the engine", f"process.{field}")
+    if process.get("selinuxLabel"):
+        raise OSError(errno.EOPNOTSUPP, "not supported by this version of the engine", "process.selinuxLabel")
     return process
 
 
@@ -133,5 +132,5 @@ def _plan(process: Json, state: Json) -> Json:
         "seccomp": state["seccomp"], "oomScoreAdj": process.get("oomScoreAdj"), "oom_score_as_is": True,
         "console_size": process.get("consoleSize") or {}, "scheduler": process.get("scheduler"),
         "ioPriority": process.get("ioPriority"), "personality": state["personality"],
-        "same_keyring": state["same_keyring"],
+        "same_keyring": state["same_keyring"], "apparmor_profile": process.get("apparmorProfile") or "",
     }  # fmt: skip

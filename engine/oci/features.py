@@ -34,7 +34,7 @@ def features() -> dict[str, Any]:
                 "knownFlags": list(seccomp.FLAGS),
                 "supportedFlags": list(seccomp.FLAGS),
             },
-            "apparmor": {"enabled": False},
+            "apparmor": {"enabled": True},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
             "netDevices": {"enabled": False},

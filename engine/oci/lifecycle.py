@@ -10,8 +10,8 @@ import _signal as signal
 from engine.kernel import sockets
 from engine.kernel.cgroups import Cgroup
 from engine.oci.containers import START_SOCKET, Containers, is_alive, public_state, status
+from engine.oci.ending import run_poststop_hooks, tidy
 from engine.oci.handing_over import Failed
-from engine.oci.launching import run_poststop_hooks, tidy
 from engine.runtime import hooks, messages
 
 TYPE_CHECKING = False

@@ -9,7 +9,7 @@ import os
 
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.process import set_child_subreaper
-from engine.oci import foreground, launching, lifecycle
+from engine.oci import foreground, lifecycle
 from engine.oci.containers import Containers, status
 from engine.oci.handing_over import Failed
 from engine.runtime.command_journal import Deed
@@ -41,6 +41,8 @@ waiting = Waiting()
 
 
 def create(containers: Containers, options: Options, rest: list[str]) -> int:
+    from engine.oci import launching
+
     bundle = os.path.abspath(options.get("bundle") or ".")
     with Deed(containers.root, "create", rest[0], {"bundle": bundle}) as deed:
         state = launching.create(containers, rest[0], bundle, options, start_at_once=False)
@@ -49,6 +51,8 @@ def create(containers: Containers, options: Options, rest: list[str]) -> int:
 
 
 def run(containers: Containers, options: Options, rest: list[str]) -> int:
+    from engine.oci import launching
+
     bundle, container_id = os.path.abspath(options.get("bundle") or "."), rest[0]
     waits = not options.get("detach")
     if waits:

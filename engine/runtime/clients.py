@@ -130,6 +130,7 @@ class Client:
     def __init__(
         self, loop: Loop, fd: int, wishes: dict[str, Any], folder: str,
         on_input: Callable[[Client, bytes], None], on_gone: Callable[[Client], None],
+        on_detached: Callable[[], None],
     ) -> None:  # fmt: skip
         self._loop = loop
         self._socket = socket.socket(fileno=fd)
@@ -139,6 +140,7 @@ class Client:
         self._backlog = Backlog(folder)
         self._on_input = on_input
         self._on_gone = on_gone
+        self._on_detached = on_detached
         self.wants_input = bool(wishes.get("stdin"))
         self._held = self._ended = self._finishing = False
         self.gone = False
@@ -214,6 +216,7 @@ class Client:
         if left:
             self.wants_input = False  # leaving by keys is no end of the input
             self.leave()
+            self._on_detached()
 
     # --- both ------------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ def operations(plan: Json, pid_fd: int, kinds: set[str]) -> list[Operation]:
         identity.OomScore(),
         scheduling.Scheduling(plan),
         *([] if plan.get("same_keyring") else [identity.Keyring()]),
+        *([identity.AppArmor(plan["apparmor_profile"])] if plan.get("apparmor_profile") else []),
         JoinNamespaces(pid_fd, kinds),
         *([devices.Terminal(console=False)] if plan.get("tty") else []),
         credentials.ResolveUser(plan.get("user") or "", plan.get("groups") or []),

@@ -40,6 +40,7 @@ def operations(setup: Setup) -> list[Operation]:
         *(rootfs.Mount(index, entry) for index, entry in enumerate(setup.mounts)),
         *([*nodes, devices.DeviceLinks()] if has_own_dev else []),
         *terminal,
+        *([identity.AppArmor(process["apparmorProfile"])] if process.get("apparmorProfile") else []),
         rootfs.PivotRoot(),
         identity.Hostname(),
         identity.Loopback(),
@@ -111,7 +112,8 @@ def run(
 
 def _with_hooks(planned: list[Operation], asking: Sequence[Operation]) -> list[Operation]:
     """Hooks come before the root changes."""
-    at = next(index for index, one in enumerate(planned) if isinstance(one, rootfs.PivotRoot))
+    last = (identity.AppArmor, rootfs.PivotRoot)  # what is for the command is not for hooks
+    at = next(index for index, one in enumerate(planned) if isinstance(one, last))
     return [*planned[:at], *asking, *planned[at:]]
 
 

@@ -93,8 +93,9 @@ class Launch:
         try:
             self._clone(own, childs)
             childs.close()
+            warnings = []
             if "user" in new_namespaces(self._plan["spec"]):
-                userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
+                warnings = userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
             interfaces = self._watcher.cloned(self.pid)
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
@@ -110,7 +111,8 @@ class Launch:
             started_at_us = time.time_ns() // 1000
             if (answer := messages.receive(own)) is not None:
                 raise SetupFailed(answer[0])
-            return Launched(self.pid, started_at_us, found, ready["warnings"], fds[0] if fds else -1)
+            warnings += ready["warnings"]
+            return Launched(self.pid, started_at_us, found, warnings, fds[0] if fds else -1)
         finally:
             own.close()
             childs.close()

@@ -33,6 +33,11 @@ def shift(mount_fd: int, entry: Json, options: Options, namespace: int = -1) -> 
             recursive=options.idmap == "ridmap" or options.idmap == "idmap" and options.recursive_bind and not any(own),
             subject=entry["destination"],
         )  # fmt: skip
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        text = "its file system can't be mounted with mapped owners"
+        raise OSError(errno.EOPNOTSUPP, text, entry["destination"]) from error
     finally:
         if any(own):
             os.close(namespace)

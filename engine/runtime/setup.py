@@ -66,7 +66,7 @@ _KNOWN = {
     "": {"ociVersion", "process", "root", "hostname", "domainname", "mounts", "linux", "annotations", "hooks"},
     "process": {
         "terminal", "user", "args", "env", "cwd", "capabilities", "rlimits", "noNewPrivileges", "oomScoreAdj",
-        "consoleSize", "scheduler", "ioPriority",
+        "consoleSize", "scheduler", "ioPriority", "apparmorProfile",
     },
     "linux": {
         "namespaces", "resources", "sysctl", "devices", "maskedPaths", "readonlyPaths", "rootfsPropagation",

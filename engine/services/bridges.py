@@ -56,7 +56,7 @@ class Bridges:
             evidence["hooks"] = self._rules.refresh(and_also=network)
         except BaseException as error:
             self._take_back(network)
-            failed = NetworkRaiseFailed(network.id, describe(error) if isinstance(error, OSError) else str(error))
+            failed = NetworkRaiseFailed(network.id, describe(error))
             self._core.recorder.record("network", network.id, failed, outcome)
             raise
         self._core.recorder.record("network", network.id, NetworkRaised(network.id, evidence), outcome)
@@ -96,7 +96,7 @@ class Bridges:
         try:
             self._host.lower_bridge(network, later=for_good)
             self._rules.refresh(without=network)
-        except (OSError, EngineError) as error:
+        except Exception as error:
             failed = NetworkLowerFailed(network.id, describe(error))
             self._core.recorder.record("network", network.id, failed, context)
             raise

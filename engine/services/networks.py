@@ -10,6 +10,7 @@ from engine.domain.errors import (
     Conflict, EngineError, Forbidden, InvalidArgument, NameTaken, NotFound, SubnetTaken,
 )  # fmt: skip
 from engine.domain.network import CreateNetwork, Network, NetworkCreated, RemoveNetwork
+from engine.domain.prune import RecordPrune
 from engine.eventlog.log import Context
 from engine.networking.host import HostNetwork
 from engine.services import network_requests
@@ -176,4 +177,5 @@ class Networks:
             except (Conflict, NotFound):
                 continue  # somebody was quicker
             removed.append(network.name)
+        self._core.recorder.decide("prune", "network", RecordPrune("network", len(removed)), context)
         return removed

@@ -7,8 +7,8 @@ import typing
 from typing import Any
 
 from engine.domain import (
-    build, cache, container, container_commands, document, endpoint, exec as exec_, image, layer, network, runtime,
-    volume,
+    build, cache, container, container_commands, document, endpoint, exec as exec_, image, layer, network, prune,
+    runtime, volume,
 )  # fmt: skip
 from engine.domain.machine import PREVIOUS, Event
 from engine.domain.nouns import Noun
@@ -23,6 +23,7 @@ IDS = {
     "network": "f" * 64,
     "image": "sha256:" + "1" * 64,
     "layer": "sha256:" + "2" * 64,
+    "prune": "image",
     "runtime": "9" * 64,
     "volume": "data",
 }
@@ -39,6 +40,7 @@ SPECIAL = {
     "document_digest": IDS["document"],
     "endpoint_id": IDS["endpoint"],
     "network_id": IDS["network"],
+    "prune_id": IDS["prune"],
     "runtime_id": IDS["runtime"],
     "image_id": IDS["image"],
     "chain_id": IDS["layer"],
@@ -105,6 +107,7 @@ COMMANDS: dict[str, list[Any]] = {
         runtime.TakeJournal(runtime.RuntimeJournalTaken(IDS["runtime"], "/run/r", "boot", 1, 1, "0" * 64, [{"a": 1}])),
         runtime.ReportBrokenJournal(runtime.RuntimeJournalBroken(IDS["runtime"], "/run/r", "boot", 1, "changed")),
     ],
+    "prune": [prune.RecordPrune(kind, 2, 1000) for kind in (IDS["prune"], "nothing")],
     "document": [document.RedactDocument(IDS["document"], reason) for reason in ("asked for", "")],
     "cache": [
         cache.RecordCache(
@@ -122,6 +125,8 @@ COMMANDS: dict[str, list[Any]] = {
         ),
         container_commands.StartContainer(),
         container_commands.StartContainer(scheduled=True),
+        container_commands.StartContainer(attached=(("stdout", "stderr"),)),
+        container_commands.AttachClient(("stdin", "stdout")),
         container_commands.StopContainer(signal=15, timeout_s=10),
         container_commands.KillContainer(signal=9),
         container_commands.KillContainer(signal=0),

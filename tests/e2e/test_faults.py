@@ -319,6 +319,20 @@ def test_the_daemon_is_killed_while_the_step_is_held(faulty_engine: Engine, root
     assert_settled_and_clean(faulty_engine, rootfs)
 
 
+def test_a_shim_that_cannot_write_keeps_its_container(faulty_engine: Engine) -> None:
+    """A full disk is no reason to end what runs."""
+    engine = faulty_engine
+    container = engine.docket("run", "-d", "--network", "none", "base", "sleep", "100").stdout.strip()
+    full = switch(engine, "shim.record", "fail")
+    full.touch()
+    try:
+        assert engine.docket("exec", container, "echo", "works").stdout == "works\n"
+    finally:
+        full.unlink()
+    assert engine.inspect(container)["State"]["Status"] == "running"
+    engine.docket("rm", "-f", container)
+
+
 def test_the_daemon_is_killed_while_it_starts_its_spawner(faulty_engine: Engine, rootfs: Path) -> None:
     held = faulty_engine.home / "held"
     faulty_engine.stop()

@@ -127,6 +127,7 @@ def _create(world: World) -> None:
     remove = policy == "no" and world.dice.random() < 0.5
     body = {
         "Image": world.dice.choice(("base", "other")),
+        "StopTimeout": 0,  # the clock stands still for who waits
         "Healthcheck": world.dice.choice((None, {"Test": ["CMD", "true"], "Retries": 1, "OnFailure": "restart"})),
         "HostConfig": {
             "Binds": binds, "AutoRemove": remove, "NetworkMode": "none", "RestartPolicy": {"Name": policy},

@@ -12,6 +12,7 @@ from typing import Any, Callable, Iterator, Mapping
 
 from engine.domain import container as containers, container_commands as commands
 from engine.domain import exec as execs
+from engine.domain import prune as prunes
 from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotModified
 from engine.domain.machine import Event
 from support.waiting import eventually
@@ -149,7 +150,9 @@ class Containers:
         finally:
             self.log_ends.append("ended")
 
-    def attach(self, ref: str, attachment: Attachment, *, logs: bool = False, announce: Any = None) -> None:
+    def attach(
+        self, ref: str, attachment: Attachment, context: Context, *, logs: bool = False, announce: Any = None
+    ) -> None:
         if announce is not None:
             announce()
         if self.attach_error is not None:
@@ -227,6 +230,8 @@ class Lifecycle:
         gone = [view.state.id for view in self._containers.list() if not view.state.alive]
         for container_id in gone:
             self.remove(container_id, force=False, volumes=False, context=context)
+        for event in prunes.decide(None, prunes.RecordPrune("container", len(gone), 5 * len(gone))):
+            self._log.append("prune", "container", event, context)
         return gone, 5 * len(gone)
 
 

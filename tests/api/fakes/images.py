@@ -23,7 +23,9 @@ class Images:
         self._log = log
 
     def add(self, context: Context) -> None:
-        created = images.ImageCreated(IMAGE_ID, ["sha256:layer"], 1000, START_US, "import", "-")
+        created = images.ImageCreated(
+            IMAGE_ID, ["sha256:layer"], 1000, START_US, "import", "-", labels={"kind": "test"}
+        )
         self._log.append("image", IMAGE_ID, created, context)
         self._log.append("image", IMAGE_ID, images.ImageTagged(IMAGE_ID, "docker.io/library/base:latest"), context)
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, Iterator, Mapping
 
 from engine.domain import volume as volumes
+from engine.domain.container import Container
 from engine.domain.errors import Forbidden, NotFound
 
 from .images import IMAGE_ID
@@ -102,6 +103,11 @@ class Events:
     def __init__(self, log: Log) -> None:
         self._log = log
         self.ended = threading.Event()
+
+    @staticmethod
+    def mounts(state: Container) -> list[tuple[str, dict[str, str]]]:
+        how = {"destination": "/data", "read/write": "true", "propagation": ""}
+        return [(name, how) for name in state.volumes]
 
     def follow(self, since_us: int | None, until_us: int | None, stop: threading.Event) -> Iterator[Recorded]:
         seen = 0 if since_us is not None else len(self._log.records)  # now, not when the first is asked for

@@ -65,6 +65,11 @@ def test_legacy_links(engine: Engine) -> None:
     now = engine.docket("inspect", "-f", address, "db").stdout.strip()
     hosts = engine.docket("exec", "web", "cat", "/etc/hosts").stdout
     assert now != first and any(line.startswith(f"{now}\tpg ") for line in hosts.splitlines()) and first not in hosts
+    assert "default link name" in engine.refused("rm", "--link", "web")
+    assert "No such container: web/db" in engine.refused("rm", "--link", "web/db")
+    assert engine.docket("rm", "--link", "/web/pg").stdout == "/web/pg\n"
+    assert engine.docket("inspect", "-f", "{{json .HostConfig.Links}}", "web").stdout == "null\n"
+    assert "pg" not in engine.docket("exec", "web", "cat", "/etc/hosts").stdout
 
     engine.docket("network", "create", "app")
     engine.docket("run", "-d", "--name", "store", "--network", "app", "base", "sleep", "1000")
