@@ -64,17 +64,16 @@ def keep() -> None:
     fresh = f"{_FILE}.{os.getpid()}"
     try:
         table = {}
-        for name, module in list(sys.modules.items()):
-            spec = module.__spec__
-            if spec is not None and name.partition(".")[0] == _PACKAGE:
-                is_package = spec.submodule_search_locations is not None
-                source = os.path.abspath(spec.origin)
-                table[name] = (source, *_stamp(source), is_package, spec.loader.get_code(name))
+        for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
+            spec = sys.modules[name].__spec__
+            is_package = spec.submodule_search_locations is not None
+            source = os.path.abspath(spec.origin)
+            table[name] = (source, *_stamp(source), is_package, spec.loader.get_code(name))
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         with open(fd, "wb") as file:
             file.write(marshal.dumps(table))
         os.rename(fresh, _FILE)
-    except OSError:
+    except (OSError, ImportError, AttributeError, ValueError):
         return
 
 
