@@ -43,7 +43,6 @@ _SWARM_PATHS = (
 )  # fmt: skip
 
 _NOT_YET = (
-    ("GET", "/containers/{}/attach/ws", "attaching over a websocket"),
     ("POST", "/build/cancel", "building images"),
     ("POST", "/session", "BuildKit's session"),
     ("POST", "/grpc", "BuildKit's session"),
