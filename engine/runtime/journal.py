@@ -20,11 +20,12 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Journal:
-    """The writing end, held by the shim."""
+    """A writing end: the shim's, which begins a new journal, or its launcher's, which goes on with that one."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, begins: bool = True) -> None:
         self._path = f"{directory}/{FILE_NAME}"
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        flags = os.O_CREAT | os.O_TRUNC if begins else 0
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o600)
 
     def append(self, record: dict[str, Any], *, durable: bool = True) -> None:
         """Write a record, and with ``durable`` wait until it is on the disk. Raises OSError (disk full)."""
