@@ -1,4 +1,4 @@
-"""The shim's journal: what happened to its container, durable before anybody is told.
+"""The shim's journal: what happened to its container, there before anybody is told; ends are synced first.
 
 ``containers/<id>/shim.journal`` holds one line a record, ``<crc32 of the JSON in hex> <JSON>``. A crash can leave a
 torn line at the end, which reads as if it weren't there. Records: ``started`` (with the evidence), ``exec_started``,

@@ -21,6 +21,7 @@ It dies with the shim. Where it reports a failure, or dies, the shim takes back 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -85,6 +86,7 @@ def _run(shim: socket.socket, shim_pid: int) -> NoReturn:
         set_parent_death_signal(signal.SIGKILL)
         if os.getppid() == shim_pid:
             close_all_but((0, 1, 2, shim.fileno()))
+            gc.disable()  # neither it nor the init lives long enough
             if (received := messages.receive(shim)) is not None:
                 set_name("docket-launcher")
                 settings, fds = received
@@ -108,7 +110,8 @@ def _launch(daemon: socket.socket, shim: socket.socket, cgroup: Cgroup, director
             "type": "started", "pid": launched.pid, "started_at_us": launched.started_at_us,
             "evidence": launched.evidence, "warnings": [*warnings, *launched.warnings],
         }  # fmt: skip
-        Journal(directory, begins=False).append(started)
+        # no sync: a machine that ends now ends the process, too, and nobody has been told that it ran
+        Journal(directory, begins=False).append(started, durable=False)
         messages.send(daemon, started)  # before the shim knows: it may have the end to tell at once
         own = new_namespaces(plan["spec"])
         report = {
