@@ -25,7 +25,6 @@ import gc
 import os
 import signal
 import socket
-from typing import NoReturn, Sequence
 
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import clone
@@ -37,6 +36,10 @@ from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed, Watche
 from engine.runtime.other_runtime import OtherLaunch
 from engine.runtime.setup import Json, failure, joined_namespaces, new_namespaces, refuse_unknown
 from engine.runtime.userns import root_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn, Sequence
 
 
 class Launcher:

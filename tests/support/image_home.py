@@ -19,6 +19,7 @@ from engine.services.operations import Notice
 from engine.services.ports import Store, SystemClock, SystemRandomness
 from engine.services.timers import SystemTimers
 from support.fake_registry import FakeDownloads, FakeRegistry
+from support.fresh_log import place_empty_log
 
 JOBS = {**image_jobs.JOBS, **checks.JOBS}
 CONTEXT = Context({"door": "test", "uid": 0}, "request", "request:test")
@@ -47,6 +48,7 @@ class Home:
     def __init__(self, root: Path) -> None:
         self.store = Store(root)
         self.store.make()
+        place_empty_log(root)
         self.registry = FakeRegistry()
         self.worker = Worker()
         self.departed = threading.Event()
