@@ -188,19 +188,29 @@ def spares_of(spawner: int | None) -> list[int]:
     return spare + [child for pid in spare for child in spares_of(pid)]
 
 
+def has_ended(pid: int) -> bool:
+    """It is gone, or a zombie, which has closed everything."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def test_spare_shims_die_and_nobody_misses_them(runtime: Runtime) -> None:
     """Killed in advance, the launch has another one; where the spawner ends, they end."""
     assert runtime.run("echo", "first").out == "first\n"
     spawner = runtime.supervisor.spawner_pid
     for victim in (0, 1):  # the shim, its launcher
         eventually(lambda: len(spares_of(spawner)) == 2, what="one is forked ahead, with its launcher")
-        os.kill(spares_of(spawner)[victim], signal.SIGKILL)
+        pid = spares_of(spawner)[victim]
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: has_ended(pid))
         assert runtime.run("echo", "next").out == "next\n"
     eventually(lambda: len(spares_of(spawner)) == 2)
     spares = spares_of(spawner)
     assert spawner is not None
     os.kill(spawner, signal.SIGKILL)
-    eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in spares))
+    eventually(lambda: all(map(has_ended, spares)))
     assert runtime.run("echo", "last").out == "last\n"
 
 
