@@ -310,3 +310,10 @@ def test_the_same_layer_twice_in_one_image(home: Home) -> None:
     assert len(set(home.image("app:1").chain_ids)) == 2
     assert len(home.registry.fetches) == 2, "the blob once, the configuration once"
     home.check()
+
+
+def test_an_image_without_layers(home: Home) -> None:
+    home.registry.add("library/empty:1", [])
+    home.pull("empty:1")
+    assert list(home.image("empty:1").chain_ids) == []
+    home.check()
