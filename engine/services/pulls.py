@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Iterator, Sequence
 
 from engine.domain.errors import InvalidArgument, describe
-from engine.domain.image import ImagePulled, ImagePullFailed, ImagePulling, PullImage, TagImage
+from engine.domain.image import ImagePulled, ImagePullFailed, ImagePulling, PullImage, Status, TagImage
 from engine.domain.layer import LayerFetched
 from engine.eventlog.log import Context, Document
 from engine.images import config as image_config
@@ -98,8 +98,10 @@ class Pulls:
             resolved.manifest.config.digest, chain_ids, stored_name(reference), resolved.top.digest,
             resolved.document.digest, resolved.source, str(resolved.platform or ""),
         )  # fmt: skip
+        image = self._core.log.get("image", pulling.image_id)
+        known = image is not None and image.status is Status.PRESENT
         with self._begun(pulling, document, context) as cause:
-            yield from self._bring(layers, resolved.manifest.layers, repository, operation, cause)
+            yield from self._bring(layers, resolved.manifest.layers, repository, operation, cause, known)
             changed = self._finish(pulling, document, reference, context)
         yield Notice(f"Digest: {resolved.top.digest}")
         return changed
@@ -168,18 +170,21 @@ class Pulls:
 
     def _bring(
         self, layers: Sequence[Wanted], descriptors: Sequence[Descriptor], repository: Repository,
-        operation: Operation, context: Context,
+        operation: Operation, context: Context, known: bool,
     ) -> Iterator[Notice]:  # fmt: skip
-        """Have every layer stored. Where one fails the others are given up, and its error is raised."""
+        """Have every layer stored. Where one fails the others are given up, and its error is raised. Of an image that
+        is ``known`` nothing is told when nothing is missing."""
         news: News = queue.SimpleQueue()
-        missing = []
-        for layer, descriptor in zip(layers, descriptors, strict=True):
-            # a layer that came in another form, perhaps in an archive, has a blob that is not the manifest's
-            if self._layers.is_stored(layer.chain_id) and self._content.has(layer.blob_digest):
-                yield Notice("Already exists", descriptor.digest[_SHORT])
-            else:
-                missing.append((layer, descriptor))
-                yield Notice("Pulling fs layer", descriptor.digest[_SHORT])
+        # a layer that came in another form, perhaps in an archive, has a blob that is not the manifest's
+        pairs = list(zip(layers, descriptors, strict=True))
+        missing = [
+            (layer, descriptor) for layer, descriptor in pairs
+            if not (self._layers.is_stored(layer.chain_id) and self._content.has(layer.blob_digest))
+        ]  # fmt: skip
+        if not missing and known:
+            return
+        for pair in pairs:
+            yield Notice("Pulling fs layer" if pair in missing else "Already exists", pair[1].digest[_SHORT])
         if not missing:
             return
         downloads: list[Download] = []
