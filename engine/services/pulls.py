@@ -209,6 +209,7 @@ class Pulls:
         try:
             if download.blob.size_bytes >= _FOLLOWED_BYTES and download.is_coming():
                 self._layers.ensure(layer, context, coming=coming)
+                coming.result()  # of a tree that is there already the blob alone is wanted
             else:
                 self._layers.ensure(layer, context, coming.result())
             teller.tell("Pull complete")

@@ -192,3 +192,13 @@ def test_a_tag_that_has_not_changed_costs_one_question(home: Home, registry: Scr
         home.remove(image.id, force=True)
     assert home.content.digests() == []
     home.check()
+
+
+def test_a_blob_that_is_lost_comes_back_though_its_tree_is_there(
+    home: Home, registry: ScriptedRegistry, app: str
+) -> None:
+    home.pull(app)
+    digest = f"sha256:{hashlib.sha256(LARGE).hexdigest()}"
+    home.content.remove(digest)
+    home.pull(app)
+    assert home.content.has(digest) and home.worker.count("layer.unpack") == 1
