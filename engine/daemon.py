@@ -16,9 +16,9 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
-from engine.api.doors import open_all, plan_doors
+from engine.api.doors import Door, open_all, plan_doors
 from engine.api.server import Server
 from engine.builder.builds import Builds
 from engine.builder.runs import Runner
@@ -177,7 +177,7 @@ def compose(
         events=Events(core),
         system=System(core, settings.registries),
         statistics=Statistics(core),
-        updates=Updates(core),
+        updates=Updates(core, lambda parent: connections.linked_has_started([parent])),
         who_ran=WhoRan(core),
         bundles=Bundles(core, files),
     )
@@ -297,6 +297,29 @@ class StopSignal:
         self._writer.close()
 
 
+def _answer(engine: Engine, plans: Sequence[Callable[[], Door]], settings: Settings) -> None:
+    """Answer requests, and follow what goes on beside the engine, until SIGTERM or SIGINT."""
+    doors = open_all(plans)
+    server = Server(
+        doors, engine.services, make_context=Context, make_attachment=Attachment, clock=engine.core.clock.now_us
+    )
+    firewall = FirewallWatch(engine.services.networks.rules)
+    if engine.core.rootless is None:
+        firewall.start()
+    reading = Context({"door": "journal"}, f"journal-{os.getpid()}", "start")
+    journals = RuntimeJournals(engine.core, runtime_roots(settings, engine.core.run_dir), reading)
+    journals.start()
+    with StopSignal() as stop:
+        server.start()
+        print(f"docket: listening on {', '.join(map(str, doors))}", file=sys.stderr, flush=True)
+        notify("READY=1")
+        stop.wait()
+        notify("STOPPING=1")
+    server.stop()
+    firewall.close()
+    journals.close()
+
+
 def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
     """Run until SIGTERM or SIGINT. Containers go on without the daemon."""
     plans = plan_doors(settings.listening, os.environ.get("DOCKET_HOST") or f"unix://{run_dir}/docket.sock")
@@ -331,25 +354,7 @@ def serve(root: Path, run_dir: Path, settings: Settings = Settings()) -> None:
         if warning := engine[0].services.networks.default.outdated():
             print(f"docket: {warning}", file=sys.stderr, flush=True)
         gc.freeze()  # what is there now stays: the collector need not walk over it again
-        doors = open_all(plans)
-        server = Server(
-            doors, engine[0].services, make_context=Context, make_attachment=Attachment, clock=clock.now_us
-        )
-        firewall = FirewallWatch(engine[0].services.networks.rules)
-        if rootless is None:
-            firewall.start()
-        reading = Context({"door": "journal"}, f"journal-{os.getpid()}", "start")
-        journals = RuntimeJournals(engine[0].core, runtime_roots(settings, run_dir), reading)
-        journals.start()
-        with StopSignal() as stop:
-            server.start()
-            print(f"docket: listening on {', '.join(map(str, doors))}", file=sys.stderr, flush=True)
-            notify("READY=1")
-            stop.wait()
-            notify("STOPPING=1")
-        server.stop()
-        firewall.close()
-        journals.close()
+        _answer(engine[0], plans, settings)
         engine[0].services.networks.bridges.rest(Context({"door": "shutdown"}, f"shutdown-{os.getpid()}", "stop"))
         engine[0].trash.empty()
         supervisor.run_job("cgroup.tidy", {"cgroup_path": engine[0].core.cgroup_parent})

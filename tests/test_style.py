@@ -4,78 +4,111 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Callable, Iterator
 
 import pytest
 
 from support.sources import ENGINE, REPOSITORY, python_files
 
 LINE_LENGTH = 120
-ALL_FILES = python_files(
-    ENGINE, REPOSITORY / "migrations", REPOSITORY / "tests", REPOSITORY / "benchmarks", REPOSITORY / "scripts"
-)
-HOUSE_FILES = python_files(ENGINE)
+FOLDERS = (ENGINE, *(REPOSITORY / name for name in ("migrations", "tests", "benchmarks", "scripts")))
+
+Finding = tuple[int, str]
+"""The line, and what is wrong with it."""
+Rule = Callable[[Path, str, list[ast.AST]], Iterator[Finding]]
+"""Reads one file: its path, its text, and every node of its tree, the module first."""
 
 
-def every(paths: list[Path]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("path", paths, ids=[str(path.relative_to(REPOSITORY)) for path in paths])
-
-
-@every(ALL_FILES)
-def test_lines(path: Path) -> None:
-    wrong = []
-    text = path.read_text()
+def lines(path: Path, text: str, nodes: list[ast.AST]) -> Iterator[Finding]:
     for number, line in enumerate(text.splitlines(), 1):
         if "\t" in line:
-            wrong.append(f"{path}:{number}: tab")
+            yield number, "tab"
         if line != line.rstrip():
-            wrong.append(f"{path}:{number}: space at the end of the line")
+            yield number, "space at the end of the line"
         if len(line) > LINE_LENGTH:
-            wrong.append(f"{path}:{number}: {len(line)} characters")
+            yield number, f"{len(line)} characters"
     if text and not text.endswith("\n"):
-        wrong.append(f"{path}: no newline at the end")
-    assert not wrong, "\n".join(wrong)
+        yield text.count("\n") + 1, "no newline at the end"
 
 
-@every(ALL_FILES)
-def test_docstring(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text())), f"{path}: no module docstring"
+def docstring(path: Path, text: str, nodes: list[ast.AST]) -> Iterator[Finding]:
+    assert isinstance(nodes[0], ast.Module)
+    if not ast.get_docstring(nodes[0]):
+        yield 1, "no module docstring"
 
 
-@every(ALL_FILES)
-def test_signatures_are_annotated(path: Path) -> None:
-    wrong = []
-    for node in ast.walk(ast.parse(path.read_text())):
+def signatures_are_annotated(path: Path, text: str, nodes: list[ast.AST]) -> Iterator[Finding]:
+    for node in nodes:
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         arguments += [extra for extra in (node.args.vararg, node.args.kwarg) if extra]
         bare = [name.arg for name in arguments if name.annotation is None and name.arg not in ("self", "cls")]
         if bare or node.returns is None:
-            wrong.append(f"{path}:{node.lineno}: {node.name}({', '.join(bare)})")
-    assert not wrong, "\n".join(wrong)
+            yield node.lineno, f"{node.name}({', '.join(bare)})"
 
 
-@every(ALL_FILES)
-def test_no_error_is_swallowed(path: Path) -> None:
-    wrong = []
-    for node in ast.walk(ast.parse(path.read_text())):
+def no_error_is_swallowed(path: Path, text: str, nodes: list[ast.AST]) -> Iterator[Finding]:
+    for node in nodes:
         if not isinstance(node, ast.ExceptHandler):
             continue
         caught = ast.unparse(node.type) if node.type else ""
         silent = all(isinstance(statement, ast.Pass) for statement in node.body)
         if node.type is None or silent and caught in ("Exception", "BaseException"):
-            wrong.append(f"{path}:{node.lineno}: except {caught}")
-    assert not wrong, "\n".join(wrong)
+            yield node.lineno, f"except {caught}"
 
 
-@every(HOUSE_FILES)
-def test_no_module_is_a_drawer(path: Path) -> None:
+def no_module_is_a_drawer(path: Path, text: str, nodes: list[ast.AST]) -> Iterator[Finding]:
     drawers = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "data"}
-    assert path.stem not in drawers and path.parent.name not in drawers
+    if path.is_relative_to(ENGINE) and (path.stem in drawers or path.parent.name in drawers):
+        yield 1, "named after no purpose"
 
 
-@every(HOUSE_FILES)
-def test_nothing_is_left_to_do(path: Path) -> None:
-    marks = ("TODO", "FIXME", "XXX", "NotImplementedError")
-    wrong = [f"{path}:{n}" for n, line in enumerate(path.read_text().splitlines(), 1) if any(m in line for m in marks)]
-    assert not wrong, "\n".join(wrong)
+def nothing_is_left_to_do(path: Path, text: str, nodes: list[ast.AST]) -> Iterator[Finding]:
+    if path.is_relative_to(ENGINE):
+        for number, line in enumerate(text.splitlines(), 1):
+            if any(mark in line for mark in ("TODO", "FIXME", "XXX", "NotImplementedError")):
+                yield number, line.strip()
+
+
+RULES: tuple[Rule, ...] = (
+    lines, docstring, signatures_are_annotated, no_error_is_swallowed, no_module_is_a_drawer, nothing_is_left_to_do,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def findings() -> dict[Rule, list[str]]:
+    """What each rule finds in all files; they are parsed once for all rules."""
+    found: dict[Rule, list[str]] = {rule: [] for rule in RULES}
+    for path in python_files(*FOLDERS):
+        text = path.read_text()
+        nodes = list(ast.walk(ast.parse(text, str(path))))
+        for rule in RULES:
+            found[rule] += (f"{path}:{line}: {what}" for line, what in rule(path, text, nodes))
+    return found
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_every_file_keeps(findings: dict[Rule, list[str]], rule: Rule) -> None:
+    assert not findings[rule], "\n".join(findings[rule])
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (lines, "a = 1\t# tab\n"),
+        (lines, "a = 1 \n"),
+        (lines, f"a = {'1' * LINE_LENGTH}\n"),
+        (lines, "a = 1"),
+        (docstring, "a = 1\n"),
+        (signatures_are_annotated, "def f(a) -> None: ...\n"),
+        (signatures_are_annotated, "def f(*a: int, **b) -> None: ...\n"),
+        (signatures_are_annotated, "def f(): ...\n"),
+        (no_error_is_swallowed, "try: f()\nexcept: g()\n"),
+        (no_error_is_swallowed, "try: f()\nexcept Exception: pass\n"),
+        (no_module_is_a_drawer, ""),
+        (nothing_is_left_to_do, "a = 1  # TODO: two\n"),
+    ],
+)
+def test_each_rule_finds_what_is_wrong(rule: Rule, text: str) -> None:
+    assert len(list(rule(ENGINE / "services" / "utils.py", text, list(ast.walk(ast.parse(text)))))) == 1

@@ -148,8 +148,8 @@ def _plan(host: str, listening: Any) -> Callable[[], Door]:
             f"won't listen on {host} without client certificates, since whoever gets in is root here: "
             f"{', '.join(f'--{name}' for name in missing)} {'is' if len(missing) == 1 else 'are'} missing"
         )
-    from engine.api.tls import Certificates, TLSDoor  # ssl takes memory that most daemons have no use for
+    from engine.api.tls import Certificates, Keys, TLSDoor  # ssl takes memory that most daemons have no use for
 
     certificates = Certificates(Path(listening.tlscacert), Path(listening.tlscert), Path(listening.tlskey))
-    context = certificates.context()
-    return lambda: TLSDoor(node, port, context)
+    keys = Keys(certificates)
+    return lambda: TLSDoor(node, port, keys)

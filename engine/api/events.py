@@ -19,6 +19,7 @@ from engine.domain import endpoint as endpoints
 from engine.domain import exec as execs
 from engine.domain import image as images
 from engine.domain import network as networks
+from engine.domain import prune as prunes
 from engine.domain import volume as volumes
 from engine.domain.machine import Event
 
@@ -37,6 +38,7 @@ class _Story:
 
     state: containers.Container | None = None
     version: int = 0
+    mounts: tuple[tuple[str, Mapping[str, str]], ...] = ()
     exec_commands: dict[str, str] = field(default_factory=dict)
 
     def fold(self, record: Any) -> None:
@@ -56,6 +58,7 @@ class Translator:
         self._services = services
         self._stories: OrderedDict[str, _Story] = OrderedDict()
         self._networks: dict[str, dict[str, str]] = {}
+        self._labels: OrderedDict[str, dict[str, str]] = OrderedDict()
 
     def translate(self, record: Any) -> Iterator[dict[str, Any]]:
         """Docker's events for one record, without regard to filters."""
@@ -68,13 +71,25 @@ class Translator:
         elif isinstance(event, images.ImageCreated) and event.origin == "commit":
             yield from self._commit(record, event)
         elif noun == "image":
-            yield from _image(record, object_id, event)
+            yield from _image(record, object_id, event, self._image_labels(object_id))
         elif noun == "volume":
             yield from _volume(record, object_id, event)
         elif noun == "network":
             yield from self._network(record, object_id, event)
         elif noun == "endpoint":
             yield from self._endpoint(record, object_id, event)
+        elif isinstance(event, prunes.PruneDone):
+            yield _event(record, object_id, "prune", "", {"reclaimed": str(event.reclaimed_bytes)})
+
+    def _image_labels(self, image_id: str) -> dict[str, str]:
+        """Of an image that may be gone; its id is the digest of what says them."""
+        if image_id not in self._labels:
+            trail = self._services.audit.trail("image", image_id)
+            own = (record.data.get("labels") for record in trail if record.stream == f"image/{image_id}")
+            self._labels[image_id] = next(filter(None, own), {})
+            if len(self._labels) > REMEMBERED:
+                self._labels.popitem(last=False)
+        return self._labels[image_id]
 
     def _story(self, container_id: str, before: Any) -> _Story:
         """The container as it was just before a record."""
@@ -100,8 +115,11 @@ class Translator:
         assert state is not None
         for action, attributes in _container_actions(event, was_stopping=was_stopping, is_restart=is_restart):
             if action in ("mount", "unmount"):
-                for name in state.volumes:
-                    yield _event(record, "volume", action, name, {"container": container_id, "driver": "local"})
+                if state.volumes and not story.mounts:
+                    story.mounts = tuple(self._services.events.mounts(state))
+                for name, how in story.mounts:
+                    attributes = {"container": container_id, "driver": "local", **(how if action == "mount" else {})}
+                    yield _event(record, "volume", action, name, attributes)
             else:
                 yield _container_event(record, state, action, attributes)
         if isinstance(event, containers.ContainerRemoved):
@@ -152,6 +170,8 @@ class Translator:
                 action = "exec_die"
                 attributes["exitCode"] = str(exit_code)
                 story.exec_commands.pop(event.exec_id, None)
+            case execs.ExecDetached():
+                action = "exec_detach"
             case _:
                 return
         yield _container_event(record, story.state, action, attributes)
@@ -181,6 +201,10 @@ def _container_actions(
             yield "oom", {}
         case containers.ContainerHealthChanged(health=health):
             yield f"health_status: {health}", {}
+        case containers.ContainerAttached():
+            yield "attach", {}
+        case containers.ContainerDetached():
+            yield "detach", {}
         case containers.ContainerFilesAccessed(access="write", path=path):
             yield "extract-to-dir", {"path": path}
         case containers.ContainerFilesAccessed(access="read", path=path):
@@ -199,28 +223,29 @@ def _container_actions(
             yield "destroy", {}
 
 
-def _image(record: Any, image_id: str, event: Event) -> Iterator[dict[str, Any]]:
-    """A pull is told by the name that it gave, as Docker tells it."""
+def _image(record: Any, image_id: str, event: Event, labels: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """With the image's labels, as long as it is there. A pull is told by the name that it gave, as Docker tells it."""
+    itself = {**labels, "name": image_id}
     match event:
         case images.ImageCreated(origin=origin):
-            yield _event(record, "image", origin, image_id, {"name": image_id})
+            yield _event(record, "image", origin, image_id, itself)
         case images.ImageTagged(reference=reference, source=source) if source:
-            yield _named(record, "pull", reference)
+            yield _named(record, "pull", reference, labels)
         case images.ImageTagged(reference=reference):
-            yield _event(record, "image", "tag", image_id, {"name": familiar(reference)})
+            yield _event(record, "image", "tag", image_id, {**labels, "name": familiar(reference)})
         case images.ImagePushed(reference=reference):
-            yield _named(record, "push", reference)
+            yield _named(record, "push", reference, labels)
         case images.ImageSaved():
-            yield _event(record, "image", "save", image_id, {"name": image_id})
+            yield _event(record, "image", "save", image_id, itself)
         case images.ImageUntagged(moved_to=""):
-            yield _event(record, "image", "untag", image_id, {"name": image_id})
+            yield _event(record, "image", "untag", image_id, itself)
         case images.ImageRemoved():
             yield _event(record, "image", "delete", image_id, {"name": image_id})
 
 
-def _named(record: Any, action: str, reference: str) -> dict[str, Any]:
+def _named(record: Any, action: str, reference: str, labels: Mapping[str, str]) -> dict[str, Any]:
     name = familiar(reference)
-    return _event(record, "image", action, name, {"name": _without_tag(name.partition("@")[0])})
+    return _event(record, "image", action, name, {**labels, "name": _without_tag(name.partition("@")[0])})
 
 
 def _volume(record: Any, name: str, event: Event) -> Iterator[dict[str, Any]]:

@@ -57,13 +57,49 @@ class Certificates(NamedTuple):
             raise InvalidArgument(f"TLS: {why}") from error
         return context
 
+    def stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """What tells that a file has been replaced or rewritten."""
+        return tuple(map(_stamp, self))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+class Keys:
+    """The certificates as the files have them: new ones count from the next connection on. Files that can't be used,
+    or not yet, are told of once, and the former ones go on counting."""
+
+    def __init__(self, certificates: Certificates) -> None:
+        """Raises InvalidArgument."""
+        self._certificates = certificates
+        self._guard = threading.Lock()
+        self._stamps = certificates.stamps()
+        self._context = certificates.context()
+
+    def current(self) -> ssl.SSLContext:
+        """For one more connection."""
+        with self._guard:
+            if (stamps := self._certificates.stamps()) != self._stamps:
+                self._stamps = stamps
+                try:
+                    self._context = self._certificates.context()
+                    print("api: TLS: certificates were read anew", file=sys.stderr, flush=True)
+                except InvalidArgument as error:
+                    print(f"api: {error}: the former certificates stay in use", file=sys.stderr, flush=True)
+            return self._context
+
 
 class TLSDoor:
     """A TCP socket at ``node`` ("" for every address of the machine) and ``port``."""
 
-    def __init__(self, node: str, port: int, context: ssl.SSLContext) -> None:
-        """``context`` is that of Certificates. Raises OSError."""
-        self._context = context
+    def __init__(self, node: str, port: int, keys: Keys) -> None:
+        """Raises OSError."""
+        self._keys = keys
         family = socket.AF_INET6 if ":" in node or (not node and socket.has_dualstack_ipv6()) else socket.AF_INET
         self.listener = socket.create_server(
             (node, port), family=family, backlog=BACKLOG, dualstack_ipv6=family == socket.AF_INET6 and not node
@@ -90,7 +126,7 @@ class TLSDoor:
             peer = ""
             try:
                 peer = _peer_of(sock)
-                bridge = Bridge(sock, self._context)
+                bridge = Bridge(sock, self._keys.current())
                 try:
                     bridge.shake_hands()
                 finally:

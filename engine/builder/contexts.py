@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Iterator
 
@@ -40,6 +41,9 @@ class Contexts:
         # a worker unpacks what comes by a pipe: the context touches the disk once
         received = feed(stream, lambda fds: self._core.runtime.run_job("build.receive", job, fds))
         size_bytes, entries = received["size_bytes"], received["entries"]
+        for name, named in site.order.contexts.items():
+            if not named.image:
+                _move(site.sources, named.place, site.named_sources(name))
         site.has_small_context = size_bytes <= _SMALL_BYTES and entries <= _SMALL_ENTRIES
         text = self._dockerfile(site)
         stored = Document("dockerfile", text)
@@ -71,10 +75,11 @@ class Contexts:
         name = download(url, folder, "", Limits.from_json(self._limits).bytes, site.stop, name="context")
         path = folder / name
         with path.open("rb") as file:
-            first = file.read(tar_header.BLOCK)
+            text = file.read(language.TEXT_LIMIT_BYTES + 1)  # of a Dockerfile that is larger, that counts alone
+        first = text[: tar_header.BLOCK]
         if first.startswith(_MAGICS) or tar_header.is_header(first):
             return path.open("rb", buffering=0)
-        return _Pieces(iter([_alone(path.read_bytes())]))
+        return _Pieces(iter([_alone(text)]))
 
 
 class _Pieces:
@@ -85,6 +90,29 @@ class _Pieces:
 
     def read(self, size: int, /) -> bytes:
         return next((piece for piece in self._pieces if piece), b"")
+
+
+def _move(tree: Path, place: str, target: Path) -> None:
+    """Take the folder at ``place`` out of an unpacked archive; no link in there leads anywhere. Raises InvalidArgument,
+    OSError."""
+    above, _, leaf = place.rpartition("/")
+    if leaf in ("", ".", ".."):
+        raise InvalidArgument(f"{place!r} names no folder in the context")
+    root_fd = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = open_in_root(root_fd, above or ".", os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise InvalidArgument(f"{place} is not in the context") from error
+    finally:
+        os.close(root_fd)
+    try:
+        if not stat.S_ISDIR(os.stat(leaf, dir_fd=fd, follow_symlinks=False).st_mode):
+            raise InvalidArgument(f"{place} of the context is no folder")
+        os.rename(leaf, target, src_dir_fd=fd)
+    except FileNotFoundError as error:
+        raise InvalidArgument(f"{place} is not in the context") from error
+    finally:
+        os.close(fd)
 
 
 def _alone(text: bytes) -> bytes:

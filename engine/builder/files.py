@@ -16,6 +16,7 @@ from engine.builder.keys import Inputs
 from engine.builder.layering import Made
 from engine.builder.mounts import Mount
 from engine.builder.orders import Site
+from engine.builder.stages import OF_CONTEXT
 from engine.client import git
 from engine.domain.errors import InvalidArgument, NotSupported, Unavailable
 from engine.images.limits import Limits
@@ -45,7 +46,8 @@ class Files:
         parts = self._parts(command, words, site)
         if command.heredocs:
             parts.append(self._here(command, ground, site))
-        if command.target.endswith("/") or len(words) + len(command.heredocs) > 1 and len(parts) > 1:
+        is_folder = destination.endswith(("/", "/.", "/.."))  # also where nothing is there yet
+        if is_folder or len(words) + len(command.heredocs) > 1 and len(parts) > 1:
             destination = destination.rstrip("/") + "/"
         job = {
             "destination": destination, "chown": whole(command.chown), "chmod": whole(command.chmod),
@@ -119,7 +121,7 @@ class Files:
             except git.GitError as error:
                 raise Unavailable(str(error)) from error
 
-        part |= {"commit": f"{commit}:{repository.folder}", "checkout": checkout}
+        part |= {"revision": f"{commit}:{repository.folder}", "checkout": checkout}
         return part
 
     def _here(self, command: Copy, ground: Ground, site: Site) -> dict[str, Any]:
@@ -135,14 +137,16 @@ class Files:
     def _tree(self, from_stage: str, site: Site) -> dict[str, Any]:
         if not from_stage:
             return {"folder": str(site.sources)}
+        if from_stage.startswith(OF_CONTEXT):
+            return {"folder": str(site.named_sources(from_stage.removeprefix(OF_CONTEXT)))}
         return {"lower": self._lower(self._ground_of(from_stage)), "scratch": str(site.scratch())}
 
     def _lower(self, ground: Ground) -> list[str]:
         return [str(self._core.store.layer(chain_id)) for chain_id in reversed(ground.chain_ids)]
 
     def _look(self, part: dict[str, Any], job: dict[str, Any], site: Site) -> tuple[str, list[list[Any]]]:
-        if "commit" in part:
-            return part["commit"], []
+        if "revision" in part:
+            return part["revision"], []
         asked = {
             **part, "exclude": job["exclude"], "parents": job["parents"], "owners": job["keep_owners"]
         }  # fmt: skip

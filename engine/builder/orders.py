@@ -15,11 +15,20 @@ Line = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class NamedContext:
+    """``image`` is a reference; where it is "", the context is a folder, at ``place`` in the archive that is sent."""
+
+    image: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """``references`` are normalized. ``host`` are fields of HostConfig that RUN's containers get; ``secrets`` are the
     values by id, which are written nowhere but where the steps look for them. ``remote`` is the URL of a context that
     the client doesn't send. ``output``: "" for an image alone, else the archive that the client wants, ``tar`` or
-    ``oci``; then there is an image only where it has a name. ``cache_from`` are images whose steps may be used."""
+    ``oci``; then there is an image only where it has a name. ``cache_from`` are images whose steps may be used.
+    ``contexts`` are what stages and ``--from`` may name beside the Dockerfile's own stages."""
 
     references: tuple[str, ...] = ()
     dockerfile: str = "Dockerfile"
@@ -37,6 +46,7 @@ class Order:
     remote: str = ""
     output: str = ""
     cache_from: tuple[str, ...] = ()
+    contexts: Mapping[str, NamedContext] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,10 @@ class Site:
     def sources(self) -> Path:
         """The context's tree."""
         return self.folder / "context"
+
+    def named_sources(self, name: str) -> Path:
+        """The tree of a named context that is a folder."""
+        return self.folder / f"context-{list(self.order.contexts).index(name)}"
 
     def scratch(self) -> Path:
         """A new folder for a step."""

@@ -8,7 +8,7 @@ from typing import Mapping, Sequence
 from engine.builder import dockerfile as language
 from engine.builder.instructions import Arg, commands_of
 from engine.builder.orders import Order
-from engine.builder.stages import PREDEFINED, Stage, global_arguments, needed, stages_of
+from engine.builder.stages import PREDEFINED, Stage, global_arguments, named_stages, needed, stages_of
 from engine.domain.errors import InvalidArgument
 
 EPOCH = "SOURCE_DATE_EPOCH"
@@ -37,7 +37,8 @@ def plan_of(text: bytes, order: Order) -> Plan:
     parsed = language.parse(text, file)
     commands = commands_of(parsed, file)
     arguments = global_arguments(commands, order.arguments, parsed.escape, file)
-    every = stages_of(commands, arguments, parsed.escape, file)
+    named = named_stages({name: context.image for name, context in order.contexts.items()})
+    every = stages_of(commands, arguments, parsed.escape, file, named)
     words = (word for command in commands if isinstance(command, Arg) for word in command.words)
     known = frozenset(word.partition("=")[0] for word in words)
     return Plan(parsed, every, needed(order.target, every, file), arguments, known, _epoch(order.arguments, arguments))

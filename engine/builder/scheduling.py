@@ -85,5 +85,5 @@ class Stages:
 
     def _named(self, name: str, stage: Stage) -> Ground:
         """What ``--from`` means in a stage: an earlier one, or an image."""
-        found = find_stage(name, self._plan.stages[: stage.index])
+        found = find_stage(name, [one for one in self._plan.stages if one.index < stage.index])
         return self._begin(found).result() if found is not None else self._bases.ground(name, "", self._site)

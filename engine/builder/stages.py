@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Mapping, Sequence
 
-from engine.builder.dockerfile import DockerfileError
+from engine.builder.dockerfile import DockerfileError, Instruction
 from engine.builder.instructions import Arg, Command, Copy, From, Run
 from engine.images.config import host_platform
 from engine.images.shell_words import substitute
 
+OF_CONTEXT = "context:"
+"""Before the name of a context, where it is what ``COPY`` copies from: no stage or image is called so."""
 PREDEFINED = frozenset(
     spelled
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -21,7 +23,7 @@ PREDEFINED = frozenset(
 @dataclass(slots=True)
 class Stage:
     """``base`` is an image's reference, ``scratch``, or another stage (``base_stage``). ``first_step`` counts from 1.
-    """
+    Those that stand for named contexts have an ``index`` below 0, and come before those of the Dockerfile."""
 
     index: int
     begins: From
@@ -69,17 +71,32 @@ def global_arguments(commands: Sequence[Command], given: Mapping[str, str], esca
     return defined
 
 
-def stages_of(commands: Sequence[Command], arguments: Mapping[str, str], escape: str, file: str) -> list[Stage]:
-    """All stages in order, each with what it needs. Raises DockerfileError."""
-    stages: list[Stage] = []
+def named_stages(images: Mapping[str, str]) -> list[Stage]:
+    """A stage for each named context: the image, or, where there is none, an empty one with the context's files."""
+    stages = []
+    for index, (name, image) in enumerate(images.items(), -len(images)):
+        base = image or "scratch"
+        begins = From(Instruction("FROM", f"{base} AS {name}", 1, 1), base, name.lower(), "")
+        copied = Copy(
+            Instruction("COPY", ". /", 1, 1), (".",), "/", is_add=False, from_stage=OF_CONTEXT + name, chown="0:0"
+        )  # fmt: skip
+        stages.append(Stage(index, begins, base, "", [] if image else [copied]))
+    return stages
+
+
+def stages_of(
+    commands: Sequence[Command], arguments: Mapping[str, str], escape: str, file: str, named: Sequence[Stage] = ()
+) -> list[Stage]:
+    """All stages in order, ``named`` ones first, each with what it needs. Raises DockerfileError."""
+    stages = list(named)
     scope = {**platform_arguments(), **arguments}
     for command in commands:
         if isinstance(command, From):
-            stages.append(_begun(command, len(stages), stages, scope, escape, file))
-        elif stages:
+            stages.append(_begun(command, len(stages) - len(named), stages, scope, escape, file))
+        elif len(stages) > len(named):
             stages[-1].commands.append(command)
             stages[-1].needs += _needed_by(command, stages)
-    if not stages:
+    if len(stages) == len(named):
         raise DockerfileError(commands[-1].source.line, "no build stage in current context: begin with FROM", file)
     return stages
 
@@ -94,18 +111,24 @@ def _begun(
     if not base:
         raise DockerfileError(begins.source.line, f"base name ({begins.image}) should not be blank", file)
     stage = Stage(index, begins, base, platform, [])
-    stage.base_stage = next((known for known in reversed(stages) if known.begins.stage == base.lower() != ""), None)
+    stage.base_stage = _called(base, stages)
     if stage.base_stage:
         stage.needs.append(stage.base_stage)
     return stage
 
 
+def _called(name: str, stages: Sequence[Stage]) -> Stage | None:
+    """A named context of that name, else the last stage of it."""
+    found = [stage for stage in stages if stage.begins.stage == name.lower() != ""]
+    return found[0] if found and found[0].index < 0 else found[-1] if found else None
+
+
 def find_stage(name: str, stages: Sequence[Stage]) -> Stage | None:
-    """The stage that ``--from`` means: by name (the last one of it) or by number."""
-    named = next((stage for stage in reversed(stages) if stage.begins.stage == name.lower() != ""), None)
-    if named is None and name.isascii() and name.isdigit() and int(name) < len(stages):
-        return stages[int(name)]
-    return named
+    """The stage that ``--from`` means: by name or by number."""
+    found = _called(name, stages)
+    if found is None and name.isascii() and name.isdigit():
+        return next((stage for stage in stages if stage.index == int(name)), None)
+    return found
 
 
 def _needed_by(command: Command, stages: Sequence[Stage]) -> list[Stage]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NOUNS = (
     "container", "image", "layer", "volume", "network", "exec", "endpoint", "build", "cache", "document", "runtime",
+    "prune",
 )  # fmt: skip
 _SHOWN_CHARACTERS = 60
 _POINTERS = ("_digest", "container_id", "image_id", "build_id", "_at_us")

@@ -36,8 +36,9 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
     query = _query(options, output, str(session.client.address))
     headers = {"X-Docket-Secrets": _secrets(options.secret)} if options.secret else {}
     headers |= _registry_config()
-    with open_context(arguments[0], options.file) as context:
+    with open_context(arguments[0], options.file, dict(options.build_context)) as context:
         query += [("dockerfile", context.dockerfile), ("remote", context.remote or None)]
+        query.append(("contexts", context.named or None))
         response = session.client.stream(
             "POST", "/build", query=query, upload=context.pieces(), headers=headers
         )  # fmt: skip
@@ -113,6 +114,13 @@ def _query(options: Options, output: Output | None, host: str) -> list[tuple[str
         ("networkmode", options.network if options.network != "default" else None),
         ("platform", options.platform or None), *limits,
     ]  # fmt: skip
+
+
+def _named_context(given: str) -> tuple[str, str]:
+    name, _, place = given.partition("=")
+    if not name or not place:
+        raise ValueError("use name=path, name=docker-image://image or the address of a git repository")
+    return name, place
 
 
 def _cache_from(given: list[str]) -> list[str]:
@@ -229,6 +237,8 @@ BUILD = Command(
     "[OPTIONS] PATH | URL | -",
     listed("--add-host", "Add a custom host-to-IP mapping (\"host:ip\")"),
     listed("--build-arg", "Set build-time variables"),
+    listed("--build-context", "Additional contexts that FROM and --from may name (\"name=path\", "
+           "\"name=docker-image://image\")", "stringArray", _named_context),
     listed("--cache-from", "Images whose steps may be used, where they say what these depended on"),
     text("--cgroup-parent", "Set the parent cgroup for the RUN instructions during build"),
     integer("--cpu-period", "Limit the CPU CFS (Completely Fair Scheduler) period"),

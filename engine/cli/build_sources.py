@@ -11,7 +11,7 @@ from engine.client.dockerignore import Ignored, read_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterator
+    from typing import Callable, Iterable, Iterator, Mapping
 
     from engine.client.git import Repository
 
@@ -25,24 +25,24 @@ _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
 
 class Context:
     """``pieces`` gives the archive; ``dockerfile`` is the name that it has in there; ``remote`` is the URL of what the
-    engine is to fetch instead. As a context manager it removes the folder ``temporary`` at its end."""
+    engine is to fetch instead; ``named`` are other contexts, as the engine is told of them. As a context manager it
+    removes the folders ``temporary`` at its end."""
 
     def __init__(
-        self, pieces: Callable[[], Iterator[bytes]], dockerfile: str, remote: str = "", temporary: str = ""
-    ) -> None:
+        self, pieces: Callable[[], Iterator[bytes]], dockerfile: str, remote: str = "",
+        named: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self._pieces = pieces
         self.dockerfile = dockerfile
         self.remote = remote
-        self.temporary = temporary
+        self.named = named or {}
+        self.temporary: list[str] = []
 
     def __enter__(self) -> Context:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self.temporary:
-            from shutil import rmtree
-
-            rmtree(self.temporary, ignore_errors=True)
+        remove(self.temporary)
 
     def pieces(self) -> Iterator[bytes]:
         try:
@@ -51,15 +51,64 @@ class Context:
             raise CommandError(f"error checking context: {error}") from error
 
 
-def open_context(place: str, file: str) -> Context:
-    """Raises CommandError."""
+def remove(folders: Iterable[str]) -> None:
+    for folder in folders:
+        from shutil import rmtree
+
+        rmtree(folder, ignore_errors=True)
+
+
+def open_context(place: str, file: str, named: Mapping[str, str] | None = None) -> Context:
+    """``named`` are other contexts: folders, repositories, and ``docker-image://NAME``. Raises CommandError."""
+    if not named:
+        return _opened(place, file, {})
+    temporary: list[str] = []
+    try:
+        told, beside = _named(named, temporary)
+        if beside and (place == "-" or place.startswith(_REMOTE) and not os.path.isdir(place)):
+            raise CommandError("a named context that is a folder goes with a context that is a folder, too")
+        context = _opened(place, file, beside)
+    except BaseException:
+        remove(temporary)
+        raise
+    context.named = told
+    context.temporary += temporary
+    return context
+
+
+def _named(given: Mapping[str, str], temporary: list[str]) -> tuple[dict[str, str], dict[str, ContextFolder]]:
+    """What the engine is told of each, and the folders, by the place that they are to have in the archive."""
+    told, beside = {}, {}
+    top = f".docket-contexts-{os.urandom(8).hex()}"
+    for name, place in given.items():
+        if place.startswith("docker-image://"):
+            told[name] = place
+            continue
+        folder = place
+        if place.startswith(_REMOTE) and not os.path.isdir(place):
+            from engine.client.git import repository_of
+
+            if (repository := repository_of(place)) is None:
+                raise CommandError(f"named context {name}: {place} is not supported: name a folder, a git repository, "
+                                   "or docker-image://NAME")  # fmt: skip
+            made, folder = _cloned(repository)
+            temporary.append(made)
+        if not os.path.isdir(folder):
+            raise CommandError(f'unable to prepare context {name}: path "{place}" not found')
+        root = os.path.realpath(folder)
+        inside = f"{top}/{len(beside)}"
+        told[name], beside[inside] = f"folder:{inside}", ContextFolder(root, _ignored(root, _NAME, "")[0])
+    return told, beside
+
+
+def _opened(place: str, file: str, beside: Mapping[str, ContextFolder]) -> Context:
     if place == "-":
         if file == "-":
             raise CommandError("invalid argument: can't use stdin for both build context and dockerfile")
         return _from_stdin(file)
     if place.startswith(_REMOTE) and not os.path.isdir(place):
         return _from_network(place, file)
-    return _from_folder(place, file, place)
+    return _from_folder(place, file, place, beside)
 
 
 def _from_network(url: str, file: str) -> Context:
@@ -73,11 +122,11 @@ def _from_network(url: str, file: str) -> Context:
         return Context(lambda: iter(()), file or _NAME, remote=url)
     temporary, folder = _cloned(repository)
     try:
-        context = _from_folder(folder, file if file in ("", "-") else os.path.join(folder, file), url)
+        context = _from_folder(folder, file if file in ("", "-") else os.path.join(folder, file), url, {})
     except BaseException:
-        Context(lambda: iter(()), "", temporary=temporary).__exit__()
+        remove([temporary])
         raise
-    context.temporary = temporary
+    context.temporary.append(temporary)
     return context
 
 
@@ -105,7 +154,7 @@ def _alone(text: bytes) -> Iterator[bytes]:
     yield head + text + tar_header.padding(len(text)) + bytes(2 * tar_header.BLOCK)
 
 
-def _from_folder(folder: str, file: str, shown: str) -> Context:
+def _from_folder(folder: str, file: str, shown: str, beside: Mapping[str, ContextFolder]) -> Context:
     root = os.path.realpath(folder)
     if not os.path.isdir(root):
         raise CommandError(f'unable to prepare context: path "{shown}" not found')
@@ -127,7 +176,7 @@ def _from_folder(folder: str, file: str, shown: str) -> Context:
     if used and used.startswith("/"):
         extra[f"{name}{_IGNORE}"] = _read(used)
     always = frozenset({name, _IGNORE, f"{name}{_IGNORE}"})
-    return Context(ContextFolder(root, ignored, always, extra).pieces, name)
+    return Context(ContextFolder(root, ignored, always, extra, beside).pieces, name)
 
 
 def _usual(root: str) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Sequence
 
 USAGE_STATUS = 125
+_OLD_NAMES = {"net": "network", "net-alias": "network-alias", "dns-opt": "dns-option"}
+"""Docker's first names of flags, which no help shows."""
 HELP_COLUMNS = 80
 
 
@@ -65,6 +67,18 @@ def text(names: str, help: str, default: str = "", kind: str = "string", parse: 
 def listed(names: str, help: str, kind: str = "list", parse: Callable[[str], Any] = str) -> Flag:
     """Every value given, in order."""
     return Flag(names, kind, help, (), parse, repeated=True)
+
+
+def filter_by(name: str, help: str, kind: str = "filter") -> Flag:
+    """``--filter NAME=VALUE`` where just one name has a meaning: the values."""
+
+    def value(given: str) -> str:
+        key, found, value = given.partition("=")
+        if not found or key != name:
+            raise ValueError(f"use {name}={name.upper()}")
+        return value
+
+    return listed("--filter", help, kind, value)
 
 
 def integer(names: str, help: str, default: int | None = 0) -> Flag:
@@ -139,7 +153,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str], *, interspersed: bool) ->
 
 def _long_flag(word: str, rest: list[str], by_name: dict[str, Flag], options: Options) -> None:
     name, has_value, value = word[2:].partition("=")
-    flag = by_name.get(name)
+    flag = by_name.get(name) or by_name.get(_OLD_NAMES.get(name, ""))
     if flag is None:
         if name == "help":
             raise HelpWanted

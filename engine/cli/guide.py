@@ -140,6 +140,7 @@ which has no bound), and `docket logs` reads them while it runs and afterwards.
                                           never wait for the disk: what doesn't fit is left out, and that is on record
   docket run --log-opt labels=team --log-opt env=STAGE --log-opt tag={{.Name}} ...
                                           shown by `docket logs --details`
+  docket run --log-opt compress=true ...  gzip what rotation has put aside (the default of the driver local)
   docket run --log-driver none ...
 
 Drivers: json-file, local, none. Lines that a crash has torn are left out, and the daemon's log counts them.

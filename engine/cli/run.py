@@ -156,7 +156,7 @@ def start_status(error: APIError) -> int:
     """127 for a command that is not there, 126 for one that can't be executed, else 125."""
     if error.status != _BAD_REQUEST:
         return FAILURE
-    message = str(error)
+    message = str(error).lower()  # crun begins its reasons with a capital
     if "executable file not found" in message or "no such file or directory" in message:
         return _COMMAND_NOT_FOUND
     if any(words in message for words in _NOT_EXECUTABLE_WORDS):

@@ -19,6 +19,12 @@ UNSUPPORTED_FLAGS = {
     "use-api-socket": "mount the socket by -v where a container is to rule the engine",
     "checkpoint": "there are no checkpoints", "checkpoint-dir": "there are no checkpoints",
     "squash": "one layer comes of a last stage that copies",
+    **dict.fromkeys(("attest", "provenance", "sbom"), "no attestations are made: the audit trail has an image's steps"),
+    "builder": "the engine builds by itself", "bake": "the engine builds by itself",
+    "watch": "run `docket compose watch` beside it",
+    "menu": "the keys of an attached `up` are Ctrl-C alone",
+    "lock-image-digests": "name images by their digests: name@sha256:...",
+    "resolve-image-digests": "name images by their digests: name@sha256:...",
     "cluster": _SWARM, "availability": _SWARM,
 }  # fmt: skip
 """Flags of Docker's that this engine has not -> why, or what to do."""

@@ -43,13 +43,18 @@ def list_volumes(session: Session, options: Options, arguments: list[str]) -> in
     answer = session.client.call("GET", "/volumes", query={"filters": filters_query(options.filter)})
     for warning in answer.get("Warnings") or ():
         err(f"WARNING: {warning}")
-    found = sorted(answer.get("Volumes") or (), key=lambda volume: volume["Name"])
+    found = answer.get("Volumes") or []
     if options.quiet and not options.format:
-        out("".join(volume["Name"] + "\n" for volume in found))
-        return 0
-    rows = [volume_row(volume) for volume in found]
-    show(rows, [(_HEADERS[field], field) for field in ("Driver", "Name")], options.format, _HEADERS)
+        out("".join(name + "\n" for name in sorted(volume["Name"] for volume in found)))
+    else:
+        show_volumes(found, options.format)
     return 0
+
+
+def show_volumes(found: Sequence[dict[str, Any]], form: str) -> None:
+    """As a table or in another ``--format``, by name."""
+    rows = [volume_row(volume) for volume in sorted(found, key=lambda volume: volume["Name"])]
+    show(rows, [(_HEADERS[field], field) for field in ("Driver", "Name")], form, _HEADERS)
 
 
 def volume_row(volume: dict[str, Any]) -> Row:

@@ -28,6 +28,8 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 def quote(text: str) -> str:
     """Percent-encode for a path or a query value (RFC 3986)."""
     raw = text.encode("utf-8", "surrogateescape")
+    if _UNRESERVED.issuperset(raw):  # as ids and most names are
+        return text
     return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in raw)
 
 

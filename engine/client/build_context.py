@@ -33,17 +33,20 @@ class ContextError(Exception):
 
 class ContextFolder:
     """``always`` are paths that are sent even where they are ignored, with their parents; ``extra`` are files that
-    don't lie in the folder, by the name they are to have. ``sent_bytes`` counts what left."""
+    don't lie in the folder, by the name they are to have; ``beside`` are other folders that are sent along, by the
+    place that they are to have. ``sent_bytes`` counts what left."""
 
     def __init__(
         self, path: str, ignored: Ignored, always: frozenset[str] = frozenset(),
-        extra: Mapping[str, bytes] | None = None,
+        extra: Mapping[str, bytes] | None = None, beside: Mapping[str, ContextFolder] | None = None,
     ) -> None:  # fmt: skip
         self._path = path
         self._ignored = ignored
         self._always = always
         self._above = {name[:at] for name in always for at, char in enumerate(name) if char == "/"}
         self._extra = extra or {}
+        self._beside = beside or {}
+        self._place = ""
         self.sent_bytes = 0
 
     def pieces(self) -> Iterator[bytes]:
@@ -59,6 +62,15 @@ class ContextFolder:
         yield bytes(waiting)
 
     def _archive(self) -> Iterator[bytes]:
+        yield from self._entries("")
+        for place, other in self._beside.items():
+            yield tar_header.header(os.fsencode(place) + b"/", tar_header.FOLDER, mode=0o755)
+            yield from other._entries(f"{place}/")
+        yield bytes(2 * tar_header.BLOCK)
+
+    def _entries(self, place: str) -> Iterator[bytes]:
+        """What is sent of this folder, below ``place`` of the archive."""
+        self._place = place
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -70,7 +82,6 @@ class ContextFolder:
         for name, content in self._extra.items():
             head = tar_header.header(os.fsencode(name), size=len(content), mode=0o600)
             yield head + content + tar_header.padding(len(content))
-        yield bytes(2 * tar_header.BLOCK)
 
     def _folder(self, fd: int, path: str, above: Matches) -> Iterator[bytes]:
         try:
@@ -103,7 +114,7 @@ class ContextFolder:
             first = next(inside, None) if is_ignored else b""
             if first is None:
                 return  # nothing in it was taken back
-            yield _header(path, found, fd, ".") + first
+            yield _header(self._place + path, found, fd, ".") + first
             yield from inside
         finally:
             os.close(fd)
@@ -112,7 +123,7 @@ class ContextFolder:
         if stat.S_IFMT(found.st_mode) not in _KINDS:
             return  # a socket can't be in an archive
         if not stat.S_ISREG(found.st_mode):
-            yield _header(path, found, folder_fd, name)
+            yield _header(self._place + path, found, folder_fd, name)
             return
         try:
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder_fd)
@@ -122,7 +133,7 @@ class ContextFolder:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 raise ContextError(f"{path} has become something else while the context was read")
-            yield _header(path, found, folder_fd, name)
+            yield _header(self._place + path, found, folder_fd, name)
             yield from _content(fd, path, found.st_size)
         finally:
             os.close(fd)

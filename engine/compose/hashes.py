@@ -6,10 +6,10 @@ other's containers again.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
+from engine.client import jsontext
+from engine.compose.digests import digest
 from engine.compose.model.elements import SERVICE
 from engine.compose.model.shapes import HTML_ESCAPES, JSON
 
@@ -20,7 +20,7 @@ _LEFT_OUT = ("build", "depends_on", "profiles", "pull_policy", "scale")
 def config_hash(service: dict[str, Any]) -> str:
     """SHA-256 in hex over the canonical service, less what says how many there are, in which order they start and where
     their image comes from."""
-    return hashlib.sha256(_text(hashed_part(service)).encode("utf-8", "surrogateescape")).hexdigest()
+    return digest(_text(hashed_part(service)))
 
 
 def hashed_part(service: dict[str, Any]) -> dict[str, Any]:
@@ -34,4 +34,4 @@ def hashed_part(service: dict[str, Any]) -> dict[str, Any]:
 def _text(service: dict[str, Any]) -> str:
     """JSON in the order of the specification's table, as Go's encoder writes it."""
     shown = SERVICE.shown(service, JSON)
-    return json.dumps(shown, separators=(",", ":"), ensure_ascii=False).translate(HTML_ESCAPES)
+    return jsontext.encode(shown, ascii_only=False).translate(HTML_ESCAPES)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from pathlib import Path
 from typing import Any
 
 from engine.compose.model import selection
@@ -63,8 +61,8 @@ def _finished(
         note_unsupported(model, context)
     return Project(
         name=name,
-        working_dir=Path(place.working_dir),
-        files=tuple(Path(file) for file in place.files),
+        working_dir=place.working_dir,
+        files=tuple(place.files),
         model={key: value for key, value in model.items() if value or key in ("name", "services")},
         profiles=profiles,
         disabled=others,
@@ -85,7 +83,14 @@ def _merged(files: list[str], folder: str, context: Context, chain: tuple[str, .
             context.positions.add(layer.positions)
     if not model:
         raise ComposeError("empty compose file")
-    return copy.deepcopy(model)
+    return _copied(model)
+
+
+def _copied(value: Any) -> Any:
+    """Without anything in common with what it was merged from."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _listed(text: str) -> tuple[str, ...]:

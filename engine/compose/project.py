@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Mapping
+
+from engine.compose.records import Record
 
 
 class ComposeError(Exception):
@@ -14,8 +14,7 @@ class ComposeError(Exception):
         super().__init__(message.replace("\n", "\\n"))
 
 
-@dataclass(frozen=True)
-class LoadOptions:
+class LoadOptions(Record):
     """What the global flags and the environment say about which project is meant.
 
     Empty means not given: ``files`` are then looked for, the name is derived. ``environment`` is the process's;
@@ -26,7 +25,7 @@ class LoadOptions:
     project_directory: str = ""
     profiles: tuple[str, ...] = ()
     env_files: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = {}
     interpolate: bool = True
     normalize: bool = True
     check_consistency: bool = True
@@ -38,20 +37,19 @@ class LoadOptions:
     """Services that are meant by name, and so enabled whatever their profiles."""
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Record):
     """A project as it is meant, in the specification's canonical form: what Docker Compose 2.40 prints for
     ``config --format json``, the extensions of services, and their ``label_file``. Long forms everywhere; durations are
     texts ("1m30s"), and so are sizes: digits, bytes."""
 
     name: str
-    working_dir: Path
-    files: tuple[Path, ...]
+    working_dir: str
+    files: tuple[str, ...]
     """The compose files in the order they were merged, absolute. Included and extended ones are not among them."""
     model: dict[str, Any]
     profiles: tuple[str, ...]
     """The active ones. Services of other profiles are in ``disabled`` and not in the model."""
     disabled: dict[str, Any]
     warnings: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = {}
     """What variables were resolved against: the process's environment over that of the .env files."""

@@ -132,6 +132,23 @@ class ContainerFilesAccessed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerAttached(Event):
+    """A client is given standard streams of the container: ``streams`` are of stdin, stdout and stderr."""
+
+    TYPE: ClassVar[str] = "container.attached"
+    container_id: str
+    streams: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerDetached(Event):
+    """Somebody at its terminal left it by the detach keys, and it runs on."""
+
+    TYPE: ClassVar[str] = "container.detached"
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerStopping(Event):
     """Intent: ``signal`` is sent, and SIGKILL after ``timeout_s`` seconds (-1: never). ContainerExited closes it.
     ``restarting``: a start follows at once, so that ``--rm`` does not remove the container in between."""
@@ -307,7 +324,7 @@ class ContainerTroubled(Event):
 EVENTS: tuple[type[Event], ...] = (
     ContainerCreated, ContainerStarting, ContainerStarted, ContainerStartFailed, ContainerExited,
     ContainerRestartScheduled, ContainerRestartCancelled, ContainerOomKilled, ContainerHealthChanged,
-    ContainerFilesAccessed,
+    ContainerFilesAccessed, ContainerAttached, ContainerDetached,
     ContainerStopping, ContainerStopFailed, ContainerKilling, ContainerKilled, ContainerKillFailed,
     ContainerPausing, ContainerPaused, ContainerPauseFailed, ContainerUnpausing, ContainerUnpaused,
     ContainerUnpauseFailed, ContainerRenamed, ContainerRemoving, ContainerRemoved, ContainerRemoveFailed,

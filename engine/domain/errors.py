@@ -48,6 +48,10 @@ class VersionConflict(Conflict):
     """The stream has moved on since its state was loaded: load again and decide again."""
 
 
+class SubnetTaken(Conflict):
+    """Somebody else on the host has a route into a network's subnet by now."""
+
+
 class NameTaken(Conflict):
     """A unique name is held by another object, whose id is ``holder``."""
 
@@ -71,4 +75,5 @@ def describe(error: BaseException) -> str:
         at = f"{error.step}: " if hasattr(error, "step") else ""
         where = f"{error.filename}: " if error.filename else ""
         return f"{at}{where}{error.strerror}"
-    return str(error)
+    told = (EngineError, OSError, ValueError)
+    return str(error) if isinstance(error, told) else f"{type(error).__name__}: {error}"

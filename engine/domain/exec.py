@@ -76,7 +76,16 @@ class ExecExited(Event):
     cause: str = "exit"
 
 
-EVENTS: tuple[type[Event], ...] = (ExecCreated, ExecStarting, ExecStarted, ExecStartFailed, ExecExited)
+@dataclass(frozen=True, slots=True)
+class ExecDetached(Event):
+    """Somebody at its terminal left it by the detach keys, and it runs on."""
+
+    TYPE: ClassVar[str] = "exec.detached"
+    exec_id: str
+    container_id: str
+
+
+EVENTS: tuple[type[Event], ...] = (ExecCreated, ExecStarting, ExecStarted, ExecStartFailed, ExecExited, ExecDetached)
 
 TRANSITIONS: Table = {
     (None, ExecCreated): Status.CREATED,
@@ -84,6 +93,8 @@ TRANSITIONS: Table = {
     (Status.STARTING, ExecStarted): Status.RUNNING,
     (Status.STARTING, ExecStartFailed): Status.FAILED,
     (Status.RUNNING, ExecExited): Status.EXITED,
+    (Status.RUNNING, ExecDetached): Status.RUNNING,
+    (Status.EXITED, ExecDetached): Status.EXITED,
 }
 
 

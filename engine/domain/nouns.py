@@ -7,7 +7,8 @@ from types import ModuleType
 from typing import Any, Callable, Mapping
 
 from engine.domain import (
-    build, cache, container, document, endpoint, exec as exec_, image, layer, network, runtime, volume,
+    build, cache, container, container_commands, document, endpoint, exec as exec_, image, layer, network, prune,
+    runtime, volume,
 )  # fmt: skip
 from engine.domain.machine import Event
 
@@ -20,10 +21,20 @@ class Noun:
     module: ModuleType
     state: type
     status: type
+    commands_apart: ModuleType | None = None
+    """The module of its commands, where that isn't ``module``."""
 
     @property
     def evolve(self) -> Callable[[Any, Event], Any]:
         return self.module.evolve
+
+    @property
+    def decide(self) -> Callable[[Any, Any], list[Event]]:
+        return self.commands.decide
+
+    @property
+    def commands(self) -> ModuleType:
+        return self.commands_apart or self.module
 
 
 NOUNS: Mapping[str, Noun] = {
@@ -31,13 +42,14 @@ NOUNS: Mapping[str, Noun] = {
     for noun in (
         Noun("build", build, build.Build, build.Status),
         Noun("cache", cache, cache.Cache, cache.Status),
-        Noun("container", container, container.Container, container.Status),
+        Noun("container", container, container.Container, container.Status, container_commands),
         Noun("document", document, document.RedactedDocument, document.Status),
         Noun("endpoint", endpoint, endpoint.Endpoint, endpoint.Status),
         Noun("exec", exec_, exec_.Exec, exec_.Status),
         Noun("image", image, image.Image, image.Status),
         Noun("layer", layer, layer.Layer, layer.Status),
         Noun("network", network, network.Network, network.Status),
+        Noun("prune", prune, prune.Prune, prune.Status),
         Noun("runtime", runtime, runtime.RuntimeJournal, runtime.Status),
         Noun("volume", volume, volume.Volume, volume.Status),
     )

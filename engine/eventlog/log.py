@@ -82,7 +82,7 @@ class EventLog:
         """Take the body of a document out for good, and record that: both in one transaction. The events keep its
         digest, so the chain still verifies; ``verify`` lists it. Raises NotFound, VersionConflict."""
         state, version = self.load("document", digest)
-        events = NOUNS["document"].module.decide(state, RedactDocument(digest, reason))
+        events = NOUNS["document"].decide(state, RedactDocument(digest, reason))
         request = Append.of([Change("document", digest, version, events)], context, ())
         return self._writer.redact(request, digest)
 

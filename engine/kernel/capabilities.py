@@ -13,9 +13,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Iterable
 
 from engine.kernel.libc import LIBC, SYS_capget, SYS_capset, check, syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NAMES = (
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",

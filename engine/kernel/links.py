@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import socket
 import struct
+
+import _socket
 
 IFF_UP = 0x1
 SIOCGIFFLAGS = 0x8913
@@ -13,7 +14,10 @@ SIOCSIFFLAGS = 0x8914
 
 def bring_up(name: str) -> None:
     """Set IFF_UP on an interface."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+    sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
         request = struct.pack("16sH22x", name.encode(), 0)
-        (flags,) = struct.unpack_from("H", fcntl.ioctl(sock, SIOCGIFFLAGS, request), 16)
-        fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH22x", name.encode(), flags | IFF_UP))
+        (flags,) = struct.unpack_from("H", fcntl.ioctl(sock.fileno(), SIOCGIFFLAGS, request), 16)
+        fcntl.ioctl(sock.fileno(), SIOCSIFFLAGS, struct.pack("16sH22x", name.encode(), flags | IFF_UP))
+    finally:
+        sock.close()

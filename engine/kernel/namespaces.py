@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import functools
 import os
-import signal
+
+import _signal as signal
 
 from engine.kernel.libc import LIBC, PYLIBC, SYS_clone, SYS_clone3, check, oserror
 
@@ -157,11 +157,20 @@ def members(kind: str, inode: int) -> list[int]:
     return found
 
 
-@functools.cache
+_mapped: list[Ids] = []
+
+
 def mapped_ids() -> tuple[Ids, Ids]:
     """The users and groups that the caller's user namespace has a number for, as (first, count). Asked for once, also
     for those that are forked from now on."""
-    return _ids("uid_map"), _ids("gid_map")
+    if not _mapped:
+        _mapped[:] = _ids("uid_map"), _ids("gid_map")
+    return _mapped[0], _mapped[1]
+
+
+def forget_mapped_ids() -> None:
+    """They are asked for once more, by who has entered another user namespace."""
+    _mapped.clear()
 
 
 def _ids(name: str) -> Ids:

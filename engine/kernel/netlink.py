@@ -6,7 +6,11 @@ import errno
 import os
 import socket
 import struct
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
 
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12

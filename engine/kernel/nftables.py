@@ -1,7 +1,7 @@
 """nf_tables over nfnetlink: tables, chains, rules, maps. A batch is one transaction: the kernel takes it whole or not.
 
-One that only adds takes the kernel a tenth of a millisecond; one that deletes anything waits until no packet is under
-way by the old rules any more (an RCU grace period), which is ten milliseconds and more.
+One takes the kernel a tenth of a millisecond. What it deletes is destroyed when no packet is under way by the old rules
+any more (an RCU grace period, ten milliseconds and more), for which whoever closes a socket waits: see ``Session``.
 
 Nothing here knows what the rules are for. Registers are 32 bits wide (``REGISTERS``), values lie in them as in the
 packet, and numbers that come from the kernel itself (states, kinds of address) in the host's order.
@@ -12,12 +12,18 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from typing import NamedTuple, Sequence
+from _thread import _local as ThreadLocal  # spawners use this module, and have no use for threading
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from engine.kernel.netlink import (
     NETLINK_NETFILTER, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NetlinkSocket, attribute,
     attributes, be32, is_error, message, nested, parse, raise_error, text,
 )  # fmt: skip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Sequence
 
 IPV4, IPV6 = int(socket.AF_INET), int(socket.AF_INET6)
 INET = 1
@@ -258,8 +264,7 @@ class Batch:
         """All of it at once, or an OSError that names what the kernel refused, and nothing of it."""
         if not self._requests:
             return
-        with NetlinkSocket(NETLINK_NETFILTER) as netlink:
-            netlink.widen_buffers()
+        with _connection() as netlink:
             self._commit(netlink)
 
     def _commit(self, netlink: NetlinkSocket) -> None:
@@ -275,8 +280,8 @@ class Batch:
         netlink.send(b"".join(data))
         failure: OSError | None = None
         for answer in netlink.receive():
-            if not is_error(answer):
-                continue
+            if not is_error(answer) or answer.sequence not in subjects:
+                continue  # the latter answers an earlier batch, which failed
             try:
                 raise_error(answer, subjects.get(answer.sequence, "nf_tables transaction"))
             except OSError as error:
@@ -285,6 +290,51 @@ class Batch:
                 break
         if failure is not None:
             raise failure
+
+
+# --- connections ------------------------------------------------------------------------------------------------------
+
+
+class Session:
+    """A context in which this thread's requests go over one socket, which stays open for the next time. Closing one
+    waits until the kernel has destroyed what was deleted (an RCU grace period: 8 ms, many more where it is busy).
+    For one thread at a time, in one network namespace."""
+
+    def __init__(self) -> None:
+        self._netlink: NetlinkSocket | None = None
+
+    def __enter__(self) -> Session:
+        if self._netlink is None:
+            self._netlink = _connected()
+        _threads.netlink = self._netlink
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        _threads.netlink = None
+        if kind is not None and self._netlink is not None:  # answers that nobody has read may be on their way
+            self._netlink.close()
+            self._netlink = None
+
+
+_threads = ThreadLocal()
+"""``netlink`` is the socket of the session that a thread is in."""
+
+
+@contextmanager
+def _connection() -> Iterator[NetlinkSocket]:
+    """The session's socket; where there is no session, one of its own."""
+    shared: NetlinkSocket | None = getattr(_threads, "netlink", None)
+    if shared is not None:
+        yield shared
+        return
+    with _connected() as own:
+        yield own
+
+
+def _connected() -> NetlinkSocket:
+    netlink = NetlinkSocket(NETLINK_NETFILTER)
+    netlink.widen_buffers()
+    return netlink
 
 
 def _general(family: int, resource: int = 0) -> bytes:
@@ -377,8 +427,7 @@ def _mark(userdata: bytes) -> str:
 
 
 def _dump(kind: int, family: int, payload: bytes, subject: str) -> list[dict[int, bytes]]:
-    with NetlinkSocket(NETLINK_NETFILTER) as netlink:
-        netlink.widen_buffers()
+    with _connection() as netlink:
         try:
             answers = netlink.ask(_SUBSYSTEM | kind, NLM_F_DUMP, _general(family) + payload, subject)
         except FileNotFoundError:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
-from typing import Iterable
+
+import _signal as signal
 
 from engine.kernel.libc import LIBC, SYS_close_range, SYS_keyctl, SYS_pidfd_getfd, check, syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
 
 KEYCTL_JOIN_SESSION_KEYRING = 1
 PR_SET_CHILD_SUBREAPER = 36

@@ -12,8 +12,11 @@ the number and the architecture decide on most calls: Linux remembers those answ
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KILL_THREAD = 0x0000_0000
 MAXIMUM_INSTRUCTIONS = 4096

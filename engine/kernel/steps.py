@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import signal
 import time
-from types import TracebackType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_SIGKILL = 9
 
 STEPS: dict[str, str] = {
     "log.commit": "commit a transaction of the event log",
@@ -77,16 +80,18 @@ STEPS: dict[str, str] = {
     "freezer.thaw": "thaw the container",
 }
 
-_TERM = re.compile(r"(?:(\d+)\*)?(off|kill|error|delay|wait)(?:\(([^)]*)\))?(?:@(.+))?")
+_TERM = r"(?:(\d+)\*)?(off|kill|error|delay|wait)(?:\(([^)]*)\))?(?:@(.+))?"
 
 
 class _Failpoint:
     """The armed terms of one step."""
 
     def __init__(self, terms: str) -> None:
+        import re  # here: it takes longer to load than a command of the OCI runtime has
+
         self.terms: list[list] = []
         for term in terms.split("->"):
-            match = _TERM.fullmatch(term.strip())
+            match = re.fullmatch(_TERM, term.strip())
             if match is None:
                 raise ValueError(f"failpoint term {term.strip()!r} is not understood")
             count, action, argument, condition = match.groups()
@@ -105,7 +110,7 @@ class _Failpoint:
 
 def _act(name: str, action: str, argument: str) -> None:
     if action == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), _SIGKILL)
         os._exit(137)  # still here: the first process of a pid namespace can't be killed from inside
     elif action == "error":
         code = getattr(errno, argument)

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address, ip_in
 from pathlib import Path
 from typing import Any, Sequence
 
-from engine.domain.errors import Conflict
+from engine.domain.errors import Conflict, SubnetTaken
 from engine.domain.network import Network
 from engine.kernel import conntrack, nftables
 from engine.kernel.netlink import is_missing
@@ -27,13 +27,17 @@ USUAL_MTU = 1500
 
 class HostNetwork:
     """``tag`` tells this engine's objects from those of others on the same host. Without ``forwards`` the host's
-    settings of forwarding stay as they are, without ``rules`` nothing is written to nf_tables."""
+    settings of forwarding stay as they are, without ``rules`` nothing is written to nf_tables.
+
+    What looks at rules or writes them is for one caller at a time."""
 
     def __init__(self, tag: str, *, forwards: bool = True, rules: bool = True) -> None:
         self.tag = tag
         self._forwards = forwards
         self._rules = rules
         self.table = f"docket-{tag}"
+        self._worn = f"docket {tag} gone"
+        self._session = nftables.Session()
         self._applied: tuple[list[BridgeRules], list[PortRule]] | None = None
         """What the tables are made of, as far as we know."""
 
@@ -77,7 +81,7 @@ class HostNetwork:
 
     def raise_bridge(self, network: Network, ports: Sequence[str] = ()) -> dict[str, Any]:
         """Make the bridge, give it its addresses, and the interfaces of containers that were on it before (``ports``).
-        Answers with the evidence. Raises Conflict, OSError.
+        Answers with the evidence. Raises SubnetTaken, Conflict, OSError.
 
         A bridge that carries our alias already, from a life of the engine that was cut short, is made anew.
         """
@@ -88,14 +92,14 @@ class HostNetwork:
             alias = self._alias(network.id)
             found = route.link(network.bridge)
             if found is not None:
-                if found.alias != alias:
+                if found.alias not in (alias, self._worn):
                     raise Conflict(
                         f"the host has an interface named {network.bridge} already, and it is not the engine's: remove "
                         "it, or name another one with -o com.docker.network.bridge.name=..."
                     )
                 route.delete_link(network.bridge)
             if where := self._overlap(route, network):
-                raise Conflict(
+                raise SubnetTaken(
                     f"a subnet of network {network.name} overlaps with {where}: make the network with another --subnet"
                 )
             try:
@@ -176,14 +180,29 @@ class HostNetwork:
                     _set(f"ipv6/conf/{folder.name}/accept_ra", "2", changed)
             _set("ipv6/conf/all/forwarding", "1", changed)
 
-    def lower_bridge(self, network: Network) -> None:
-        """Take the bridge away, if it is there and ours."""
+    def lower_bridge(self, network: Network, *, later: bool = False) -> None:
+        """Take the bridge away, if it is there and ours. ``later``: its addresses and routes go now, and what is left
+        of it with ``delete_worn``, since the kernel takes 40 ms for that (RCU grace periods)."""
         if network.adopted:
             return
         with step("network.remove"), RouteSocket() as route:
             found = route.link(network.bridge)
-            if found is not None and found.alias == self._alias(network.id):
+            if found is None or found.alias != self._alias(network.id):
+                return
+            if not later:
                 route.delete_link(network.bridge)
+                return
+            for one in route.addresses():
+                if one.index == found.index:
+                    route.delete_address(one)
+            route.set_link(found.index, network.bridge, alias=self._worn)
+
+    def delete_worn(self) -> None:
+        """Bridges of networks that are gone."""
+        for name, alias in self.bridges().items():
+            if alias == self._worn:
+                with step("network.remove"), RouteSocket() as route:
+                    route.delete_link(name)
 
     def has_bridge(self, network: Network) -> bool:
         with RouteSocket() as route:
@@ -209,9 +228,9 @@ class HostNetwork:
     # --- rules -----------------------------------------------------------------------------------------------------
 
     def apply_rules(self, networks: Sequence[BridgeRules], ports: Sequence[PortRule]) -> None:
-        """Put the engine's tables in line. Without networks they are taken away. For one caller at a time."""
+        """Put the engine's tables in line. Without networks they are taken away."""
         wanted = (list(networks), list(ports)) if self._rules else ([], [])
-        with step("network.firewall"):
+        with step("network.firewall"), self._session:
             known, self._applied = self._applied, None
             if known is None or known[0] != wanted[0] or not self._change_ports(known[1], wanted[1]):
                 render(self.table, *wanted).commit()
@@ -228,7 +247,7 @@ class HostNetwork:
 
     def settle_hooks(self, bridges: Sequence[str]) -> hooks.Found:
         """Rules of ours in the chains that others offer. Where the kernel has no nf_tables, there are none."""
-        with step("network.hook"):
+        with step("network.hook"), self._session:
             try:
                 return hooks.settle(f"docket-{self.tag}", self.table, bridges if self._rules else [])
             except OSError as error:
@@ -241,7 +260,8 @@ class HostNetwork:
         texts = [one for network in networks for one in network.subnets] if self._rules else []
         versions = {ip_network(one).version for one in texts}
         families = {4: nftables.IPV4, 6: nftables.IPV6}
-        return all(self.table in nftables.tables(families[version]) for version in versions)
+        with self._session:
+            return all(self.table in nftables.tables(families[version]) for version in versions)
 
     def forget_rules(self) -> None:
         """Somebody took the tables away: the next time all is written anew."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 FLAG, VALUE, LIST = "flag", "value", "list"
 
@@ -51,13 +54,13 @@ class UsageError(Exception):
     """The command line is not understood; one line."""
 
 
-class Arguments(NamedTuple):
+class Arguments:
     """``options`` by long name: text, True, or a list."""
 
-    root: dict[str, object]
-    verb: str
-    options: dict[str, object]
-    rest: list[str]
+    __slots__ = ("root", "verb", "options", "rest")
+
+    def __init__(self, root: dict[str, object], verb: str, options: dict[str, object], rest: list[str]) -> None:
+        self.root, self.verb, self.options, self.rest = root, verb, options, rest
 
 
 def parse(words: Sequence[str]) -> Arguments:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-from typing import Any
 
-from engine.kernel import capabilities
+from engine.kernel import apparmor, capabilities, json_text
 from engine.kernel.cgroups import Cgroup
 from engine.oci import shape
+from engine.oci.containers import OWN_CGROUPS
 from engine.oci.programs import seccomp_plan
 from engine.runtime.setup import refuse_unknown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DEFAULT_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _CHARACTER = (
     *((major, minor) for _, major, minor in DEFAULT_DEVICES), (5, 1), (5, 2), (136, None),
 )  # fmt: skip
-OWN_CGROUPS = "docket-runtime"
-"""Where a container's cgroups are when nobody says where; it goes with the last of them."""
 _SECURITY_LABELS = ("selinuxLabel", "apparmorProfile")
 
-Json = dict[str, Any]
+Json = dict[str, "Any"]
 
 
 def load(bundle: str) -> Json:
@@ -29,7 +30,7 @@ def load(bundle: str) -> Json:
     path = os.path.join(bundle, "config.json")
     try:
         with open(path, encoding="utf-8") as file:
-            spec = json.load(file)
+            spec = json_text.loads(file.read())
     except (ValueError, RecursionError) as error:
         raise OSError(errno.EINVAL, f"not JSON: {error}", path) from error
     shape.check(spec, shape.CONFIG, "")
@@ -95,6 +96,8 @@ def check_process(process: Json) -> None:
     for field in _SECURITY_LABELS:
         if process.get(field) in ("", "unconfined"):
             process.pop(field)
+    if process.get("apparmorProfile") and not apparmor.is_enabled():
+        raise OSError(errno.EOPNOTSUPP, "this kernel runs without AppArmor", "process.apparmorProfile")
     for names in (process.get("capabilities") or {}).values():
         if names:
             names[:] = [name for name in names if name.upper() in capabilities.BITS]  # newer than this kernel's table

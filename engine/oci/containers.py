@@ -7,24 +7,45 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import time
-from contextlib import contextmanager
-from typing import Any, Iterator
 
+from engine.kernel import json_text
 from engine.kernel.cgroups import Cgroup
 from engine.runtime import command_journal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterator
 
 STATE_FILE = "state.json"
 START_SOCKET = "start"
 SECCOMP_CACHE = ".seccomp"
+OWN_CGROUPS = "docket-runtime"
+"""Where a container's cgroups are when nobody says where; it goes with the last of them."""
 _RESERVED = (".", "..", command_journal.NAME, SECCOMP_CACHE)
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")
 _LONGEST = 1024
 _RETRY_S = 0.02
 
-Json = dict[str, Any]
+Json = dict[str, "Any"]
+
+
+class _Held:
+    """``with _Held(fd, read) as value:`` a locked folder's descriptor, and what is read while the lock is held."""
+
+    def __init__(self, fd: int, read: Callable[[], Any]) -> None:
+        self._fd, self._read = fd, read
+
+    def __enter__(self) -> Any:
+        try:
+            return self._read()
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._fd)
 
 
 class Containers:
@@ -41,8 +62,7 @@ class Containers:
             raise OSError(errno.EINVAL, "invalid container id: it is reserved", container_id)
         return os.path.join(self.root, container_id)
 
-    @contextmanager
-    def created(self, container_id: str) -> Iterator[str]:
+    def created(self, container_id: str) -> _Held:
         """A new container's folder, locked. Raises OSError where there is one of this id."""
         folder = self.folder(container_id)
         os.makedirs(self.root, 0o711, exist_ok=True)
@@ -50,20 +70,11 @@ class Containers:
             os.mkdir(folder, 0o711)
         except FileExistsError as error:
             raise OSError(errno.EEXIST, "container with given ID already exists", container_id) from error
-        fd = self._lock(container_id, None)
-        try:
-            yield folder
-        finally:
-            os.close(fd)
+        return _Held(self._lock(container_id, None), lambda: folder)
 
-    @contextmanager
-    def locked(self, container_id: str, timeout_s: float | None = None) -> Iterator[Json]:
+    def locked(self, container_id: str, timeout_s: float | None = None) -> _Held:
         """A container's state, while nobody else changes it. Raises OSError where there is none, TimeoutError."""
-        fd = self._lock(container_id, timeout_s)
-        try:
-            yield self.load(container_id)
-        finally:
-            os.close(fd)
+        return _Held(self._lock(container_id, timeout_s), lambda: self.load(container_id))
 
     def _lock(self, container_id: str, timeout_s: float | None) -> int:
         """Of the folder that is there when the lock is had, and not of one that was removed meanwhile."""
@@ -92,7 +103,7 @@ class Containers:
         path = os.path.join(self.folder(container_id), STATE_FILE)
         fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(fd, "w", encoding="utf-8") as file:
-            file.write(json.dumps(state))
+            file.write(json_text.dumps(state))
         os.rename(f"{path}.new", path)
 
     def load(self, container_id: str) -> Json:
@@ -100,7 +111,7 @@ class Containers:
         folder = self.folder(container_id)
         try:
             with open(os.path.join(folder, STATE_FILE), encoding="utf-8") as file:
-                return json.load(file)  # type: ignore[no-any-return]
+                return json_text.loads(file.read())  # type: ignore[no-any-return]
         except FileNotFoundError as error:
             if os.path.isdir(folder):  # its creation ended, or is, before anything was done
                 return {**_NOTHING_YET, "id": container_id}
@@ -176,13 +187,19 @@ def status(state: Json) -> str:
         return "stopped"
     if Cgroup(state["cgroup_path"]).is_frozen():
         return "paused"
-    return "running" if state["started"] or not _waits(state["pid"]) else "created"
+    return "running" if state["started"] or not _waits(state) else "created"
 
 
-def _waits(pid: int) -> bool:
-    """Whether it still executes our sealed copy of the interpreter: a start that was killed has told nobody."""
+def program_of(pid: int) -> list[int]:
+    """What tells the file that a process executes from others. Raises OSError."""
+    found = os.stat(f"/proc/{pid}/exe")
+    return [found.st_dev, found.st_ino]
+
+
+def _waits(state: Json) -> bool:
+    """Whether it still executes the interpreter that it was made with: a start that was killed has told nobody."""
     try:
-        return os.readlink(f"/proc/{pid}/exe").startswith("/memfd:docket-python")
+        return program_of(state["pid"]) == state.get("program")
     except PermissionError:
         return True
     except OSError:

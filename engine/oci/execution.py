@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-import socket
-from typing import Any
 
-from engine.kernel import capabilities
+from engine.kernel import capabilities, json_text
 from engine.kernel.cgroups import Cgroup
 from engine.oci import shape
 from engine.oci.bundle import check_process
@@ -18,7 +15,12 @@ from engine.oci.launching import kept_descriptors
 from engine.runtime import exec_process, messages
 from engine.runtime.exec_process import Target
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Any
+
+Json = dict[str, "Any"]
 
 
 def load(containers: Containers, container_id: str) -> Json:
@@ -73,16 +75,15 @@ def process_of(of_container: Json, arguments: list[str], options: Json) -> Json:
     if unknown := sorted(key for key in process.keys() - shape.PROCESS.keys() - {"cwd"} if process[key]):
         raise OSError(errno.EOPNOTSUPP, "not supported by this version of the engine", f"process.{unknown[0]}")
     check_process(process)
-    for field in ("selinuxLabel", "apparmorProfile"):
-        if process.get(field):
-            raise OSError(errno.EOPNOTSUPP, "not supported by this version of the engine", f"process.{field}")
+    if process.get("selinuxLabel"):
+        raise OSError(errno.EOPNOTSUPP, "not supported by this version of the engine", "process.selinuxLabel")
     return process
 
 
 def _from_file(path: str) -> Json:
     try:
         with open(path, encoding="utf-8") as file:
-            process: Json = json.load(file)
+            process: Json = json_text.loads(file.read())
     except ValueError as error:
         raise OSError(errno.EINVAL, f"not JSON: {error}", path) from error
     shape.check(process, shape.PROCESS, "process")
@@ -131,5 +132,5 @@ def _plan(process: Json, state: Json) -> Json:
         "seccomp": state["seccomp"], "oomScoreAdj": process.get("oomScoreAdj"), "oom_score_as_is": True,
         "console_size": process.get("consoleSize") or {}, "scheduler": process.get("scheduler"),
         "ioPriority": process.get("ioPriority"), "personality": state["personality"],
-        "same_keyring": state["same_keyring"],
+        "same_keyring": state["same_keyring"], "apparmor_profile": process.get("apparmorProfile") or "",
     }  # fmt: skip

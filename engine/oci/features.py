@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
 
 from engine.kernel import capabilities, seccomp
 from engine.kernel.namespaces import FLAGS
 from engine.runtime import hooks, mount_options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 VERSION_MIN, VERSION_MAX = "1.0.0", "1.2.0"
 _ACTIONS = ("ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "NOTIFY", "TRACE", "TRAP")
@@ -31,7 +34,7 @@ def features() -> dict[str, Any]:
                 "knownFlags": list(seccomp.FLAGS),
                 "supportedFlags": list(seccomp.FLAGS),
             },
-            "apparmor": {"enabled": False},
+            "apparmor": {"enabled": True},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
             "netDevices": {"enabled": False},

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import select
-import signal
-from typing import Callable
+
+import _signal as signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
 
 _KEPT = {signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP, signal.SIGURG, signal.SIGWINCH, signal.SIGPIPE, 32, 33}
 """Not passed on: what is our own affair, what can't be caught, and two that the C library keeps for itself."""

@@ -3,15 +3,17 @@ agent, a pid into a file."""
 
 from __future__ import annotations
 
-import json
 import os
-import socket
-from typing import Any
 
+from engine.kernel import json_text, sockets
 from engine.kernel.process import copy_descriptor
 from engine.kernel.terminals import copy_window_size
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+Json = dict[str, "Any"]
 
 
 class Failed(Exception):
@@ -33,8 +35,8 @@ def hand_over(terminal_fd: int, options: Json) -> int:
 def send_terminal(path: str, fd: int) -> None:
     """As runc does it: the descriptor with the name of the device as data. It is closed."""
     try:
-        with _connected(path) as sock:
-            socket.send_fds(sock, [b"/dev/ptmx"], [fd])
+        with sockets.connect(path, sockets.SOCK_STREAM) as sock:
+            sock.sendmsg([b"/dev/ptmx"], sockets.rights([fd]))
     finally:
         os.close(fd)
 
@@ -50,22 +52,12 @@ def send_listener(listener: Json, pid: int, number: int, state: Json) -> None:
             "ociVersion": state["ociVersion"], "fds": ["seccompFd"], "pid": pid, "metadata": listener["metadata"],
             "state": state,
         }  # fmt: skip
-        with _connected(listener["path"]) as sock:
-            socket.send_fds(sock, [json.dumps(text).encode()], [fd])
+        with sockets.connect(listener["path"], sockets.SOCK_STREAM) as sock:
+            sock.sendmsg([json_text.dumps(text).encode()], sockets.rights([fd]))
     finally:
         os.close(pid_fd)
         if fd >= 0:
             os.close(fd)
-
-
-def _connected(path: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX)
-    try:
-        sock.connect(path)
-    except OSError as error:
-        sock.close()
-        raise OSError(error.errno, error.strerror, path) from error
-    return sock
 
 
 def write_pid(path: str, pid: int) -> None:

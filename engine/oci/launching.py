@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
-from typing import Any, Sequence
 
+from engine.kernel import sockets
 from engine.kernel.cgroups import Cgroup
 from engine.oci import bundle as bundles
-from engine.oci.containers import SECCOMP_CACHE, START_SOCKET, Containers, public_state, started_ticks
+from engine.oci.containers import SECCOMP_CACHE, START_SOCKET, Containers, program_of, public_state, started_ticks
+from engine.oci.ending import run_poststop_hooks, tidy
 from engine.oci.handing_over import Failed, hand_over, send_listener, write_pid
 from engine.oci.warnings import warn, warn_all
-from engine.runtime import hooks, sweep
+from engine.runtime import hooks
 from engine.runtime.launch import Launch, SetupFailed, Watcher
 from engine.runtime.setup import joined_namespaces, new_namespaces
 from engine.runtime.userns import root_of
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+Json = dict[str, "Any"]
 _NOT_IN_THE_JOURNAL = ("mounts", "rlimits", "limits")
 """Of the evidence: what is long. ``mounts_digest`` stands for the mounts."""
 
@@ -78,7 +82,7 @@ class _Creation(Watcher):
         return self._start_at_once and not self._options.get("detach")
 
     def _launch(self, plan: Json, cgroup: Cgroup) -> None:
-        ours, theirs = socket.socketpair()  # stands for the daemon that a launch watches
+        ours, theirs = sockets.pair(sockets.SOCK_STREAM)  # stands for the daemon that a launch watches
         listener = None if self._start_at_once else _listen(self._containers.folder(self._id))
         stdio = _stdio(plan["stdio"]["tty"])
         launch = Launch(
@@ -117,6 +121,7 @@ class _Creation(Watcher):
         self._evidence = {key: value for key, value in evidence.items() if key not in _NOT_IN_THE_JOURNAL}
         self._terminal_fd = hand_over(terminal_fd, self._options)
         del self._state["creating"]
+        self._state["program"] = program_of(pid)
         self._containers.save(self._id, self._state)
         if self._options.get("pid-file"):
             write_pid(str(self._options["pid-file"]), pid)
@@ -141,17 +146,6 @@ class _Creation(Watcher):
         """poststop, where hooks of the creation have been run."""
         if self._hooked:
             run_poststop_hooks(self._state)
-
-
-def run_poststop_hooks(state: Json) -> None:
-    gone = {**public_state({**state, "pid": 0}), "status": "stopped"}
-    hooks.run_all(state["hooks"].get("poststop"), gone, "poststop", warn)
-
-
-def tidy(path: str) -> None:
-    """The folder of our own that the cgroups were in, where they were the last."""
-    if path.startswith(f"{bundles.OWN_CGROUPS}/"):
-        sweep.tidy({"cgroup_path": bundles.OWN_CGROUPS}, [])
 
 
 def kept_descriptors(options: Json) -> range:
@@ -181,9 +175,9 @@ def _stdio(terminal: bool) -> Sequence[int]:
     return null, null, null
 
 
-def _listen(folder: str) -> socket.socket:
+def _listen(folder: str) -> sockets.UnixSocket:
     """The path goes through our descriptor of the folder, since sun_path holds 108 bytes only."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener = sockets.new(sockets.SOCK_SEQPACKET)
     fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     previous = os.umask(0o177)
     try:

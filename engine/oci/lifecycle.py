@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-import socket
-from typing import Any
 
+import _signal as signal
+
+from engine.kernel import sockets
 from engine.kernel.cgroups import Cgroup
 from engine.oci.containers import START_SOCKET, Containers, is_alive, public_state, status
+from engine.oci.ending import run_poststop_hooks, tidy
 from engine.oci.handing_over import Failed
-from engine.oci.launching import run_poststop_hooks, tidy
 from engine.runtime import hooks, messages
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+Json = dict[str, "Any"]
 _STUCK_CREATION_S = 30.0
 """How long ``delete --force`` waits for another command, whose container it has killed, to notice."""
 
@@ -40,7 +44,7 @@ def start(containers: Containers, container_id: str) -> Json:
 def _connect(path: str) -> None:
     """Returns when the command was executed."""
     folder = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+    with sockets.new(sockets.SOCK_SEQPACKET) as sock:
         try:
             sock.connect(f"/proc/self/fd/{folder}/{START_SOCKET}")
         finally:

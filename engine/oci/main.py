@@ -9,26 +9,25 @@ from engine import __version__
 from engine.oci import warnings
 from engine.oci.arguments import VERBS, Arguments, UsageError, parse
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 DEFAULT_ROOT = "/run/docket-runtime"
 FAILURE = 1
 
 
-def main(*, leave: bool = False) -> int:
-    """Do what sys.argv says: the exit status. With ``leave`` the process ends without taking the interpreter apart.
-
-    Errors are one line on standard error, and one in --log for containerd."""
-    status = carry_out(sys.argv[1:])
-    if leave:
-        try:
-            sys.stdout.flush()
-        except OSError:
-            status = status or FAILURE
-        os._exit(status)
-    return status
+def leave(status: int) -> NoReturn:
+    """End the process without taking the interpreter apart."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        status = status or FAILURE
+    os._exit(status)
 
 
 def carry_out(words: list[str]) -> int:
-    """The exit status; nothing is raised."""
+    """The exit status; nothing is raised. Errors are one line on standard error, and one in --log for containerd."""
     arguments = Arguments({}, "", {}, [])
     try:
         arguments = parse(words)

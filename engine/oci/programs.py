@@ -5,12 +5,15 @@ from __future__ import annotations
 import binascii
 import errno
 import os
-from typing import Any
 
 from engine.kernel import seccomp
 from engine.kernel.digest import sha256_hex
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+Json = dict[str, "Any"]
 _MOST_KEPT = 256
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any
 
 from engine.kernel.cgroups import Cgroup
 from engine.oci import features
@@ -14,7 +13,11 @@ from engine.oci.handing_over import Failed
 from engine.oci.units import seconds
 from engine.runtime import command_journal as journal
 
-Options = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+Options = dict[str, "Any"]
 
 
 def _format(options: Options) -> str:

@@ -14,12 +14,14 @@ import struct
 import sys
 
 from engine.kernel.process import set_name
-from engine.oci import main, verbs
+from engine.oci import execution, launching, main, verbs
 from engine.runtime import command_journal
 
 _CREDENTIALS = struct.Struct("3i")
 _MOST_FDS = 4
 _PACKET_BYTES = 65_536
+_LOADED = (execution, launching)
+"""What a fork should find here: verbs load them when they are called."""
 _SAME = ("Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
 """Of proc_pid_status(5)."""
 

@@ -7,14 +7,17 @@ against them. A property that is null counts as absent, as in Go.
 from __future__ import annotations
 
 import errno
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 TEXT, NUMBER, FLAG, ANY = "a text", "a whole number", "true or false", "anything"
 _TYPES = {TEXT: str, NUMBER: int, FLAG: bool}
 TEXTS, NUMBERS = [TEXT], [NUMBER]
 TEXT_MAP = {"*": TEXT}
 
-Shape = Any
+Shape = "Any"
 """A word of above; a list with the shape of its items; a dict with the shape of each property, or of all by "*". A name
 that ends in "!" is required."""
 

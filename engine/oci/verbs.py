@@ -5,21 +5,20 @@ Those that change something say so in the journal before they do, and say afterw
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from typing import Any, Callable, Mapping
 
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.process import set_child_subreaper
-from engine.oci import execution, foreground, launching, lifecycle, reports
+from engine.oci import foreground, lifecycle
 from engine.oci.containers import Containers, status
 from engine.oci.handing_over import Failed
-from engine.oci.units import signal_number, size_bytes, whole
-from engine.oci.warnings import warn_all
 from engine.runtime.command_journal import Deed
 
-Options = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
+Options = dict[str, "Any"]
 
 
 class Waiting:
@@ -42,6 +41,8 @@ waiting = Waiting()
 
 
 def create(containers: Containers, options: Options, rest: list[str]) -> int:
+    from engine.oci import launching
+
     bundle = os.path.abspath(options.get("bundle") or ".")
     with Deed(containers.root, "create", rest[0], {"bundle": bundle}) as deed:
         state = launching.create(containers, rest[0], bundle, options, start_at_once=False)
@@ -50,6 +51,8 @@ def create(containers: Containers, options: Options, rest: list[str]) -> int:
 
 
 def run(containers: Containers, options: Options, rest: list[str]) -> int:
+    from engine.oci import launching
+
     bundle, container_id = os.path.abspath(options.get("bundle") or "."), rest[0]
     waits = not options.get("detach")
     if waits:
@@ -76,6 +79,8 @@ def start(containers: Containers, options: Options, rest: list[str]) -> int:
 
 
 def kill(containers: Containers, options: Options, rest: list[str]) -> int:
+    from engine.oci.units import signal_number
+
     number = signal_number(rest[1] if len(rest) > 1 else "TERM")
     containers.load(rest[0])
     with Deed(containers.root, "kill", rest[0], {"signal": number}):
@@ -101,6 +106,8 @@ def delete(containers: Containers, options: Options, rest: list[str]) -> int:
 
 
 def execute(containers: Containers, options: Options, rest: list[str]) -> int:
+    from engine.oci import execution
+
     waits = not options.get("detach")
     state = execution.load(containers, rest[0])
     process = execution.process_of(state["process"], rest[1:], options)
@@ -132,61 +139,12 @@ def resume(containers: Containers, options: Options, rest: list[str]) -> int:
     return 0
 
 
-_RESOURCES: dict[str, tuple[str, str, Callable[[str, str], object]]] = {
-    "memory": ("memory", "limit", size_bytes), "memory-swap": ("memory", "swap", size_bytes),
-    "memory-reservation": ("memory", "reservation", size_bytes), "cpu-share": ("cpu", "shares", whole),
-    "cpu-quota": ("cpu", "quota", whole), "cpu-period": ("cpu", "period", whole), "cpu-burst": ("cpu", "burst", whole),
-    "cpu-idle": ("cpu", "idle", whole), "cpu-rt-period": ("cpu", "realtimePeriod", whole),
-    "cpu-rt-runtime": ("cpu", "realtimeRuntime", whole), "cpuset-cpus": ("cpu", "cpus", lambda text, flag: text),
-    "cpuset-mems": ("cpu", "mems", lambda text, flag: text), "pids-limit": ("pids", "limit", whole),
-    "blkio-weight": ("blockIO", "weight", whole),
-}  # fmt: skip
-
-
-def _resources(options: Options) -> dict[str, Any]:
-    resources: dict[str, Any] = {}
-    if source := options.get("resources"):
-        from engine.oci import shape
-
-        try:
-            with sys.stdin if source == "-" else open(str(source), encoding="utf-8") as file:
-                given = json.load(file)
-        except ValueError as error:
-            raise Failed(f"--resources {source}: not JSON: {error}") from error
-        shape.check(given, {**shape.RESOURCES, "pids": {"limit": shape.NUMBER}}, "resources")
-        resources = {key: value for key, value in given.items() if value}
-    for name, (section, key, convert) in _RESOURCES.items():
-        if (value := options.get(name)) is not None:
-            resources.setdefault(section, {})[key] = convert(str(value), f"--{name}")
-    resources.pop("devices", None)  # they are the launch's
-    return resources
-
-
-def update(containers: Containers, options: Options, rest: list[str]) -> int:
-    resources = _resources(options)
-    with containers.locked(rest[0]) as state:
-        if (now := status(state)) not in ("running", "created", "paused"):
-            raise Failed(f"cannot update a container that is {now}")
-        cgroup = Cgroup(state["cgroup_path"])
-        with Deed(containers.root, "update", rest[0], {"resources": resources}) as deed:
-            before = cgroup.read_limits()
-            try:
-                warn_all(cgroup.apply(resources))
-            except OSError:
-                cgroup.restore(before)
-                raise
-            after = cgroup.read_limits()
-            deed.facts = {"limits": {name: text for name, text in after.items() if before.get(name) != text}}
-    return 0
-
-
 class Verb:
-    """``function`` with how many arguments it takes (``most`` None: any number)."""
+    """``module.function`` with how many arguments it takes (``most`` None: any number). Loaded when it is called: each
+    command is a process of its own."""
 
-    def __init__(
-        self, function: Callable[[Containers, Options, list[str]], int], least: int = 1, most: int | None = 1
-    ) -> None:
-        self._function = function
+    def __init__(self, module: str, function: str, least: int = 1, most: int | None = 1) -> None:
+        self._module, self._function = module, function
         self._least, self._most = least, most
 
     def __call__(self, containers: Containers, options: Options, rest: list[str]) -> int:
@@ -194,14 +152,16 @@ class Verb:
             raise Failed("a container id is needed")
         if self._most is not None and len(rest) > self._most:
             raise Failed(f"unexpected argument {rest[self._most]!r}")
-        return self._function(containers, options, rest)
+        module = __import__(f"engine.oci.{self._module}", fromlist=[self._function])
+        return int(getattr(module, self._function)(containers, options, rest))
 
 
 VERBS: Mapping[str, Verb] = {
-    "create": Verb(create), "run": Verb(run), "start": Verb(start), "state": Verb(reports.show_state),
-    "kill": Verb(kill, most=2), "delete": Verb(delete), "exec": Verb(execute, most=None),
-    "list": Verb(reports.show_list, 0, 0), "ps": Verb(reports.show_processes), "pause": Verb(pause),
-    "resume": Verb(resume), "update": Verb(update), "events": Verb(reports.show_events),
-    "spec": Verb(reports.write_spec, 0, 0), "features": Verb(reports.show_features, 0, 0),
-    "verify": Verb(reports.verify, 0, 0),
+    "create": Verb("verbs", "create"), "run": Verb("verbs", "run"), "start": Verb("verbs", "start"),
+    "state": Verb("reports", "show_state"), "kill": Verb("verbs", "kill", most=2), "delete": Verb("verbs", "delete"),
+    "exec": Verb("verbs", "execute", most=None), "list": Verb("reports", "show_list", 0, 0),
+    "ps": Verb("reports", "show_processes"), "pause": Verb("verbs", "pause"), "resume": Verb("verbs", "resume"),
+    "update": Verb("updating", "update"), "events": Verb("reports", "show_events"),
+    "spec": Verb("reports", "write_spec", 0, 0), "features": Verb("reports", "show_features", 0, 0),
+    "verify": Verb("reports", "verify", 0, 0),
 }  # fmt: skip

@@ -4,7 +4,10 @@ output is on our standard error when containerd calls us."""
 from __future__ import annotations
 
 import sys
-from typing import Iterable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
 
 
 class Log:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import struct
 from collections import deque
 
@@ -131,6 +132,7 @@ def _be_the_writer(log: JsonLog, reader: int, done: int) -> None:
     status = 1
     try:
         set_name("docket-log")
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever compresses a file is reaped by the kernel
         close_all_but({*_OUTPUTS, log.fileno(), reader, done})
         with open(reader, "rb", closefd=False) as source:
             while head := source.read(_HEAD.size):

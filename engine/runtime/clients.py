@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from typing import Any, Callable
 
 from engine.runtime.buffered_log import BufferedLog
 from engine.runtime.json_log import JsonLog
 from engine.runtime.loop import GONE, IN, OUT, Loop
 from engine.runtime.replay import Replay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 MEMORY_BYTES = 512 * 1024
 FILE_BYTES = 1 << 30
@@ -127,6 +130,7 @@ class Client:
     def __init__(
         self, loop: Loop, fd: int, wishes: dict[str, Any], folder: str,
         on_input: Callable[[Client, bytes], None], on_gone: Callable[[Client], None],
+        on_detached: Callable[[], None],
     ) -> None:  # fmt: skip
         self._loop = loop
         self._socket = socket.socket(fileno=fd)
@@ -136,6 +140,7 @@ class Client:
         self._backlog = Backlog(folder)
         self._on_input = on_input
         self._on_gone = on_gone
+        self._on_detached = on_detached
         self.wants_input = bool(wishes.get("stdin"))
         self._held = self._ended = self._finishing = False
         self.gone = False
@@ -211,6 +216,7 @@ class Client:
         if left:
             self.wants_input = False  # leaving by keys is no end of the input
             self.leave()
+            self._on_detached()
 
     # --- both ------------------------------------------------------------------------------------------------------
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import stat
-from typing import NoReturn, Sequence
+
+import _signal as signal
 
 from engine.runtime.setup import CommandError, Operation, Setup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn, Sequence
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126

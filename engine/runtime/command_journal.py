@@ -11,19 +11,22 @@ An outcome names its intent by ``facts.intent``. An intent without an outcome is
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
-from types import TracebackType
-from typing import Any, Iterator
 
+from engine.kernel import json_text
 from engine.kernel.digest import sha256_hex
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, Iterator
 
 NAME = "journal"
 START = "0" * 64
 _TAIL_BYTES = 65536
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+_encode = json_text.dumps_sorted
 
 
 class Actor:
@@ -127,7 +130,7 @@ def _ends_whole(root: str) -> bool:
 
 def _check(line: bytes, number: int, previous: str) -> dict[str, Any]:
     try:
-        record: dict[str, Any] = json.loads(line)
+        record: dict[str, Any] = json_text.loads(line.decode())
         found = record.pop("hash")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"line {number} of the journal is no record") from error
@@ -143,7 +146,7 @@ def _check(line: bytes, number: int, previous: str) -> dict[str, Any]:
 def _hash_of(line: bytes) -> str:
     """What a line's hash should be, whatever it says itself; nothing for what is no record."""
     try:
-        record: dict[str, Any] = json.loads(line)
+        record: dict[str, Any] = json_text.loads(line.decode())
         del record["hash"]
     except (ValueError, KeyError, TypeError):
         return ""
@@ -165,7 +168,7 @@ def _last(fd: int) -> tuple[int, str, int]:
             break
         window *= 4  # a line longer than that
     try:
-        record = json.loads(line)
+        record = json_text.loads(line.decode())
         return record["seq"], record["hash"], start + len(whole) + 1
     except (ValueError, KeyError, TypeError) as error:
         raise OSError(5, "its last line is no record: the journal was changed", NAME) from error

@@ -1,7 +1,8 @@
-"""Filling a fresh volume with what the image has at the place where it is mounted: contents, owners, modes, attributes.
+"""Copying a tree of an image, with contents, owners, modes and attributes: into a fresh volume what the image has at
+the place where it is mounted, and layers whose owners change (``shifted``).
 
 The image is hostile: links are copied as links and never followed, every file is opened relative to its folder. The
-volume is empty and nobody else's meanwhile (services.volumes sees to that).
+target is empty and nobody else's meanwhile (of volumes services.volumes sees to that).
 """
 
 from __future__ import annotations
@@ -18,11 +19,24 @@ _DEEPEST = 400
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def fill(image_fd: int, volume_fd: int) -> None:
+class Owners:
+    """Whose the copies are, and what of that attributes say: as in the image."""
+
+    def of(self, uid: int, gid: int) -> tuple[int, int]:
+        return uid, gid
+
+    def attribute(self, name: str, value: bytes) -> bytes:
+        return value
+
+
+_AS_THEY_ARE = Owners()
+
+
+def fill(image_fd: int, volume_fd: int, owners: Owners = _AS_THEY_ARE) -> None:
     """Copy the folder at ``image_fd`` over the one at ``volume_fd``. Raises OSError with the path below them."""
     source, target = os.open(".", _FOLDER, dir_fd=image_fd), os.open(".", _FOLDER, dir_fd=volume_fd)
     try:
-        _Copy().folder(source, target, "", 0)
+        _Copy(owners).folder(source, target, "", 0)
     finally:
         os.close(source)
         os.close(target)
@@ -31,7 +45,8 @@ def fill(image_fd: int, volume_fd: int) -> None:
 class _Copy:
     """One volume. ``_links``: of each file with several names the one that was copied, as a path below the volume."""
 
-    def __init__(self) -> None:
+    def __init__(self, owners: Owners) -> None:
+        self._owners = owners
         self._links: dict[tuple[int, int], str] = {}
         self._root = -1
 
@@ -48,7 +63,7 @@ class _Copy:
                 if error.filename is None or error.filename == name:
                     error.filename = below
                 raise
-        _describe(source, target, os.fstat(source))
+        self._describe(source, target, os.fstat(source))
 
     def _entry(self, source: int, target: int, name: str, path: str, depth: int) -> None:
         info = os.stat(name, dir_fd=source, follow_symlinks=False)
@@ -69,7 +84,7 @@ class _Copy:
                 return  # nobody can make a device there
             else:
                 os.mknod(name, info.st_mode, info.st_rdev, dir_fd=target)
-            os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
+            os.chown(name, *self._owners.of(info.st_uid, info.st_gid), dir_fd=target, follow_symlinks=False)
             if not stat.S_ISLNK(info.st_mode):
                 os.chmod(name, stat.S_IMODE(info.st_mode), dir_fd=target)
             os.utime(name, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=target, follow_symlinks=False)
@@ -86,20 +101,19 @@ class _Copy:
         try:
             while os.sendfile(writable, readable, None, _CHUNK_BYTES):
                 continue
-            _describe(readable, writable, info)
+            self._describe(readable, writable, info)
         finally:
             os.close(readable)
             os.close(writable)
 
-
-def _describe(source: int, target: int, info: os.stat_result) -> None:
-    """Owner before mode, which a change of owner would cut; attributes after both, capabilities among them."""
-    os.fchown(target, info.st_uid, info.st_gid)
-    os.fchmod(target, stat.S_IMODE(info.st_mode))
-    for name in os.listxattr(source):
-        try:
-            os.setxattr(target, name, os.getxattr(source, name))
-        except OSError as error:
-            if error.errno != errno.ENOTSUP:  # the volume's file system has no such attributes
-                raise
-    os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
+    def _describe(self, source: int, target: int, info: os.stat_result) -> None:
+        """Owner before mode, which a change of owner would cut; attributes after both, capabilities among them."""
+        os.fchown(target, *self._owners.of(info.st_uid, info.st_gid))
+        os.fchmod(target, stat.S_IMODE(info.st_mode))
+        for name in os.listxattr(source):
+            try:
+                os.setxattr(target, name, self._owners.attribute(name, os.getxattr(source, name)))
+            except OSError as error:
+                if error.errno != errno.ENOTSUP:  # the target's file system has no such attributes
+                    raise
+        os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))

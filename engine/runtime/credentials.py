@@ -6,7 +6,6 @@ import binascii
 import errno
 import os
 import stat
-from typing import Any, Sequence
 
 from engine.kernel import capabilities, seccomp
 from engine.kernel.namespaces import in_user_namespace, is_mapped, mapped_ids
@@ -14,6 +13,10 @@ from engine.kernel.paths import open_in_root
 from engine.kernel.process import set_no_new_privileges
 from engine.runtime import messages, targets, users
 from engine.runtime.setup import CommandError, Operation, Setup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Sequence
 
 
 class ResolveUser(Operation):
@@ -27,7 +30,7 @@ class ResolveUser(Operation):
 
     def execute(self, setup: Setup) -> None:
         setup.user = users.resolve(setup.root_fd, self._wanted, self._groups)
-        for number, ids, kind in zip(setup.user[:2], mapped_ids(), ("user", "group")):
+        for number, ids, kind in zip((setup.user.uid, setup.user.gid), mapped_ids(), ("user", "group")):
             if not is_mapped(number, ids):
                 known = ", ".join(f"{first}-{first + count - 1}" if count > 1 else f"{first}" for first, count in ids)
                 raise users.UserError(f"{kind} {number} can't be had: this engine's user namespace has {known} alone")

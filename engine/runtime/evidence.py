@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
-from engine.kernel import capabilities, cgroups, namespaces
+from engine.kernel import apparmor, capabilities, cgroups, namespaces
 from engine.kernel.digest import sha256_hex
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _CAPABILITIES = {
     "CapBnd": "bounding", "CapEff": "effective", "CapInh": "inheritable", "CapPrm": "permitted", "CapAmb": "ambient",
@@ -31,6 +34,7 @@ def read(pid: int, cgroup: cgroups.Cgroup) -> dict[str, Any]:
             "gid": int(status["Gid"][0]),
             "groups": [int(number) for number in status["Groups"]],
         },
+        **({"apparmor": profile} if (profile := apparmor.next_confinement(pid)) else {}),
         "uid_map": _text(pid, "uid_map").split(),
         "gid_map": _text(pid, "gid_map").split(),
         "time_offsets": _time_offsets(pid),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
-from typing import Callable, NoReturn, Sequence
 
 from engine.kernel import capabilities, namespaces
 from engine.kernel.cgroups import Cgroup
@@ -14,6 +12,11 @@ from engine.kernel.steps import step
 from engine.runtime import command, credentials, devices, identity, init, messages, scheduling, userns
 from engine.runtime.launch import clone_in
 from engine.runtime.setup import Json, Operation, Setup, load_nothing_more, failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Callable, NoReturn, Sequence
 
 
 class JoinNamespaces(Operation):
@@ -46,6 +49,7 @@ def operations(plan: Json, pid_fd: int, kinds: set[str]) -> list[Operation]:
         identity.OomScore(),
         scheduling.Scheduling(plan),
         *([] if plan.get("same_keyring") else [identity.Keyring()]),
+        *([identity.AppArmor(plan["apparmor_profile"])] if plan.get("apparmor_profile") else []),
         JoinNamespaces(pid_fd, kinds),
         *([devices.Terminal(console=False)] if plan.get("tty") else []),
         credentials.ResolveUser(plan.get("user") or "", plan.get("groups") or []),

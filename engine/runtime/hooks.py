@@ -11,14 +11,19 @@ Each gets the container's state on its standard input.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import select
-import signal
 import time
-from typing import Any, Callable, Sequence
 
-Json = dict[str, Any]
+import _signal as signal
+
+from engine.kernel import json_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
+
+Json = dict[str, "Any"]
 POINTS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 _SAID_BYTES = 4096
 _SHOWN_CHARACTERS = 200
@@ -46,7 +51,7 @@ def _run(hook: Json, state: Json, point: str) -> None:
     given = os.memfd_create("hook-state", os.MFD_CLOEXEC)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
-        os.write(given, json.dumps(state).encode())
+        os.write(given, json_text.dumps(state).encode())
         os.lseek(given, 0, os.SEEK_SET)
         try:
             pid = _spawn(hook, given, writer)

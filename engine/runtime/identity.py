@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
-import signal
-import socket
 
-from engine.kernel import cgroups, links
+import _signal as signal
+import _socket
+
+from engine.kernel import apparmor, cgroups, links
 from engine.kernel.namespaces import CLONE_NEWCGROUP, FLAGS, open_existing, setns, unshare
 from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
 from engine.kernel.process import join_new_session_keyring, set_parent_death_signal, setdomainname
@@ -64,6 +66,19 @@ class OomScore(Operation):
                     )
 
 
+class AppArmor(Operation):
+    """The profile of the command. While /proc is still the host's: a container's may not be what it seems to be
+    (CVE-2019-19921, CVE-2025-52881)."""
+
+    step = "process.identity"
+
+    def __init__(self, profile: str) -> None:
+        self._profile = profile
+
+    def execute(self, setup: Setup) -> None:
+        apparmor.confine_next_program(self._profile)
+
+
 class Hostname(Operation):
     """Host and domain name, in a UTS namespace of its own."""
 
@@ -73,7 +88,7 @@ class Hostname(Operation):
         if "uts" not in setup.new_namespaces:
             return
         if name := setup.spec.get("hostname"):
-            socket.sethostname(name)
+            _socket.sethostname(name)
         if name := setup.spec.get("domainname"):
             setdomainname(name)
 
@@ -110,6 +125,8 @@ class Sysctls(Operation):
             path = f"sys/{name.replace('.', '/')}"
             how = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
             try:
+                if setup.proc_fd < 0:
+                    raise OSError(errno.ENOENT, "no procfs is mounted in the container:")
                 fd = openat2(setup.proc_fd, path, os.O_WRONLY, resolve=how)
                 try:
                     os.write(fd, str(value).encode())

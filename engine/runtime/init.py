@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
-from typing import Callable, NoReturn, Sequence
 
+from engine.kernel import sockets
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.process import close_all_but, set_dumpable
 from engine.kernel.steps import step
@@ -14,6 +13,11 @@ from engine.runtime import (
     userns,
 )  # fmt: skip
 from engine.runtime.setup import Json, Operation, Setup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Callable, NoReturn, Sequence
 
 
 def operations(setup: Setup) -> list[Operation]:
@@ -36,6 +40,7 @@ def operations(setup: Setup) -> list[Operation]:
         *(rootfs.Mount(index, entry) for index, entry in enumerate(setup.mounts)),
         *([*nodes, devices.DeviceLinks()] if has_own_dev else []),
         *terminal,
+        *([identity.AppArmor(process["apparmorProfile"])] if process.get("apparmorProfile") else []),
         rootfs.PivotRoot(),
         identity.Hostname(),
         identity.Loopback(),
@@ -107,7 +112,8 @@ def run(
 
 def _with_hooks(planned: list[Operation], asking: Sequence[Operation]) -> list[Operation]:
     """Hooks come before the root changes."""
-    at = next(index for index, one in enumerate(planned) if isinstance(one, rootfs.PivotRoot))
+    last = (identity.AppArmor, rootfs.PivotRoot)  # what is for the command is not for hooks
+    at = next(index for index, one in enumerate(planned) if isinstance(one, last))
     return [*planned[:at], *asking, *planned[at:]]
 
 
@@ -147,10 +153,10 @@ def converse(handshake: socket.socket, setup: Setup, plan_operations: Callable[[
     os._exit(1)
 
 
-def _wait_for_start(handshake: socket.socket, listener: int) -> socket.socket:
+def _wait_for_start(handshake: messages.Socket, listener: int) -> messages.Socket:
     """A container of the OCI command line is created first and started by another process, which connects."""
     handshake.close()
-    with socket.socket(fileno=listener) as listening:
+    with sockets.UnixSocket(fileno=listener) as listening:
         while True:
             connection, _ = listening.accept()
             if messages.receive(connection) is not None:

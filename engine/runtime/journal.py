@@ -10,9 +10,12 @@ from __future__ import annotations
 import binascii
 import json
 import os
-from typing import Any
 
 from engine.kernel.steps import step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 FILE_NAME = "shim.journal"
 

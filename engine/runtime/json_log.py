@@ -10,27 +10,34 @@ import json
 import os
 import time
 from json.encoder import encode_basestring
-from typing import Mapping
+
+from engine.runtime.log_compression import PACKED, Compression
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Mapping
 
 PIECE_BYTES = 16 * 1024
 
 
 class JsonLog:
-    """``max_bytes`` 0: no rotation. With it, ``path`` becomes ``path.1`` and so on, ``max_files`` in all.
-    ``attributes`` go into every line."""
+    """``max_bytes`` 0: no rotation. With it, ``path`` becomes ``path.1`` and so on, ``max_files`` in all, all but the
+    first with ``.gz`` behind it where they are to be compressed. ``attributes`` go into every line."""
 
     def __init__(
-        self, path: str, max_bytes: int = 0, max_files: int = 1, attributes: Mapping[str, str] | None = None
-    ) -> None:
+        self, path: str, max_bytes: int = 0, max_files: int = 1, attributes: Mapping[str, str] | None = None,
+        compress: bool = False,
+    ) -> None:  # fmt: skip
         self.path = path
         self._max_bytes = max_bytes
         self._max_files = max(1, max_files)
+        self._compression = Compression() if compress and self._max_files > 1 else None
         self._partial: dict[str, bytes] = {}
         self._attributes = f'"attrs":{json.dumps(attributes, sort_keys=True)},' if attributes else ""
-        self._open(0)
+        self._open(path, 0)
 
-    def _open(self, flags: int) -> None:
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | flags, 0o640)
+    def _open(self, path: str, flags: int) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | flags, 0o640)
         self._size = os.fstat(self._fd).st_size
 
     def write(self, stream: str, data: bytes) -> None:
@@ -53,7 +60,7 @@ class JsonLog:
         self._append(entries)
 
     def paths(self) -> list[str]:
-        """The files of the log, oldest first; some may not be there yet."""
+        """The files of the log, oldest first; some may not be there yet, or be compressed."""
         return [*(f"{self.path}.{number}" for number in range(self._max_files - 1, 0, -1)), self.path]
 
     def unfinished(self) -> list[tuple[str, bytes]]:
@@ -88,14 +95,37 @@ class JsonLog:
             text = text[os.write(self._fd, text) :]
 
     def _rotate(self) -> None:
-        os.close(self._fd)
+        """The old file stays open, and where it is, until there is another one: what can't be had is tried again."""
+        before, size = self._fd, self._size
+        if self._max_files == 1:
+            self._open(self.path, os.O_TRUNC)
+        else:
+            self._open(f"{self.path}.new", os.O_TRUNC)
+            try:
+                self._move_on()
+            except OSError:
+                os.close(self._fd)
+                self._fd, self._size = before, size
+                raise
+        os.close(before)
+        if self._compression is not None:
+            try:
+                self._compression.begin(f"{self.path}.1")
+            except OSError:
+                return  # without a process for it, it stays as it is and is read all the same
+
+    def _move_on(self) -> None:
+        suffixes = [""]
+        if self._compression is not None:
+            self._compression.wait()
+            suffixes.append(PACKED)
+            for suffix in suffixes:  # one that could not be compressed has another name than the next one there
+                _try(os.unlink, f"{self.path}.{self._max_files - 1}{suffix}")
         for number in range(self._max_files - 1, 0, -1):
             older = self.path if number == 1 else f"{self.path}.{number - 1}"
-            try:
-                os.rename(older, f"{self.path}.{number}")
-            except FileNotFoundError:
-                continue  # not that many files yet
-        self._open(os.O_TRUNC if self._max_files == 1 else 0)
+            for suffix in suffixes:
+                _try(os.rename, older + suffix, f"{self.path}.{number}{suffix}")
+        os.rename(f"{self.path}.new", self.path)
 
     def _entry(self, line: bytes, newline: str, stream: str, stamp: str) -> str:
         quoted = encode_basestring(line.decode("utf-8", "replace"))
@@ -107,7 +137,18 @@ class JsonLog:
         return self._fd
 
     def close(self) -> None:
+        """Wait for what is being compressed, too: the next one that writes here must find nobody at work."""
         os.close(self._fd)
+        if self._compression is not None:
+            self._compression.wait()
+
+
+def _try(change: Callable[..., None], *paths: str) -> None:
+    """There are not that many files yet, or not of this kind."""
+    try:
+        change(*paths)
+    except FileNotFoundError:
+        return
 
 
 def _now() -> str:

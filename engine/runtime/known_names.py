@@ -11,10 +11,13 @@ import os
 import random
 import socket
 from ipaddress import ip_address
-from typing import Any
 
 from engine.runtime import dns_message
 from engine.runtime.dns_message import AAAA, ANY, IN, PLAIN_UDP_BYTES, PTR, A, Query
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MOST_ANSWERS = 1024
 """Kept for the next time: to short questions, and of one address at most, which fit into any datagram."""
@@ -112,8 +115,9 @@ class KnownNames:
     def _reverse(self, query: Query) -> bytes | None:
         address = _address_of(query.name)
         for network in self._networks if address else ():
-            if name := (network.value.get("addresses") or {}).get(address):
-                return dns_message.answer(query, [(PTR, dns_message.encode_name(name))])
+            name = dns_message.encode_name((network.value.get("addresses") or {}).get(address) or "")
+            if name is not None:
+                return dns_message.answer(query, [(PTR, name)])
         return None
 
 

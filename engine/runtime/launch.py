@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import time
-from typing import Any, NamedTuple, Sequence
 
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import (
@@ -16,6 +14,11 @@ from engine.kernel.namespaces import (
 from engine.kernel.steps import step
 from engine.runtime import evidence, init, messages, userns
 from engine.runtime.setup import Json, joined_namespaces, new_namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Any, Sequence
 
 
 SECCOMP_MODE_FILTER = 2
@@ -34,14 +37,14 @@ class Aborted(Exception):
     """The daemon is gone before the command was executed: nothing is to be left of this launch."""
 
 
-class Launched(NamedTuple):
+class Launched:
     """``terminal_fd`` is the master of the terminal, or -1."""
 
-    pid: int
-    started_at_us: int
-    evidence: dict[str, Any]
-    warnings: list[str]
-    terminal_fd: int
+    __slots__ = ("pid", "started_at_us", "evidence", "warnings", "terminal_fd")
+
+    def __init__(self, pid: int, started_at_us: int, evidence: Json, warnings: list[str], terminal_fd: int) -> None:
+        self.pid, self.started_at_us, self.evidence = pid, started_at_us, evidence
+        self.warnings, self.terminal_fd = warnings, terminal_fd
 
 
 class Watcher:
@@ -90,8 +93,9 @@ class Launch:
         try:
             self._clone(own, childs)
             childs.close()
+            warnings = []
             if "user" in new_namespaces(self._plan["spec"]):
-                userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
+                warnings = userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
             interfaces = self._watcher.cloned(self.pid)
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
@@ -107,7 +111,8 @@ class Launch:
             started_at_us = time.time_ns() // 1000
             if (answer := messages.receive(own)) is not None:
                 raise SetupFailed(answer[0])
-            return Launched(self.pid, started_at_us, found, ready["warnings"], fds[0] if fds else -1)
+            warnings += ready["warnings"]
+            return Launched(self.pid, started_at_us, found, warnings, fds[0] if fds else -1)
         finally:
             own.close()
             childs.close()

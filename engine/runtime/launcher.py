@@ -19,7 +19,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from typing import NoReturn, Sequence
 
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.process import set_name, set_parent_death_signal
@@ -30,6 +29,10 @@ from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed, Watche
 from engine.runtime.other_runtime import OtherLaunch
 from engine.runtime.setup import Json, failure, joined_namespaces, new_namespaces, refuse_unknown
 from engine.runtime.userns import root_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn, Sequence
 
 
 def run(

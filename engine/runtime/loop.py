@@ -7,13 +7,17 @@ import itertools
 import select
 import socket
 import time
-from typing import Callable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    Callback = Callable[[int], None]
 
 IN, OUT = select.POLLIN, select.POLLOUT
 GONE = select.POLLHUP | select.POLLERR
 """Reported without being asked for."""
 
-Callback = Callable[[int], None]
 _SHORT_S = 0.1
 
 

@@ -5,29 +5,35 @@ A message that doesn't fit into a packet travels in a memfd that is the first de
 
 from __future__ import annotations
 
-import array
-import json
 import os
-import socket
-from typing import Any, Sequence
 
-Message = dict[str, Any]
+import _socket
 
-DONT_WAIT = int(socket.MSG_DONTWAIT)
+from engine.kernel import json_text, sockets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from socket import socket
+    from typing import Any, Sequence
+
+    Socket = socket | sockets.UnixSocket
+
+Message = dict[str, "Any"]
+
+DONT_WAIT = _socket.MSG_DONTWAIT
 """A plain number, as all flags in the shim's half: arithmetic on enum's members runs a lot of Python."""
 
 _INLINE_BYTES = 60_000
 _MOST_FDS = 250
-_ANCILLARY_BYTES = socket.CMSG_SPACE(4 * (_MOST_FDS + 1))
-_MSG_NOSIGNAL, _MSG_CMSG_CLOEXEC = int(socket.MSG_NOSIGNAL), int(socket.MSG_CMSG_CLOEXEC)
+_ANCILLARY_BYTES = _socket.CMSG_SPACE(4 * (_MOST_FDS + 1))
+_MSG_NOSIGNAL, _MSG_CMSG_CLOEXEC = _socket.MSG_NOSIGNAL, _socket.MSG_CMSG_CLOEXEC
 _INLINE, _IN_FILE = b"J", b"F"
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-_decode = json.JSONDecoder().decode
+_encode, _decode = json_text.dumps, json_text.loads
 
 
-def pair() -> tuple[socket.socket, socket.socket]:
+def pair() -> tuple[sockets.UnixSocket, sockets.UnixSocket]:
     """Two ends of a private connection; both are close-on-exec."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return sockets.pair(sockets.SOCK_SEQPACKET)
 
 
 def encode(message: Message) -> bytes:
@@ -35,7 +41,7 @@ def encode(message: Message) -> bytes:
     return _INLINE + _encode(message).encode()
 
 
-def send(sock: socket.socket, message: Message, fds: Sequence[int] = (), flags: int = 0) -> None:
+def send(sock: Socket, message: Message, fds: Sequence[int] = (), flags: int = 0) -> None:
     """Send one message; the receiver gets duplicates of ``fds``. Raises OSError (EPIPE: nobody is there)."""
     payload = _encode(message).encode()
     if len(payload) <= _INLINE_BYTES:
@@ -51,16 +57,15 @@ def send(sock: socket.socket, message: Message, fds: Sequence[int] = (), flags: 
         os.close(file)
 
 
-def _send(sock: socket.socket, payload: bytes, fds: Sequence[int], flags: int) -> None:
-    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-    sock.sendmsg([payload], ancillary, flags | _MSG_NOSIGNAL)
+def _send(sock: Socket, payload: bytes, fds: Sequence[int], flags: int) -> None:
+    sock.sendmsg([payload], sockets.rights(fds), flags | _MSG_NOSIGNAL)
 
 
-def _receive(sock: socket.socket, flags: int) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+def _receive(sock: Socket, flags: int) -> tuple[bytes, list[tuple[int, int, bytes]]]:
     return sock.recvmsg(_INLINE_BYTES + 1, _ANCILLARY_BYTES, flags | _MSG_CMSG_CLOEXEC)[:2]
 
 
-def receive(sock: socket.socket, flags: int = 0) -> tuple[Message, list[int]] | None:
+def receive(sock: Socket, flags: int = 0) -> tuple[Message, list[int]] | None:
     """The next message and its descriptors, close-on-exec; None when the other end is closed."""
     try:
         payload, ancillary = _receive(sock, flags)
@@ -69,11 +74,7 @@ def receive(sock: socket.socket, flags: int = 0) -> tuple[Message, list[int]] | 
             payload, ancillary = _receive(sock, flags)  # ... and what it had said before that is still to be heard
         except ConnectionResetError:
             return None
-    fds = array.array("i")
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-    descriptors = list(fds)
+    descriptors = sockets.descriptors(ancillary)
     if not payload:
         return None
     if payload[:1] == _IN_FILE:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from typing import NamedTuple, Sequence
 
 from engine.kernel import mounts
 from engine.kernel.mounts import (
@@ -17,6 +16,10 @@ from engine.kernel.mounts import (
     MOUNT_ATTR_RDONLY,
     MOUNT_ATTR_STRICTATIME,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Sequence
 
 _SET = {
     "ro": MOUNT_ATTR_RDONLY, "nosuid": MOUNT_ATTR_NOSUID, "nodev": MOUNT_ATTR_NODEV, "noexec": MOUNT_ATTR_NOEXEC,
@@ -46,20 +49,27 @@ def all_words() -> list[str]:
     })  # fmt: skip
 
 
-class Options(NamedTuple):
+class Options:
     """``attributes`` and ``clear`` belong to the mount, those of ``recursive`` also to the mounts below it, ``data`` to
     the file system (a flag has the value None). ``idmap``: owners are those of a user namespace ("idmap", or "ridmap"
     for the mounts below, too). ``copy_up``: a fresh file system gets what it hides."""
 
-    attributes: int
-    clear: int
-    propagation: int
-    propagation_recursive: bool
-    recursive_bind: bool
-    data: list[tuple[str, str | None]]
-    idmap: str = ""
-    copy_up: bool = False
-    recursive: tuple[int, int] = (0, 0)
+    __slots__ = (
+        "attributes", "clear", "propagation", "propagation_recursive", "recursive_bind", "data", "idmap", "copy_up",
+        "recursive",
+    )  # fmt: skip
+
+    def __init__(
+        self, attributes: int, clear: int, propagation: int, propagation_recursive: bool, recursive_bind: bool,
+        data: list[tuple[str, str | None]], idmap: str = "", copy_up: bool = False, recursive: tuple[int, int] = (0, 0),
+    ) -> None:  # fmt: skip
+        self.attributes, self.clear, self.recursive = attributes, clear, recursive
+        self.propagation, self.propagation_recursive = propagation, propagation_recursive
+        self.recursive_bind, self.data, self.idmap, self.copy_up = recursive_bind, data, idmap, copy_up
+
+    def but(self, **changes: Any) -> Options:
+        """The same with other values."""
+        return Options(**{name: getattr(self, name) for name in self.__slots__} | changes)
 
     @property
     def read_only(self) -> bool:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 from ipaddress import ip_address, ip_interface
-from typing import Any
 
 from engine.kernel.namespaces import CLONE_NEWNET, open_existing, setns
 from engine.kernel.rtnetlink import RouteSocket
 from engine.kernel.steps import step
 from engine.runtime.setup import Json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _IPV6_SETTINGS = "/proc/sys/net/ipv6/conf"
 

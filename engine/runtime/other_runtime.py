@@ -15,7 +15,6 @@ import select
 import signal
 import socket
 import time
-from typing import Any, Callable, Sequence
 
 from engine.kernel import mounts
 from engine.kernel.cgroups import Cgroup
@@ -25,11 +24,14 @@ from engine.runtime import copy_up, evidence, mount_options, overlay, targets, u
 from engine.runtime.launch import Launched, SetupFailed, Watcher
 from engine.runtime.setup import Json
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
+
 STATE_FOLDER, LOG, PID_FILE, CONSOLE = "oci-runtime", "oci-runtime.log", "init.pid", "console.sock"
 _LONGEST_S = 60.0
 _DELETION_S = 20.0
 _EXECUTED_S, _LOOK_AGAIN_S = 2.0, 0.001
-_NOT_FOUND = ("executable file not found", "no such file or directory")
 
 
 class OtherLaunch:
@@ -180,9 +182,16 @@ class OtherLaunch:
             message = _last_error() or f"{self._plan['oci_runtime']['path']} {words[0]}: exit status {status}"
             raise SetupFailed({
                 "type": "failed", "step": "exec.start", "errno": 0, "message": message,
-                "exit_code": 127 if any(text in message for text in _NOT_FOUND) else
-                126 if "permission denied" in message else 128,
+                "exit_code": _exit_code(message.lower()),
             })  # fmt: skip
+
+
+def _exit_code(message: str) -> int:
+    """As Docker has it, by what runc and crun say."""
+    if "permission denied" in message:
+        return 126
+    missing = "executable file" in message and "not found" in message or "no such file or directory" in message
+    return 127 if missing else 128
 
 
 def call(runtime: Json, words: Sequence[str], stdio: Sequence[int] | None, longest_s: float) -> int:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
-from functools import cache
-from typing import Iterator, Sequence
 
 from engine.kernel import mounts, namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator, Sequence
 
 _SETTINGS: tuple[tuple[str, str | None], ...] = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"))
 """Whatever the kernel's defaults are: the writable layer must stay readable as a plain diff of its image."""
@@ -47,9 +49,18 @@ def mount_overlay(lower: Sequence[str], upper: str, work: str, target: str) -> N
         raise OSError(error.errno, f"{text} (in a container a volume)", upper) from error
 
 
-@cache
+_one_by_one: list[bool] = []
+
+
 def takes_layers_one_by_one() -> bool:
-    """Whether ``lowerdir+`` is known. An old kernel takes any option and complains later; a new one refuses ""."""
+    """Whether ``lowerdir+`` is known; asked once."""
+    if not _one_by_one:
+        _one_by_one.append(_takes_lowerdir_plus())
+    return _one_by_one[0]
+
+
+def _takes_lowerdir_plus() -> bool:
+    """An old kernel takes any option and complains later; a new one refuses ""."""
     context = mounts.fsopen("overlay")
     try:
         mounts.fsconfig_string(context, "lowerdir+", "")

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Sequence
 
 from engine.kernel import mounts
 from engine.kernel.namespaces import CLONE_NEWUSER, clone
 from engine.runtime.mount_options import Options
 from engine.runtime.setup import Json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 
 def shift(mount_fd: int, entry: Json, options: Options, namespace: int = -1) -> None:
@@ -30,6 +33,11 @@ def shift(mount_fd: int, entry: Json, options: Options, namespace: int = -1) -> 
             recursive=options.idmap == "ridmap" or options.idmap == "idmap" and options.recursive_bind and not any(own),
             subject=entry["destination"],
         )  # fmt: skip
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        text = "its file system can't be mounted with mapped owners"
+        raise OSError(errno.EOPNOTSUPP, text, entry["destination"]) from error
     finally:
         if any(own):
             os.close(namespace)
@@ -56,7 +64,7 @@ def mapped_namespace(users: str, groups: str) -> int:
         try:
             number = os.read(said, 64).decode()
             for name, text in (("uid", users), ("gid", groups)):
-                _write(f"/proc/{number}/{name}_map", text)
+                write(f"/proc/{number}/{name}_map", text)
             return os.open(f"/proc/{number}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             os.close(opener)
@@ -68,7 +76,8 @@ def mapped_namespace(users: str, groups: str) -> int:
                 os.close(fd)
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """Into a file of /proc. Raises OSError that names what was to be written, since the kernel says EINVAL to much."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())

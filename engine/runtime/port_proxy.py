@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import Any, Callable, Sequence
 
 from engine.runtime.loop import GONE, IN, OUT, Loop, accept
 from engine.runtime.udp_relay import UdpRelay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
 
 _CHUNK_BYTES = 65536
 _BACKLOG = 128

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
-import socket
-from typing import NoReturn
+
+import _signal as signal
 
 from engine.kernel.process import close_all_but, set_child_subreaper, set_command_line, set_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import NoReturn
 
 _OWN_FAULTS = {
     signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS,

@@ -12,7 +12,6 @@ import gc
 import os
 import socket
 import sys
-from typing import Any, Callable
 
 from engine.kernel import capabilities, cgroups, mounts
 from engine.kernel.steps import unarmed
@@ -24,6 +23,10 @@ from engine.runtime.json_log import JsonLog
 from engine.runtime.loop import Loop
 from engine.runtime.setup import Operation, Setup, new_namespaces, refuse_unknown
 from engine.runtime.stdio import Stdio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 _TIMES = 12
 """CPython 3.11 settles a function's code at its eighth call or so, and each of its instructions a little later."""

@@ -8,9 +8,47 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Callable, Collection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Collection
+
+from engine.runtime.log_compression import PACKED
 
 CHUNK_BYTES = 65536
+
+
+class _Plain:
+    """What a file holds now."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._left = os.fstat(fd).st_size
+
+    def read(self) -> bytes:
+        data = os.read(self.fd, min(CHUNK_BYTES, self._left))
+        self._left -= len(data)
+        return data
+
+
+class _Packed:
+    """What a compressed file held; one that is damaged ends there."""
+
+    def __init__(self, fd: int) -> None:
+        import zlib  # here, since few logs are compressed
+
+        self.fd = fd
+        self._stream = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: a gzip header and its checksum
+        self._damage = zlib.error
+
+    def read(self) -> bytes:
+        data = b""
+        try:
+            while not data and (packed := self._stream.unconsumed_tail or os.read(self.fd, CHUNK_BYTES)):
+                data = self._stream.decompress(packed, CHUNK_BYTES)
+        except self._damage:
+            return b""
+        return data
 
 
 class Replay:
@@ -19,26 +57,23 @@ class Replay:
     def __init__(self, paths: Collection[str], streams: Collection[str], pack: Callable[[str, bytes], bytes]) -> None:
         self._streams = streams
         self._pack = pack
-        self._files: list[tuple[int, int]] = []
+        self._files: list[_Plain | _Packed] = []
         for path in paths:
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue
-            self._files.append((fd, os.fstat(fd).st_size))
-        self._at = 0
+            for kind, name in ((_Plain, path), (_Packed, path + PACKED)):
+                try:
+                    self._files.append(kind(os.open(name, os.O_RDONLY | os.O_CLOEXEC)))
+                    break
+                except FileNotFoundError:
+                    continue
         self._rest = b""
 
     def next(self) -> bytes:
         """The next piece of output; b"" at the end."""
         while self._files:
-            fd, size = self._files[0]
-            data = os.pread(fd, min(CHUNK_BYTES, size - self._at), self._at)
-            self._at += len(data)
+            data = self._files[0].read()
             if not data:
-                os.close(fd)
-                del self._files[0]
-                self._at, self._rest = 0, b""
+                os.close(self._files.pop(0).fd)
+                self._rest = b""
                 continue
             *lines, self._rest = (self._rest + data).split(b"\n")
             if found := b"".join(map(self._output, lines)):
@@ -56,6 +91,6 @@ class Replay:
         return self._pack(stream, text.encode("utf-8", "surrogateescape"))
 
     def close(self) -> None:
-        for fd, _ in self._files:
-            os.close(fd)
+        for file in self._files:
+            os.close(file.fd)
         self._files.clear()

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Any, Callable
+import sys
 
 from engine.runtime import dns_message
 from engine.runtime.dns_message import NOT_IMPLEMENTED, Query
 from engine.runtime.known_names import KnownNames
 from engine.runtime.loop import GONE, IN, OUT, Loop, accept
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    Reply = Callable[[bytes], None]
 
 _MOST_BYTES = 65535
 _QUERIES_A_TURN = 64
@@ -25,8 +31,6 @@ _MOST_CONNECTIONS = 64
 _MOST_UNREAD_BYTES = 1 << 17
 """Answers that somebody who asks over TCP doesn't read: then nothing more is read of him."""
 _SERVER_PORT = 53
-
-Reply = Callable[[bytes], None]
 
 
 class Resolver:
@@ -89,8 +93,13 @@ class Resolver:
             reply(dns_message.answer(query, code=NOT_IMPLEMENTED))
             return
         known = self._known
-        known.refresh()
-        if (own := known.answer(query, data)) is not None:
+        try:
+            known.refresh()
+            own = known.answer(query, data)
+        except Exception as error:  # a defect here must not end the shim, and with it the container
+            print(f"docket shim: the resolver: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            own = dns_message.answer(query, code=dns_message.SERVER_FAILURE)
+        if own is not None:
             reply(own)
             return
         is_shut_in, servers = known.is_shut_in, known.servers

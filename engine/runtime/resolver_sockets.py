@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import Callable
 
 from engine.kernel import nftables
 from engine.kernel.namespaces import CLONE_NEWNET, setns
 from engine.kernel.nftables import IPV4, REGISTER_0, Batch
 from engine.kernel.rtnetlink import LOOPBACK_INDEX, RouteSocket
 from engine.kernel.steps import step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
 
 ADDRESS = "127.0.0.11"
 TABLE = "docket-resolver"

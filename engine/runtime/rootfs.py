@@ -22,6 +22,14 @@ _NO_LINKS = ("/proc", "/sys")
 _SHARED_MEMORY = "/dev/shm"
 _OF_HOST = {"proc": "/proc", "sysfs": "/sys", "mqueue": "/dev/mqueue"}
 """File systems that show a namespace, and where the host has its own mounted."""
+_INTO_PROC = frozenset(
+    f"/proc/{name}"
+    for name in (
+        "cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime",
+        "sys/crypto/fips_enabled", "sys/kernel/ns_last_pid",
+    )
+)  # fmt: skip
+"""What lxcfs puts there, and runc lets it."""
 _HIDDEN_PROC = "the kernel allows no new one where parts of the old one are hidden (is the engine in a container?)"
 
 
@@ -181,7 +189,7 @@ class Mount(Operation):
         if options.idmap or self._entry.get("uidMappings") or self._entry.get("gidMappings"):
             raise OSError(errno.EOPNOTSUPP, "only bind mounts can have mapped owners", self._destination)
         made = self._made(setup, kind, options)
-        set_attributes(made, options._replace(attributes=0, clear=0), self._destination)
+        set_attributes(made, options.but(attributes=0, clear=0), self._destination)
         if kind == "proc":
             setup.proc_fd = os.dup(made)
             os.set_inheritable(setup.proc_fd, False)
@@ -195,7 +203,7 @@ class Mount(Operation):
         if kind == "devpts":
             groups = namespaces.mapped_ids()[1]
             kept = [one for one in options.data if one[0] != "gid" or namespaces.is_mapped(int(one[1] or 0), groups)]
-            options = options._replace(data=kept)
+            options = options.but(data=kept)
         try:
             return _make(kind, self._entry.get("source") or kind, options)
         except PermissionError as error:
@@ -207,7 +215,7 @@ class Mount(Operation):
             if not os.path.ismount(host):
                 return _make("tmpfs", "tmpfs", Options(mounts.MOUNT_ATTR_RDONLY, 0, 0, False, False, []))
             clone = mounts.open_tree(-1, host, OPEN_TREE_CLONE | AT_RECURSIVE)
-            change(clone, options._replace(recursive_bind=True, clear=0), self._destination)
+            change(clone, options.but(recursive_bind=True, clear=0), self._destination)
             return clone
 
     def _attach_source(self, setup: Setup, source: int) -> None:
@@ -215,10 +223,18 @@ class Mount(Operation):
         target = (targets.open_folder if is_folder else targets.open_file)(setup.root_fd, self._destination)
         if not is_folder and stat.S_ISDIR(os.fstat(target).st_mode):
             raise OSError(errno.ENOTDIR, "not a directory: a file can't be mounted on a directory", self._destination)
+        self._stay_out_of_proc(setup, target)
         if is_folder and self._destination in (setup.plan.get("fill") or ()):
             with step("volume.fill"):
                 copy_up.fill(target, source)
         _attach(source, target, self._destination)
+
+    def _stay_out_of_proc(self, setup: Setup, target: int) -> None:
+        """Whatever links lead there: what we and others write to the container's procfs must get to the kernel
+        (CVE-2019-19921, CVE-2023-27561)."""
+        is_inside = setup.proc_fd >= 0 and os.fstat(target).st_dev == os.fstat(setup.proc_fd).st_dev
+        if is_inside and self._destination not in _INTO_PROC:
+            raise OSError(errno.EPERM, "it is inside /proc, where nothing may be mounted", self._destination)
 
     def _target(self, setup: Setup) -> int:
         if self._destination.rstrip("/") in _NO_LINKS:
@@ -234,7 +250,7 @@ class Mount(Operation):
         if cgroup.hierarchy.mode == "v2":
             _attach(_clone(cgroup.unified_folder, options), target, self._destination)
             return
-        folder = _make("tmpfs", "cgroup", options._replace(attributes=0, data=[("mode", "755")]))
+        folder = _make("tmpfs", "cgroup", options.but(attributes=0, data=[("mode", "755")]))
         mounts.move_mount(folder, target, self._destination)
         os.close(target)
         for point, names in cgroup.hierarchy.trees.items():

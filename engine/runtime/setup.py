@@ -9,13 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Any, Sequence
 
 from engine.kernel.namespaces import FLAGS
 from engine.kernel.steps import step
 from engine.runtime.users import User
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+Json = dict[str, "Any"]
 
 
 class CommandError(OSError):
@@ -63,7 +66,7 @@ _KNOWN = {
     "": {"ociVersion", "process", "root", "hostname", "domainname", "mounts", "linux", "annotations", "hooks"},
     "process": {
         "terminal", "user", "args", "env", "cwd", "capabilities", "rlimits", "noNewPrivileges", "oomScoreAdj",
-        "consoleSize", "scheduler", "ioPriority",
+        "consoleSize", "scheduler", "ioPriority", "apparmorProfile",
     },
     "linux": {
         "namespaces", "resources", "sysctl", "devices", "maskedPaths", "readonlyPaths", "rootfsPropagation",

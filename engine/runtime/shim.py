@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import time
-from typing import Any
 
 from engine.kernel import cgroups
 from engine.kernel.namespaces import clone
@@ -31,6 +30,10 @@ from engine.runtime.port_proxy import PortProxies
 from engine.runtime.resolver import Resolver
 from engine.runtime.setup import Json, failure
 from engine.runtime.stdio import Stdio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LINGER_S = 60.0
 """How long a client that doesn't read may keep the last output of an ended container waiting."""
@@ -151,10 +154,13 @@ class Shim:
             self._loop, self._directory, tty=bool(wishes.get("tty")), open_stdin=bool(wishes.get("open_stdin")),
             stdin_once=bool(wishes.get("stdin_once")),
             log=self._open_log(log) if log else None, on_log_error=self._log_error,
+            on_detached=lambda: self._control.tell_all({"type": "detached"}),
         )  # fmt: skip
 
     def _open_log(self, settings: Json) -> JsonLog | BufferedLog:
-        log = JsonLog(settings["path"], settings["max_bytes"], settings["max_files"], settings["attributes"])
+        log = JsonLog(
+            settings["path"], settings["max_bytes"], settings["max_files"], settings["attributes"], settings["compress"]
+        )
         buffer = settings.get("buffer_bytes")
         return BufferedLog(self._loop, log, buffer) if buffer else log
 
@@ -218,8 +224,11 @@ class Shim:
         if kills <= self._oom_kills:
             return False
         self._oom_kills = kills
-        news = {"type": "oom", "kills": kills}
-        self._journal.append(news, durable=False)
+        news: Json = {"type": "oom", "kills": kills}
+        try:
+            self._journal.append(news, durable=False)
+        except OSError as error:
+            news["unrecorded"] = failure(error)["message"]
         self._control.tell_all(news)
         return True
 
@@ -422,7 +431,7 @@ def rehearse(folder: str) -> None:
     settings: Json = {
         "container_id": "rehearsal", "directory": folder, "socket_folder": folder, "cgroup_path": "docket/rehearsal",
         "stdio": {}, "clients": [],
-        "log": {"path": f"{folder}/log", "max_bytes": 0, "max_files": 1, "attributes": {}},
+        "log": {"path": f"{folder}/log", "max_bytes": 0, "max_files": 1, "attributes": {}, "compress": False},
     }  # fmt: skip
     with ours:
         shim = Shim(theirs, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), settings)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any, Callable
 
 from engine.kernel.terminals import set_window_size
 from engine.runtime.clients import Client
 from engine.runtime.buffered_log import BufferedLog
 from engine.runtime.json_log import JsonLog
 from engine.runtime.loop import IN, OUT, Loop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 READ_BYTES = 65536
 _INPUT_BYTES = 256 * 1024
@@ -87,6 +90,7 @@ class Stdio:
     def __init__(
         self, loop: Loop, folder: str, *, tty: bool, open_stdin: bool, stdin_once: bool, captured: bool = True,
         log: JsonLog | BufferedLog | None = None, on_log_error: Callable[[OSError], None] | None = None,
+        on_detached: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._loop = loop
         self._folder = folder
@@ -94,6 +98,7 @@ class Stdio:
         self._stdin_once = stdin_once
         self._log = log
         self._on_log_error = on_log_error
+        self._on_detached = on_detached
         self._outputs: dict[str, int] = {}
         self._input: Input | None = None
         self._terminal = -1
@@ -169,7 +174,9 @@ class Stdio:
 
     def attach(self, fd: int, wishes: dict[str, Any]) -> None:
         """A client joins; its descriptor belongs to it from here on."""
-        client = Client(self._loop, fd, wishes, self._folder, self._from_client, self._client_left)
+        client = Client(
+            self._loop, fd, wishes, self._folder, self._from_client, self._client_left, self._on_detached
+        )
         self.clients.append(client)
         if wishes.get("logs") and self._log is not None:
             client.replay(self._log)

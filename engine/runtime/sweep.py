@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
-from typing import Any, Callable
+
+import _signal as signal
 
 from engine.kernel import cgroups
 from engine.kernel.steps import step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 _PATIENCE_S = 10.0
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import Any
 
 from engine.runtime.loop import IN, Loop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MOST_CLIENTS = 64
 """Each has a descriptor; the one that was silent for longest makes way."""

@@ -13,7 +13,7 @@ import select
 import signal
 import socket
 import time
-from typing import NamedTuple, NoReturn, Sequence
+from typing import NamedTuple
 
 from engine.kernel import mounts
 from engine.kernel.namespaces import CLONE_NEWNS, CLONE_PARENT, clone, unshare
@@ -21,6 +21,10 @@ from engine.kernel.process import close_all_but, set_parent_death_signal
 from engine.kernel.rtnetlink import RouteSocket
 from engine.kernel.steps import step
 from engine.runtime.setup import Json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn, Sequence
 
 RESOLVERS = {"pasta": "169.254.1.1", "slirp4netns": "10.0.2.3"}
 """Where the container asks for names: both forward that to the host's servers."""

@@ -9,25 +9,28 @@
       ├─────────────────────────────────────────────────────>│ becomes the namespace's root; operations as ever
 
 Layers and volumes keep their owners on disk: their mounts are mapped (mount_setattr(2), Linux 5.12; layers of an
-overlay 5.19). The writable layer has the host's numbers. Bind mounts of the host's folders are not mapped: the host's
-root is nobody in them.
+overlay 5.19); layers on a file system that can't be are copied (``shifted``). The writable layer has the host's
+numbers. Bind mounts of the host's folders are not mapped: the host's root is nobody in them.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import socket
 import stat
-from typing import Sequence
 
 from engine.kernel import mounts
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.mounts import AT_RECURSIVE, OPEN_TREE_CLONE
 from engine.kernel.namespaces import CLONE_NEWNS, unshare
 from engine.kernel.steps import step
-from engine.runtime import messages, mount_options, overlay, owners, rootfs, scheduling
+from engine.runtime import messages, mount_options, overlay, owners, rootfs, scheduling, shifted
 from engine.runtime.setup import Json, Operation, Setup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Sequence
 
 _PLACE = "/etc"
 """Where the init attaches its root for the moment before it becomes the root: any folder that everybody may enter."""
@@ -36,8 +39,9 @@ _PLACE = "/etc"
 # --- the launcher's side --------------------------------------------------------------------------------------------
 
 
-def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshake: socket.socket) -> None:
-    """Everything for the init ``pid``, which waits for it. Changes the caller's mount namespace. Raises OSError."""
+def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshake: socket.socket) -> list[str]:
+    """Everything for the init ``pid``, which waits for it. Changes the caller's mount namespace. What a user should
+    know. Raises OSError."""
     linux = plan["spec"]["linux"]
     if not (linux.get("uidMappings") and linux.get("gidMappings")):
         raise OSError(errno.EINVAL, "a user namespace can't be made without uidMappings and gidMappings")
@@ -45,19 +49,19 @@ def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshak
         cgroup.join(pid)
     with step("userns.map"):
         for name in ("uid", "gid"):
-            _write(f"/proc/{pid}/{name}_map", owners.map_text(linux[f"{name}Mappings"]))
+            owners.write(f"/proc/{pid}/{name}_map", owners.map_text(linux[f"{name}Mappings"]))
         process = plan["spec"].get("process") or {}
         scheduling.apply(pid, process)
         score = process.get("oomScoreAdj") or 0
         if score > 0:
-            _write(f"/proc/{pid}/oom_score_adj", str(score))
+            owners.write(f"/proc/{pid}/oom_score_adj", str(score))
         own_pipes(stdio, root_of(linux))
         namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     setup = Setup(plan)
     with step("rootfs.overlay"):
         unshare(CLONE_NEWNS)
         mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
-        root = _make_root(plan, namespace)
+        root, warnings = _make_root(plan, namespace)
     with step("rootfs.mounts"):
         for index, entry in enumerate(setup.mounts):
             if entry.get("type") == "bind" or {"bind", "rbind"} & set(entry.get("options") or ()):
@@ -65,6 +69,7 @@ def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshak
     indexes = list(setup.sources)
     found = {"type": "prepared", "indexes": indexes, "binds": setup.binds}
     messages.send(handshake, found, [root, *(setup.sources[index] for index in indexes)])
+    return warnings
 
 
 def root_of(linux: Json) -> tuple[int, int]:
@@ -84,45 +89,46 @@ def own_pipes(stdio: Sequence[int], owner: tuple[int, int]) -> None:
             os.fchown(fd, *owner)
 
 
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror} writing {text!r}", path) from error
-    finally:
-        os.close(fd)
-
-
-def _make_root(plan: Json, namespace: int) -> int:
-    """A detached overlay. Its layers are attached first, since older kernels take no detached ones. The writable layer
-    is not mapped: the kernel itself makes files in it, as the host's root, whom a map would not know."""
+def _make_root(plan: Json, namespace: int) -> tuple[int, list[str]]:
+    """A detached overlay, and what to warn of. Its layers are attached first, since older kernels take no detached
+    ones. The writable layer is not mapped: the kernel itself makes files in it, as the host's root, whom a map would
+    not know."""
     scratch = os.path.join(plan["directory"], (plan["spec"].get("root") or {}).get("path") or "rootfs")
     layers = plan.get("overlay")
-    if layers is None:
-        return _mapped(scratch, namespace, AT_RECURSIVE)
+    if layers is None:  # a bundle's folder has the owners that its maker gave it: the specification maps no root
+        clone = mounts.open_tree(-1, scratch, OPEN_TREE_CLONE | AT_RECURSIVE)
+        mounts.mount_setattr(clone, propagation=mounts.MS_PRIVATE, recursive=True, subject=scratch)
+        return clone, []
     mounts.mount("tmpfs", scratch, "tmpfs", 0, "mode=700")
-    lower = [_attach(_mapped(layer, namespace), f"{scratch}/{index}") for index, layer in enumerate(layers["lower"])]
     linux = plan["spec"]["linux"]
+    lower, copied = [], 0
+    for index, layer in enumerate(layers["lower"]):
+        if (clone := _mapped(layer, namespace)) >= 0:
+            lower.append(_attach(clone, f"{scratch}/{index}"))
+        else:
+            place, is_new = shifted.copy_of(layer, plan["directory"], linux)
+            lower.append(place)
+            copied += is_new
     os.chown(layers["upper"], *root_of(linux))
     os.mkdir(f"{scratch}/root", 0o700)
     overlay.mount_overlay(lower, layers["upper"], layers["work"], f"{scratch}/root")
-    return mounts.open_tree(-1, f"{scratch}/root", OPEN_TREE_CLONE)
+    text = f"{copied} layers were copied for this container: their file system can't be mounted with mapped owners"
+    return mounts.open_tree(-1, f"{scratch}/root", OPEN_TREE_CLONE), [text] if copied else []
 
 
-def _mapped(path: str, namespace: int, flags: int = 0) -> int:
-    """A detached clone that shows each owner by the namespace's map."""
-    clone = mounts.open_tree(-1, path, OPEN_TREE_CLONE | flags)
+def _mapped(path: str, namespace: int) -> int:
+    """A detached clone that shows each owner by the namespace's map; -1 where the file system can't be mounted so."""
+    clone = mounts.open_tree(-1, path, OPEN_TREE_CLONE)
     try:
         mounts.mount_setattr(
             clone, attributes=mounts.MOUNT_ATTR_IDMAP, propagation=mounts.MS_PRIVATE, user_namespace=namespace,
-            recursive=bool(flags & AT_RECURSIVE), subject=path,
+            subject=path,
         )  # fmt: skip
     except OSError as error:
         os.close(clone)
         if error.errno != errno.EINVAL:
             raise
-        raise OSError(errno.EOPNOTSUPP, "the file system can't be mounted with mapped owners", path) from error
+        return -1
     return clone
 
 

@@ -10,22 +10,25 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Any, Iterator, NamedTuple, Sequence
 
 from engine.kernel.paths import open_in_root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, Sequence
 
 _LARGEST_ID = 2**31 - 1
 _MOST_DIGITS = 20
 _LARGEST_FILE_BYTES = 16 * 1024 * 1024
 
 
-class User(NamedTuple):
+class User:
     """``groups`` are the supplementary ones, the primary group among them."""
 
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    home: str
+    __slots__ = ("uid", "gid", "groups", "home")
+
+    def __init__(self, uid: int, gid: int, groups: tuple[int, ...], home: str) -> None:
+        self.uid, self.gid, self.groups, self.home = uid, gid, groups, home
 
 
 class UserError(OSError):

@@ -18,6 +18,7 @@ from engine.services.image_names import stored_name
 _PROJECT_LABEL = "com.docker.compose.project"
 _NOUNS = (
     "container", "image", "volume", "network", "layer", "exec", "endpoint", "build", "cache", "document", "runtime",
+    "prune",
 )  # fmt: skip
 
 

@@ -8,15 +8,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
-from engine.domain.container import ALIVE, Container, ContainerCreated, CreateContainer, RenameContainer
+from engine.domain.container import ALIVE, Container, ContainerCreated
+from engine.domain.container_commands import AttachClient, CreateContainer, RenameContainer
 from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound, NotSupported
 from engine.eventlog.log import Change, Context, Document
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import members
 from engine.runtime.supervisor import Attachment
 from engine.services import (
-    container_config, health_config, json_log, links, network_config, rootless, sharing, trees, user_network,
-    volumes_from,
+    container_config, health_config, json_log, links, network_config, request_shapes, rootless, sharing, trees,
+    user_network, volumes_from,
 )  # fmt: skip
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
@@ -44,15 +45,16 @@ class Containers:
         self._health = health
         self._volumes = volumes
         self._guard = threading.Lock()
-        self._waiting: dict[str, list[Attachment]] = {}
+        self._waiting: dict[str, list[tuple[Attachment, Context]]] = {}
         self.linked = LinkIndex(core)
 
     # --- creating and naming ---
 
     def create(self, body: Mapping[str, Any], name: str | None, context: Context) -> tuple[str, list[str]]:
         """Answer with the new id and warnings. Raises NotFound (image), InvalidArgument, NotSupported, Conflict."""
+        request_shapes.check(body, request_shapes.CONTAINER)
         reference = body.get("Image")
-        if not isinstance(reference, str) or not reference:
+        if not reference:
             raise InvalidArgument("no image given: Image must name one")
         chosen = self._choose_name(name)
         image = resolve_image(self._core.log, reference)
@@ -93,6 +95,7 @@ class Containers:
     ) -> str:
         """A container whose root is these layers, which must be stored; ``body`` is complete, no image's configuration
         is added to it. Answers with its id."""
+        request_shapes.check(body, request_shapes.CONTAINER)
         settings, _ = self._completed(body, {})
         sharing.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
@@ -316,9 +319,11 @@ class Containers:
         return json_log.read(view.log_path, choice, may_grow if follow else None)
 
     def attach(
-        self, reference: str, attachment: Attachment, *, logs: bool = False, announce: Callable[[], None] = lambda: None
-    ) -> None:
-        """Hand a client's socket to the container, now or when it starts. Raises Conflict while it is paused.
+        self, reference: str, attachment: Attachment, context: Context, *, logs: bool = False,
+        announce: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """Hand a client's socket to the container, now or when it starts; then it is on record. Raises Conflict while
+        it is paused.
 
         With ``logs`` what the container has written so far comes first. ``announce`` tells the client that it is
         attached. No start comes between that and the attachment itself, so that a client which starts the container
@@ -326,24 +331,43 @@ class Containers:
         """
         if logs:
             attachment = replace(attachment, logs=True)
-        container = resolve_container(self._core.log, reference)
-        if container.status == "paused":
-            raise Conflict(f"container {container.id} is paused, unpause the container before attach")
-        with self._core.recorder.exclusive(f"container/{container.id}"):
-            state = self._core.log.get("container", container.id)
-            if state is None:
-                raise NotFound(f"No such container: {reference}")
-            announce()
-            if state.status in ALIVE:
+        with ExitStack() as held:
+            try:
+                container = resolve_container(self._core.log, reference)
+                if container.status == "paused":
+                    raise Conflict(f"container {container.id} is paused, unpause the container before attach")
+                held.enter_context(self._core.recorder.exclusive(f"container/{container.id}"))
+                state = self._core.log.get("container", container.id)
+                if state is None:
+                    raise NotFound(f"No such container: {reference}")
+                alive = state.status in ALIVE
+                if alive:
+                    command = AttachClient(attachment.streams)
+                    self._core.recorder.decide("container", container.id, command, context)
+                announce()
+            except BaseException:
+                os.close(attachment.fd)  # else the client would wait for its end, and the engine lose a descriptor
+                raise
+            if alive:
                 self._core.runtime.attach(container.id, attachment)
             else:
                 with self._guard:
-                    self._waiting.setdefault(container.id, []).append(attachment)
+                    self._waiting.setdefault(container.id, []).append((attachment, context))
+
+    def attaching(self, container_id: str, context: Context) -> tuple[tuple[str, ...], ...]:
+        """The streams of the clients that wait for the start and are of the same actor as it. What others want is put
+        on record here, in their own name."""
+        with self._guard:
+            waiting = list(self._waiting.get(container_id, ()))
+        for attachment, own in waiting:
+            if own.actor != context.actor:
+                self._core.recorder.decide("container", container_id, AttachClient(attachment.streams), own)
+        return tuple(attachment.streams for attachment, own in waiting if own.actor == context.actor)
 
     def take_waiting(self, container_id: str) -> list[Attachment]:
         """The clients that attached before the start."""
         with self._guard:
-            return self._waiting.pop(container_id, [])
+            return [attachment for attachment, _ in self._waiting.pop(container_id, [])]
 
     def drop_waiting(self, container_id: str) -> None:
         """Their wait is over: the container will not start."""

@@ -5,8 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Iterator
 
+from engine.domain.container import Container
+from engine.domain.errors import NotFound
 from engine.eventlog.log import Recorded
+from engine.services import mount_points
 from engine.services.core import Core
+from engine.services.launch_plan import volume_folders
+from engine.services.views import parse_document
 
 _PATIENCE_S = 1.0
 """How soon a follower notices that its client has left."""
@@ -51,3 +56,19 @@ class Events:
     def follow(self, since_us: int | None, until_us: int | None, stop: threading.Event) -> Follower:
         """See Follower."""
         return Follower(self._core, since_us, until_us, stop)
+
+    def mounts(self, container: Container) -> Iterator[tuple[str, dict[str, str]]]:
+        """The volumes of a container that may be gone, each with how it is mounted, in Docker's words; without that
+        where the configuration has been redacted."""
+        try:
+            settings = parse_document(self._core.log.document(container.config_digest))
+        except NotFound:
+            yield from ((name, {}) for name in container.volumes)
+            return
+        points = mount_points.parse(settings["HostConfig"], settings["Config"])
+        folders = volume_folders(self._core, container, points)
+        for point in points:
+            if point.type == "volume":
+                may_write = "false" if point.read_only else "true"
+                how = {"destination": point.destination, "read/write": may_write, "propagation": ""}
+                yield folders[point.destination].parent.name, how

@@ -96,7 +96,7 @@ class Layers:
             outcome = caused_by(context, intents[-1])
             try:
                 result = self._unpack(wanted, coming, outcome)
-            except (OSError, EngineError) as error:
+            except Exception as error:  # a defect as well: the intent must get its outcome
                 failed = LayerUnpackFailed(wanted.chain_id, describe(error))
                 self._core.recorder.record("layer", wanted.chain_id, failed, outcome)
                 raise
@@ -182,7 +182,7 @@ class Layers:
             with step("layer.remove"):
                 if folder.exists():
                     self._trash.throw(folder)
-        except (OSError, EngineError) as error:
+        except Exception as error:
             failed = LayerRemoveFailed(chain_id, describe(error))
             self._core.recorder.record("layer", chain_id, failed, context)
             raise

@@ -19,6 +19,11 @@ _DEFAULT_FILES = 5
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgt]?)b?", re.IGNORECASE)
 _ATTRIBUTES = ("labels", "labels-regex", "env", "env-regex")
+_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
+}
+"""What Docker takes for one."""
 _MODES = ("blocking", "non-blocking")
 _BUFFER_BYTES = 1_000_000
 """Docker's default."""
@@ -55,6 +60,8 @@ def check(host: dict[str, Any]) -> None:
         if not isinstance(value, str):
             raise InvalidArgument(f"log opt '{name}' must be a string")
         _check_option(driver, name, value)
+    if _BOOLEANS[options.get("compress", "false")] and (options.get("max-file") == "1" or not _max_bytes(options)):
+        raise InvalidArgument("compress cannot be true when max-file is less than 2 or max-size is not set")
     host["LogConfig"] = {"Type": driver, "Config": options}
 
 
@@ -73,9 +80,10 @@ def _check_option(driver: str, name: str, value: str) -> None:
             raise InvalidArgument(f"logging mode {value!r} is invalid: use {' or '.join(_MODES)}")
     elif name == "max-buffer-size":
         _size_bytes(value, name)
-    elif name == "compress" and value != "false":
-        raise NotSupported(f"log opt {name}={value} is not supported by this version of docket yet")
-    elif name != "compress" and not (name in _ATTRIBUTES and driver == "json-file"):
+    elif name == "compress":
+        if value not in _BOOLEANS:
+            raise InvalidArgument(f"invalid value for compress: {value!r}: true or false is expected")
+    elif not (name in _ATTRIBUTES and driver == "json-file"):
         raise InvalidArgument(f"unknown log opt '{name}' for {driver} log driver")
 
 
@@ -120,11 +128,17 @@ def settings(
     tag = {"tag": _tag(options["tag"], container, config)} if options.get("tag") else {}
     return {
         "path": str(path),
-        "max_bytes": _size_bytes(options["max-size"]) if "max-size" in options else _DEFAULT_BYTES,
+        "max_bytes": _max_bytes(options),
         "max_files": int(options.get("max-file") or _DEFAULT_FILES),
+        "compress": _BOOLEANS[options.get("compress", "true" if log["Type"] == "local" else "false")],
         "buffer_bytes": _buffer_bytes(options),
         "attributes": {**_attributes(options, config), **tag},
     }
+
+
+def _max_bytes(options: Mapping[str, str]) -> int:
+    """0: without bounds."""
+    return _size_bytes(options["max-size"]) if "max-size" in options else _DEFAULT_BYTES
 
 
 def _buffer_bytes(options: Mapping[str, str]) -> int:

@@ -1,32 +1,53 @@
-"""A log and what rotation has made of it: ``path`` is written, ``path.1`` was before it, ``path.2`` before that.
+"""A log and what rotation has made of it: ``path`` is written, ``path.1`` was before it, ``path.2`` before that; those
+with a number may be compressed, and then have ``.gz`` behind it.
 
 A reader knows its place by the file's inode, not by its name, so that no line is lost or doubled when files are renamed
-under it; only what rotation has deleted before it was read is missing.
+under it; a compressed file says which inode it was. Only what rotation has deleted before it was read is missing.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import tempfile
+import zlib
+from contextlib import contextmanager
+from gzip import BadGzipFile, GzipFile
 from pathlib import Path
-from typing import BinaryIO, Iterator
+from typing import BinaryIO, Iterator, cast
 
 from engine.kernel.inotify import IN_CLOSE_WRITE, IN_DELETE_SELF, IN_MODIFY, IN_MOVE_SELF, Watch
+from engine.runtime.log_compression import PACKED
 
 _BLOCK_BYTES = 65536
+_HEAD_BYTES = 64
+_DAMAGE = (EOFError, BadGzipFile, zlib.error)
 _ATTEMPTS = 100
 """How often a rotation may come in between before the rest is left to the next call."""
 
 
 def chain(path: Path) -> list[Path]:
     """The files that there are, oldest first. Raises FileNotFoundError where the log has not begun."""
-    numbers = (entry.name.rpartition(".")[2] for entry in path.parent.glob(f"{path.name}.*"))
-    older = sorted((int(number) for number in numbers if number.isdecimal()), reverse=True)
-    return [*(path.with_name(f"{path.name}.{number}") for number in older), path]
+    for _ in range(_ATTEMPTS):
+        names = {entry.name for entry in path.parent.glob(f"{path.name}.*")}
+        numbers = sorted({_number(path.with_name(name)) for name in names} - {0}, reverse=True)
+        if len(numbers) == max(numbers, default=0):
+            break  # else files were renamed while they were listed (or somebody has deleted one)
+    plain = [f"{path.name}.{number}" for number in numbers]
+    # while it is being replaced, and where a crash came then, a file is there in both forms
+    return [*(path.with_name(name if name in names else name + PACKED) for name in plain), path]
 
 
 def size_bytes(path: Path) -> int:
     """What the log takes on disk, rotated files included."""
     return sum(file.stat().st_size for file in chain(path) if file.exists())
+
+
+def _number(path: Path) -> int:
+    """What rotation has made of it; 0 for the one that is written."""
+    number = path.name.removesuffix(PACKED).rpartition(".")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 class Reader:
@@ -42,7 +63,7 @@ class Reader:
         """At the first line that rotation has left. Raises FileNotFoundError."""
         for file in chain(path):
             try:
-                return cls(file.open("rb"), path)
+                return cls(_opened(file), path)
             except FileNotFoundError:
                 continue  # renamed since: the next one is newer
         raise FileNotFoundError(path)
@@ -57,7 +78,7 @@ class Reader:
     def lines(self) -> Iterator[bytes]:
         """What can be read now; what lies behind the last newline is still being written: a later call gives it."""
         while True:
-            if os.fstat(self._file.fileno()).st_size < self._file.tell():
+            if not self._packed and os.fstat(self._file.fileno()).st_size < self._file.tell():
                 self._file.seek(0)  # a rotation with one file begins it anew
             yield from self._whole_lines()
             newer = self._newer()
@@ -67,37 +88,52 @@ class Reader:
             self.close()
             self._file = newer
 
+    @property
+    def _packed(self) -> bool:
+        return isinstance(self._file, GzipFile)
+
     def _whole_lines(self) -> Iterator[bytes]:
-        while line := self._file.readline():
+        while line := self._next_line():
             if not line.endswith(b"\n"):
-                self._file.seek(-len(line), os.SEEK_CUR)
+                if not self._packed:  # what is compressed grows no more
+                    self._file.seek(-len(line), os.SEEK_CUR)
                 return
             yield line
+
+    def _next_line(self) -> bytes:
+        """A compressed file that is damaged ends where the damage begins."""
+        try:
+            return self._file.readline()
+        except _DAMAGE as error:
+            if not self._packed:
+                raise
+            print(f"docket: {self._path}: a rotated file is damaged: {error}", file=sys.stderr, flush=True)
+            return b""
 
     def _newer(self) -> BinaryIO | None:
         """The file that followed ours, where rotation has put ours aside."""
         for _ in range(_ATTEMPTS):
             own = os.fstat(self._file.fileno())
-            if not own.st_nlink:
-                return _open(chain(self._path)[0])  # a rotation has deleted it
             if own.st_ino == _inode(self._path):
                 return None
-            if (file := self._successor(own.st_ino)) is not None:
+            files = chain(self._path)
+            place = next((n for n, file in reversed([*enumerate(files)]) if _is(file, own.st_ino)), None)
+            if place is None and not own.st_nlink:
+                return _open(files[0])  # a rotation has deleted it
+            if place is not None and (file := self._successor(files, place, own.st_ino)) is not None:
                 return file
         return None
 
-    def _successor(self, own: int) -> BinaryIO | None:
-        """The file whose number is one less than ours; None where a rotation came in between."""
-        name = next((file for file in chain(self._path) if _inode(file) == own), self._path)
-        if name == self._path:
-            return None
-        number = int(name.name.rpartition(".")[2]) - 1
-        newer = self._path.with_name(f"{self._path.name}.{number}") if number else self._path
-        file = _open(newer)
+    @staticmethod
+    def _successor(files: list[Path], place: int, own: int) -> BinaryIO | None:
+        """The file behind ours, which is at that place; None where a rotation came in between."""
+        if place == len(files) - 1 or _number(files[place]) - 1 != _number(files[place + 1]):
+            return None  # files were renamed while they were listed
+        file = _open(files[place + 1])
         if file is None:
             return None
         # files are renamed from the oldest to the newest: if both still have their names, nothing lies between them
-        if _inode(name) == own and _inode(newer) == os.fstat(file.fileno()).st_ino:
+        if _is(files[place], own) and _is(files[place + 1], os.fstat(file.fileno()).st_ino):
             return file
         file.close()
         return None
@@ -106,11 +142,13 @@ class Reader:
         """The lines before the place of the reader, newest first, through all older files."""
         own = os.fstat(self._file.fileno()).st_ino
         yield from _backwards(self._file, self._file.tell())
-        for path in reversed(chain(self._path)):
+        files = chain(self._path)
+        while files and not _is(files.pop(), own):
+            continue  # a rotation has begun it meanwhile
+        for path in reversed(files):
             try:
-                with path.open("rb") as file:
-                    if os.fstat(file.fileno()).st_ino != own:
-                        yield from _backwards(file, _end_of_lines(file))
+                with _opened(path) as file, _unpacked(file) as plain:
+                    yield from _backwards(plain, _end_of_lines(plain))
             except FileNotFoundError:
                 continue  # deleted by a rotation
 
@@ -136,11 +174,47 @@ class Reader:
         self.close()
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Raises FileNotFoundError."""
+    return cast(BinaryIO, GzipFile(path)) if path.name.endswith(PACKED) else path.open("rb")
+
+
 def _open(path: Path) -> BinaryIO | None:
     try:
-        return path.open("rb")
+        return _opened(path)
     except FileNotFoundError:
         return None
+
+
+@contextmanager
+def _unpacked(file: BinaryIO) -> Iterator[BinaryIO]:
+    """A file that can be read from its end: what is compressed is written out, as far as it is whole."""
+    if not isinstance(file, GzipFile):
+        yield file
+        return
+    with tempfile.TemporaryFile() as plain:
+        try:
+            shutil.copyfileobj(file, plain)
+        except _DAMAGE as error:
+            print(f"docket: {file.name}: a rotated file is damaged: {error}", file=sys.stderr, flush=True)
+        plain.flush()
+        yield plain
+
+
+def _is(path: Path, inode: int) -> bool:
+    """Whether a file is, or was before it was compressed, the one of that number."""
+    return _inode(path) == inode or path.name.endswith(PACKED) and _inode_before(path) == inode
+
+
+def _inode_before(path: Path) -> int:
+    """The name in the header of a compressed file (RFC 1952); 0 where there is none."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return 0
+    name = head[10:].partition(b"\0")[0]
+    return int(name) if head[3:4] == b"\x08" and name.isdigit() else 0
 
 
 def _inode(path: Path) -> int:

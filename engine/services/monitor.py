@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
-from engine.domain.container import ContainerExited, ContainerOomKilled
-from engine.domain.errors import EngineError
-from engine.domain.exec import ExecExited, ExecStartFailed
+from engine.domain.container import ContainerDetached, ContainerExited, ContainerOomKilled
+from engine.domain.endpoint import Endpoint
+from engine.domain.errors import EngineError, describe
+from engine.domain.exec import ExecDetached, ExecExited, ExecStartFailed
 from engine.domain.machine import Event
 from engine.eventlog.log import Context
 from engine.services.core import Core
@@ -18,6 +19,9 @@ from engine.services.restarts import Restarts
 
 UNKNOWN_EXIT_CODE = 255
 """For an end that nobody saw, as Docker has it."""
+_CAUSES_OF_ENDS = (
+    "container.stopping", "container.killing", "container.started", "container.starting", "exec.started",
+)  # fmt: skip
 
 
 class Monitor:
@@ -40,11 +44,18 @@ class Monitor:
                     self._lifecycle.sweep(container_id, self.context(container_id))
                 self.exited(exited, self.context(container_id))
             case "oom":
-                event = ContainerOomKilled(container_id, message["kills"])
+                oom = ContainerOomKilled(container_id, message["kills"])
                 with self._core.recorder.exclusive(f"container/{container_id}"):
-                    self._core.recorder.record("container", container_id, event, self.context(container_id))
+                    self._core.recorder.record("container", container_id, oom, self.context(container_id))
             case "log_failed":
                 self._lifecycle.tell_trouble(container_id, "log", message["message"], self.context(container_id))
+            case "detached":
+                context = self.context(container_id, causes=("container.attached",))
+                self._core.recorder.record("container", container_id, ContainerDetached(container_id), context)
+            case "exec_detached":
+                event = ExecDetached(message["exec_id"], container_id)
+                context = self.context(container_id, f"exec/{event.exec_id}")
+                self._core.recorder.record("exec", event.exec_id, event, context)
             case "exec_exited":
                 self._exec_exited(container_id, message)
             case "lost":
@@ -58,7 +69,7 @@ class Monitor:
             facts = self._endpoints.ending(container_id) if attached else ()
             recorded = self._core.recorder.record("container", container_id, event, context, facts)
             if recorded is not None and attached:
-                self._endpoints.gone(attached)
+                self._take_off(container_id, attached, context)
             self.end_execs(container_id, event.cause if event.cause != "exit" else "container exited", context)
         state = self._core.log.get("container", container_id)
         if recorded is None or state is None or state.restarting:
@@ -67,6 +78,13 @@ class Monitor:
             self._auto_remove(container_id, recorded.seq, context.correlation)
         elif state.restart_policy != "no":
             self._restarts.ended(container_id, caused_by(context, recorded))
+
+    def _take_off(self, container_id: str, attached: Sequence[Endpoint], context: Context) -> None:
+        """A failure is on record, and keeps neither its restart nor its removal from coming."""
+        try:
+            self._endpoints.gone(attached)
+        except (OSError, EngineError) as error:
+            self._lifecycle.tell_trouble(container_id, "network", describe(error), context)
 
     def lost(self, container_id: str, cause: str, reason: str) -> None:
         """Nobody holds the container any more: kill what is left of it, then say so."""
@@ -113,9 +131,8 @@ class Monitor:
         except EngineError:
             return  # a client removed it first, or the failure is on record: the container is dead and can be removed
 
-    def context(self, container_id: str, stream: str = "") -> Context:
+    def context(self, container_id: str, stream: str = "", causes: Sequence[str] = _CAUSES_OF_ENDS) -> Context:
         """Reported by the shim; caused by the stop or kill that is open or was last, else by the start."""
-        causes = ("container.stopping", "container.killing", "container.started", "container.starting", "exec.started")
         last = self._core.log.last_event(stream or f"container/{container_id}", causes)
         if last is None:
             return Context({"door": "shim"}, "", "")

@@ -136,6 +136,8 @@ def _parse_mount(entry: Mapping[str, Any]) -> MountPoint:
         return _volume(source, destination, read_only, options)
     if kind == "tmpfs":
         options = entry.get("TmpfsOptions") or {}
+        if options.get("Options"):
+            raise NotSupported("TmpfsOptions.Options is not supported by this version of docket yet: use --tmpfs")
         words = [f"size={options['SizeBytes']}"] if options.get("SizeBytes") else []
         words += [f"mode={options['Mode']:o}"] if options.get("Mode") else []
         return MountPoint("tmpfs", "", destination, read_only, options=tuple(words))

@@ -6,8 +6,11 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from engine.domain.container import Container
-from engine.domain.errors import Conflict, EngineError, Forbidden, InvalidArgument, NameTaken, NotFound
+from engine.domain.errors import (
+    Conflict, EngineError, Forbidden, InvalidArgument, NameTaken, NotFound, SubnetTaken,
+)  # fmt: skip
 from engine.domain.network import CreateNetwork, Network, NetworkCreated, RemoveNetwork
+from engine.domain.prune import RecordPrune
 from engine.eventlog.log import Context
 from engine.networking.host import HostNetwork
 from engine.services import network_requests
@@ -23,6 +26,10 @@ from engine.services.selection import Filters, Selection
 from engine.services.subnet_choice import SubnetChoice
 from engine.services.user_network import no_bridges
 from engine.services.views import NetworkView
+
+
+_CHOICES = 4
+"""How many subnets are tried before somebody else's race for them is given up."""
 
 
 class Networks:
@@ -41,10 +48,22 @@ class Networks:
 
     def create(self, body: Mapping[str, Any], context: Context) -> tuple[str, list[str]]:
         """Docker's ``POST /networks/create``; the id and warnings. The network is raised at once, so that what the host
-        refuses is told now. Raises InvalidArgument, Conflict, NotSupported, OSError."""
+        refuses is told now. Where somebody else on the host was quicker to take a subnet of the engine's choice, it
+        chooses again. Raises InvalidArgument, Conflict, NotSupported, OSError."""
         name, facts = network_requests.check(body)
         if self._core.rootless is not None:
             raise no_bridges(name)
+        for _ in range(_CHOICES - 1):
+            try:
+                return self._create(name, body, dict(facts), context)
+            except SubnetTaken:
+                if any(one.get("Subnet") for one in (body.get("IPAM") or {}).get("Config") or []):
+                    raise
+        return self._create(name, body, facts, context)
+
+    def _create(
+        self, name: str, body: Mapping[str, Any], facts: dict[str, Any], context: Context
+    ) -> tuple[str, list[str]]:
         with self._subnets.guard:
             created = self._created(name, body, facts)
             try:
@@ -141,7 +160,7 @@ class Networks:
                     f"error while removing network: network {network.name} id {network.id} has active endpoints: "
                     + ", ".join(used_by)
                 )
-            self.bridges.lower(network, context)
+            self.bridges.lower(network, context, for_good=True)
             self._core.recorder.decide("network", network.id, RemoveNetwork(), context)
         self.names.forget(network.id)
 
@@ -158,4 +177,5 @@ class Networks:
             except (Conflict, NotFound):
                 continue  # somebody was quicker
             removed.append(network.name)
+        self._core.recorder.decide("prune", "network", RecordPrune("network", len(removed)), context)
         return removed

@@ -158,7 +158,7 @@ def _path_lists(host: Mapping[str, Any], options: SecurityOptions) -> dict[str, 
 def rlimits(host: Mapping[str, Any]) -> list[dict[str, Any]]:
     """``process.rlimits``."""
     return [
-        {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": limit["Soft"], "hard": limit["Hard"]}
+        {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": limit.get("Soft") or 0, "hard": limit.get("Hard") or 0}
         for limit in host.get("Ulimits") or []
     ]
 
@@ -187,53 +187,65 @@ def build(
     and the like, by destination; ``namespaces`` are all but a network's of its own."""
     hostname = config["Hostname"] or container_id[:12]
     options = options or security_options.parse(host)
-    caps = capabilities(host)
-    mappings, time_offsets = user_namespace.mappings(host), clock_offsets.offsets(host)
-    idmap = ["idmap"] if mappings else []
-    user_destinations = {mount.destination for mount in mounts}
-    system = [mount for mount in _system_mounts(host, options) if mount["destination"] not in user_destinations]
-    generated = [
-        {"destination": destination, "type": "bind", "source": str(source),
-         "options": ["rbind", "rprivate", "rw", *idmap]}
-        for destination, source in files.items()
-        if destination not in user_destinations
-    ]  # fmt: skip
-    nodes, device_rules = devices.of_container(host)
+    mappings = user_namespace.mappings(host)
+    mapped, wanted = bool(mappings), {mount.destination for mount in mounts}
     return {
-        "ociVersion": "1.2.0",
-        "process": {
-            "terminal": config["Tty"],
-            "user": {"uid": 0, "gid": 0},  # resolved in the image by the init
-            "args": [*(config["Entrypoint"] or []), *(config["Cmd"] or [])],
-            "env": environment(config, hostname),
-            "cwd": config["WorkingDir"] or "/",
-            "capabilities": {kind: caps for kind in ("bounding", "effective", "permitted")},
-            "rlimits": rlimits(host),
-            "noNewPrivileges": options.no_new_privileges,
-            "oomScoreAdj": host.get("OomScoreAdj") or 0,
-        },
+        "ociVersion": "1.1.0" if host.get("TimeOffsets") else "1.0.2",  # the first that has all that is in it
+        "process": _process(config, host, hostname, options),
         "root": {"path": "rootfs", "readonly": bool(host.get("ReadonlyRootfs"))},
         "hostname": hostname,
         **({"domainname": config["Domainname"]} if config["Domainname"] else {}),
         "mounts": [
-            *system,
-            *generated,
-            *(_user_mount(mount, volume_folder, volume_opts or {}, mapped=bool(mappings)) for mount in mounts),
+            *(mount for mount in _system_mounts(host, options) if mount["destination"] not in wanted),
+            *(_generated(place, file, mapped=mapped) for place, file in files.items() if place not in wanted),
+            *(_user_mount(mount, volume_folder, volume_opts or {}, mapped=mapped) for mount in mounts),
         ],
-        "linux": {
-            "namespaces": [
-                *namespaces,
-                *([{"type": "network"}] if has_own_network(host) else []),
-                *([{"type": "user"}] if mappings else []),
-                *([{"type": "time"}] if time_offsets else []),
-            ],
-            **mappings,
-            **({"timeOffsets": time_offsets} if time_offsets else {}),
-            "resources": {**limits.resources(host), "devices": device_rules},
-            "sysctl": sysctls(host),
-            "devices": nodes,
-            **_path_lists(host, options),
-            "rootfsPropagation": "rprivate",
-        },
+        "linux": _linux(host, options, namespaces, mappings),
         "annotations": host.get("Annotations") or {},
+    }
+
+
+def _process(
+    config: Mapping[str, Any], host: Mapping[str, Any], hostname: str, options: SecurityOptions
+) -> dict[str, Any]:
+    caps = capabilities(host)
+    return {
+        "terminal": config["Tty"],
+        "user": {"uid": 0, "gid": 0},  # resolved in the image by the init
+        "args": [*(config["Entrypoint"] or []), *(config["Cmd"] or [])],
+        "env": environment(config, hostname),
+        "cwd": config["WorkingDir"] or "/",
+        "capabilities": {kind: caps for kind in ("bounding", "effective", "permitted")},
+        "rlimits": rlimits(host),
+        "noNewPrivileges": options.no_new_privileges,
+        **({"apparmorProfile": profile} if (profile := security_options.apparmor_profile(host)) else {}),
+        "oomScoreAdj": host.get("OomScoreAdj") or 0,
+    }
+
+
+def _generated(destination: str, source: Path, *, mapped: bool) -> dict[str, Any]:
+    options = ["rbind", "rprivate", "rw", *(["idmap"] if mapped else [])]
+    return {"destination": destination, "type": "bind", "source": str(source), "options": options}
+
+
+def _linux(
+    host: Mapping[str, Any], options: SecurityOptions, namespaces: Sequence[Mapping[str, Any]],
+    mappings: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    time_offsets = clock_offsets.offsets(host)
+    nodes, device_rules = devices.of_container(host)
+    return {
+        "namespaces": [
+            *namespaces,
+            *([{"type": "network"}] if has_own_network(host) else []),
+            *([{"type": "user"}] if mappings else []),
+            *([{"type": "time"}] if time_offsets else []),
+        ],
+        **mappings,
+        **({"timeOffsets": time_offsets} if time_offsets else {}),
+        "resources": {**limits.resources(host), "devices": device_rules},
+        "sysctl": sysctls(host),
+        "devices": nodes,
+        **_path_lists(host, options),
+        "rootfsPropagation": "rprivate",
     }

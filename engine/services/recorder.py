@@ -41,7 +41,7 @@ class Recorder:
         """
         for _ in range(_ATTEMPTS):
             state, version = self.log.load(noun, identifier)
-            events = NOUNS[noun].module.decide(state, command)
+            events = NOUNS[noun].decide(state, command)
             if not events:
                 return []
             try:
@@ -51,17 +51,20 @@ class Recorder:
         raise VersionConflict(f"{noun} {identifier} is changed by too many at once: try again")
 
     def record(
-        self, noun: str, identifier: str, event: Event, context: Context, also: Sequence[Fact] = ()
-    ) -> Recorded | None:
+        self, noun: str, identifier: str, event: Event, context: Context, also: Sequence[Fact] = (),
+        before: Sequence[Fact] = (),
+    ) -> Recorded | None:  # fmt: skip
         """Append a fact from below; None where it is on record already (facts may be reported twice). ``also`` are
-        facts about others that follow from it; those that have no place (any more) are left out."""
+        facts about others that follow from it, ``before`` those that it follows from; those that have no place (any
+        more) are left out."""
         for _ in range(_ATTEMPTS):
             state, version = self.log.load(noun, identifier)
             if not NOUNS[noun].module.is_possible(state, event):
                 return None
             try:
-                changes = [Change(noun, identifier, version, [event]), *self._possible(also)]
-                return self.log.append(changes, context)[0]
+                first = self._possible(before)
+                changes = [*first, Change(noun, identifier, version, [event]), *self._possible(also)]
+                return self.log.append(changes, context)[len(first)]
             except VersionConflict:
                 continue
         raise VersionConflict(f"{noun} {identifier} is changed by too many at once: try again")

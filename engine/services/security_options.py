@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from engine.domain.errors import InvalidArgument, NotSupported
+from engine.kernel import apparmor
 
-_APPARMOR_SWITCH = "/sys/module/apparmor/parameters/enabled"
+_DEFAULT_APPARMOR = "docker-default"
 _SELINUX_FOLDER = "/sys/fs/selinux/policy"
 
 
@@ -22,6 +23,8 @@ class SecurityOptions:
     seccomp: dict[str, Any] | str | None = None
     unmasked: bool = False
     writable_cgroups: bool = False
+    apparmor: str | None = None
+    """A profile that is loaded already, or "unconfined"; None where nothing is said."""
     warnings: tuple[str, ...] = ()
 
 
@@ -41,11 +44,25 @@ def parse(host: Mapping[str, Any]) -> SecurityOptions:
             found["unmasked"] = True
         elif name == "writable-cgroups":
             found["writable_cgroups"] = _switch(option, value)
+        elif name == "apparmor" and apparmor.is_enabled():
+            found["apparmor"] = _profile(option, value)
         elif name in ("apparmor", "label"):
             warnings += _module_without_effect(name, value)
         else:
             raise InvalidArgument(f"invalid --security-opt 2: {_shown(option)!r}")
     return SecurityOptions(**found, warnings=tuple(warnings))
+
+
+def apparmor_profile(host: Mapping[str, Any]) -> str:
+    """What a container's commands are confined by, where the kernel has AppArmor: what was asked for, or Docker's
+    default, where Docker (or somebody else) has loaded it; that is not for privileged containers, and root's alone."""
+    if not apparmor.is_enabled():
+        return ""
+    wanted = parse(host).apparmor
+    if wanted is None:
+        has_default = os.geteuid() == 0 and not host.get("Privileged") and apparmor.is_loaded(_DEFAULT_APPARMOR)
+        wanted = _DEFAULT_APPARMOR if has_default else ""
+    return "" if wanted == "unconfined" else wanted
 
 
 def _split(option: str) -> tuple[str, str]:
@@ -67,6 +84,13 @@ def _switch(option: str, value: str) -> bool:
     return value.lower() in ("1", "t", "true")
 
 
+def _profile(option: str, value: str) -> str:
+    """Which profiles there are only the kernel knows, when it is started."""
+    if not value.isprintable() or not value:
+        raise InvalidArgument(f"invalid --security-opt 2: {_shown(option)!r}")
+    return value
+
+
 def _seccomp(value: str) -> dict[str, Any] | str | None:
     if value == "unconfined":
         return value
@@ -74,7 +98,7 @@ def _seccomp(value: str) -> dict[str, Any] | str | None:
         return None
     try:
         profile = json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"decoding seccomp profile failed: {error}") from error
     if not isinstance(profile, dict):
         raise InvalidArgument("decoding seccomp profile failed: it must be an object")
@@ -83,21 +107,13 @@ def _seccomp(value: str) -> dict[str, Any] | str | None:
 
 def _module_without_effect(name: str, value: str) -> list[str]:
     """A profile or label means nothing where the kernel doesn't have the module, as for Docker; but it is said. Where
-    the kernel has it, this version can't apply it, and refuses."""
+    the kernel has SELinux, this version can't apply a label, and refuses."""
     if value in ("unconfined", "disable"):
         return []
-    if (_has_apparmor if name == "apparmor" else _has_selinux)():
+    if name == "label" and _has_selinux():
         raise NotSupported(f"security option {name}={_shown(value)} is not supported by this version of docket yet")
     module = "AppArmor" if name == "apparmor" else "SELinux"
     return [f"security option {name}={_shown(value)} has no effect: this kernel runs without {module}"]
-
-
-def _has_apparmor() -> bool:
-    try:
-        with open(_APPARMOR_SWITCH) as file:
-            return file.read(1) == "Y"
-    except OSError:
-        return False
 
 
 def _has_selinux() -> bool:

@@ -1,14 +1,15 @@
-"""``docket update``: other limits, or another restart policy, for a container that there is."""
+"""``docket update``: other limits, or another restart policy, for a container that there is; ``docket rm --link``."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
-from engine.domain.container import Container, ContainerUpdated, ContainerUpdateFailed, UpdateContainer
-from engine.domain.errors import EngineError, InvalidArgument, NotSupported, describe
+from engine.domain.container import Container, ContainerUpdated, ContainerUpdateFailed
+from engine.domain.container_commands import UpdateContainer
+from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotSupported, describe
 from engine.eventlog.log import Context, Document
-from engine.services import limits
+from engine.services import limits, request_shapes
 from engine.services.container_config import NEVER_ASKS, check_restart
 from engine.services.core import Core, resolve_container
 from engine.services.recorder import caused_by
@@ -26,15 +27,17 @@ _NOT_LIVE = (
 
 
 class Updates:
-    """One use case."""
+    """``links_changed`` is told of a running container whose hosts file has to be written anew."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, links_changed: Callable[[Container], None] = lambda container: None) -> None:
         self._core = core
+        self._links_changed = links_changed
 
     def update(self, reference: str, body: Mapping[str, Any], context: Context) -> list[str]:
         """Change what ``body`` names, and answer with warnings. Raises InvalidArgument, Conflict, or OSError where the
         kernel refuses a limit: then all of them are as before."""
         container = resolve_container(self._core.log, reference)
+        request_shapes.check(body, request_shapes.LIMITS)
         with self._core.recorder.exclusive(f"container/{container.id}"):
             state = resolve_container(self._core.log, container.id)
             settings = parse_document(self._core.log.document(state.config_digest))
@@ -42,13 +45,37 @@ class Updates:
             host = {**settings["HostConfig"], **changes}
             check_restart(host)
             warnings = limits.check(host)
-            text = json.dumps(
-                {**settings, "HostConfig": host}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-            )
-            document = Document("container-config", text.encode())
-            command = UpdateContainer(document.digest)
-            intent = self._core.recorder.decide("container", state.id, command, context, [document])[-1]
-            return warnings + self.finish(state, document.digest, changes, caused_by(context, intent))
+            return warnings + self._change(state, {**settings, "HostConfig": host}, changes, context)
+
+    def unlink(self, name: str, context: Context) -> None:
+        """Take away a link on the default network: ``CONTAINER/ALIAS``. Raises NotFound, Conflict."""
+        reference, _, alias = name.strip("/").partition("/")
+        if not alias:
+            resolve_container(self._core.log, reference)
+            raise Conflict("Conflict, cannot remove the default link name of the container")
+        container = self._core.log.by_name("container", reference)
+        if container is None:
+            raise NotFound(f"No such container: {name}")
+        with self._core.recorder.exclusive(f"container/{container.id}"):
+            state = resolve_container(self._core.log, container.id)
+            settings = parse_document(self._core.log.document(state.config_digest))
+            host = settings["HostConfig"]
+            left = [link for link in host.get("Links") or [] if link.partition(":")[2] != alias]
+            if len(left) == len(host.get("Links") or []):
+                raise NotFound(f"No such container: {name}")
+            self._change(state, {**settings, "HostConfig": {**host, "Links": left}}, {}, context)
+            state = resolve_container(self._core.log, container.id)
+        if state.alive:
+            self._links_changed(state)
+
+    def _change(
+        self, state: Container, settings: Mapping[str, Any], changes: Mapping[str, Any], context: Context
+    ) -> list[str]:
+        text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        document = Document("container-config", text.encode())
+        command = UpdateContainer(document.digest)
+        intent = self._core.recorder.decide("container", state.id, command, context, [document])[-1]
+        return self.finish(state, document.digest, changes, caused_by(context, intent))
 
     def resume(self, state: Container, context: Context) -> None:
         """Finish the update that an earlier life of the engine left open. Raises as ``finish``."""
@@ -65,7 +92,7 @@ class Updates:
         try:
             if state.alive and (resources := limits.resources(wanted)):
                 done = self._core.runtime.update(state.id, resources)
-        except (OSError, EngineError) as error:
+        except Exception as error:
             failed = ContainerUpdateFailed(state.id, describe(error))
             self._core.recorder.record("container", state.id, failed, context)
             raise

@@ -28,7 +28,7 @@ def upgrade() -> None:
     """Make everything."""
     _make_log()
     for noun in NOUNS:
-        _make_noun(noun)
+        op.create_noun(noun)
     _make_lookups()
     for trigger in TRIGGERS:
         op.execute(trigger)
@@ -56,27 +56,6 @@ def _make_log() -> None:
         sa.Column("body", sa.LargeBinary),
         sa.PrimaryKeyConstraint("digest", "kind"),
     )
-
-
-def _make_noun(noun: str) -> None:
-    op.create_table(
-        f"{noun}_current",
-        sa.Column("id", sa.Text, primary_key=True),
-        sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("born", sa.Integer, nullable=False),
-        sa.Column("since", sa.Integer, nullable=False),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        f"{noun}_history",
-        sa.Column("valid_from", sa.Integer, primary_key=True),
-        sa.Column("valid_to", sa.Integer),
-        sa.Column("node", sa.Integer),
-        sa.Column("born", sa.Integer, nullable=False),
-        sa.Column("id", sa.Text, nullable=False),
-        sa.Column("state", sa.Text, nullable=False),
-    )
-    op.create_index(f"{noun}_history_node", f"{noun}_history", ["node"], sqlite_where=sa.text("node IS NOT NULL"))
 
 
 def _make_lookups() -> None:

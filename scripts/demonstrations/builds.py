@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -13,7 +12,7 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-from ground import Engine, eventually, expect, ground, show
+from ground import Engine, eventually, expect, ground, show, what_to_show
 
 IMAGE = "programs"
 PACKAGES = "gcc,libc6-dev,nodejs,npm,python3-minimal,python3-pip"
@@ -191,16 +190,9 @@ PARTS = {"node": node, "python": python, "static": static}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/demonstrate-build", description="Builds with real programs.")
-    parser.add_argument("--image", type=Path, help="where the image's tarball is kept (made where it isn't there)")
-    parser.add_argument("part", nargs="*", help=f"default: all of {', '.join(PARTS)}")
-    arguments = parser.parse_args()
-    if unknown := [name for name in arguments.part if name not in PARTS]:
-        parser.error(f"there is no part {unknown[0]!r}: there are {', '.join(PARTS)}")
-    if os.geteuid() != 0:
-        raise SystemExit("scripts/demonstrate-build needs root: run it with sudo")
-    with ground(arguments.image, PACKAGES, IMAGE) as (engine, _), tempfile.TemporaryDirectory() as folder:
-        for name in arguments.part or PARTS:
+    image, names = what_to_show("scripts/demonstrate-build", "Builds with real programs.", PARTS)
+    with ground(image, PACKAGES, IMAGE) as (engine, _), tempfile.TemporaryDirectory() as folder:
+        for name in names:
             show(f"{name}: {PARTS[name].__doc__}")
             PARTS[name](engine, Path(folder))
 

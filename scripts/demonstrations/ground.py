@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Collection, Iterator, Sequence
 
 from engine.kernel.namespaces import CLONE_NEWNET, setns, unshare
 from engine.kernel.rtnetlink import RouteSocket
@@ -164,6 +165,19 @@ def make_image(kept: Path | None, folder: Path, packages: str = PACKAGES) -> Pat
         subprocess.run(command, check=True)
         making.rename(path)
     return path
+
+
+def what_to_show(program: str, description: str, parts: Collection[str]) -> tuple[Path | None, Sequence[str]]:
+    """From the command line: where the image's tarball is kept, and the parts to show. Ends without root."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument("--image", type=Path, help="where the image's tarball is kept (made where it isn't there)")
+    parser.add_argument("part", nargs="*", help=f"default: all of {', '.join(parts)}")
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.part if name not in parts]:
+        parser.error(f"there is no part {unknown[0]!r}: there are {', '.join(parts)}")
+    if os.geteuid() != 0:
+        raise SystemExit(f"{program} needs root: run it with sudo")
+    return arguments.image, arguments.part or list(parts)
 
 
 @contextmanager

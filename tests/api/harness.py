@@ -10,7 +10,9 @@ from engine.api.doors import Door, UnixDoor
 from engine.api.server import Server
 from support.connection import Answer, UnixConnection, ask
 
-from .fakes import Attachment, Context, Services
+from .fakes import Services
+from .fakes.containers import Attachment
+from .fakes.log import Context
 
 V = "/v1.47"
 

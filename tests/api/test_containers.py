@@ -14,7 +14,7 @@ from support.connection import UnixConnection, ask
 from support.engine import base_config
 from support.waiting import eventually
 
-from .fakes import IMAGE_ID
+from .fakes.images import IMAGE_ID
 from .harness import Api, read_until
 
 

@@ -8,8 +8,11 @@ from urllib.parse import quote
 
 import pytest
 
+from engine.domain import container as containers
+from engine.domain import exec as execs
 from support.waiting import eventually
 
+from .fakes import Context
 from .harness import Api, read_until
 
 
@@ -36,6 +39,10 @@ def test_a_life_in_dockers_words(api: Api) -> None:
     ]  # fmt: skip
     assert actions(api, type=["volume"]) == ["mount", "unmount"] * 3
     assert actions(api, event=["die"], type=["container"]) == ["die"] * 3
+    mounted, unmounted = events(api, type=["volume"])[:2]
+    how = {"destination": "/data", "driver": "local", "read/write": "true", "propagation": ""}
+    assert how.items() <= mounted["Actor"]["Attributes"].items()
+    assert "destination" not in unmounted["Actor"]["Attributes"]
 
 
 def test_the_shape_of_an_event(api: Api) -> None:
@@ -84,12 +91,37 @@ def test_execs(api: Api) -> None:
     assert (last["exitCode"], last["execID"], last["name"]) == ("0", created.json["Id"], "web")
 
 
+def test_who_comes_and_leaves_by_the_detach_keys(api: Api) -> None:
+    container_id = api.run()
+    exec_id = api.ask("POST", "/containers/web/exec", {"Cmd": ["sh"]}).json["Id"]
+    api.ask("POST", f"/exec/{exec_id}/start", {"Detach": True})
+    log, context = api.services.log, Context({"door": "shim"}, "", "")
+    for noun, one, event in (
+        ("container", container_id, containers.ContainerAttached(container_id, ["stdin", "stdout"])),
+        ("container", container_id, containers.ContainerDetached(container_id)),
+        ("exec", exec_id, execs.ExecDetached(exec_id, container_id)),
+    ):
+        log.append(noun, one, event, context)
+    assert actions(api, event=["attach", "detach", "exec_detach"]) == ["attach", "detach", "exec_detach"]
+    assert events(api, event=["exec_detach"])[0]["Actor"]["Attributes"]["execID"] == exec_id
+
+
+def test_a_prune_says_what_it_gave_back(api: Api) -> None:
+    api.create()
+    api.ask("POST", "/containers/prune")
+    destroyed, pruned = events(api, event=["destroy", "prune"])
+    assert (pruned["Type"], pruned["Action"], pruned["Actor"]["ID"]) == ("container", "prune", "")
+    assert pruned["Actor"]["Attributes"]["reclaimed"] == "5"
+    assert destroyed["Actor"]["ID"]
+
+
 def test_images(api: Api) -> None:
     api.ask("POST", "/images/base/tag?repo=other&tag=v1")
     api.ask("DELETE", "/images/base?force=1")
     assert actions(api, type=["image"]) == ["import", "tag", "tag", "untag", "untag", "delete"]
     tagged = events(api, event=["tag"])
     assert tagged[0]["Actor"]["Attributes"]["name"] == "base:latest"
+    assert actions(api, label=["kind=test"]) == ["import", "tag", "tag", "untag", "untag"], "what is gone has no labels"
 
 
 def test_filters(api: Api) -> None:

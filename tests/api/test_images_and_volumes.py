@@ -12,7 +12,7 @@ from engine.api.filters import compile_glob
 from engine.domain.errors import Conflict
 from support.connection import ask
 
-from .fakes import IMAGE_ID
+from .fakes.images import IMAGE_ID
 from .harness import V, Api
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -166,6 +167,33 @@ def test_who_does_not_read_holds_up_nobody(far: Far) -> None:
         assert time.monotonic() - began < 2
         connection.close()
         os.close(attachment.fd)
+
+
+def test_renewed_certificates_count_from_the_next_connection_on(
+    tmp_path: Path, pki: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    live = tmp_path / "live"
+    shutil.copytree(pki, live)
+    far = Far(tmp_path, live)
+    far.server.start()
+    try:
+        with far.alice() as old:
+            old.call("GET", "/containers/json")
+            (live / "ca.crt").write_text("half of a fi")
+            with far.client(TLSFiles(str(pki / "ca.crt"), str(far.cert), str(far.key))) as client:
+                client.call("GET", "/containers/json")
+            assert "ca.crt" in (said := capfd.readouterr().err) and "former certificates stay in use" in said
+            shutil.copy(pki / "other" / "ca.crt", live / "ca.crt")
+            with far.client(TLSFiles(str(pki / "ca.crt"), str(far.cert), str(far.key))) as client:
+                with pytest.raises(ClientError, match="refuses this client"):
+                    client.call("GET", "/containers/json")
+            mallory = TLSFiles(str(pki / "ca.crt"), str(pki / "mallory.cert"), str(pki / "mallory.key"))
+            with far.client(mallory) as client:
+                client.call("GET", "/containers/json")
+            old.call("GET", "/containers/json")  # who is in stays in
+    finally:
+        far.connection.close()
+        far.server.stop()
 
 
 def test_a_stranger_who_says_nothing_is_sent_away(far: Far, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,15 +9,16 @@ from engine.builder.dockerfile import DockerfileError, parse
 from engine.builder.ground import Ground
 from engine.builder.instructions import commands_of
 from engine.builder.modes import parse_mode
-from engine.builder.stages import Stage, global_arguments, needed, stages_of
+from engine.builder.stages import Stage, global_arguments, named_stages, needed, stages_of
 from engine.domain.errors import InvalidArgument
 
 
-def plan(text: str, target: str = "", **given: str) -> list[Stage]:
-    """The stages that are needed."""
+def plan(text: str, target: str = "", contexts: dict[str, str] | None = None, **given: str) -> list[Stage]:
+    """The stages that are needed; ``contexts`` are images by name, "" where a folder is meant."""
     commands = commands_of(parse(text.encode()))
     arguments = global_arguments(commands, given, "\\", "Dockerfile")
-    return needed(target, stages_of(commands, arguments, "\\", "Dockerfile"), "Dockerfile")
+    stages = stages_of(commands, arguments, "\\", "Dockerfile", named_stages(contexts or {}))
+    return needed(target, stages, "Dockerfile")
 
 
 def test_unneeded_stages_are_left_out() -> None:
@@ -36,6 +37,17 @@ def test_unneeded_stages_are_left_out() -> None:
 def test_a_later_stage_of_the_same_name_hides_the_earlier() -> None:
     chosen = plan("FROM a AS x\nFROM b AS x\nFROM x\n")
     assert [stage.base for stage in chosen] == ["b", "x"] and chosen[1].base_stage is chosen[0]
+
+
+def test_named_contexts_come_before_stages_and_images_of_their_names() -> None:
+    text = "FROM base AS lib\nFROM Alpine:3 AS app\nCOPY --from=lib . /\nCOPY --from=0 /a /\n"
+    chosen = plan(text, contexts={"lib": "", "alpine:3": "alpine:4", "unused": ""})
+    assert [(stage.index, stage.name, stage.base) for stage in chosen] == [
+        (-3, "lib", "scratch"), (-2, "alpine:3", "alpine:4"), (0, "lib", "base"), (1, "app", "Alpine:3"),
+    ]  # fmt: skip
+    assert chosen[-1].base_stage is chosen[1] and chosen[-1].needs == [chosen[1], chosen[0], chosen[2]]
+    with pytest.raises(DockerfileError, match="no build stage"):
+        plan("ARG A\n", contexts={"lib": ""})
 
 
 def test_a_stage_can_not_need_itself_or_a_later_one() -> None:

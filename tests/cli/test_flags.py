@@ -17,6 +17,7 @@ FLAGS = (
     text("--name", "name"),
     listed("-e, --env", "variables"),
     integer("--pids-limit", "limit"),
+    text("--network", "network"),
 )
 
 
@@ -33,6 +34,7 @@ FLAGS = (
         (["--tty=true", "--tty=0"], {"tty": False}),
         (["-e", "A=b=c", "--env=D"], {"env": ["A=b=c", "D"]}),
         (["--name=", "--pids-limit", "-1"], {"name": "", "pids_limit": -1}),
+        (["--net", "none"], {"network": "none"}),
     ],
 )
 def test_values(words: list[str], expected: dict[str, object]) -> None:

@@ -73,7 +73,8 @@ class FakeClient:
         if rest[1:] == ["disconnect"]:
             self._container(body["Container"])["networks"].pop(rest[0], None)
             return None
-        if any(rest[0] in one["networks"] for one in self._engine.containers.values()):
+        up = [one for one in self._engine.containers.values() if one["state"] in ("running", "paused")]
+        if any(rest[0] in one["networks"] for one in up):
             raise APIError(403, f"network {rest[0]} has active endpoints")
         if found.pop(rest[0], None) is None:
             raise APIError(404, "no such network")

@@ -23,7 +23,7 @@ def project_of(service: Json, working_dir: str = "/shop", **model: Any) -> Proje
     networks = {"default": {"name": "shop_default", "ipam": {}}, "back": {"name": "shop_back", "ipam": {}}}
     volumes = {"data": {"name": "shop_data"}}
     full = {"name": "shop", "services": {"web": service}, "networks": networks, "volumes": volumes, **model}
-    return Project("shop", Path(working_dir), (), full, (), {}, (), {"TOKEN": "t0"})
+    return Project("shop", working_dir, (), full, (), {}, (), {"TOKEN": "t0"})
 
 
 def body_of(service: Json, surroundings: Surroundings = Surroundings(), **model: Any) -> Json:

@@ -25,8 +25,8 @@ def test_files_are_searched_upward_with_their_override(write: Write, monkeypatch
     folder = write(ONE, {"compose.override.yml": override, "sub/deep/x": "", "sub/.env": "TAG=sub"})
     monkeypatch.chdir(folder / "sub" / "deep")
     project = load(LoadOptions())
-    assert project.files == (folder / "compose.yaml", folder / "compose.override.yml")
-    assert (project.name, project.working_dir) == ("shop", folder)
+    assert project.files == (str(folder / "compose.yaml"), str(folder / "compose.override.yml"))
+    assert (project.name, project.working_dir) == ("shop", str(folder))
     assert project.model["services"]["web"]["hostname"] == "h"
     monkeypatch.chdir(folder / "sub")
     assert image(load(LoadOptions())) == "bb:sub", "variables of the current folder's .env come first"
@@ -92,7 +92,7 @@ def test_standard_input(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write("not: read")
     monkeypatch.setattr(sys, "stdin", io.StringIO("name: piped\n" + ONE))
     project = load(LoadOptions(files=("-",)))
-    assert (project.name, project.working_dir, image(project)) == ("piped", folder, "bb:none")
+    assert (project.name, project.working_dir, image(project)) == ("piped", str(folder), "bb:none")
 
 
 def test_profiles(loaded: Loaded) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
@@ -21,8 +19,8 @@ from engine.compose.running.hashing import service_hash
 from engine.compose.running.images import Images
 from engine.compose.running.listening import Listener
 from engine.compose.running.plan import KILL, Action, Plan
-from engine.compose.running.plan_down import DownOptions, plan_down, plan_each, plan_remove, plan_stop
-from engine.compose.running.plan_images import plan_images
+from engine.compose.running.plan_down import DownOptions, plan_down, plan_each, plan_orphans, plan_remove, plan_stop
+from engine.compose.running.plan_images import plan_builds, plan_images
 from engine.compose.running.plan_restart import plan_restart
 from engine.compose.running.plan_up import UpOptions, plan_up
 
@@ -38,7 +36,7 @@ def project_of(services: Json, networks: Json | None = None, volumes: Json | Non
     }
     named = {"default": {"name": "shop_default", "ipam": {}}, **(networks or {})}
     model = {"name": "shop", "services": full, "networks": named, "volumes": volumes or {}}
-    return Project("shop", Path("/shop"), (Path("/shop/compose.yaml"),), model, (), {}, ())
+    return Project("shop", "/shop", ("/shop/compose.yaml",), model, (), {}, ())
 
 
 def needs(*names: str, condition: str = "service_started", **more: Any) -> Json:
@@ -247,7 +245,7 @@ def test_who_shares_a_namespace_follows(world: World) -> None:
 
 def test_a_changed_network_is_made_anew_with_everybody_on_it(world: World) -> None:
     world.up(SHOP)
-    changed = replace(SHOP, model={**SHOP.model, "networks": {
+    changed = SHOP.replace(model={**SHOP.model, "networks": {
         "default": {"name": "shop_default", "ipam": {}, "internal": True}}})  # fmt: skip
     order = world.up(changed, "db")
     assert order.index("remove Network shop_default") < order.index("create Network shop_default")
@@ -284,6 +282,9 @@ def test_orphans_are_named_or_removed(world: World) -> None:
     smaller = project_of({"db": {}})
     plan = world.planned(smaller)
     assert "Found orphan containers ([shop-api-1 shop-web-1 shop-web-2])" in plan.warnings[0]
+    assert keys(plan_orphans(smaller, world.actual())) == [
+        f"{verb} Container shop-{name}" for verb in ("stop", "remove") for name in ("api-1", "web-1", "web-2")
+    ]
     world.up(smaller, remove_orphans=True)
     assert world.engine.names() == ["shop-db-1"]
 
@@ -314,6 +315,8 @@ def test_down_goes_backwards(world: World) -> None:
     assert by_key["stop Container shop-db-1"].needs == {
         f"stop Container shop-{name}" for name in ("api-1", "web-1", "web-2")
     }
+    stops = {f"stop Container shop-{name}" for name in ("api-1", "db-1", "web-1", "web-2")}
+    assert by_key["remove Network shop_default"].needs == stops, "beside the removal of the containers"
     world.carry_out(SHOP, plan)
     assert not world.engine.containers and not world.engine.networks and list(world.engine.volumes) == ["shop_data"]
     assert world.down(SHOP, volumes=True) == ["remove Volume shop_data"]
@@ -365,6 +368,18 @@ def test_stop_remove_kill_and_start(world: World) -> None:
 def test_which_images_are_fetched(service: Json, there: bool, options: Json, expected: list[str]) -> None:
     desired = desired_state(project_of({"web": service}))
     assert keys(plan_images(desired, {"app": "sha256:1"} if there else {}, **options)) == expected
+
+
+def test_an_image_that_is_a_context_is_built_first() -> None:
+    def built_with(*names: str) -> Json:
+        return {"image": None, "build": {"additional_contexts": {name: f"service:{name}" for name in names}}}
+
+    project = project_of({"app": built_with("tool"), "lib": built_with(), "tool": built_with("lib")})
+    desired = desired_state(project, ("app",))
+    for plan in (plan_images(desired, {}), plan_builds(desired, desired.selected)):
+        assert keys(plan) == [f"build Image shop-{name}" for name in ("lib", "tool", "app")]
+        assert plan.actions[2].needs == {"build Image shop-tool"}
+    assert keys(plan_images(desired, {"shop-tool": "sha256:1"})) == ["build Image shop-app"]
 
 
 def test_an_image_that_is_not_to_be_pulled_must_be_there() -> None:
@@ -471,7 +486,7 @@ def shuffled(plan: Plan, rng: random.Random) -> Plan:
     while rest:
         done = {action.key for action in order}
         order.append(rest.pop(rest.index(rng.choice([action for action in rest if action.needs <= done]))))
-    return replace(plan, actions=tuple(order))
+    return plan.replace(actions=tuple(order))
 
 
 def cut_inside_a_recreation(world: World, project: Project, rng: random.Random) -> None:
@@ -482,7 +497,7 @@ def cut_inside_a_recreation(world: World, project: Project, rng: random.Random) 
             continue
         world.carry_out(project, plan, number)
         before = {**world.engine.containers}
-        world.carry_out(project, replace(plan, actions=(action,)))
+        world.carry_out(project, plan.replace(actions=(action,)))
         (made,) = world.engine.containers.keys() - before.keys()
         world.engine.containers[made]["name"] = f"{action.container.id[:12]}_{action.name}"
         if rng.random() < 0.5:

@@ -7,7 +7,8 @@ import typing
 from typing import Any
 
 from engine.domain import (
-    build, cache, container, document, endpoint, exec as exec_, image, layer, network, runtime, volume,
+    build, cache, container, container_commands, document, endpoint, exec as exec_, image, layer, network, prune,
+    runtime, volume,
 )  # fmt: skip
 from engine.domain.machine import PREVIOUS, Event
 from engine.domain.nouns import Noun
@@ -22,6 +23,7 @@ IDS = {
     "network": "f" * 64,
     "image": "sha256:" + "1" * 64,
     "layer": "sha256:" + "2" * 64,
+    "prune": "image",
     "runtime": "9" * 64,
     "volume": "data",
 }
@@ -38,6 +40,7 @@ SPECIAL = {
     "document_digest": IDS["document"],
     "endpoint_id": IDS["endpoint"],
     "network_id": IDS["network"],
+    "prune_id": IDS["prune"],
     "runtime_id": IDS["runtime"],
     "image_id": IDS["image"],
     "chain_id": IDS["layer"],
@@ -104,6 +107,7 @@ COMMANDS: dict[str, list[Any]] = {
         runtime.TakeJournal(runtime.RuntimeJournalTaken(IDS["runtime"], "/run/r", "boot", 1, 1, "0" * 64, [{"a": 1}])),
         runtime.ReportBrokenJournal(runtime.RuntimeJournalBroken(IDS["runtime"], "/run/r", "boot", 1, "changed")),
     ],
+    "prune": [prune.RecordPrune(kind, 2, 1000) for kind in (IDS["prune"], "nothing")],
     "document": [document.RedactDocument(IDS["document"], reason) for reason in ("asked for", "")],
     "cache": [
         cache.RecordCache(
@@ -114,25 +118,27 @@ COMMANDS: dict[str, list[Any]] = {
         cache.ForgetCache("prune"),
     ],
     "container": [
-        container.CreateContainer(
+        container_commands.CreateContainer(
             container.ContainerCreated(
                 IDS["container"], "web", IDS["image"], "base", "sha256:" + "3" * 64, ["sleep", "1"], 1_000_000
             )
         ),
-        container.StartContainer(),
-        container.StartContainer(scheduled=True),
-        container.StopContainer(signal=15, timeout_s=10),
-        container.KillContainer(signal=9),
-        container.KillContainer(signal=0),
-        container.KillContainer(signal=65),
-        container.PauseContainer(),
-        container.UpdateContainer("sha256:" + "3" * 64),
-        container.UnpauseContainer(),
-        container.RenameContainer("other"),
-        container.AccessFiles(container.FileAccess.READ, "/etc"),
-        container.RenameContainer("text"),
-        container.RemoveContainer(),
-        container.RemoveContainer(remove_volumes=True),
+        container_commands.StartContainer(),
+        container_commands.StartContainer(scheduled=True),
+        container_commands.StartContainer(attached=(("stdout", "stderr"),)),
+        container_commands.AttachClient(("stdin", "stdout")),
+        container_commands.StopContainer(signal=15, timeout_s=10),
+        container_commands.KillContainer(signal=9),
+        container_commands.KillContainer(signal=0),
+        container_commands.KillContainer(signal=65),
+        container_commands.PauseContainer(),
+        container_commands.UpdateContainer("sha256:" + "3" * 64),
+        container_commands.UnpauseContainer(),
+        container_commands.RenameContainer("other"),
+        container_commands.AccessFiles(container_commands.FileAccess.READ, "/etc"),
+        container_commands.RenameContainer("text"),
+        container_commands.RemoveContainer(),
+        container_commands.RemoveContainer(remove_volumes=True),
     ],
     "endpoint": [
         endpoint.CreateEndpoint(endpoint.EndpointCreated(IDS["endpoint"], IDS["network"], IDS["container"])),
@@ -200,10 +206,10 @@ COMMANDS: dict[str, list[Any]] = {
 
 
 def commands_of(noun: Noun) -> set[type]:
-    """The command classes of a machine: what its module defines beside events, states and statuses."""
+    """The command classes of a machine: what their module defines beside events, states and statuses."""
     defined = {
         value
-        for value in vars(noun.module).values()
-        if dataclasses.is_dataclass(value) and isinstance(value, type) and value.__module__ == noun.module.__name__
+        for value in vars(noun.commands).values()
+        if dataclasses.is_dataclass(value) and isinstance(value, type) and value.__module__ == noun.commands.__name__
     }
     return {kind for kind in defined if not issubclass(kind, Event) and kind is not noun.state}

@@ -14,12 +14,10 @@ from engine.domain.container import (
     ContainerRestartScheduled,
     ContainerStarted,
     ContainerStarting,
-    StartContainer,
     Status,
-    StopContainer,
-    decide,
     evolve,
 )
+from engine.domain.container_commands import StartContainer, StopContainer, decide
 from engine.domain.nouns import NOUNS
 from engine.domain.restart_policy import delay_us, restarts_after_end, restarts_with_engine
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.domain import container, exec as exec_, image, layer, volume
+from engine.domain import container, container_commands as commands, exec as exec_, image, layer, volume
 from engine.domain.errors import Conflict, EngineError, InvalidArgument, NotFound, NotModified
 from engine.domain.machine import PREVIOUS, Event, InvalidTransition
 from engine.domain.nouns import EVENT_TYPES, NOUNS, Noun
@@ -73,7 +73,7 @@ def test_an_outcome_needs_its_open_intent(noun: Noun, status: Any, event_type: t
 def test_a_command_is_legal_or_a_clear_refusal(noun: Noun, status: Any, command: Any) -> None:
     state = state_in(noun, status)
     try:
-        events = noun.module.decide(state, command)
+        events = noun.decide(state, command)
     except ORDERLY as refusal:
         message = str(refusal)
         assert message and "\n" not in message and not message.endswith(".")
@@ -91,7 +91,7 @@ def test_deciding_is_pure(noun: Noun, status: Any, command: Any) -> None:
 
     def outcome() -> str:
         try:
-            return repr(noun.module.decide(state, command))
+            return repr(noun.decide(state, command))
         except EngineError as error:
             return repr(error)
 
@@ -153,19 +153,19 @@ def test_alive_means_that_a_process_exists(status: container.Status) -> None:
 
 
 REFUSALS = [
-    ("container", container.Status.RUNNING, container.StartContainer(), NotModified, "already started"),
-    ("container", container.Status.PAUSED, container.StartContainer(), Conflict, "try unpause"),
-    ("container", container.Status.DEAD, container.StartContainer(), Conflict, "marked for removal"),
-    ("container", container.Status.EXITED, container.StopContainer(15, 10), NotModified, "already stopped"),
-    ("container", container.Status.CREATED, container.KillContainer(9), Conflict, "is not running"),
-    ("container", container.Status.RUNNING, container.KillContainer(65), InvalidArgument, "invalid signal"),
-    ("container", container.Status.RUNNING, container.RemoveContainer(), Conflict, "is running"),
-    ("container", container.Status.PAUSED, container.RemoveContainer(), Conflict, "must be unpaused"),
-    ("container", container.Status.REMOVING, container.RemoveContainer(), Conflict, "already in progress"),
-    ("container", container.Status.EXITED, container.PauseContainer(), Conflict, "is not running"),
-    ("container", container.Status.RUNNING, container.UnpauseContainer(), Conflict, "is not paused"),
-    ("container", None, container.StartContainer(), NotFound, "no such container"),
-    ("container", container.Status.REMOVED, container.StartContainer(), NotFound, "no such container"),
+    ("container", container.Status.RUNNING, commands.StartContainer(), NotModified, "already started"),
+    ("container", container.Status.PAUSED, commands.StartContainer(), Conflict, "try unpause"),
+    ("container", container.Status.DEAD, commands.StartContainer(), Conflict, "marked for removal"),
+    ("container", container.Status.EXITED, commands.StopContainer(15, 10), NotModified, "already stopped"),
+    ("container", container.Status.CREATED, commands.KillContainer(9), Conflict, "is not running"),
+    ("container", container.Status.RUNNING, commands.KillContainer(65), InvalidArgument, "invalid signal"),
+    ("container", container.Status.RUNNING, commands.RemoveContainer(), Conflict, "is running"),
+    ("container", container.Status.PAUSED, commands.RemoveContainer(), Conflict, "must be unpaused"),
+    ("container", container.Status.REMOVING, commands.RemoveContainer(), Conflict, "already in progress"),
+    ("container", container.Status.EXITED, commands.PauseContainer(), Conflict, "is not running"),
+    ("container", container.Status.RUNNING, commands.UnpauseContainer(), Conflict, "is not paused"),
+    ("container", None, commands.StartContainer(), NotFound, "no such container"),
+    ("container", container.Status.REMOVED, commands.StartContainer(), NotFound, "no such container"),
     ("exec", exec_.Status.EXITED, exec_.StartExec(), Conflict, "has already run"),
     ("exec", None, exec_.StartExec(), NotFound, "no such exec"),
     ("image", image.Status.PRESENT, image.RemoveImage(("c" * 64,)), Conflict, "in use by container cccccccccccc"),
@@ -179,5 +179,5 @@ REFUSALS = [
 @pytest.mark.parametrize(("name", "status", "command", "error", "text"), REFUSALS)
 def test_refusals_say_what_docker_says(name: str, status: Any, command: Any, error: type, text: str) -> None:
     with pytest.raises(error, match=text.replace("[", r"\[").replace("]", r"\]")) as caught:
-        NOUNS[name].module.decide(state_in(NOUNS[name], status), command)
+        NOUNS[name].decide(state_in(NOUNS[name], status), command)
     assert type(caught.value) is error

@@ -52,7 +52,7 @@ class Walk:
     def command(self) -> None:
         """Ask for something; what is decided must fold."""
         try:
-            events = self.noun.module.decide(self.state, self.random.choice(COMMANDS[self.noun.name]))
+            events = self.noun.decide(self.state, self.random.choice(COMMANDS[self.noun.name]))
         except (Conflict, InvalidArgument, NotFound, NotModified):
             self.refused += 1
             return

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import socket
 import subprocess
 import tarfile
 import time
+import urllib.parse
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -51,15 +53,37 @@ def test_a_trigger_may_copy_from_a_stage_that_nothing_else_needs(engine: Engine,
     assert inside(engine, "triggered", "cat /y") == "made\n"
 
 
+def test_named_contexts(engine: Engine, tmp_path: Path) -> None:
+    """A folder and an image beside the context, for --from, mounts and FROM; what is changed there is noticed."""
+    text = (
+        "FROM tools\nCOPY --from=lib sub/a /a\nRUN --mount=type=bind,from=lib,target=/m ls -A /m > /seen\n"
+        "COPY --from=other /etc/os-release /b\n"
+    )
+    folder, lib = context_of(tmp_path / "main", text), tmp_path / "lib"
+    (lib / "sub").mkdir(parents=True)
+    for name, content in (("sub/a", "1\n"), ("skipped", ""), (".dockerignore", "skipped")):
+        (lib / name).write_text(content)
+    images = [f"--build-context={name}=docker-image://base" for name in ("tools", "other")]
+    for content in ("1\n", "2\n"):
+        (lib / "sub/a").write_text(content)
+        build(engine, "-t", "named", *images, f"--build-context=lib={lib}", folder)
+        assert inside(engine, "named", "cat /a /seen /b") == f"{content}.dockerignore\nsub\nID=test\n"
+    refused = engine.refused("build", "--build-context", "lib=/nowhere", folder)
+    assert refused == 'unable to prepare context lib: path "/nowhere" not found'
+
+
 def test_where_copy_leads(engine: Engine, tmp_path: Path) -> None:
     """A link to a folder stays a link; one that leads to nothing gets what it leads to; no folder takes a file's place.
     """
-    text = "FROM base\nRUN mkdir /real && ln -s real /l && ln -s /run/none /dangling && echo file > /f\n"
+    text = (
+        "FROM base\nRUN mkdir /real && ln -s real /l && ln -s /run/none /dangling && echo file > /f\n"
+        "WORKDIR /linked\nCOPY --link f .\nCOPY f /new/.\n"
+    )
     files = {"tree__l__x": "1", "f": "2"}
     folder = context_of(tmp_path, f"{text}COPY f /dangling/deep/\nCOPY f /l/\nWORKDIR /dangling/w\n", **files)
     build(engine, "-t", "leads", folder)
-    script = "cat /run/none/deep/f /real/f; ls -d /run/none/w; readlink /l; readlink /dangling"
-    assert inside(engine, "leads", script) == "22/run/none/w\nreal\n/run/none\n"
+    script = "cat /run/none/deep/f /real/f /linked/f /new/f; ls -d /run/none/w; readlink /l; readlink /dangling"
+    assert inside(engine, "leads", script) == "2222/run/none/w\nreal\n/run/none\n"
     context_of(tmp_path, "FROM base\nWORKDIR /app\nCOPY *.json /app\n", **{"a.json": "1", "b.json": "2"})
     build(engine, "-t", "leads", folder)  # several sources, no slash: the folder is there
     assert inside(engine, "leads", "cat /app/a.json /app/b.json") == "12"
@@ -70,6 +94,11 @@ def test_where_copy_leads(engine: Engine, tmp_path: Path) -> None:
     ):  # fmt: skip
         context_of(tmp_path, f"{text}{line}\n")
         assert message in engine.docket("build", "--network", "none", folder, check=False).stderr
+
+
+def test_a_character_that_is_written_in_two_pieces(engine: Engine, tmp_path: Path) -> None:
+    folder = context_of(tmp_path, "FROM base\nRUN printf 'h\\303'; sleep 0.1; printf '\\244\\n'\n")
+    assert "hä\n" in build(engine, folder)
 
 
 def test_arguments_of_a_stage_are_those_of_its_children(engine: Engine, tmp_path: Path) -> None:
@@ -237,12 +266,12 @@ def test_add_of_git_repositories(engine: Engine, repository: tuple[str, Path], t
     head = git(tree, "rev-parse", "HEAD")
     text = (
         f"FROM base\nADD --chown=5:6 {url}#v1 /one/\nADD --keep-git-dir --checksum={head} {url}#main /two\n"
-        f"ADD {url}#main:sub /three\n"
+        f"ADD {url}#main:sub {url}#v1 /three/\n"
     )
     folder = context_of(tmp_path, text)
     build(engine, "-t", "added", folder)
-    script = "cat /one/a /two/a /three/b; stat -c %u:%g /one/a; ls -d /one/.git || cat /two/.git/HEAD"
-    assert inside(engine, "added", script) == f"1225:6\n{head}\n"
+    script = "cat /one/a /two/a /three/a /three/b; stat -c %u:%g /one/a; ls -d /one/.git || cat /two/.git/HEAD"
+    assert inside(engine, "added", script) == f"12125:6\n{head}\n"
     assert build(engine, "-t", "added", folder).count("CACHED") == 3
     context_of(tmp_path, f"FROM base\nADD --checksum={'0' * 40} {url} /x\n")
     assert f"is at commit {head}" in engine.docket("build", folder, check=False).stderr
@@ -328,4 +357,19 @@ def test_hostile_contexts(engine: Engine) -> None:
     ):  # fmt: skip
         done = engine.docket("build", "--network", "none", "-", input=f"FROM base\n{line}\n", check=False)
         assert done.returncode in (1, 3) and message in done.stderr, (line, done.stderr)
+    assert nothing_is_left(engine)
+
+
+def test_named_contexts_lead_nowhere(engine: Engine) -> None:
+    """Whatever a client says where in its archive a named context lies."""
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        dockerfile, link = tarfile.TarInfo("Dockerfile"), tarfile.TarInfo("link")
+        dockerfile.size, link.type, link.linkname = 10, tarfile.SYMTYPE, "/etc"
+        archive.addfile(dockerfile, io.BytesIO(b"FROM base\n"))
+        archive.addfile(link)
+    for place in ("folder:..", "folder:a/..", "folder:nothing", "folder:/etc", "folder:link", "folder:link/ssl", "x"):
+        named = urllib.parse.quote(json.dumps({"lib": place}))
+        answer = engine.api("POST", f"/build?contexts={named}", context.getvalue())
+        assert answer.status == 400, (place, answer.body)
     assert nothing_is_left(engine)

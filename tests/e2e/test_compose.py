@@ -78,6 +78,10 @@ class Shop:
     def compose(self, *words: str, check: bool = True, **variables: str) -> Completed:
         return self.engine.docket("compose", *words, check=check, cwd=self.folder, environment=variables)
 
+    def holds(self, service: str, script: str) -> bool:
+        """Whether a script succeeds in a service's container."""
+        return self.compose("exec", "-T", service, "sh", "-c", script, check=False).returncode == 0
+
     def change(self, old: str, new: str) -> None:
         path = self.folder / "compose.yaml"
         text = path.read_text()
@@ -202,6 +206,37 @@ def test_the_keyboard_ends_it(shop: Shop) -> None:
     shop.compose("down", "-t", "0")
 
 
+WATCHED = """
+services:
+  web:
+    image: base
+    network_mode: none
+    init: true
+    command: sleep 1000
+    develop: {watch: [{path: ./source, action: sync+exec, target: /app, exec: {command: [touch, /synced]}}]}
+"""
+
+
+def test_what_changes_is_brought_into_the_container(shop: Shop) -> None:
+    small(shop, WATCHED)
+    source = shop.folder / "source"
+    (source / "lib").mkdir(parents=True)
+    process = shop.engine.spawn("compose", "watch", cwd=shop.folder)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line == "Watch enabled\n":
+            break
+    (source / "lib/file").write_text("now")
+    eventually(lambda: shop.holds("web", "cat /app/lib/file && rm /synced"), what="the file is there")
+    (source / "lib/file").unlink()
+    (source / "lib").rmdir()
+    eventually(lambda: shop.holds("web", "test ! -e /app/lib && test -e /synced"), what="the folder is gone")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    shop.compose("down", "-t", "0")
+
+
 MANY = "services:\n" + "".join(
     f"  s{n}: {{image: base, network_mode: none, init: true, command: sleep 1000, environment: {{V: '${{V:-0}}'}}}}\n"
     for n in range(6)
@@ -209,10 +244,10 @@ MANY = "services:\n" + "".join(
 
 
 def test_a_command_that_was_killed_is_settled_by_the_next(shop: Shop) -> None:
-    """Whenever ``up`` dies, also in the middle of a recreation: the next one brings the project there."""
+    """Whenever ``up`` dies, also in the middle of a recreation: the next one settles it. So with ``down``."""
     small(shop, MANY)
-    for number, pause_s in enumerate((0.3, 0.4, 0.5)):
-        process = spawn_up(shop, number)
+    for number, pause_s in enumerate((0.2, 0.3)):
+        process = spawned(shop, "up", "-d", V=str(number))
         time.sleep(pause_s)
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=30)
@@ -220,15 +255,19 @@ def test_a_command_that_was_killed_is_settled_by_the_next(shop: Shop) -> None:
         rows = shop.rows()
         assert sorted(row["Name"] for row in rows) == [f"shop-s{n}-1" for n in range(6)]
         assert {row["State"] for row in rows} == {"running"}
-    assert "Created" not in shop.compose("up", "-d", V="2").stderr
+    assert "Created" not in shop.compose("up", "-d", V="1").stderr
+    process = spawned(shop, "down", "-t", "0")
+    time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
     shop.compose("down", "-t", "0")
     assert shop.rows() == []
 
 
-def spawn_up(shop: Shop, version: int) -> subprocess.Popen[bytes]:
+def spawned(shop: Shop, *words: str, **variables: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [*docket_command(), "compose", "up", "-d"], cwd=shop.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=shop.engine.environment(V=str(version)),
+        [*docket_command(), "compose", *words], cwd=shop.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=shop.engine.environment(**variables),
     )  # fmt: skip
 
 
@@ -243,3 +282,29 @@ def test_dry_runs_and_refusals(shop: Shop) -> None:
     small(shop, "services: {a: {image: base, network_mode: none, command: ['true'], isolated: 1}}\n")
     assert shop.compose("up", "-d", check=False).returncode != 0
 
+
+
+@pytest.fixture
+def own_shop(own_engine: Engine, tmp_path: Path) -> Iterator[Shop]:
+    yield Shop(own_engine, tmp_path)
+
+
+def test_an_engine_that_is_killed_under_a_command(own_shop: Shop, tmp_path: Path) -> None:
+    """In the middle of ``up`` and of ``down``: the same command, on the next engine, settles it."""
+    engine = own_shop.engine
+    small(own_shop, MANY.replace("network_mode: none, ", ""))
+    names = [f"shop-s{n}-1" for n in range(6)]
+    up, down = tmp_path / "up", tmp_path / "down"
+    points = f"log.commit=8*off@{up}->kill@{up}; container.remove=2*off@{down}->kill@{down}"
+    engine.stop()
+    engine.start(failpoints=points)
+    for flag, words in ((up, ("up", "-d")), (down, ("down", "-t", "0"))):
+        flag.touch()
+        cut_off = own_shop.compose(*words, check=False)
+        flag.unlink()
+        assert cut_off.returncode == 1 and not engine.answers(), cut_off.stderr
+        engine.start(failpoints=points)
+        own_shop.compose(*words)
+        found = sorted((row["Name"], row["State"]) for row in own_shop.rows())
+        assert found == ([(name, "running") for name in names] if words[0] == "up" else [])
+    assert not own_networks(engine)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.kernel import cgroups
+
 from support.engine import Engine, docket_command
 from support.terminal import Terminal
 from support.waiting import eventually
@@ -57,6 +59,27 @@ def test_a_terminal_and_failures(engine: Engine) -> None:
         assert terminal.end() == 4
     assert "executable file not found" in engine.refused(*RUN, "--rm", "base", "no-such", code=127)
     assert engine.docket(*RUN, "--rm", "base", "true").returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("crun") is None, reason="no crun here: install Debian's package crun")
+def test_a_life_under_crun(stopped_engine: Engine, rootfs: Path) -> None:
+    engine = stopped_engine
+    if cgroups.detect().mode == "hybrid":  # which Debian's crun refuses
+        (engine.home / "empty").mkdir()
+        engine.covers = {str(cgroups.detect().unified): engine.home / "empty"}
+    engine.start()
+    engine.docket("import", str(rootfs), "base")
+    run = ("run", "--runtime", "crun", "--network", "none")
+    engine.docket(*run, "-d", "--name", "web", "-m", "64m", "-u", "user", "base", "sh", "-c", "read line; sleep 9")
+    evidence = engine.trail("web")[-1]["data"]["evidence"]
+    assert evidence["oci_runtime"]["path"].endswith("crun") and evidence["seccomp_mode"] == 2
+    assert engine.docket("exec", "web", "id", "-un").stdout == "user\n"
+    engine.docket("rm", "-f", "web")
+    words = [*docket_command(), *run, "-it", "--rm", "base", "sh", "-c", "tty; exit 4"]
+    with Terminal(words, engine.environment()) as terminal:
+        terminal.expect(b"/dev/pts/0")
+        assert terminal.end() == 4
+    assert "not found" in engine.refused(*run, "--rm", "base", "no-such", code=127)
 
 
 def test_a_shim_that_dies_leaves_what_the_next_start_cleans_up(own_engine: Engine) -> None:

@@ -65,6 +65,8 @@ def test_detach_and_attach_again(engine: Engine) -> None:
         assert terminal.end() == 0
         assert terminal.mode == terminal.mode_before
     assert engine.inspect("shell")["State"]["Running"] is True
+    (attached,) = (one for one in engine.trail("shell") if one["type"] == "container.attached")
+    assert attached["data"]["streams"] == ["stdin", "stdout", "stderr"] and attached["actor"]["door"] == "cli"
     with at_terminal(engine, "attach", "shell") as again:
         again.type(b"\recho still here $$\r")
         again.expect(b"still here 1")

@@ -1,9 +1,8 @@
-"""Logs for tests: made from a template, since migrating takes longer than most tests."""
+"""Logs for tests, on databases of their own."""
 
 from __future__ import annotations
 
 import random
-import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -11,23 +10,17 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from engine.eventlog.log import EventLog
-from engine.eventlog.migrate import ensure, upgrade
+from engine.eventlog.migrate import ensure
+from support.fresh_log import place_empty_log
 
 from lives import Clock
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database, migrated in this process."""
-    path = tmp_path_factory.mktemp("template") / "docket.db"
-    upgrade(path)
-    return path
-
-
 @pytest.fixture
-def path(template: Path, tmp_path: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     """An empty database for one test."""
-    return Path(shutil.copy(template, tmp_path / "docket.db"))
+    place_empty_log(tmp_path)
+    return tmp_path / "docket.db"
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ class Lives:
         own = {
             "container": "container_id", "exec": "exec_id", "image": "image_id", "layer": "chain_id",
             "network": "network_id", "endpoint": "endpoint_id", "build": "build_id", "cache": "key",
-            "document": "document_digest", "runtime": "runtime_id",
+            "document": "document_digest", "runtime": "runtime_id", "prune": "prune_id",
         }  # fmt: skip
         values[own.get(noun.name, "name")] = id
         referred: dict[str, Any] = {

@@ -22,6 +22,7 @@ from engine.eventlog.log import Change, Document, EventLog
 from engine.eventlog.verification import verify
 from engine.kernel import steps
 from support.forked import in_child
+from support.fresh_log import place_empty_log
 from support.machine import mount, private_mounts
 
 from lives import CONTEXT, Lives
@@ -88,11 +89,12 @@ def test_a_rebuild_that_fails_leaves_the_projections_as_they_were(
 
 @pytest.mark.kernel
 @pytest.mark.requires("root", "namespaces", "mounts")
-def test_a_full_disk_is_an_error_and_the_log_stays_usable(template: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_the_log_stays_usable(tmp_path: Path) -> None:
     def fill_the_disk() -> dict[str, Any]:
         private_mounts()
         mount("none", str(tmp_path), "tmpfs", 0, "size=1m,mode=700")
-        path = Path(shutil.copy(template, tmp_path / "docket.db"))
+        place_empty_log(tmp_path)
+        path = tmp_path / "docket.db"
         log = EventLog(path, clock=lambda: 1, boot_id="b")
         ballast = tmp_path / "ballast"
         ballast.write_bytes(bytes(300_000))

@@ -40,7 +40,7 @@ def open_log(path: Path, **changes: Any) -> EventLog:
     return EventLog(path, clock=lambda: 1, boot_id="b", **changes)
 
 
-def test_the_migrations_make_what_the_statements_expect(template: Path, tmp_path: Path) -> None:
+def test_the_migrations_make_what_the_statements_expect(path: Path, tmp_path: Path) -> None:
     expected = tmp_path / "expected.db"
     database = create_engine(f"sqlite:///{expected}")
     metadata.create_all(database)
@@ -48,7 +48,7 @@ def test_the_migrations_make_what_the_statements_expect(template: Path, tmp_path
         for trigger in TRIGGERS.values():
             connection.exec_driver_sql(trigger)
     database.dispose()
-    assert schema(template) == schema(expected)
+    assert schema(path) == schema(expected)
 
 
 def test_the_newest_migration_is_the_revision() -> None:

@@ -34,7 +34,7 @@ class Runtime:
     @property
     def command(self) -> list[str]:
         """As containerd calls it: by a path, with a root."""
-        return [sys.executable, str(REPOSITORY / "scripts" / "docket-runtime"), "--root", str(self.root)]
+        return [sys.executable, "-IS", str(REPOSITORY / "scripts" / "docket-runtime"), "--root", str(self.root)]
 
     @property
     def environment(self) -> dict[str, str]:

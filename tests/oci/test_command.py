@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from engine.kernel import apparmor
+from engine.runtime import command_journal
 from support.sources import REPOSITORY
 from support.waiting import eventually
 
@@ -34,7 +36,7 @@ def test_a_life_in_steps(runtime: Runtime) -> None:
     output = runtime.create()
     state = json.loads(runtime("state", "one"))
     assert state["status"] == "created" and state["ociVersion"] == "1.2.0" and state["bundle"] == str(runtime.bundle)
-    assert os.readlink(f"/proc/{state['pid']}/exe").startswith("/memfd:"), "nothing of the host's is in sight"
+    assert not os.path.samefile(f"/proc/{state['pid']}/exe", sys.executable), "nothing of the host's is in sight"
     assert output.read_text() == "", "nothing runs before its start"
     runtime("start", "one")
     eventually(lambda: output.read_text() == "began\n")
@@ -56,6 +58,25 @@ def test_a_life_in_steps(runtime: Runtime) -> None:
     assert [record["verb"] for record in records if record["phase"] == "failed"] == ["start", "delete"]
     assert [record["phase"] for record in records[::2]] == ["intent"] * 8, "each before its outcome"
     assert records[1]["facts"]["evidence"]["namespaces"]["pid"] != os.stat("/proc/self/ns/pid").st_ino
+
+
+@pytest.mark.parametrize(("flags", "again"), [(["-IS"], False), ([], True)])
+def test_the_interpreter_is_hidden_in_place_or_starts_again(runtime: Runtime, flags: list[str], again: bool) -> None:
+    """CVE-2019-5736. Where it is started without -I the environment may say what is imported: it starts once more."""
+    runtime.configure("true")
+    program = str(REPOSITORY / "scripts" / "docket-runtime")
+    words = [sys.executable, *flags, program, "--root", str(runtime.root), "create", "--bundle", str(runtime.bundle)]
+    subprocess.run([*words, "one"], env=runtime.environment, stdin=subprocess.DEVNULL, check=True)
+    exe = Path("/proc", str(json.loads(runtime("state", "one"))["pid"]), "exe")
+    assert exe.read_bytes()[:4] == b"\x7fELF"[: 4 if again or not _is_shared() else 0]
+    assert not exe.samefile(sys.executable) and runtime.status() == "created"
+    with pytest.raises(OSError, match="Read-only file system" if exe.stat().st_size else "Text file busy"):
+        exe.open("r+b")
+
+
+def _is_shared() -> bool:
+    """Whether this Python is a doorstep to libpython: another one can't be hidden in place."""
+    return "/libpython" in Path("/proc/self/maps").read_text()
 
 
 def test_a_process_more(runtime: Runtime) -> None:
@@ -169,10 +190,13 @@ def test_a_user_namespace(runtime: Runtime) -> None:
         spec["linux"]["namespaces"].append({"type": "user"})
         spec["root"]["readonly"] = False
 
-    runtime.configure("sh", "-c", "id -u; cat /proc/self/uid_map; touch /made && echo made", change=mapped)
-    shown = runtime("run", "--bundle", str(runtime.bundle), "one").split()
-    assert shown == ["0", "0", "300000", "65536", "made"]
-    assert (runtime.bundle / "rootfs/made").stat().st_uid == 0, "the root's mount is mapped"
+    script = "id -u; cat /proc/self/uid_map; touch /made && echo made; exit 0"
+    runtime.configure("sh", "-c", script, change=mapped)
+    done = runtime.complete("run", "--bundle", str(runtime.bundle), "one")
+    assert done.stdout.split() == ["0", "0", "300000", "65536"] and "denied" in done.stderr, "the root isn't mapped"
+    os.chown(runtime.bundle / "rootfs", 300_000, 300_000)
+    assert runtime("run", "--bundle", str(runtime.bundle), "one").split()[4:] == ["made"]
+    assert (runtime.bundle / "rootfs/made").stat().st_uid == 300_000
 
 
 def test_preserved_descriptors_and_no_others(runtime: Runtime) -> None:
@@ -200,6 +224,8 @@ def test_preserved_descriptors_and_no_others(runtime: Runtime) -> None:
         (lambda spec: spec["linux"].update(cgroupsPath="system.slice:docker:x"), "use the cgroupfs driver"),
         (lambda spec: spec["linux"].update(seccomp={"defaultAction": "SCMP_ACT_FLY"}), "unknown action"),
         (lambda spec: spec["linux"].update(namespaces=[{"type": "pid"}]), "without a mount namespace"),
+        (lambda spec: spec["mounts"].append(
+            {"destination": "/proc/sys/fs", "type": "bind", "source": "/tmp", "options": ["bind"]}), "inside /proc"),
         (lambda spec: spec["process"].update(args=["/no/such"]), "no such file"),
         (lambda spec: spec["process"].update(cwd="/proc/self/fd/5"), "chdir to cwd"),
     ],
@@ -219,6 +245,42 @@ def test_errors_go_to_the_log_for_containerd(runtime: Runtime) -> None:
     assert done.returncode == 1 and record["level"] == "error" and "does not exist" in record["msg"]
 
 
+PROFILE = """profile docket-test flags=(attach_disconnected) {
+  file, capability, signal, deny /etc/group r,
+}
+"""
+
+
+@pytest.mark.skipif(not apparmor.is_enabled(), reason="kernel lacks AppArmor")
+@pytest.mark.skipif(shutil.which("apparmor_parser") is None, reason="no apparmor_parser here: install apparmor")
+def test_a_profile_of_apparmor(runtime: Runtime) -> None:
+    subprocess.run(["apparmor_parser", "--replace", "--skip-cache"], input=PROFILE, text=True, check=True)
+    script = "cat /proc/self/attr/current; cat /etc/group"
+    profile = {"apparmorProfile": "docket-test"}
+    try:
+        runtime.configure("sh", "-c", script, change=lambda spec: spec["process"].update(profile))
+        done = runtime.complete("run", "--bundle", str(runtime.bundle), "one")
+        assert done.stdout == "docket-test (enforce)\n" and "denied" in done.stderr.lower()
+        assert runtime.records()[1]["facts"]["evidence"]["apparmor"].startswith("docket-test")
+        runtime.configure("sleep", "1000")
+        runtime.create()
+        runtime("start", "one")
+        process = runtime.home / "process.json"
+        process.write_text(json.dumps({"args": ["sh", "-c", script], "cwd": "/", "env": ["PATH=/bin"], **profile}))
+        done = runtime.complete("exec", "--process", str(process), "one")
+        assert done.stdout == "docket-test (enforce)\n" and "denied" in done.stderr.lower()
+    finally:
+        subprocess.run(["apparmor_parser", "--remove"], input=PROFILE, text=True, check=True)
+        runtime("delete", "--force", "one")
+    assert "no such profile is loaded" in runtime.refused("run", "--bundle", str(runtime.bundle), "two")
+
+
+@pytest.mark.skipif(apparmor.is_enabled(), reason="kernel has AppArmor")
+def test_a_profile_without_apparmor_is_refused(runtime: Runtime) -> None:
+    runtime.configure("true", change=lambda spec: spec["process"].update(apparmorProfile="x"))
+    assert "runs without AppArmor" in runtime.refused("run", "--bundle", str(runtime.bundle), "one")
+
+
 def test_ids_are_no_paths(runtime: Runtime) -> None:
     runtime.configure("true")
     for name in ("../one", "a/b", "..", "-x y"):
@@ -235,9 +297,9 @@ def test_a_journal_that_was_changed_is_found(runtime: Runtime) -> None:
     whole = journal.read_bytes()
     for at in range(0, len(whole), 97):
         journal.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert "NOT whole" in runtime.refused("verify"), at
-    journal.write_bytes(whole)
-    runtime("verify")
+        with pytest.raises(ValueError, match="journal"):
+            command_journal.verify(str(runtime.root))
+    assert "NOT whole" in runtime.refused("verify")
 
 
 def test_features_and_version(runtime: Runtime) -> None:
@@ -248,16 +310,46 @@ def test_features_and_version(runtime: Runtime) -> None:
     assert "flag provided but not defined" in runtime.refused("state", "--wings", "x")
 
 
+def _program(runtime: Runtime) -> Path:
+    """As it is installed: one file."""
+    program = runtime.home / "docket-runtime"
+    text = f"import sys\nsys.path.append({str(REPOSITORY)!r})\nfrom engine.oci.sealed import main\nmain()\n"
+    program.write_text(f"#!{sys.executable} -IS\n{text}")
+    program.chmod(0o755)
+    return program
+
+
+def test_containerd_runs_with_it(runtime: Runtime) -> None:
+    if shutil.which("containerd") is None or shutil.which("ctr") is None:
+        pytest.skip("no containerd here: install Debian's package containerd")
+    home = runtime.home / "containerd"
+    home.mkdir()
+    unwanted = [f"io.containerd.{name}" for name in ("grpc.v1.cri", "snapshotter.v1.devmapper", "snapshotter.v1.zfs")]
+    (home / "config.toml").write_text(
+        f'version = 2\nroot = "{home}/root"\nstate = "{home}/state"\ndisabled_plugins = {json.dumps(unwanted)}\n'
+        f'[grpc]\naddress = "{home}/sock"\n[ttrpc]\naddress = "{home}/ttrpc"\n'
+    )
+    with (home / "log").open("wb") as log, subprocess.Popen(
+        ["containerd", "--config", str(home / "config.toml")], stdout=log, stderr=log
+    ) as containerd:  # fmt: skip
+        try:
+            eventually((home / "sock").exists, timeout_s=20)
+            command = ["ctr", "-a", str(home / "sock"), "run", "--rm", "--runc-binary", str(_program(runtime))]
+            rootfs = ["--cgroup", f"/{runtime.cgroup}/one", "--rootfs", str(runtime.bundle / "rootfs"), "one"]
+            script = "echo in containerd; exit 4"
+            done = subprocess.run(
+                [*command, *rootfs, "/bin/sh", "-c", script], capture_output=True, text=True, check=False, timeout=60
+            )
+            assert (done.returncode, done.stdout) == (4, "in containerd\n"), done.stderr
+        finally:
+            containerd.terminate()
+
+
 def test_podman_runs_with_it(runtime: Runtime) -> None:
     podman = shutil.which("podman")
     if podman is None:
         pytest.skip("no podman here: install Debian's package podman")
-    program = runtime.home / "docket-runtime"
-    program.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(REPOSITORY)!r})\n"
-        "from engine.oci.sealed import main\nmain()\n"
-    )
-    program.chmod(0o755)
+    program = _program(runtime)
     store = ["--root", str(runtime.home / "podman"), "--runroot", str(runtime.home / "podman-run")]
     command = [podman, "--runtime", str(program), *store, "--cgroup-manager", "cgroupfs", "run", "--rm"]
     rootfs = ["--network", "none", "--cgroup-parent", f"/{runtime.cgroup}", "--rootfs", str(runtime.bundle / "rootfs")]
@@ -272,7 +364,8 @@ def test_podman_runs_with_it(runtime: Runtime) -> None:
 
 
 def test_cgroups_of_its_own_go_with_the_last(runtime: Runtime) -> None:
-    runtime.configure("true", change=lambda spec: spec["linux"].pop("cgroupsPath"))
+    """As dockerd's --cgroup-parent asks for them: a path that is not absolute."""
+    runtime.configure("true", change=lambda spec: spec["linux"].update(cgroupsPath="some-parent/one"))
     runtime("run", "--bundle", str(runtime.bundle), f"own-{os.getpid()}")
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - cgroup" in line]
     assert points and not [point for point in points if Path(point, "docket-runtime").exists()]

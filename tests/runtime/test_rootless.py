@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from engine.images.jobs import unpack_layer
 from engine.kernel.cgroups import Cgroup, Hierarchy, delegated, discarded_limits, hierarchy
-from engine.kernel.namespaces import mapped_ids
+from engine.kernel.namespaces import forget_mapped_ids
 from engine.runtime.subordinate_ids import Range, ranges
 from engine.runtime.user_network import pasta_arguments, slirp_arguments
 from support.forked import in_child
@@ -88,6 +89,49 @@ def test_without_a_cgroup_limits_are_discarded(machine: Path, monkeypatch: pytes
     cgroup.remove()
 
 
+@pytest.mark.kernel
+@pytest.mark.requires("root", "cgroup v2")
+def test_limits_in_a_cgroup_that_really_is_delegated() -> None:
+    """To an ordinary user, who has power over nothing else there."""
+    unified = Path(str(hierarchy.detect().unified))
+    folder = unified / f"docket-test-delegated-{os.getpid()}"
+    (unified / "cgroup.subtree_control").write_text("+memory +pids")
+    folder.mkdir()
+    for path in (folder, *(folder / f"cgroup.{name}" for name in ("procs", "threads", "subtree_control"))):
+        os.chown(path, 1000, 1000)
+
+    def story() -> list[Any]:
+        (folder / "cgroup.procs").write_text("0")
+        os.setresgid(1000, 1000, 1000)
+        os.setresuid(1000, 1000, 1000)
+        found = delegated()
+        hierarchy.use(found)
+        cgroup = Cgroup("engine/one")
+        cgroup.create()
+        warnings = cgroup.apply({"memory": {"limit": 1 << 26}, "pids": {"limit": 3}, "cpu": {"quota": 50_000}})
+        if (child := os.fork()) == 0:
+            cgroup.enter()
+            time.sleep(100)
+            os._exit(0)
+        while child not in cgroup.pids():
+            continue
+        limits = cgroup.read_limits()
+        cgroup.freeze()
+        cgroup.thaw()
+        cgroup.kill()
+        os.waitpid(child, 0)
+        cgroup.remove()
+        return [found.unified, limits["memory.max"], limits["pids.max"], warnings]
+
+    try:
+        where, memory, pids, (warning,) = in_child(story)
+        assert (where, memory, pids) == (str(folder), str(1 << 26), "3") and "cpu" in warning
+    finally:
+        for left in ("engine", "docket-engine", ""):
+            if (folder / left).exists():
+                (folder / left).rmdir()
+
+
 @pytest.mark.requires("user namespaces", "user mounts")
 def test_layers_in_a_namespace_of_one_id(tmp_path: Path) -> None:
     """Foreign owners become root's, devices are left out, both are said; whiteouts are what overlay wants there."""
@@ -102,7 +146,7 @@ def test_layers_in_a_namespace_of_one_id(tmp_path: Path) -> None:
 
     def story() -> list[Any]:
         become_ordinary(0)
-        mapped_ids.cache_clear()
+        forget_mapped_ids()
         done = unpack_layer({"blob": str(tmp_path / "layer.tar"), "target": str(tmp_path / "layer")}, [])
         return [done["warnings"], os.getxattr(tmp_path / "layer/folder", "user.overlay.opaque").decode()]
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from engine.runtime.json_log import JsonLog
+from engine.runtime.replay import Replay
 from support.containers import Runtime, connection
 from support.waiting import eventually
 
 
-LOG = {"max_bytes": 0, "max_files": 1, "attributes": {}}
+LOG = {"max_bytes": 0, "max_files": 1, "attributes": {}, "compress": False}
 
 
 def entries(path: Path) -> list[dict[str, str]]:
@@ -189,6 +190,7 @@ def test_keys_detach_and_leave_the_container_running(runtime: Runtime) -> None:
     again.read_until(b"still")
     again.close()
     assert not container.of_type("exited")
+    container.wait("detached")
 
 
 def test_what_is_typed_before_the_terminal_is_there_reaches_it(runtime: Runtime) -> None:
@@ -331,6 +333,36 @@ def test_log_rotation(tmp_path: Path) -> None:
     assert all((tmp_path / name).stat().st_size <= 1000 for name in os.listdir(tmp_path))
     together = [e["log"] for name in ("log.2", "log.1", "log") for e in entries(tmp_path / name)]
     assert together == [f"line {n}\n" for n in range(100 - len(together), 100)]
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_rotation_that_fails_is_tried_again(tmp_path: Path, files: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And in between nothing is written to a descriptor that is no longer the log's."""
+    log = JsonLog(str(tmp_path / "log"), max_bytes=1000, max_files=files)
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            for number in range(100):
+                log.write("stdout", b"line %d\n" % number)
+        assert os.fstat(log.fileno()).st_size > 0
+    log.write("stdout", b"after\n")
+    log.close()
+    assert entries(tmp_path / "log")[-1]["log"] == "after\n"
+
+
+def test_compressed_files_are_replayed_to_who_attaches(tmp_path: Path) -> None:
+    log = JsonLog(str(tmp_path / "log"), max_bytes=100_000, max_files=9, compress=True)
+    lines = [b"%d %s\n" % (number, b"x" * 900) for number in range(300)]
+    for line in lines:
+        log.write("stdout", line)
+    log.close()
+    assert sorted(os.listdir(tmp_path)) == ["log", "log.1.gz", "log.2.gz"]
+    replay = Replay(log.paths(), ["stdout"], lambda stream, data: data)
+    assert b"".join(iter(replay.next, b"")) == b"".join(lines)
 
 
 def test_log_of_one_file_starts_over(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from pathlib import Path
@@ -19,8 +20,10 @@ from engine.services.log_files import Reader, chain
 BOTH = ("stdout", "stderr")
 
 
-def write_lines(path: Path, count: int, *, max_bytes: int = 500, max_files: int = 50) -> None:
-    log = JsonLog(str(path), max_bytes, max_files)
+def write_lines(
+    path: Path, count: int, *, max_bytes: int = 500, max_files: int = 50, compress: bool = False
+) -> None:
+    log = JsonLog(str(path), max_bytes, max_files, compress=compress)
     for number in range(count):
         log.write("stdout" if number % 3 else "stderr", f"line {number}\n".encode())
     log.close()
@@ -56,8 +59,32 @@ def test_lines_longer_than_a_block_are_found_from_the_end(tmp_path: Path) -> Non
     assert [text[0] for text in texts(path)] == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("tail", [None, 0])
-def test_a_follower_misses_and_doubles_nothing_while_files_are_renamed(tmp_path: Path, tail: int | None) -> None:
+def test_compressed_files_are_read_like_others(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    write_lines(path, 60, compress=True)
+    names = [file.name for file in chain(path)]
+    assert len(names) > 6 and names[-1] == "log" and all(name.endswith(".gz") for name in names[:-1])
+    every = [f"line {number}\n" for number in range(60)]
+    assert texts(path) == every and texts(path, tail=30) == every[30:]
+    middle = chain(path)[3]
+    middle.write_bytes(middle.read_bytes()[:40])
+    assert texts(path)[-20:] == every[-20:], "a damaged file costs its own lines"
+    assert set(texts(path, tail=60)) < set(every)
+
+
+def test_a_file_that_a_crash_left_in_both_forms_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    write_lines(path, 12)
+    (tmp_path / "log.1.gz").write_bytes(gzip.compress((tmp_path / "log.1").read_bytes()))
+    assert texts(path) == texts(path, tail=100) == [f"line {number}\n" for number in range(12)]
+    write_lines(path, 100, max_files=3, compress=True)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["log", "log.1.gz", "log.2.gz"]
+
+
+@pytest.mark.parametrize(("tail", "compress"), [(None, False), (0, False), (0, True)])
+def test_a_follower_misses_and_doubles_nothing_while_files_are_renamed(
+    tmp_path: Path, tail: int | None, compress: bool
+) -> None:
     path = tmp_path / "log"
     path.touch()
     running = threading.Event()
@@ -76,10 +103,11 @@ def test_a_follower_misses_and_doubles_nothing_while_files_are_renamed(tmp_path:
         log.close()
         if found:
             (tmp_path / "begun").touch()
-    write_lines(path, 3000, max_bytes=2000, max_files=500)
+    count = 400 if compress else 3000
+    write_lines(path, count, max_bytes=2000, max_files=500, compress=compress)
     running.clear()
     reader.join(30)
-    assert [text for text in found if text != "begin\n"] == [f"line {number}\n" for number in range(3000)]
+    assert [text for text in found if text != "begin\n"] == [f"line {number}\n" for number in range(count)]
 
 
 def test_a_log_of_one_file_begins_anew(tmp_path: Path) -> None:
@@ -132,13 +160,16 @@ WEB: Any = SimpleNamespace(id="c" * 64, name="web", image="base", image_id="sha2
 
 
 def test_bounds_and_attributes() -> None:
-    bounds = {"max_bytes": 20_000_000, "max_files": 5, "buffer_bytes": 0}
+    bounds = {"max_bytes": 20_000_000, "max_files": 5, "buffer_bytes": 0, "compress": False}
     assert settings() == {"path": "/log", "attributes": {}, **bounds}
     waiting = [settings(mode="non-blocking", **more) or {} for more in ({}, {"max_buffer_size": "4m"})]
     assert [one["buffer_bytes"] for one in waiting] == [1_000_000, 4_000_000]
     assert settings("none") is None
     chosen = settings("local", max_size="1.5m", max_file="2", compress="false")
     assert chosen is not None and (chosen["max_bytes"], chosen["max_files"]) == (1_500_000, 2)
+    packed = [(settings(driver, **more) or {})["compress"] for driver, more in (
+        ("json-file", {"compress": "True"}), ("local", {}), ("local", {"compress": "false"}))]  # fmt: skip
+    assert packed == [True, True, False]
     unbounded = settings(max_size="-1")
     assert unbounded is not None and unbounded["max_bytes"] == 0
     named = settings(own={"tier": "web", "x.y": "z", "no": "n"}, labels_regex="^x", env="A") or {}
@@ -162,7 +193,9 @@ def test_bounds_and_attributes() -> None:
         ("json-file", {"mode": "fast"}, InvalidArgument, "logging mode 'fast' is invalid"),
         ("json-file", {"max_buffer_size": "1m"}, InvalidArgument, "only used with mode=non-blocking"),
         ("json-file", {"mode": "non-blocking", "max_buffer_size": "-1"}, InvalidArgument, "max-buffer-size"),
-        ("json-file", {"compress": "true"}, NotSupported, "log opt compress"),
+        ("json-file", {"compress": "maybe"}, InvalidArgument, "invalid value for compress"),
+        ("json-file", {"compress": "true", "max_file": "1"}, InvalidArgument, "when max-file is less than 2"),
+        ("local", {"compress": "true", "max_size": "-1"}, InvalidArgument, "or max-size is not set"),
         ("syslog", {}, NotSupported, "log driver 'syslog'"),
     ],
 )

@@ -17,10 +17,12 @@ from engine.services import runtime_journals
 from engine.services.audit import Audit
 from engine.services.recorder import Recorder
 from engine.services.runtime_journals import RuntimeJournals
+from support.fresh_log import place_empty_log
 
 
 @pytest.fixture
 def core(tmp_path: Path) -> Iterator[Any]:
+    place_empty_log(tmp_path)
     log = EventLog(tmp_path / "docket.db", clock=lambda: time.time_ns() // 1000, boot_id="test")
     yield SimpleNamespace(log=log, recorder=Recorder(log))
     log.close()

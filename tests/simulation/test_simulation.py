@@ -20,6 +20,7 @@ from engine.images.registry.credentials import Credentials
 from engine.services.ports import Store
 from simulation.fakes import Crash, FakeRuntime, FakeTimers, SeededClock, SeededRandomness
 from support.fake_registry import FakeDownloads, FakeRegistry
+from support.fresh_log import place_empty_log
 
 CONTEXT = Context({"door": "simulation", "uid": 0}, "request", "request:simulation")
 
@@ -33,6 +34,7 @@ class World:
         self.runtime = FakeRuntime(self.dice, self.clock)
         self.store = Store(root)
         self.store.make()
+        place_empty_log(root)
         self.boot = 0
         self.crashes = 0
         self.registry = FakeRegistry()
@@ -125,6 +127,7 @@ def _create(world: World) -> None:
     remove = policy == "no" and world.dice.random() < 0.5
     body = {
         "Image": world.dice.choice(("base", "other")),
+        "StopTimeout": 0,  # the clock stands still for who waits
         "Healthcheck": world.dice.choice((None, {"Test": ["CMD", "true"], "Retries": 1, "OnFailure": "restart"})),
         "HostConfig": {
             "Binds": binds, "AutoRemove": remove, "NetworkMode": "none", "RestartPolicy": {"Name": policy},

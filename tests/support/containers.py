@@ -227,7 +227,10 @@ class Runtime:
             "create_workdir": True,
             "cgroup_path": f"{self.parent}/{container_id}",
             "stdio": {"tty": settings["Tty"], "open_stdin": stdin, "stdin_once": stdin and stdin_once},
-            "log": {"path": str(directory / "container.log"), "max_bytes": 0, "max_files": 1, "attributes": {}},
+            "log": {
+                "path": str(directory / "container.log"), "max_bytes": 0, "max_files": 1, "attributes": {},
+                "compress": False,
+            },
             **extra,
         }
 

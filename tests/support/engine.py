@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
@@ -20,6 +21,7 @@ from support.census import (
     assert_networks_are_gone, assert_nothing_left, assert_parent_is_gone, processes_of, take_census,
 )  # fmt: skip
 from support.connection import Answer, UnixConnection, ask
+from support.fresh_log import place_empty_log
 from support.machine import MS_BIND, OWN_PREFIX, data_folder, mount, private_mounts
 from support.users import become_user
 from support.sources import REPOSITORY
@@ -249,9 +251,26 @@ class Engine:
         self.stop()
 
 
+@functools.cache
+def root_with_base(rootfs: Path) -> Path:
+    """The data root of an engine that has imported ``rootfs`` as ``base`` and ended; made once, and copied by those
+    that need one of their own."""
+    engine = Engine(Path(tempfile.mkdtemp(prefix="imported-", dir=data_folder())))
+    atexit.register(shutil.rmtree, engine.home, True)
+    engine.root.mkdir(mode=0o711)
+    place_empty_log(engine.root)
+    engine.start()
+    try:
+        engine.docket("import", str(rootfs), "base")
+    finally:
+        engine.stop()
+    return engine.root
+
+
 @contextmanager
 def running_engine(rootfs: Path | None, *, start: bool = True) -> Iterator[Engine]:
-    """An engine on a fresh home, with ``rootfs`` imported as ``base``; afterwards nothing of it may be left."""
+    """An engine on a fresh home, with ``rootfs`` imported as ``base``; afterwards nothing of it may be left. Without
+    ``start`` its first daemon makes everything by itself, the database as well."""
     folder = data_folder()
     assert folder is not None
     before = take_census()
@@ -259,9 +278,12 @@ def running_engine(rootfs: Path | None, *, start: bool = True) -> Iterator[Engin
     engine = Engine(home)
     try:
         if start:
-            engine.start()
             if rootfs is not None:
-                engine.docket("import", str(rootfs), "base")
+                subprocess.run(["cp", "-a", root_with_base(rootfs), engine.root], check=True)
+            else:
+                engine.root.mkdir(mode=0o711)
+                place_empty_log(engine.root)
+            engine.start()
         yield engine
     finally:
         try:

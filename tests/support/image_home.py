@@ -21,6 +21,7 @@ from engine.services.operations import Notice
 from engine.services.ports import Store, SystemClock, SystemRandomness
 from engine.services.timers import SystemTimers
 from support.fake_registry import FakeDownloads, FakeRegistry
+from support.fresh_log import place_empty_log
 
 JOBS = {**image_jobs.JOBS, **checks.JOBS}
 CONTEXT = Context({"door": "test", "uid": 0}, "request", "request:test")
@@ -50,6 +51,7 @@ class Home:
         """With a ``client`` images come from real registries, by real downloads."""
         self.store = Store(root)
         self.store.make()
+        place_empty_log(root)
         self.registry = FakeRegistry()
         self.worker = Worker()
         self.departed = threading.Event()

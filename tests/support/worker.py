@@ -20,6 +20,12 @@ from support.skips import refused_skips, skip_reasons
 
 LONGEST_FIRST = (
     "tests/e2e/test_faults.py",
+    "tests/simulation/test_simulation.py",
+    "tests/e2e/test_recovery.py",
+    "tests/e2e/test_attacks.py",
+    "tests/runtime/test_faults.py",
+    "tests/runtime/test_processes.py",
+    "tests/eventlog/test_verification.py",
 )
 """Files that take long by themselves: whoever took one last would keep everybody waiting."""
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import collections
-import json
 from typing import Any, Iterator, Mapping
 
-from engine.api.documents import parse_json_object
+from engine.api.documents import parse_json, parse_json_object
 from engine.api.exchange import MULTIPLEXED_STREAM, Answer, Request, reply
 from engine.api.filters import read_filters
 from engine.api.router import Route
 from engine.api.streams import byte_stream, frames, json_lines
-from engine.builder.orders import Line, Order
+from engine.builder.orders import Line, NamedContext, Order
 from engine.builder.usage import MOUNT, STEP, Choice
 from engine.domain.errors import InvalidArgument, NotSupported
 from engine.images.references import Reference
@@ -93,6 +92,7 @@ def _order(request: Request) -> Order:
         remote=request.text("remote"),
         output=request.text("output"),
         cache_from=_cache_from(request),
+        contexts=_contexts(request),
     )
 
 
@@ -106,15 +106,26 @@ def _reference(text: str) -> str:
 def _cache_from(request: Request) -> tuple[str, ...]:
     """Names of images, as a JSON list."""
     text = request.text("cachefrom")
-    try:
-        names = json.loads(text) if text and text != "null" else []
-    except ValueError as error:
-        raise InvalidArgument("cachefrom is no JSON") from error
+    names = parse_json(text) or [] if text else []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InvalidArgument("cachefrom must be a list of images")
     for name in names:
         Reference.parse(name)
     return tuple(names)
+
+
+def _contexts(request: Request) -> dict[str, NamedContext]:
+    """Named contexts: ``docker-image://NAME``, or ``folder:`` and a path in the archive that is sent."""
+    found = {}
+    for name, text in _texts(request, "contexts").items():
+        kind, _, rest = text.partition(":")
+        if kind == "docker-image" and rest.startswith("//"):
+            found[name] = NamedContext(image=Reference.parse(rest.removeprefix("//")).familiar)
+        elif kind == "folder" and rest and not request.text("remote"):
+            found[name] = NamedContext(place=rest)
+        else:
+            raise InvalidArgument(f"named context {name}: {text!r} is neither docker-image://NAME nor a folder of ours")
+    return found
 
 
 def _shown(url: str) -> str:
@@ -162,10 +173,7 @@ def _host(request: Request) -> dict[str, Any]:
     if hosts := request.text("extrahosts"):
         host["ExtraHosts"] = [entry for entry in hosts.replace("\n", ",").split(",") if entry]
     if ulimits := request.text("ulimits"):
-        try:
-            host["Ulimits"] = json.loads(ulimits) or []
-        except ValueError as error:
-            raise InvalidArgument("ulimits is no JSON") from error
+        host["Ulimits"] = parse_json(ulimits) or []
     return host
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any, Iterator
 
@@ -114,7 +115,8 @@ def update(services: Any, request: Request) -> Answer:
 
 def remove(services: Any, request: Request) -> Answer:
     if request.flag("link"):
-        raise NotSupported("a link can't be removed: create the container anew without it")
+        services.updates.unlink(request.params[0], request.context)
+        return NO_CONTENT
     services.lifecycle.remove(
         request.params[0], force=request.flag("force"), volumes=request.flag("v"), context=request.context
     )
@@ -175,7 +177,7 @@ def _tail(request: Request) -> int | None:
     if text in ("", "all"):
         return None
     count = request.number("tail")
-    return None if count is None or count < 0 else count
+    return None if count is None or not 0 <= count <= sys.maxsize else count
 
 
 def resize(services: Any, request: Request) -> Answer:
@@ -217,5 +219,5 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/containers/{}/update", update),
     ("POST", "/containers/{}/wait", wait),
     ("POST", "/containers/{}/resize", resize),
-    ("DELETE", "/containers/{}", remove),
+    ("DELETE", "/containers/{*}", remove),
 )

@@ -9,6 +9,7 @@ from engine.api.times import human_duration, rfc3339nano
 from engine.api.views.docker_defaults import CONFIG, ENDPOINT, HOST_CONFIG, NETWORK_SETTINGS, STORAGE_DRIVER, filled
 from engine.api.views.networks import DRIVERS, endpoint_of, network_id
 from engine.domain.container import Container
+from engine.services import security_options
 from engine.services.network_requests import USER_MODES
 
 def status_words(state: Container, now_us: int) -> str:
@@ -207,7 +208,7 @@ def inspect(view: Any, *, size: tuple[int, int] | None = None) -> dict[str, Any]
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": security_options.apparmor_profile(_host_config(view)),
         "ExecIDs": list(view.exec_ids) or None,
         "HostConfig": _host_config(view),
         "GraphDriver": {

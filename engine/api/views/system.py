@@ -12,6 +12,7 @@ from engine import __version__
 from engine.api import API_VERSION, MIN_API_VERSION
 from engine.api.times import rfc3339nano
 from engine.api.views.docker_defaults import STORAGE_DRIVER
+from engine.kernel import apparmor
 
 _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -109,7 +110,9 @@ _ABILITIES: Mapping[str, Any] = {
     "LiveRestoreEnabled": True,
     "Runtimes": {"docket": {"path": ""}},
     "DefaultRuntime": "docket",
-    "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
+    "SecurityOptions": [
+        *(["name=apparmor"] if apparmor.is_enabled() else []), "name=seccomp,profile=builtin", "name=cgroupns",
+    ],
 }
 """What this engine can do where the host lets it; services correct what the host doesn't."""
 

@@ -17,12 +17,14 @@ Place = tuple[str, str, str]
 VERBS: Mapping[str, Place] = {
     "attach": ("execute", "ATTACH", "Attach local standard streams to a service's container"),
     "build": ("images", "BUILD", "Build or rebuild services"),
+    "commit": ("execute", "COMMIT", "Create a new image from a service container's changes"),
     "config": ("config", "CONFIG", "Parse, resolve and render compose file in canonical format"),
     "cp": ("execute", "COPY", "Copy files between a service container and the local filesystem"),
     "create": ("up", "CREATE", "Creates containers for a service"),
     "down": ("lifecycle", "DOWN", "Stop and remove containers, networks"),
     "events": ("logs", "EVENTS", "Receive real time events from containers"),
     "exec": ("execute", "EXEC", "Execute a command in a running container"),
+    "export": ("execute", "EXPORT", "Export a service container's filesystem as a tar archive"),
     "images": ("images", "IMAGES", "List images used by the created containers"),
     "kill": ("lifecycle", "KILL_VERB", "Force stop service containers"),
     "logs": ("logs", "LOGS", "View output from containers"),
@@ -35,6 +37,7 @@ VERBS: Mapping[str, Place] = {
     "restart": ("lifecycle", "RESTART", "Restart service containers"),
     "rm": ("lifecycle", "REMOVE", "Removes stopped service containers"),
     "run": ("run", "RUN", "Run a one-off command on a service"),
+    "scale": ("up", "SCALE", "Scale services"),
     "start": ("lifecycle", "START", "Start services"),
     "stats": ("ps", "STATS", "Display a live stream of container(s) resource usage statistics"),
     "stop": ("lifecycle", "STOP", "Stop services"),
@@ -42,8 +45,16 @@ VERBS: Mapping[str, Place] = {
     "unpause": ("lifecycle", "UNPAUSE_VERB", "Unpause services"),
     "up": ("up", "UP", "Create and start containers"),
     "version": ("projects", "VERSION", "Show the version of Docket's compose"),
+    "volumes": ("volumes", "VOLUMES", "List volumes"),
     "wait": ("execute", "WAIT", "Block until containers of all (or specified) services stop."),
+    "watch": ("watch", "WATCH", "Watch the source of services and refresh containers when it changes"),
 }
+UNSUPPORTED: Mapping[str, str] = {
+    "bridge": "this engine runs compose files, and makes no other models of them",
+    "publish": "push the images by `docket compose push`, and hand on what `docket compose config` prints",
+}
+"""Verbs of Docker Compose's that there are not -> what to do instead."""
+UNPLANNED = ("attach", "commit", "cp", "exec")
 OTHER_NAMES: Mapping[str, str] = {"convert": "config"}
 
 
@@ -63,6 +74,8 @@ def run_verb(session: Session, options: flags.Options, arguments: list[str]) -> 
         return 0
     word, *words = arguments
     place = find(word)
+    if word in UNSUPPORTED:
+        raise CommandError(f"docket: the command compose {word} is not supported: {UNSUPPORTED[word]}")
     if place is None:
         from engine.cli.suggestions import hint
 
@@ -76,9 +89,13 @@ def run_verb(session: Session, options: flags.Options, arguments: list[str]) -> 
     except flags.HelpWanted:
         out(verb.help(f"compose {word}", place[2], [f"compose {name}" for name in _names(place)]))
         return 0
-    from engine.cli.compose.invocation import Invocation
+    from engine.cli.compose.invocation import DRY_RUN, Invocation
     from engine.compose.project import ComposeError
 
+    if DRY_RUN in verb.flags:
+        options.dry_run = options.dry_run or chosen.dry_run
+    elif options.dry_run and word in UNPLANNED:
+        raise CommandError(f"docket: --dry-run: compose {word} carries out no plan that could be shown instead")
     try:
         return verb.run(Invocation(session, options), chosen, rest)
     except ComposeError as error:

@@ -1,10 +1,11 @@
-"""``docket compose`` exec, attach, cp and wait: what the plain commands do, on a service's container."""
+"""``docket compose`` exec, attach, cp, commit, export and wait: the plain commands on a service's container."""
 
 from __future__ import annotations
 
 import os
 
 from engine.cli import attach as plain_attach
+from engine.cli import changes as plain_changes
 from engine.cli import copy as plain_copy
 from engine.cli import execute as plain_execute
 from engine.cli.compose.borrowed import Borrowed
@@ -63,6 +64,20 @@ def copy(invocation: Invocation, options: Options, arguments: list[str]) -> int:
             ]
             plain_copy.copy(Borrowed(scene, service), options, given)
     return 0
+
+
+def commit(invocation: Invocation, options: Options, arguments: list[str]) -> int:
+    service, *reference = arguments
+    with Scene(invocation, "commit", [service]) as scene:
+        return plain_changes.commit(
+            Borrowed(scene, service), options, [scene.container(service, options.index).id, *reference]
+        )
+
+
+def export(invocation: Invocation, options: Options, arguments: list[str]) -> int:
+    (service,) = arguments
+    with Scene(invocation, "export", arguments) as scene:
+        return plain_copy.export(Borrowed(scene, service), options, [scene.container(service, options.index).id])
 
 
 def wait(invocation: Invocation, options: Options, arguments: list[str]) -> int:
@@ -138,6 +153,24 @@ COPY = Verb(
     index_flag(),
     least=2,
     most=2,
+)
+COMMIT = Verb(
+    commit,
+    "[OPTIONS] SERVICE [REPOSITORY[:TAG]]",
+    *plain_changes.COMMIT.flags,
+    index_flag(),
+    least=1,
+    most=2,
+    examples="docket compose commit web web:patched",
+)
+EXPORT = Verb(
+    export,
+    "[OPTIONS] SERVICE",
+    *plain_copy.EXPORT.flags,
+    index_flag(),
+    least=1,
+    most=1,
+    examples="docket compose export -o web.tar web",
 )
 WAIT = Verb(
     wait,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.cli.compose.invocation import Invocation, Verb
+from engine.cli.compose.invocation import DRY_RUN, Invocation, Verb
 from engine.cli.compose.progress import progress_for
 from engine.cli.compose.scene import Scene
 from engine.cli.flags import Options, listed, switch, text
@@ -129,6 +129,7 @@ def _argument(given: str) -> tuple[str, str | None]:
 BUILD = Verb(
     build,
     "[OPTIONS] [SERVICE...]",
+    DRY_RUN,
     listed("--build-arg", "Set build-time variables for services", "stringArray", _argument),
     text("-m, --memory", "Set memory limit for the build container", kind="bytes", parse=parse_size),
     switch("--no-cache", "Do not use cache when building the image"),
@@ -141,6 +142,7 @@ BUILD = Verb(
 PULL = Verb(
     pull,
     "[OPTIONS] [SERVICE...]",
+    DRY_RUN,
     switch("--ignore-buildable", "Ignore images that can be built"),
     switch("--ignore-pull-failures", "Pull what it can and ignores images with pull failures"),
     switch("--include-deps", "Also pull services declared as dependencies"),
@@ -150,6 +152,7 @@ PULL = Verb(
 PUSH = Verb(
     push,
     "[OPTIONS] [SERVICE...]",
+    DRY_RUN,
     switch("--ignore-push-failures", "Push what it can and ignores images with push failures"),
     switch("--include-deps", "Also push images of services declared as dependencies"),
     switch("-q, --quiet", "Push without printing progress information"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from engine.cli.command import Command
-from engine.cli.flags import Flag, Options
+from engine.cli.flags import Flag, Options, switch
 from engine.cli.output import CommandError, err
 from engine.cli.session import Session
 from engine.compose.project import LoadOptions, Project
@@ -64,6 +64,10 @@ class Invocation:
         for warning in project.warnings:
             err(f"WARN: {warning}")
         return project
+
+
+DRY_RUN = switch("--dry-run", "Show what would be done, and do nothing")
+"""For the verbs that carry out a plan: what ``docket compose --dry-run`` means for all of them."""
 
 
 class Verb(Command):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.cli.compose.invocation import Invocation, Verb
+from engine.cli.compose.invocation import DRY_RUN, Invocation, Verb
 from engine.cli.compose.scene import Scene
 from engine.cli.flags import Flag, Options, integer, switch, text
 from engine.cli.output import CommandError, err, out
@@ -55,6 +55,8 @@ def kill(invocation: Invocation, options: Options, arguments: list[str]) -> int:
     with Scene(invocation, "kill", arguments) as scene:
         scene.find_project()
         plan = scene.operations.each(KILL, tuple(arguments), options.signal)
+        if options.remove_orphans:
+            scene.operations.remove_orphans()
         if not plan and not invocation.dry_run:
             err("no container to kill")
     return 0
@@ -76,7 +78,7 @@ def unpause(invocation: Invocation, options: Options, arguments: list[str]) -> i
 
 def remove(invocation: Invocation, options: Options, arguments: list[str]) -> int:
     with Scene(invocation, "rm", arguments) as scene:
-        going = [one for one in scene.containers(arguments, one_off=True) if options.stop or not one.up]
+        going = [one for one in scene.containers(arguments) if options.stop or not one.up]
         if not going:
             err("No stopped containers")
             return 0
@@ -93,6 +95,7 @@ def remove(invocation: Invocation, options: Options, arguments: list[str]) -> in
 DOWN = Verb(
     down,
     "[OPTIONS] [SERVICES]",
+    DRY_RUN,
     switch("--remove-orphans", "Remove containers for services not defined in the Compose file"),
     text("--rmi", "Remove images used by services. \"local\" remove only images that don't have a custom tag "
          "(\"local\"|\"all\")"),
@@ -100,22 +103,28 @@ DOWN = Verb(
     switch("-v, --volumes", "Remove named volumes of the project and anonymous volumes attached to containers"),
     examples="docket compose down\ndocket compose down -v --rmi local",
 )  # fmt: skip
-START = Verb(start, "[SERVICE...]")
-STOP = Verb(stop, "[OPTIONS] [SERVICE...]", timeout_flag())
+START = Verb(start, "[SERVICE...]", DRY_RUN)
+STOP = Verb(stop, "[OPTIONS] [SERVICE...]", DRY_RUN, timeout_flag())
 RESTART = Verb(
     restart,
     "[OPTIONS] [SERVICE...]",
+    DRY_RUN,
     switch("--no-deps", "Don't restart the services that want to be restarted along"),
     timeout_flag(),
 )
 KILL_VERB = Verb(
-    kill, "[OPTIONS] [SERVICE...]", text("-s, --signal", "SIGNAL to send to the container", "SIGKILL")
-)  # fmt: skip
-PAUSE_VERB = Verb(pause, "[SERVICE...]")
-UNPAUSE_VERB = Verb(unpause, "[SERVICE...]")
+    kill,
+    "[OPTIONS] [SERVICE...]",
+    DRY_RUN,
+    switch("--remove-orphans", "Remove containers for services not defined in the Compose file"),
+    text("-s, --signal", "SIGNAL to send to the container", "SIGKILL"),
+)
+PAUSE_VERB = Verb(pause, "[SERVICE...]", DRY_RUN)
+UNPAUSE_VERB = Verb(unpause, "[SERVICE...]", DRY_RUN)
 REMOVE = Verb(
     remove,
     "[OPTIONS] [SERVICE...]",
+    DRY_RUN,
     switch("-f, --force", "Don't ask to confirm removal"),
     switch("-s, --stop", "Stop the containers, if required, before removing"),
     switch("-v, --volumes", "Remove any anonymous volumes attached to containers"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine import __version__
 from engine.cli.compose.invocation import Invocation, Verb
-from engine.cli.flags import Options, listed, switch, text
+from engine.cli.flags import Options, filter_by, switch, text
 from engine.cli.output import CommandError, out
 from engine.cli.table import layout
 from engine.client import jsontext
@@ -20,7 +20,7 @@ def list_projects(invocation: Invocation, options: Options, arguments: list[str]
     projects: dict[str, list[dict[str, object]]] = {}
     for one in invocation.session.client.call("GET", "/containers/json", query=query):
         projects.setdefault(one["Labels"][labels.PROJECT], []).append(one)
-    names = [name for name in sorted(projects) if all(wanted in name for _, wanted in options.filter)]
+    names = [name for name in sorted(projects) if all(wanted in name for wanted in options.filter)]
     if options.quiet:
         out("".join(f"{name}\n" for name in names))
         return 0
@@ -56,18 +56,11 @@ def show_version(invocation: Invocation, options: Options, arguments: list[str])
     return 0
 
 
-def _filter(given: str) -> tuple[str, str]:
-    name, found, value = given.partition("=")
-    if not found or name != "name":
-        raise ValueError("use name=NAME")
-    return name, value
-
-
 LIST = Verb(
     list_projects,
     "[OPTIONS]",
     switch("-a, --all", "Show all stopped Compose projects"),
-    listed("--filter", "Filter output based on conditions provided", "filter", _filter),
+    filter_by("name", "Filter output based on conditions provided"),
     text("--format", "Format the output. Values: [table | json]", "table"),
     switch("-q, --quiet", "Only display project names"),
     most=0,

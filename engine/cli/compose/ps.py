@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.cli.compose.invocation import Invocation, Verb
 from engine.cli.compose.scene import Scene
 from engine.cli.containers import container_row
-from engine.cli.flags import Flag, Options, integer, listed, switch, text
+from engine.cli.flags import Flag, Options, filter_by, integer, listed, switch, text
 from engine.cli.listing import Row, format_flag, show
 from engine.cli.output import CommandError, out
 from engine.cli.table import layout
@@ -29,7 +29,7 @@ _STATES = ("paused", "restarting", "removing", "running", "dead", "created", "ex
 
 
 def show_containers(invocation: Invocation, options: Options, arguments: list[str]) -> int:
-    states = [*options.status, *(value for name, value in options.filter if name == "status")]
+    states = [*options.status, *options.filter]
     for state in states:
         if state not in _STATES:
             raise CommandError(f'unknown status "{state}": use one of {", ".join(_STATES)}')
@@ -139,18 +139,11 @@ def index_flag() -> Flag:
     return integer("--index", "Index of the container if service has multiple replicas")
 
 
-def _filter(given: str) -> tuple[str, str]:
-    name, found, value = given.partition("=")
-    if not found or name != "status":
-        raise ValueError("use status=STATUS")
-    return name, value
-
-
 PS = Verb(
     show_containers,
     "[OPTIONS] [SERVICE...]",
     switch("-a, --all", "Show all stopped containers (including those created by the run command)"),
-    listed("--filter", "Filter services by a property (supported filters: status)", "string", _filter),
+    filter_by("status", "Filter services by a property (supported filters: status)", "string"),
     format_flag(),
     switch("--no-trunc", "Don't truncate output"),
     switch("--orphans", "Include orphaned services (not declared by project)", default=True),

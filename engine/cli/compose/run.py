@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from engine.cli.compose.invocation import Invocation, Verb
+from engine.cli.compose.invocation import DRY_RUN, Invocation, Verb
 from engine.cli.compose.progress import progress_for
 from engine.cli.compose.scene import Scene
 from engine.cli.create_network import published
@@ -44,7 +44,7 @@ def run(invocation: Invocation, options: Options, arguments: list[str]) -> int:
 
 def _one_off(options: Options, command: list[str]) -> OneOff:
     interactive = options.interactive and not options.detach
-    tty = not options.no_tty and not options.detach and os.isatty(0) and os.isatty(1)
+    tty = not (options.no_tty or options.no_TTY) and not options.detach and os.isatty(0) and os.isatty(1)
     return OneOff(
         name=options.name,
         command=command,
@@ -69,7 +69,7 @@ def _run(scene: Scene, container_id: str, wanted: OneOff, options: Options) -> i
     client = scene.client
     if options.detach:
         client.call("POST", path_of("containers", container_id, "start"))
-        out(client.inspect(container_id)["Name"].removeprefix("/") + "\n")
+        out(container_id + "\n")
         return 0
     front = Foreground(client, container_id, tty=wanted.tty, stdin=wanted.stdin, detach_keys="")
     with front.signals(enabled=not wanted.tty) as signals:
@@ -97,10 +97,11 @@ def _discard(client: Any, container_id: str) -> None:
 RUN = Verb(
     run,
     "[OPTIONS] SERVICE [COMMAND] [ARGS...]",
+    DRY_RUN,
     switch("--build", "Build image before starting container"),
     listed("--cap-add", "Add Linux capabilities"),
     listed("--cap-drop", "Drop Linux capabilities"),
-    switch("-d, --detach", "Run container in background and print container name"),
+    switch("-d, --detach", "Run container in background and print container ID"),
     text("--entrypoint", "Override the entrypoint of the image"),
     listed("-e, --env", "Set environment variables"),
     listed("--env-from-file", "Set environment variables from file"),
@@ -108,6 +109,7 @@ RUN = Verb(
     listed("-l, --label", "Add or override a label"),
     text("--name", "Assign a name to the container"),
     switch("-T, --no-tty", "Disable pseudo-TTY allocation (default: auto-detected)"),
+    switch("--no-TTY", "The same as --no-tty"),
     switch("--no-deps", "Don't start linked services"),
     listed("-p, --publish", "Publish a container's port(s) to the host"),
     text("--pull", 'Pull image before running ("always"|"missing"|"never")', "policy"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Sequence
+from typing import Mapping, Sequence
 
 from engine.cli.compose.invocation import Invocation
 from engine.cli.compose.progress import Progress, progress_for
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from engine.cli.build_sources import Context
 
 
-def _open_context(place: str, file: str) -> Context:
+def _open_context(place: str, file: str, named: Mapping[str, str]) -> Context:
     from engine.cli.build_sources import open_context
 
-    return open_context(place, file)
+    return open_context(place, file, named)
 
 
 class Scene:
@@ -121,6 +121,15 @@ class Scene:
         found = self.operations.actual().containers
         chosen = [one for one in found if (one_off or not one.one_off) and (not services or one.service in services)]
         return sorted(chosen, key=lambda one: one.name)
+
+    def container(self, service: str, index: int = 0) -> Container:
+        """A container of a service, whether it runs or not: the first, or the one with that number. Raises
+        CommandError."""
+        for one in self.containers([service]):
+            if index in (0, one.number):
+                return one
+        which = f"container #{index}" if index else "container"
+        raise CommandError(f'service "{service}" has no {which}')
 
     def running_container(self, service: str, index: int = 0) -> Container:
         """The container of a service that runs: the first, or the one with that number. Raises CommandError."""

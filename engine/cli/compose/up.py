@@ -1,8 +1,8 @@
-"""``docket compose`` up and create."""
+"""``docket compose`` up, create and scale."""
 
 from __future__ import annotations
 
-from engine.cli.compose.invocation import Invocation, Verb
+from engine.cli.compose.invocation import DRY_RUN, Invocation, Verb
 from engine.cli.compose.lifecycle import timeout_flag
 from engine.cli.compose.progress import progress_for
 from engine.cli.compose.scene import Scene
@@ -47,6 +47,23 @@ def create(invocation: Invocation, options: Options, arguments: list[str]) -> in
         images = _images(scene, desired, options)
         scene.operations.up(desired, _up_options(options, start=False), images)
     return 0
+
+
+def scale(invocation: Invocation, options: Options, arguments: list[str]) -> int:
+    """``up -d --scale`` of these services, with what they need."""
+    wanted = dict(_scale_of(given) for given in arguments)
+    with Scene(invocation, "scale", tuple(wanted)) as scene:
+        desired = desired_state(scene.project, tuple(wanted), with_needs=not options.no_deps, scales=wanted)
+        images = scene.operations.prepare_images(desired)
+        scene.operations.up(desired, UpOptions(), images)
+    return 0
+
+
+def _scale_of(given: str) -> tuple[str, int]:
+    try:
+        return _scale(given)
+    except ValueError as error:
+        raise CommandError(f"invalid scale specifier: {given}: {error}") from error
 
 
 def _desired(scene: Scene, options: Options, arguments: list[str]) -> Desired:
@@ -113,6 +130,7 @@ _MAKING = (
 UP = Verb(
     up,
     "[OPTIONS] [SERVICE...]",
+    DRY_RUN,
     *_MAKING,
     switch("--abort-on-container-exit", "Stops all containers if any container was stopped. Incompatible with -d"),
     switch("--abort-on-container-failure", "Stops all containers if any container exited with failure. "
@@ -139,4 +157,12 @@ UP = Verb(
     integer("--wait-timeout", "Maximum duration in seconds to wait for the project to be running|healthy"),
     examples="docket compose up -d\ndocket compose up --build --scale web=3\ndocket compose up -d --explain",
 )  # fmt: skip
-CREATE = Verb(create, "[OPTIONS] [SERVICE...]", *_MAKING)
+CREATE = Verb(create, "[OPTIONS] [SERVICE...]", DRY_RUN, *_MAKING)
+SCALE = Verb(
+    scale,
+    "[SERVICE=REPLICAS...]",
+    DRY_RUN,
+    switch("--no-deps", "Don't start linked services"),
+    least=1,
+    examples="docket compose scale web=3 worker=0",
+)

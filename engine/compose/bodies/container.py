@@ -5,7 +5,6 @@ What the file leaves open is left out: the engine's defaults are the engine's, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 
 from engine.compose import labels
@@ -15,21 +14,21 @@ from engine.compose.bodies.mounts import storage
 from engine.compose.bodies.ports import exposed_ports
 from engine.compose.project import Project
 from engine.compose.bodies.values import nanoseconds, seconds, whole
+from engine.compose.records import Record
 
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Record):
     """What a container needs to know of others before it can be made.
 
     ``containers`` are ids by service, for the namespaces and volumes that it shares; ``names`` are the names of all of
     a service's containers, for links; ``anonymous`` are volumes of the container whose place it takes, by where they
     are mounted."""
 
-    containers: Mapping[str, str] = field(default_factory=dict)
-    anonymous: Mapping[str, str] = field(default_factory=dict)
-    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    containers: Mapping[str, str] = {}
+    anonymous: Mapping[str, str] = {}
+    names: Mapping[str, Sequence[str]] = {}
 
 
 def container_body(
@@ -137,8 +136,8 @@ def own_labels(
         labels.NUMBER: str(number),
         labels.ONE_OFF: labels.TRUE if one_off else labels.FALSE,
         labels.CONFIG_HASH: config_hash,
-        labels.CONFIG_FILES: ",".join(str(path) for path in project.files),
-        labels.WORKING_DIR: str(project.working_dir),
+        labels.CONFIG_FILES: ",".join(project.files),
+        labels.WORKING_DIR: project.working_dir,
         labels.VERSION: version,
         labels.DEPENDS_ON: ",".join(sorted(_dependency_label(name, one) for name, one in depends)),
         labels.SERVICE_DOCUMENT: document,

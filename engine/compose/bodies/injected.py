@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-from dataclasses import dataclass
 from typing import Any, Iterator, Mapping
 
 from engine.compose.bodies.mounts import definition, place_of
+from engine.compose.digests import digest
 from engine.compose.project import ComposeError, Project
+from engine.compose.records import Record
 
 _DEFAULT_MODE = 0o444
 
 
-@dataclass(frozen=True)
-class InjectedFile:
+class InjectedFile(Record):
     """``path`` is absolute in the container."""
 
     path: str
@@ -25,7 +24,7 @@ class InjectedFile:
 
     @property
     def fingerprint(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()[:16]
+        return digest(self.content)[:16]
 
 
 def injected_files(project: Project, name: str, service: Mapping[str, Any]) -> list[InjectedFile]:

@@ -8,7 +8,7 @@ import itertools
 import re
 from typing import Iterable
 
-_NUMBER = re.compile(r"\d+")
+_NUMBER = r"\d+"
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
@@ -33,6 +33,6 @@ def _compare_numbers(one: str, other: str, at: int) -> int:
     """By the numbers that begin where the names part; one before them that isn't 0 makes zeros count."""
     before = itertools.takewhile(str.isdigit, reversed(one[:at]))
     lead = "1" if "0" in (one[at], other[at]) and any(digit != "0" for digit in before) else ""
-    texts = [lead + (match.group() if (match := _NUMBER.match(name, at)) else "") for name in (one, other)]
+    texts = [lead + (match.group() if (match := re.compile(_NUMBER).match(name, at)) else "") for name in (one, other)]
     keys = [(int(text or 0), len(text), name[at]) for text, name in zip(texts, (one, other), strict=True)]
     return -1 if keys[0] < keys[1] else 1

@@ -8,8 +8,9 @@ _NANOSECONDS = {
     "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9,
     "d": 24 * 3600 * 10**9, "w": 7 * 24 * 3600 * 10**9,
 }  # fmt: skip
-_DURATION = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h|d|w)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)(i?b)?$", re.IGNORECASE)
+_DURATION = r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h|d|w)"
+_SIZE = r"(\d+(?:\.\d+)?) ?([kmgtp]?)(i?b)?$"
+"""Patterns are compiled where they are first used: most files need few of them, and each takes a millisecond."""
 _UNITS = " kmgtp"
 
 
@@ -19,7 +20,7 @@ def nanoseconds(text: str) -> int:
     if rest == "0":
         return 0
     total, at = 0, 0
-    while match := _DURATION.match(rest, at):
+    while match := re.compile(_DURATION).match(rest, at):
         whole, _, fraction = match.group(1).partition(".")
         unit = _NANOSECONDS[match.group(2)]
         total += int(whole or 0) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
@@ -54,7 +55,7 @@ def _decimal(value: int, unit: int) -> str:
 
 def byte_count(text: str) -> int:
     """A size such as ``64m``, ``1.5gb`` or ``512`` in bytes; units are powers of 1024. Raises ValueError."""
-    match = _SIZE.match(text)
+    match = re.match(_SIZE, text, re.IGNORECASE)
     if match is None:
         raise ValueError(f"invalid size: '{text}'")
     number, unit, _ = match.groups()

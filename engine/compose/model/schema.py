@@ -7,11 +7,11 @@ Knows the keywords of draft 7 that the schema uses, and says the first thing tha
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 from typing import Any
 
+from engine.client import jsontext
 from engine.compose.model.positions import Path, Positions
 from engine.compose.project import ComposeError
 
@@ -25,8 +25,8 @@ _CLASSES: dict[str, Any] = {"object": dict, "array": list, "string": str, "boole
 
 @functools.cache
 def _schema() -> dict[str, Any]:
-    with open(os.path.join(os.path.dirname(__file__), "compose-spec.json"), encoding="utf-8") as file:
-        return json.load(file)
+    with open(os.path.join(os.path.dirname(__file__), "compose-spec.json"), "rb") as file:
+        return jsontext.decode(file.read())
 
 
 def validate(value: Any, positions: Positions) -> None:

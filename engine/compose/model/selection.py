@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from engine.compose.project import ComposeError, Project
@@ -63,4 +62,4 @@ def narrowed(project: Project, names: tuple[str, ...]) -> Project:
     services = {name: service for name, service in project.model["services"].items() if name in kept}
     model = {**project.model, "services": services}
     drop_unused(model)
-    return replace(project, model={key: value for key, value in model.items() if value or key in ("name", "services")})
+    return project.replace(model={key: value for key, value in model.items() if value or key in ("name", "services")})

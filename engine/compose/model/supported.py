@@ -8,7 +8,7 @@ from engine.compose.reading.context import Context
 
 SERVICE = frozenset("""
     annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs container_name
-    cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset depends_on deploy
+    cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset depends_on deploy develop
     device_cgroup_rules devices dns dns_opt dns_search domainname entrypoint env_file environment expose
     external_links extra_hosts group_add healthcheck hostname image init ipc label_file labels links logging
     mac_address mem_limit mem_reservation mem_swappiness memswap_limit network_mode networks oom_kill_disable
@@ -19,7 +19,6 @@ SERVICE = frozenset("""
 """Keys of services that take effect."""
 
 WITHOUT_EFFECT = {
-    "develop": "files are not watched",
     "cpu_count": "it is Windows's",
     "cpu_percent": "it is Windows's",
     "credential_spec": "it is Windows's",

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Mapping
 
 from engine.compose.model.positions import Positions
 from engine.compose.project import LoadOptions
 
 
-@dataclass
 class Context:
     """Shared by everything that one call of ``load`` reads. Files that are included have variables of their own."""
 
-    options: LoadOptions
-    environment: dict[str, str]
-    positions: Positions = field(default_factory=Positions)
-    warnings: dict[str, None] = field(default_factory=dict)
-    """In the order they came, each once."""
+    def __init__(
+        self, options: LoadOptions, environment: dict[str, str], positions: Positions | None = None,
+        warnings: dict[str, None] | None = None,
+    ) -> None:  # fmt: skip
+        self.options = options
+        self.environment = environment
+        self.positions = Positions() if positions is None else positions
+        self.warnings: dict[str, None] = {} if warnings is None else warnings
+        """In the order they came, each once."""
 
     def warn(self, line: str) -> None:
         self.warnings[line] = None

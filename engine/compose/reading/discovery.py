@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from engine.compose.model.positions import shown_file
 from engine.compose.project import ComposeError, LoadOptions
 from engine.compose.reading.context import Context
 from engine.compose.reading.paths import NO_REMOTE_FILES, is_remote_file
 from engine.compose.reading.variables import default_files, with_files
+from engine.compose.records import Record
 
 _FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _OVERRIDES = (
@@ -17,8 +17,7 @@ _OVERRIDES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Record):
     """Where a project lies."""
 
     files: tuple[str, ...]

@@ -7,7 +7,6 @@ Scalars mean what they mean to Docker Compose (YAML 1.2's core schema, and octal
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, Iterator
 
 from engine.compose.model.positions import Path, Positions, shown_file
@@ -17,22 +16,22 @@ _NODES = 200_000
 """The most nodes that a document may have with its aliases expanded."""
 _PLAIN = "docket:plain"
 _CORE = "tag:yaml.org,2002:"
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*|0[xX][0-9a-fA-F_]+|0[oO]?[0-7_]+|0[bB][01_]+)$")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+_INTEGER = r"[-+]?(0|[1-9][0-9_]*|0[xX][0-9a-fA-F_]+|0[oO]?[0-7_]+|0[bB][01_]+)$"
+_FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _WORDS |= {sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")}
 _WORDS |= {".nan": float("nan"), ".NaN": float("nan"), ".NAN": float("nan")}
 
 
-@dataclass
 class Document:
     """One document of a file. ``replaced`` are the paths whose former value ``!reset`` or ``!override`` takes away."""
 
-    file: str
-    value: Any
-    positions: Positions = field(default_factory=Positions)
-    replaced: list[Path] = field(default_factory=list)
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.value: Any = None
+        self.positions = Positions()
+        self.replaced: list[Path] = []
 
 
 def documents(text: str, file: str) -> list[Document]:
@@ -79,9 +78,9 @@ def plain_scalar(text: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
     if text[0] in "+-.0123456789":
-        if _INTEGER.match(text):
+        if re.match(_INTEGER, text):
             return _integer(text.replace("_", ""))
-        if _FLOAT.match(text):
+        if re.match(_FLOAT, text):
             return float(text)
     return text
 
@@ -99,7 +98,7 @@ class _Reader:
 
     def __init__(self, yaml: Any, file: str) -> None:
         self._yaml = yaml
-        self._document = Document(file, None)
+        self._document = Document(file)
         self._open: set[int] = set()
         self._count = 0
 

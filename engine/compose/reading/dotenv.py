@@ -15,7 +15,7 @@ from engine.compose.project import ComposeError
 from engine.compose.reading.interpolation import InterpolationError, substitute
 
 _SPACE = " \t\v\f\r\x85\xa0"
-_NAME = re.compile(r"[\w.\-\[\]]+$")
+_NAME = r"[\w.\-\[\]]+$"
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", '"': '"', "\\": "\\"}
 
 
@@ -98,7 +98,7 @@ class _Parser:
         name = line[:cut].split(" #")[0].rstrip() if inherited else line[:cut].rstrip()
         if name.startswith("export") and name[6:7] in tuple(_SPACE):
             name = name[6:].lstrip()
-        if not _NAME.match(name):
+        if not re.match(_NAME, name):
             raise self._error(start, f"unexpected character in variable name {name!r}")
         self._at = end if inherited else start + cut + 1
         return name, inherited

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import Any
 
 from engine.compose.model import schema
@@ -16,10 +15,10 @@ from engine.compose.reading.forms import LongForms
 from engine.compose.reading.interpolation import Interpolation
 from engine.compose.reading.merging import without_repeats
 from engine.compose.reading.paths import resolve_paths, resolver
+from engine.compose.records import Record
 
 
-@dataclass
-class Layer:
+class Layer(Record):
     """One document, ready to be merged over others. Relative paths in it are meant from ``folder``; ``replaced`` are
     the paths whose former value it takes away."""
 

@@ -12,7 +12,7 @@ from engine.compose.reading.documents import documents
 from engine.compose.reading.interpolation import InterpolationError, substitute
 from engine.compose.reading.layers import read_text
 
-_VALID = re.compile(r"[a-z0-9][a-z0-9_-]*$")
+_VALID = r"[a-z0-9][a-z0-9_-]*$"
 _NAMED = re.compile(r"""^["']?name["']?\s*:|^\s*\{""", re.MULTILINE)
 """What a text must have in it to have a name at its top."""
 
@@ -25,7 +25,7 @@ def normalized(name: str) -> str:
 def given_name(context: Context) -> str:
     """The name by flag or variable; empty where there is none. Raises ComposeError for one that is no name."""
     name = context.options.project_name or context.environment.get("COMPOSE_PROJECT_NAME", "")
-    if name and not _VALID.match(name):
+    if name and not re.match(_VALID, name):
         raise ComposeError(
             f"invalid project name {name!r}: must consist only of lowercase alphanumeric characters, hyphens, and "
             "underscores as well as start with a letter or number"

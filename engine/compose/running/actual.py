@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping
 
 from engine.client.api import Client, path_of
 from engine.client.errors import APIError
 from engine.compose import labels
+from engine.compose.records import Record
 
 Json = dict[str, Any]
 RUNNING_STATES = ("running", "paused", "restarting")
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(Record):
     """``state`` is Docker's word (created, running, paused, restarting, exited, dead), ``health`` "" without a check,
     ``exit_code`` None while there is none. ``networks`` are ids by name."""
 
@@ -27,8 +26,8 @@ class Container:
     exit_code: int | None = None
     one_off: bool = False
     image_id: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    networks: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
+    networks: Mapping[str, str] = {}
     volumes: frozenset[str] = frozenset()
     network_mode: str = ""
 
@@ -47,26 +46,23 @@ class Container:
         return bool(self.replaces) and self.name != self.replaces and self.name.endswith("_" + self.replaces)
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(Record):
     id: str
     name: str
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
-class Volume:
+class Volume(Record):
     name: str
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
-class Actual:
+class Actual(Record):
     """``networks`` and ``volumes`` are all of the engine's by name, since the external ones are no project's."""
 
     containers: tuple[Container, ...] = ()
-    networks: Mapping[str, Network] = field(default_factory=dict)
-    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    networks: Mapping[str, Network] = {}
+    volumes: Mapping[str, Volume] = {}
 
     def of(self, service: str) -> list[Container]:
         """The containers of a service, without those that ``run`` made, by number."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Iterable, Mapping
 
 from engine.compose.project import ComposeError
+from engine.compose.records import Record
 
 STARTED, HEALTHY, COMPLETED = "service_started", "service_healthy", "service_completed_successfully"
 _SERVICE = "service:"
 
 
-@dataclass(frozen=True)
-class Dependency:
+class Dependency(Record):
     """``required`` false: whoever depends on it goes on without. ``restart``: it is restarted together with it."""
 
     condition: str = STARTED

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 from engine.compose.bodies.endpoints import network_name, ordered_networks
 from engine.compose.bodies.mounts import volume_name
 from engine.compose.project import ComposeError, Project
+from engine.compose.records import Record
 from engine.compose.running import comparison, names
 from engine.compose.running.dependencies import (
     Dependency, dependencies_of, in_order, linked_with, shared_with, with_dependencies,
@@ -16,8 +16,7 @@ from engine.compose.running.dependencies import (
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(Record):
     """``document`` is what its containers are compared by, ``networks`` and ``volumes`` are the engine's names."""
 
     name: str
@@ -37,8 +36,7 @@ class Service:
         return bool(self.config.get("build"))
 
 
-@dataclass(frozen=True)
-class Desired:
+class Desired(Record):
     """``services`` are all that the project has, each behind what it needs; ``selected`` those that a command is about,
     ``named`` those that were named on the command line (all, if none were)."""
 
@@ -46,8 +44,8 @@ class Desired:
     services: Mapping[str, Service]
     selected: tuple[str, ...]
     named: frozenset[str]
-    networks: Mapping[str, Json] = field(default_factory=dict)
-    volumes: Mapping[str, Json] = field(default_factory=dict)
+    networks: Mapping[str, Json] = {}
+    volumes: Mapping[str, Json] = {}
 
     @property
     def needs(self) -> dict[str, tuple[str, ...]]:

@@ -21,13 +21,16 @@ from engine.compose.running.actual import Actual
 from engine.compose.running.desired import Desired, Service
 from engine.compose.running.hashing import network_hash, service_hash, volume_hash
 from engine.compose.running.hooks import run_hook
-from engine.compose.running.images import Images
 from engine.compose.running.listening import Listener
 from engine.compose.running.plan import (
     BUILD, CONTAINER, CREATE, DISCONNECT, IMAGE, KILL, NETWORK, PAUSE, PULL, PUSH, RECREATE, REMOVE, RENAME, RESTART,
     START, STOP, UNPAUSE, VOLUME, WAIT, Action, Plan,
 )  # fmt: skip
 from engine.compose.running.waiting import wait_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from engine.compose.running.images import Images
 
 Json = dict[str, Any]
 Effect = Callable[[Client, Action], "str | None"]
@@ -38,17 +41,17 @@ _ANONYMOUS_NAME_CHARACTERS = 64
 
 
 class Effects:
-    """Of one plan for one project. ``image_ids`` are what the services' images are now."""
+    """Of one plan for one project. ``image_ids`` are what the services' images are now; ``images`` builds, pulls and
+    pushes them, for a plan that does that."""
 
     def __init__(
         self, plan: Plan, desired: Desired, actual: Actual, image_ids: Mapping[str, str], listener: Listener,
-        images: Images,
+        images: Images | None = None,
     ) -> None:  # fmt: skip
         self._desired = desired
         self._project = desired.project
         self._image_ids = image_ids
         self._listener = listener
-        self._images = images
         self._ids = {one.name: one.id for one in actual.containers}
         going = {one.container.id for one in plan.actions if one.verb == REMOVE and one.container is not None}
         staying = {name: [one for one in actual.of(name) if one.id not in going] for name in desired.services}
@@ -61,9 +64,6 @@ class Effects:
             (CREATE, VOLUME): self._create_volume,
             (REMOVE, VOLUME): self._remove_volume,
             (REMOVE, IMAGE): self._remove_image,
-            (PULL, IMAGE): images.pull,
-            (BUILD, IMAGE): images.build,
-            (PUSH, IMAGE): images.push,
             (CREATE, CONTAINER): self._create,
             (RECREATE, CONTAINER): self._recreate,
             (RENAME, CONTAINER): self._rename,
@@ -76,6 +76,10 @@ class Effects:
             (UNPAUSE, CONTAINER): self._unpause,
             (DISCONNECT, CONTAINER): self._disconnect,
         }
+        if images is not None:
+            self._effects |= {
+                (PULL, IMAGE): images.pull, (BUILD, IMAGE): images.build, (PUSH, IMAGE): images.push,
+            }  # fmt: skip
 
     def perform(self, client: Client, action: Action, give_up: threading.Event) -> str:
         """Do it. Answers with why it was skipped, or "". Raises ComposeError and the client's errors."""

@@ -7,10 +7,10 @@ is empty left out, keys of mappings sorted.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Mapping
 
 from engine.client import jsontext
+from engine.compose.digests import digest
 from engine.compose.hashes import config_hash
 from engine.compose.running.desired import Service
 
@@ -59,7 +59,7 @@ def _digest(value: Any) -> str:
     text = jsontext.encode(value, ascii_only=False)
     for mark, escaped in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e")):
         text = text.replace(mark, escaped)
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return digest(text)
 
 
 def service_hash(service: Service, containers: Mapping[str, str]) -> str:

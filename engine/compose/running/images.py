@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import tempfile
 from typing import Any, Callable, ContextManager, Iterator, Mapping, Protocol
 
 from engine import __version__
@@ -20,22 +19,32 @@ from engine.compose.running.desired import Desired, Service
 from engine.compose.running.listening import Listener
 from engine.compose.running.plan import Action
 
-_NOT_YET = ("ssh", "cache_to", "additional_contexts", "entitlements", "isolation", "privileged")
-"""Keys of ``build`` that the engine has nothing for: named, not passed over."""
+_INSTEAD = {
+    "ssh": "give keys by build.secrets, and RUN --mount=type=secret",
+    "cache_to": "the engine keeps its cache; images that were pushed carry their steps' keys for cache_from",
+    "entitlements": "a step has the powers of every container",
+    "privileged": "a step has the powers of every container",
+    "isolation": "it is for containers of Windows",
+    "provenance": "no attestations are made: the audit trail has an image's steps",
+    "sbom": "no attestations are made: the audit trail has an image's steps",
+}
+"""Keys of ``build`` that the engine has nothing for -> why, or what to do instead. Named, not passed over."""
+_OF_SERVICE = "service:"
 
 
 class Context(Protocol):
     """What is sent to be built: an archive in pieces, and the Dockerfile's name in it; or the URL of what the engine is
-    to fetch instead (``remote``)."""
+    to fetch instead (``remote``); and what the engine is told of other contexts (``named``)."""
 
     dockerfile: str
     remote: str
+    named: Mapping[str, str]
 
     def pieces(self) -> Iterator[bytes]: ...
 
 
-OpenContext = Callable[[str, str], ContextManager[Context]]
-"""From a folder or address and the path of a Dockerfile ("" for the usual one)."""
+OpenContext = Callable[[str, str, Mapping[str, str]], ContextManager[Context]]
+"""From a folder or address, the path of a Dockerfile ("" for the usual one), and other contexts by their names."""
 
 
 class BuildOptions:
@@ -77,15 +86,16 @@ class Images:
     def build(self, client: Client, action: Action) -> None:
         service = self._desired.services[action.service]
         given = service.config["build"]
-        for key in _NOT_YET:
-            if given.get(key):
-                raise ComposeError(f"services.{service.name}.build.{key} is not supported by this engine")
+        for key, instead in _INSTEAD.items():
+            if given.get(key) not in (None, "", False, "false", [], {}):
+                raise ComposeError(f"services.{service.name}.build.{key} is not supported: {instead}")
         headers = {"X-Docket-Secrets": secrets} if (secrets := self._secrets(given)) else {}
         if known := CredentialFile().all():
             headers["X-Registry-Config"] = auth_header(known)  # type: ignore[arg-type]
-        with _Dockerfile(given) as file, self._open_context(given.get("context") or ".", file) as context:
+        named = self._named_contexts(given)
+        with _Dockerfile(given) as file, self._open_context(given.get("context") or ".", file, named) as context:
             query = [*self._query(service, given), ("dockerfile", context.dockerfile)]
-            query.append(("remote", context.remote or None))
+            query += [("remote", context.remote or None), ("contexts", dict(context.named) or None)]
             response = client.stream("POST", "/build", query=query, upload=context.pieces(), headers=headers)
             self._follow(action, response)
 
@@ -109,6 +119,15 @@ class Images:
             ("ulimits", ulimits(given.get("ulimits")) or None), ("memory", self._options.memory or None),
             ("cachefrom", [_image_of(str(entry)) for entry in given.get("cache_from") or ()] or None),
         ]  # fmt: skip
+
+    def _named_contexts(self, given: Mapping[str, Any]) -> dict[str, str]:
+        """Places by name; a service stands for its image, which is built before."""
+        found = {}
+        for name, place in (given.get("additional_contexts") or {}).items():
+            if place.startswith(_OF_SERVICE):
+                place = f"docker-image://{self._desired.services[place.removeprefix(_OF_SERVICE)].image}"
+            found[name] = place
+        return found
 
     def _arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the file, of the command line, and the proxies of the user's configuration."""
@@ -188,6 +207,8 @@ class _Dockerfile:
     def __enter__(self) -> str:
         if self._inline is None:
             return self._path
+        import tempfile
+
         fd, self._temporary = tempfile.mkstemp(prefix="docket-compose-")
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             file.write(self._inline)

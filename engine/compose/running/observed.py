@@ -3,7 +3,6 @@ elsewhere (``docket compose -p shop down``)."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from engine.compose import labels
@@ -28,8 +27,8 @@ def observed_project(name: str, actual: Actual) -> Project:
     for service in services.values():  # what is not there can't be waited for
         service["depends_on"] = {other: one for other, one in service["depends_on"].items() if other in services}
     model = {"name": name, "services": services, "networks": networks, "volumes": volumes}
-    paths = tuple(Path(file) for file in files.split(",") if file)
-    return Project(name, Path(folder or "."), paths, model, (), {}, ())
+    paths = tuple(file for file in files.split(",") if file)
+    return Project(name, folder or ".", paths, model, (), {}, ())
 
 
 def _needs(found: Any) -> dict[str, Json]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from engine import __version__
 from engine.client.api import Client
 from engine.compose import labels
 from engine.compose.bodies.container import Surroundings, container_body, own_labels
+from engine.compose.records import Record
 from engine.compose.running import names
 from engine.compose.running.actual import read
 from engine.compose.running.desired import Desired, Service
@@ -21,25 +21,24 @@ _NOT_A_ONE_OFFS = ("container_name", "restart", "stdin_open", "tty")
 _SLUG_BYTES, _SHORT_SLUG_CHARACTERS = 32, 12
 
 
-@dataclass(frozen=True)
-class OneOff:
+class OneOff(Record):
     """What the command line says. ``entrypoint`` None: the service's; ``environment`` are NAME=value; ``ports`` are
     pairs of a container's port and its binding."""
 
     name: str = ""
-    command: list[str] = field(default_factory=list)
+    command: Sequence[str] = ()
     entrypoint: str | None = None
-    environment: list[str] = field(default_factory=list)
-    labels: Mapping[str, str] = field(default_factory=dict)
+    environment: Sequence[str] = ()
+    labels: Mapping[str, str] = {}
     user: str = ""
     working_dir: str = ""
-    volumes: list[str] = field(default_factory=list)
-    ports: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    volumes: Sequence[str] = ()
+    ports: Sequence[tuple[str, dict[str, str]]] = ()
     service_ports: bool = False
     use_aliases: bool = False
     remove: bool = False
-    cap_add: list[str] = field(default_factory=list)
-    cap_drop: list[str] = field(default_factory=list)
+    cap_add: Sequence[str] = ()
+    cap_drop: Sequence[str] = ()
     stdin: bool = False
     tty: bool = False
 

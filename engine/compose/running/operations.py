@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Callable, Iterable, Mapping
 
 from engine.client.api import Client, path_of
@@ -18,8 +17,10 @@ from engine.compose.running.desired import Desired, desired_state
 from engine.compose.running.hashing import service_hash
 from engine.compose.running.listening import Listener
 from engine.compose.running.names import cause_of
-from engine.compose.running.plan import CONTAINER, WAIT, Action, Plan
-from engine.compose.running.plan_down import ALL, DownOptions, plan_down, plan_each, plan_remove, plan_stop
+from engine.compose.running.plan import BUILD, CONTAINER, PULL, PUSH, WAIT, Action, Plan
+from engine.compose.running.plan_down import (
+    ALL, DownOptions, plan_down, plan_each, plan_orphans, plan_remove, plan_stop,
+)  # fmt: skip
 from engine.compose.running.plan_images import asks_for_age, plan_builds, plan_images, plan_pulls, plan_pushes
 from engine.compose.running.plan_restart import plan_restart
 from engine.compose.running.plan_up import UpOptions, plan_up
@@ -96,7 +97,7 @@ class Operations:
     def up_for(self, guest: str, desired: Desired, images: Mapping[str, str], *, remove_orphans: bool) -> None:
         """Have there what a one-off container of the service ``guest`` needs."""
         needed = tuple(name for name in desired.selected if name != guest)
-        others = replace(desired, selected=needed, named=frozenset(needed))
+        others = desired.replace(selected=needed, named=frozenset(needed))
         self.up(others, UpOptions(remove_orphans=remove_orphans, guest=guest), images)
 
     def wait_until_up(self, desired: Desired, timeout_s: float | None = None) -> None:
@@ -181,6 +182,13 @@ class Operations:
         self._carry_out(plan, desired, actual, {}, keep_going=True)
         return plan
 
+    def remove_orphans(self) -> Plan:
+        """Containers of services that the file doesn't have."""
+        desired, actual = desired_state(self.project), self.actual()
+        plan = plan_orphans(self.project, actual)
+        self._carry_out(plan, desired, actual, {}, keep_going=True)
+        return plan
+
     # --- images ------------------------------------------------------------------------------------------------------
 
     def build(self, desired: Desired, options: BuildOptions) -> Plan:
@@ -217,9 +225,12 @@ class Operations:
         # what unchanged projects don't need is imported here: `up` on one of them takes no longer than its file
         from engine.compose.running.effects import Effects
         from engine.compose.running.executor import Executor
-        from engine.compose.running.images import Images
 
-        builder = Images(desired, self._listener, self._open_context, build_options)
+        builder = None
+        if any(action.verb in (PULL, BUILD, PUSH) for action in plan.actions):
+            from engine.compose.running.images import Images
+
+            builder = Images(desired, self._listener, self._open_context, build_options)
         effects = Effects(plan, desired, actual, images, self._listener, builder)
         executor = Executor(self.make_client, effects.perform, self._listener, self._parallel)
         executor.run(plan, keep_going=keep_going)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any, Iterable, Iterator, Mapping
 
+from engine.compose.records import Record
 from engine.compose.running.actual import Container
 
 CREATE, RECREATE, RENAME, START, STOP, RESTART, REMOVE, KILL, PAUSE, UNPAUSE, WAIT, DISCONNECT, PULL, BUILD, PUSH = (
@@ -14,8 +14,7 @@ CREATE, RECREATE, RENAME, START, STOP, RESTART, REMOVE, KILL, PAUSE, UNPAUSE, WA
 CONTAINER, NETWORK, VOLUME, IMAGE = "Container", "Network", "Volume", "Image"
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(Record):
     """``verb`` done to the ``kind`` of thing called ``name``. ``container`` is the one that is there already;
     ``resource`` is the model's key of a network or volume; ``needs`` are keys of actions that come first; ``why`` says
     what made it necessary; ``settings`` are the verb's own (timeout_s, signal, condition, required ...)."""
@@ -29,7 +28,7 @@ class Action:
     container: Container | None = None
     number: int = 0
     resource: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = {}
 
     @property
     def key(self) -> str:
@@ -37,8 +36,7 @@ class Action:
         return f"{self.verb} {self.kind} {self.name}{extra}"
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Record):
     """``actions`` in an order that respects their needs; ``unchanged`` are names of containers that are as they should
     be; ``warnings`` are for the user."""
 
@@ -76,13 +74,13 @@ class Draft:
         """Adding an action twice joins what both need. Answers with its key."""
         known = self._actions.get(action.key)
         if known is not None:
-            action = replace(known, needs=known.needs | action.needs, why=known.why or action.why)
+            action = known.replace(needs=known.needs | action.needs, why=known.why or action.why)
         self._actions[action.key] = action
         return action.key
 
     def need(self, key: str, others: Iterable[str]) -> None:
         """Have an action that is there already wait for others, too."""
-        self._actions[key] = replace(self._actions[key], needs=self._actions[key].needs | set(others))
+        self._actions[key] = self._actions[key].replace(needs=self._actions[key].needs | set(others))
 
     def __contains__(self, key: str) -> bool:
         return key in self._actions
@@ -91,7 +89,7 @@ class Draft:
         """Raises ValueError where actions wait for each other: a defect of the planner."""
         self._keep_order_within_containers()
         done: dict[str, Action] = {}
-        rest = {key: replace(one, needs=one.needs & self._actions.keys()) for key, one in self._actions.items()}
+        rest = {key: one.replace(needs=one.needs & self._actions.keys()) for key, one in self._actions.items()}
         while rest:
             ready = [key for key, one in rest.items() if one.needs <= done.keys()]
             if not ready:

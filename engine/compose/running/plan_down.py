@@ -3,11 +3,11 @@ depends on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Callable, Iterable, Mapping
 
 from engine.compose import labels
 from engine.compose.project import Project
+from engine.compose.records import Record
 from engine.compose.running.actual import Actual, Container
 from engine.compose.running.dependencies import dependents, in_order
 from engine.compose.running.plan import (
@@ -18,8 +18,7 @@ Needs = Mapping[str, tuple[str, ...]]
 NONE, LOCAL, ALL = "", "local", "all"
 
 
-@dataclass(frozen=True)
-class DownOptions:
+class DownOptions(Record):
     """``images`` says which go: NONE, LOCAL (those without a name of their own) or ALL."""
 
     volumes: bool = False
@@ -45,6 +44,12 @@ def add_orphans(draft: Draft, project: Project, actual: Actual, *, remove: bool,
         needs = _stopped(draft, one, timeout_s)
         keys.append(draft.add(Action(REMOVE, CONTAINER, one.name, one.service, needs, ("an orphan",), one)))
     return keys
+
+
+def plan_orphans(project: Project, actual: Actual) -> Plan:
+    draft = Draft()
+    add_orphans(draft, project, actual, remove=True, timeout_s=None)
+    return draft.finished()
 
 
 def _stopped(
@@ -107,10 +112,12 @@ def plan_down(
 def _add_resources(
     draft: Draft, project: Project, actual: Actual, options: DownOptions, after: frozenset[str]
 ) -> None:
+    """A network goes as soon as nobody runs on it, beside the removal of those who did: the kernel takes its time."""
+    stops = frozenset(key_of(STOP, CONTAINER, one.name) for one in actual.containers)
     for name, network in sorted(actual.networks.items()):
         key = network.labels.get(labels.NETWORK, "")
         if network.labels.get(labels.PROJECT) == project.name and not _is_external(project, "networks", key):
-            draft.add(Action(REMOVE, NETWORK, name, needs=after, resource=key))
+            draft.add(Action(REMOVE, NETWORK, name, needs=stops, resource=key))
     if options.volumes:
         for name, volume in sorted(actual.volumes.items()):
             key = volume.labels.get(labels.VOLUME, "")
@@ -125,13 +132,13 @@ def _is_external(project: Project, kind: str, key: str) -> bool:
 def plan_remove(
     actual: Actual, needs: Needs, services: Iterable[str], *, stop: bool, volumes: bool, timeout_s: int | None = None
 ) -> Plan:
-    """``rm``: stopped containers, with ``stop`` all of them."""
+    """``rm``: stopped containers, with ``stop`` all of them, but those that ``run`` made."""
     draft = Draft()
     chosen = set(services)
     if stop:
-        _add_stops(draft, actual, needs, chosen, timeout_s, one_off=True)
+        _add_stops(draft, actual, needs, chosen, timeout_s, one_off=False)
     for one in actual.containers:
-        if one.service in chosen and (stop or not one.up):
+        if one.service in chosen and not one.one_off and (stop or not one.up):
             after = frozenset({key_of(STOP, CONTAINER, one.name)})
             draft.add(
                 Action(REMOVE, CONTAINER, one.name, one.service, after, container=one, settings={"volumes": volumes})

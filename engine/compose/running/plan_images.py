@@ -7,12 +7,13 @@ from typing import Iterable, Mapping
 from engine.compose.bodies.values import nanoseconds
 from engine.compose.project import ComposeError
 from engine.compose.running.desired import Desired, Service
-from engine.compose.running.plan import BUILD, IMAGE, PULL, PUSH, Action, Draft, Plan
+from engine.compose.running.plan import BUILD, IMAGE, PULL, PUSH, Action, Draft, Plan, key_of
 
 POLICIES = ("always", "missing", "if_not_present", "never", "build")
 _DAY_S = 86400
 _AGES_S = {"daily": _DAY_S, "weekly": 7 * _DAY_S}
 _EVERY = "every_"
+_OF_SERVICE = "service:"
 
 
 def plan_images(
@@ -22,15 +23,13 @@ def plan_images(
     """For the selected services. ``there`` are the ids of images that are there, ``ages_s`` how long ago each was
     pulled or built, where a policy asks for that; ``pull`` overrides the services' policies. Raises ComposeError."""
     draft = Draft()
-    for name in desired.selected:
+    for name in _with_bases(desired, (name for name in desired.selected if desired.services[name].scale), there):
         service = desired.services[name]
-        if not service.scale:
-            continue
         policy = pull or str(service.config.get("pull_policy") or "missing")
         _check(name, policy)
         missing = service.image not in there
         if service.is_built and not no_build and (build or policy == "build" or missing):
-            draft.add(_action(BUILD, service, "asked for" if not missing else "the image is missing"))
+            draft.add(_build(desired, service, "asked for" if not missing else "the image is missing"))
         elif service.is_built and not missing:
             continue
         elif policy in ("never", "build") and missing:
@@ -38,6 +37,30 @@ def plan_images(
         elif policy == "always" or missing or _is_old(policy, (ages_s or {}).get(service.image)):
             draft.add(_action(PULL, service, "the image is missing" if missing else f"pull policy {policy}"))
     return draft.finished()
+
+
+def _with_bases(desired: Desired, names: Iterable[str], there: Mapping[str, str]) -> list[str]:
+    """The services, and those whose images are contexts of their builds (``additional_contexts``) and missing."""
+    found = dict.fromkeys(names)
+    waiting = list(found)
+    while waiting:
+        for base in _bases(desired.services[waiting.pop()]):
+            if base not in found and desired.services[base].image not in there:
+                found[base] = None
+                waiting.append(base)
+    return list(found)
+
+
+def _bases(service: Service) -> list[str]:
+    contexts = (service.config.get("build") or {}).get("additional_contexts") or {}
+    return [place.removeprefix(_OF_SERVICE) for place in contexts.values() if place.startswith(_OF_SERVICE)]
+
+
+def _build(desired: Desired, service: Service, why: str) -> Action:
+    """After the builds of the services whose images it needs."""
+    images = [desired.services[base].image for base in _bases(service)]
+    needs = frozenset(key_of(BUILD, IMAGE, image) for image in images)
+    return _action(BUILD, service, why).replace(needs=needs)
 
 
 def _check(name: str, policy: str) -> None:
@@ -65,9 +88,9 @@ def _is_old(policy: str, age_s: float | None) -> bool:
 def plan_builds(desired: Desired, names: Iterable[str]) -> Plan:
     """``build``: all of the named services that have something to build."""
     draft = Draft()
-    for name in names:
+    for name in _with_bases(desired, names, {}):
         if desired.services[name].is_built:
-            draft.add(_action(BUILD, desired.services[name], ""))
+            draft.add(_build(desired, desired.services[name], ""))
     return draft.finished()
 
 

@@ -6,11 +6,11 @@ needs is there. What a command that was cut off has left (a container under a na
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Callable, Mapping
 
 from engine.compose import labels
 from engine.compose.project import ComposeError
+from engine.compose.records import Record
 from engine.compose.running import comparison, names
 from engine.compose.running.actual import Actual, Container
 from engine.compose.running.dependencies import COMPLETED, HEALTHY, STARTED, Dependency
@@ -26,8 +26,7 @@ Hash = Callable[[Service, Mapping[str, str]], str]
 """Of a service, with the ids of the containers that it shares something with, by service."""
 
 
-@dataclass(frozen=True)
-class UpOptions:
+class UpOptions(Record):
     """``timeout_s`` None: the containers' own grace periods. ``make`` false: containers stay what they are, and only
     start. ``guest`` is a service that ``run`` makes a container of: what that needs is there at the end."""
 
@@ -102,8 +101,8 @@ class _Up:
             else:
                 taken.add(one.replaces)
                 self._draft.add(Action(RENAME, CONTAINER, one.replaces, one.service, container=one))
-                kept.append(replace(one, name=one.replaces))
-        self._actual = replace(self._actual, containers=tuple(kept))
+                kept.append(one.replace(name=one.replaces))
+        self._actual = self._actual.replace(containers=tuple(kept))
 
     # --- networks and volumes ----------------------------------------------------------------------------------------
 

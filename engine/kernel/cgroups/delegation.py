@@ -6,9 +6,9 @@ one that this process is in, or none: ``systemd-run --user -p Delegate=yes`` giv
 
 from __future__ import annotations
 
-import json
 import os
 
+from engine.kernel import json_text
 from engine.kernel.cgroups import files
 from engine.kernel.cgroups.hierarchy import Hierarchy, detect, use
 
@@ -42,13 +42,13 @@ def hand_over() -> dict[str, str]:
     """Use what is delegated and nothing else from now on. Answers with what tells ``take_over`` in other processes, by
     their environment."""
     use(found := delegated())
-    return {_VARIABLE: json.dumps([found.unified, found.refusal])}
+    return {_VARIABLE: json_text.dumps([found.unified, found.refusal])}
 
 
 def take_over() -> None:
     """The same, in a process that was started so; nothing to do in others."""
     if (handed := os.environ.pop(_VARIABLE, None)) is not None:
-        use(Hierarchy({}, *json.loads(handed)))
+        use(Hierarchy({}, *json_text.loads(handed)))
 
 
 def _own(unified: str) -> str:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _UNLIMITED_V1 = 1 << 62
 """Memory limits of v1 read as about LONG_MAX, rounded down to a page, where there is no limit."""

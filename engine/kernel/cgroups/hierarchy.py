@@ -11,9 +11,12 @@ the mount already shows only the part that belongs to it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 from engine.kernel.cgroups import files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _V1_OPTIONS_THAT_NAME_NO_CONTROLLER = frozenset(
     ("rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "nofavordynmods", "all")
@@ -73,7 +76,7 @@ def parse_mountinfo(text: str, is_visible: object = None) -> Hierarchy:
         if kind not in ("cgroup", "cgroup2"):
             continue
         fields = head.split(" ")
-        point = fields[4].encode().decode("unicode_escape")  # spaces are written as \040
+        point = _unescape(fields[4])
         if is_visible is not None and not is_visible(point, fields[2]):
             continue
         if kind == "cgroup2":
@@ -91,6 +94,12 @@ def parse_mountinfo(text: str, is_visible: object = None) -> Hierarchy:
             taken.update(names)
             trees[point] = names
     return Hierarchy(trees, unified)
+
+
+def _unescape(path: str) -> str:
+    """Blanks, line ends and backslashes are written as three octal digits (proc_pid_mountinfo(5))."""
+    first, *rest = path.split("\\")
+    return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
 
 
 def _is_visible(point: str, device: str) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 import time
+
+import _signal as signal
 
 from engine.kernel.cgroups import files
 

@@ -1,0 +1,67 @@
+"""A network's subnet, where another engine on the same host takes one at the same moment."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any, Sequence
+
+import pytest
+
+from engine.domain.errors import SubnetTaken
+from engine.domain.network import Network
+from engine.eventlog.log import Context
+from engine.networking.hooks import Found
+from engine.networking.subnets import Network as Subnet
+from engine.services.networks import Networks
+from support.image_home import Home
+
+CONTEXT = Context({"uid": 0}, "request-1", "test")
+
+
+class ContestedHost:
+    """The host's side of networks; somebody takes each subnet just before the engine does, ``takes`` times."""
+
+    tag = "test"
+
+    def __init__(self, takes: int) -> None:
+        self.takes = takes
+        self.taken: list[Subnet] = []
+
+    def subnets_in_use(self) -> list[Subnet]:
+        return list(self.taken)
+
+    def mtu(self) -> int:
+        return 1500
+
+    def raise_bridge(self, network: Network, ports: Sequence[str] = ()) -> dict[str, Any]:
+        if len(self.taken) < self.takes:
+            self.taken.append(self.subnet_of(network))
+            raise SubnetTaken(f"a subnet of network {network.name} overlaps with another's")
+        return {"index": 1, "bridge": network.bridge, "sysctls": []}
+
+    @staticmethod
+    def subnet_of(network: Network) -> Subnet:
+        return ip_network(network.subnets[0]["subnet"])
+
+    def lower_bridge(self, network: Network, *, later: bool = False) -> None: ...
+
+    def apply_rules(self, networks: Sequence[Any], ports: Sequence[Any]) -> None: ...
+
+    def settle_hooks(self, bridges: Sequence[str]) -> Found:
+        return Found([], [])
+
+
+def test_another_subnet_is_chosen(home: Home) -> None:
+    host = ContestedHost(takes=2)
+    networks = Networks(home.engine.core, host, "docket0")  # type: ignore[arg-type]
+    network_id, _ = networks.create({"Name": "app"}, CONTEXT)
+    (kept,) = home.engine.core.log.all("network")
+    assert kept.id == network_id and not any(one.overlaps(host.subnet_of(kept)) for one in host.taken)  # type: ignore
+
+
+def test_one_that_was_asked_for_is_refused_and_an_endless_race_given_up(home: Home) -> None:
+    for body in ({"IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}, {}):
+        networks = Networks(home.engine.core, ContestedHost(takes=100), "docket0")  # type: ignore[arg-type]
+        with pytest.raises(SubnetTaken):
+            networks.create({"Name": "app", **body}, CONTEXT)
+        assert home.engine.core.log.all("network") == []
