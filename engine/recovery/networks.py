@@ -46,6 +46,7 @@ class NetworkRecovery:
         for endpoint in self._core.log.all("endpoint"):
             if endpoint.status is not EndpointStatus.IDLE:
                 self._settle(endpoint)
+        self._try(self._networks.host.delete_worn)
         if not self._core.log.all("network"):
             return
         self._try(self._sweep)

@@ -164,7 +164,7 @@ class Networks:
                     f"error while removing network: network {network.name} id {network.id} has active endpoints: "
                     + ", ".join(used_by)
                 )
-            self.bridges.lower(network, context)
+            self.bridges.lower(network, context, for_good=True)
             self._core.recorder.decide("network", network.id, RemoveNetwork(), context)
         self.names.forget(network.id)
 

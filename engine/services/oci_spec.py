@@ -218,7 +218,7 @@ def _process(
         "capabilities": {kind: caps for kind in ("bounding", "effective", "permitted")},
         "rlimits": rlimits(host),
         "noNewPrivileges": options.no_new_privileges,
-        **({"apparmorProfile": options.apparmor} if options.apparmor else {}),
+        **({"apparmorProfile": profile} if (profile := security_options.apparmor_profile(host)) else {}),
         "oomScoreAdj": host.get("OomScoreAdj") or 0,
     }
 

@@ -294,6 +294,7 @@ def test_events(docket: Docket, fake: FakeEngine, monkeypatch: pytest.MonkeyPatc
     line = "2023-11-14T22:13:20.000000001Z container die 3f (exitCode=0, name=a\\x1bb)\n"
     assert docket("events", "--until", "0", "--filter", "type=container").out == line
     assert docket("events", "--format", "json").out.encode() == EVENT
+    assert docket("events", "--format", "{{json .}}").out.encode() == EVENT
     shown = docket("events", "--format", "{{.ID}} {{.Action}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.no}}")
     assert shown.out == "3f die 0 <no value>\n"
 
