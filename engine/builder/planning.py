@@ -41,7 +41,8 @@ def plan_of(text: bytes, order: Order) -> Plan:
     every = stages_of(commands, arguments, parsed.escape, file, named)
     words = (word for command in commands if isinstance(command, Arg) for word in command.words)
     known = frozenset(word.partition("=")[0] for word in words)
-    return Plan(parsed, every, needed(order.target, every, file), arguments, known, epoch_of(order.arguments, arguments))
+    epoch = epoch_of(order.arguments, arguments)
+    return Plan(parsed, every, needed(order.target, every, file), arguments, known, epoch)
 
 
 _LAST = "253402300799"
