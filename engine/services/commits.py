@@ -156,6 +156,7 @@ class Commits:
     ) -> bytes:
         step = {"created_by": " ".join(container.command), "author": author, "comment": comment}
         return image_config.derived(
-            self._base(container), settings, diff_ids=[diff_id] if diff_id else [], created_at_us=self._core.clock.now_us(),
+            self._base(container), settings, diff_ids=[diff_id] if diff_id else [],
+            created_at_us=self._core.clock.now_us(),
             history=[{key: value for key, value in step.items() if value}], author=author,
         )  # fmt: skip

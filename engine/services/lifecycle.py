@@ -272,7 +272,9 @@ class Lifecycle:
         selection = Selection.of(filters)
         for container in self._core.log.all("container"):
             at_rest = container.status in (Status.CREATED, Status.EXITED, Status.DEAD)
-            if not at_rest or self._is_of_a_running_build(container) or not selection.allows(container.labels, container.created_at_us):
+            if not at_rest or not selection.allows(container.labels, container.created_at_us):
+                continue
+            if self._is_of_a_running_build(container):
                 continue
             size = trees.size_bytes(self._core.runtime, self._core.store.container(container.id) / "upper")
             try:
