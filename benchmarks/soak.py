@@ -200,7 +200,8 @@ def kinds_of(pid: int) -> Counter[str]:
     return links
 
 
-def run(soak: Soak, seconds: float, clients: int) -> None:
+def run(soak: Soak, seconds: float, clients: int, pid: int = 0) -> None:
+    """With ``pid`` the daemon's figures are printed as it goes: what leaks grows by as much each quarter."""
     half = clients // 2
     kinds = [soak.follow_logs, soak.follow_events]
     jobs = [(kinds[n % 2], n) for n in range(half - STUCK)] + [(soak.stuck, n) for n in range(STUCK)]
@@ -208,7 +209,10 @@ def run(soak: Soak, seconds: float, clients: int) -> None:
     threads = [threading.Thread(target=soak.guarded, args=job) for job in jobs]
     for thread in threads:
         thread.start()
-    soak.over.wait(seconds)
+    for quarter in range(1, 5):
+        soak.over.wait(seconds / 4)
+        if pid:
+            print(f"after {seconds * quarter / 4:g} s: {facts(pid)}, {soak.done['lives']} lives", flush=True)
     soak.over.set()
     for thread in threads:
         thread.join(120)
@@ -233,7 +237,7 @@ def soak_one(engine: Engine, seconds: float, clients: int) -> int:
     pid = engine.daemon_pid()
     before, kinds = settled(pid), kinds_of(pid)
     soak = Soak(engine)
-    run(soak, seconds, clients)
+    run(soak, seconds, clients, pid)
     soak.check_nothing_was_missed()
     after = settled(pid, before)
     engine.docket("rm", "-f", *(f"talker{number}" for number in range(TALKERS)))

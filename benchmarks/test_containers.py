@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import statistics
 import threading
 import time
@@ -18,6 +19,7 @@ from support.engine import Engine, base_config
 LIVES = 40
 SIDE_BY_SIDE = 4
 SETTLE_S = 0.3
+KEYS = 50
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -126,6 +128,46 @@ def test_exec_over_the_api(benchmark: Any, engine: Engine, peer: Peer, sleepers:
         connection.close()
 
     against(benchmark, "exec true over the API", execute, lambda: peer.docker("exec", theirs, "true"), 1 / 2)
+
+
+class Terminal:
+    """A terminal that is attached over the API, with cat behind it."""
+
+    def __init__(self, path: Path, container: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+        head = f"POST /containers/{container}/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: docket\r\n"
+        self._socket.sendall(f"{head}Upgrade: tcp\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n".encode())
+        self._until(b"\r\n\r\n")
+
+    def echo(self) -> None:
+        """A key, and what the terminal shows of it."""
+        for _ in range(KEYS):
+            self._socket.sendall(b"x")
+            self._until(b"x")
+
+    def _until(self, mark: bytes) -> None:
+        said = b""
+        while mark not in said:
+            part = self._socket.recv(4096)
+            assert part, f"closed after {said!r}"
+            said += part
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def test_attach(benchmark: Any, engine: Engine, peer: Peer) -> None:
+    ours = engine.docket("run", "-dit", "--network", "none", "base", "cat").stdout.strip()
+    theirs = peer.docker("run", "-dit", "--net", "none", "docket-bench", "cat").strip()
+    ends = Terminal(engine.socket, ours), Terminal(Path(peer.host.removeprefix("unix://")), theirs)
+    try:
+        against(benchmark, f"attach: {KEYS} keys and their echoes", ends[0].echo, ends[1].echo, 1)
+    finally:
+        for end in ends:
+            end.close()
+        engine.docket("rm", "-f", ours)
+        peer.docker("rm", "-f", theirs)
 
 
 def test_forty_runs(engine: Engine, peer: Peer) -> None:

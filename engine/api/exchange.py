@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, Mapping, Protocol
 from urllib.parse import parse_qsl
@@ -163,6 +165,16 @@ OK = Reply(200)
 
 def reply(value: Any, status: int = 200) -> Reply:
     return Reply(status, encode(value), JSON)
+
+
+@contextmanager
+def given_back(fd: int) -> Iterator[None]:
+    """Close a connection's descriptor where what comes before its handing over fails: the client has left, mostly."""
+    try:
+        yield
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def frame(stream: str, data: bytes) -> bytes:

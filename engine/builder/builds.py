@@ -9,6 +9,7 @@ What a client reads comes from one queue; the build goes on only as long as some
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Iterator
@@ -125,7 +126,11 @@ class Builds:
                 lines.put(None)
 
         worker = threading.Thread(target=work, name=f"build {build_id[:12]}")
-        worker.start()
+        try:
+            worker.start()
+        except RuntimeError as error:  # the machine has no thread left
+            self._finish(site, BuildFailed(build_id, _reason(error), self._core.clock.now_us()))
+            raise
         try:
             while (line := self._next(lines, site)) is not None:
                 if isinstance(line, _Outgoing):
@@ -200,9 +205,9 @@ class Builds:
 
     def _finish(self, site: Site, ended: BuildFinished | BuildFailed) -> None:
         """The folder goes before the outcome is on record."""
-        self._shells.forget_secrets(site.build_id)
         self._sites.pop(site.build_id, None)
         try:
+            self._shells.forget_secrets(site.build_id)
             if site.folder.exists():
                 self._trash.throw(site.folder)  # nobody waits until file after file is deleted
         finally:
@@ -226,11 +231,18 @@ class Builds:
         gone, freed = self._cache.forget(self._usage.chosen(choice, self._in_use()), context)
         mounts = [] if not choice.takes_mounts or self._running() else self._usage.mounts()
         mounted = sum(one.size_bytes for one in mounts)
-        if mounts and (choice.keep_bytes is None or mounted > choice.keep_bytes):
-            self._core.runtime.run_job("tree.remove", {"path": str(self._mounts)})
+        if mounts and (choice.keep_bytes is None or mounted > choice.keep_bytes) and self._throw_mounts():
             gone, freed = [*gone, *(one.id for one in mounts)], freed + mounted
         self._core.recorder.decide("prune", "builder", RecordPrune("builder", len(gone), freed), context)
         return gone, freed
+
+    def _throw_mounts(self) -> bool:
+        """At one stroke: a build that begins just now makes its folders anew. False where another prune was quicker."""
+        try:
+            self._trash.throw(self._mounts)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _running(self) -> bool:
         return any(build.status == "running" for build in self._core.log.all("build"))
@@ -247,7 +259,10 @@ class Builds:
             self._finish(site, BuildFailed(build.id, reason, self._core.clock.now_us()))
         if self.folder.is_dir():
             for folder in self.folder.iterdir():
-                self._core.runtime.run_job("tree.remove", {"path": str(folder)})
+                try:
+                    self._trash.throw(folder)
+                except (OSError, EngineError) as error:  # what resists must not keep the engine from starting
+                    print(f"docket: {folder} stays: {describe(error)}", file=sys.stderr, flush=True)
 
 
 def _reason(error: BaseException) -> str:

@@ -75,10 +75,11 @@ class Contexts:
         name = download(url, folder, "", Limits.from_json(self._limits).bytes, site.stop, name="context")
         path = folder / name
         with path.open("rb") as file:
-            first = file.read(tar_header.BLOCK)
+            text = file.read(language.TEXT_LIMIT_BYTES + 1)  # of a Dockerfile that is larger, that counts alone
+        first = text[: tar_header.BLOCK]
         if first.startswith(_MAGICS) or tar_header.is_header(first):
             return path.open("rb", buffering=0)
-        return _Pieces(iter([_alone(path.read_bytes())]))
+        return _Pieces(iter([_alone(text)]))
 
 
 class _Pieces:

@@ -7,8 +7,8 @@ mean is the business of ``instructions``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Iterable, Iterator, Mapping
 
 from engine.domain.errors import InvalidArgument
 from engine.images.shell_words import raw_words, substitute
@@ -181,6 +181,19 @@ class _Lines:
                 return HereDocument(name, "".join(f"{text}\n" for text in content), not quote, fd)
             content.append(bare)
         raise DockerfileError(first, f"unterminated heredoc: {name!r} never comes alone in a line", self._file)
+
+
+def with_heredocs(text: str, heredocs: Iterable[HereDocument]) -> str:
+    """An instruction's text with its here-documents below it, as shells and triggers have them."""
+    return text + "".join(f"\n{document.content}{document.name}" for document in heredocs)
+
+
+def trigger_of(text: str, escape: str, begins: Instruction, file: str) -> Instruction:
+    """The instruction of an ONBUILD trigger, as if it stood where the stage ``begins``. Raises DockerfileError."""
+    reader = _Lines(text.strip().split("\n"), {"escape": escape}, file)
+    for instruction in reader.instructions():
+        return replace(instruction, line=begins.line, last_line=begins.last_line)
+    raise DockerfileError(begins.line, "the base image has an empty ONBUILD trigger", file)
 
 
 def expanded(document: HereDocument, variables: Mapping[str, str]) -> str:

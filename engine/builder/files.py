@@ -46,7 +46,8 @@ class Files:
         parts = self._parts(command, words, site)
         if command.heredocs:
             parts.append(self._here(command, ground, site))
-        if command.target.endswith("/") or len(words) + len(command.heredocs) > 1 and len(parts) > 1:
+        is_folder = destination.endswith(("/", "/.", "/.."))  # also where nothing is there yet
+        if is_folder or len(words) + len(command.heredocs) > 1 and len(parts) > 1:
             destination = destination.rstrip("/") + "/"
         job = {
             "destination": destination, "chown": whole(command.chown), "chmod": whole(command.chmod),
@@ -120,7 +121,7 @@ class Files:
             except git.GitError as error:
                 raise Unavailable(str(error)) from error
 
-        part |= {"commit": f"{commit}:{repository.folder}", "checkout": checkout}
+        part |= {"revision": f"{commit}:{repository.folder}", "checkout": checkout}
         return part
 
     def _here(self, command: Copy, ground: Ground, site: Site) -> dict[str, Any]:
@@ -144,8 +145,8 @@ class Files:
         return [str(self._core.store.layer(chain_id)) for chain_id in reversed(ground.chain_ids)]
 
     def _look(self, part: dict[str, Any], job: dict[str, Any], site: Site) -> tuple[str, list[list[Any]]]:
-        if "commit" in part:
-            return part["commit"], []
+        if "revision" in part:
+            return part["revision"], []
         asked = {
             **part, "exclude": job["exclude"], "parents": job["parents"], "owners": job["keep_owners"]
         }  # fmt: skip

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Callable
 
-from engine.builder.dockerfile import Dockerfile, DockerfileError, HereDocument, Instruction
+from engine.builder.dockerfile import Dockerfile, DockerfileError, HereDocument, Instruction, with_heredocs
 from engine.builder.flags import LIST, SWITCH, TEXT, Flags, take_flags
 from engine.builder.mounts import Mount, parse_mount
 from engine.images.changes import CHANGES, exec_form
@@ -195,7 +195,7 @@ def _onbuild(instruction: Instruction, escape: str) -> Setting:
         raise ValueError(f"{name.upper()} isn't allowed as an ONBUILD trigger")
     trigger = Instruction(name.upper(), "".join(rest), instruction.line, instruction.last_line, instruction.heredocs)
     _read(trigger, escape)
-    return Setting(instruction, instruction.rest)
+    return Setting(instruction, with_heredocs(instruction.rest, instruction.heredocs))
 
 
 def _listed(rest: str) -> list[str] | None:
@@ -204,7 +204,7 @@ def _listed(rest: str) -> list[str] | None:
     if words is None and rest.startswith("["):
         try:
             found = json.loads(rest)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if isinstance(found, list):
             raise ValueError("only string type is allowed in JSON arrays")

@@ -51,7 +51,7 @@ class Runner:
         own, theirs = socket.socketpair()
         with own:
             attachment = Attachment(theirs.detach(), stdin=False, stdout=True, stderr=True, framed=False)
-            self._containers.attach(container_id, attachment)
+            self._containers.attach(container_id, attachment, context)
             with Waiter(self._core.log, self._core.clock, container_id, "next-exit") as waiter:
                 self._lifecycle.start(container_id, context)
                 self._pass_on(container_id, own, output, stop, context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import posixpath
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping
 
 from engine.builder.cache_folders import CacheFolders
-from engine.builder.dockerfile import HereDocument
+from engine.builder.dockerfile import HereDocument, with_heredocs
 from engine.builder.ground import Ground
 from engine.builder.instructions import Run
 from engine.builder.keys import Inputs
@@ -49,8 +50,7 @@ class Shells:
         if len(heredocs) == 1 and _is_alone(command.script, heredocs[0]):
             document = heredocs[0]
             return [f"{_SCRIPTS}/{document.name}"] if document.is_script else [*ground.shell, document.content]
-        script = command.script + "".join(f"\n{document.content}{document.name}" for document in heredocs)
-        return [*ground.shell, script]
+        return [*ground.shell, with_heredocs(command.script, heredocs)]
 
     # --- inputs ---
 
@@ -98,8 +98,11 @@ class Shells:
         )  # fmt: skip
         site.tell({"stream": f" ---> Running in {container_id[:12]}\n"})
         keep = False
+        text = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two pieces
         try:
-            self._runner.run(container_id, " ".join(argv), lambda piece: _tell(site, piece), site.stop, site.context)
+            self._runner.run(
+                container_id, " ".join(argv), lambda piece: _tell(site, text.decode(piece)), site.stop, site.context
+            )
             stubs = [mount["Target"] for mount in mounts]
             return self._runner.commit(container_id, str(self._content), stubs, site.epoch_s)
         except BaseException:
@@ -186,8 +189,9 @@ def _scripts(command: Run, site: Site) -> list[dict[str, Any]]:
     return mounts
 
 
-def _tell(site: Site, piece: bytes) -> None:
-    site.tell({"stream": piece.decode("utf-8", "replace"), "output": True})
+def _tell(site: Site, text: str) -> None:
+    if text:
+        site.tell({"stream": text, "output": True})
 
 
 def _bytes(text: str) -> int:

@@ -7,7 +7,7 @@ import time
 from typing import Any, Callable, Mapping
 
 from engine.builder import keys
-from engine.builder.dockerfile import DockerfileError, Instruction
+from engine.builder.dockerfile import DockerfileError, Instruction, trigger_of
 from engine.builder.files import Files
 from engine.builder.ground import Ground
 from engine.builder.instructions import Arg, Command, Copy, Run, Setting, command_of
@@ -73,9 +73,8 @@ class StageRun:
         self._record(begins, Made("set", base), time.monotonic())
         self._tell_id(Made("set"))
         for trigger in self.ground.settings.pop("OnBuild", None) or []:
-            name, _, rest = trigger.strip().partition(" ")
-            instruction = Instruction(name.upper(), rest.strip(), begins.line, begins.last_line)
             self._say(f"ONBUILD {trigger}", numbered=False)
+            instruction = trigger_of(trigger, self._site.escape, begins, self._site.order.dockerfile)
             self.carry_out(command_of(instruction, self._site.escape, self._site.order.dockerfile))
 
     def carry_out(self, command: Command) -> None:

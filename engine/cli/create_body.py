@@ -24,6 +24,8 @@ def create_body(options: Options, image: str, command: Sequence[str]) -> dict[st
     config = _config(options, image, command)
     host = {**_limits(options), **_isolation(options), **_storage(options, config), **network_settings(options, config)}
     config["HostConfig"] = set_only(host)
+    if options.memory_swappiness == 0:
+        config["HostConfig"]["MemorySwappiness"] = 0  # never, which is not the default
     if endpoint := endpoint_settings(options):
         config["NetworkingConfig"] = {"EndpointsConfig": {options.network: endpoint}}
     return config

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 STDIN = 0
 _READ_BYTES = 32768
-_READABLE = select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLNVAL
 _OUTPUTS = {framing.STDIN: STDOUT, framing.STDOUT: STDOUT, framing.STDERR: STDERR, framing.SYSTEM_ERROR: STDERR}
 
 

@@ -75,4 +75,5 @@ def describe(error: BaseException) -> str:
         at = f"{error.step}: " if hasattr(error, "step") else ""
         where = f"{error.filename}: " if error.filename else ""
         return f"{at}{where}{error.strerror}"
-    return str(error)
+    told = (EngineError, OSError, ValueError)
+    return str(error) if isinstance(error, told) else f"{type(error).__name__}: {error}"

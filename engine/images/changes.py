@@ -78,7 +78,7 @@ def exec_form(rest: str) -> list[str] | None:
         return None
     try:
         words = json.loads(rest)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         return None

@@ -41,30 +41,6 @@ def raw_words(text: str, escape: str = "\\") -> list[str]:
     return words + [word] if word else words
 
 
-def names_in(text: str, escape: str = "\\") -> set[str]:
-    """The names of the variables that the text depends on, whatever they hold. Raises ValueError."""
-    asked: set[str] = set()
-    for recorder in (_Asked(asked, ""), _Asked(asked, "x")):  # ${a:-$b} and ${a:+$b} ask in one case each
-        try:
-            _Reader(text, recorder, escape).word("")
-        except ValueError:
-            continue
-    return asked
-
-
-class _Asked(dict[str, str]):
-    """An environment that notes what it is asked for."""
-
-    def __init__(self, asked: set[str], value: str) -> None:
-        super().__init__()
-        self._asked = asked
-        self._value = value
-
-    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        self._asked.add(name)
-        return self._value or default
-
-
 class _Reader:
     """Reads a text once, from its start to its end."""
 

@@ -9,6 +9,7 @@ import errno
 import os
 
 _SWITCH = "/sys/module/apparmor/parameters/enabled"
+_LOADED = "/sys/kernel/security/apparmor/profiles"
 _PLACES = ("/proc/self/attr/apparmor/exec", "/proc/self/attr/exec")
 """The second one where AppArmor is the only such module, or before Linux 5.8."""
 
@@ -17,6 +18,15 @@ def is_enabled() -> bool:
     try:
         with open(_SWITCH, "rb") as file:
             return file.read(1) == b"Y"
+    except OSError:
+        return False
+
+
+def is_loaded(profile: str) -> bool:
+    """As far as securityfs is mounted and may be read."""
+    try:
+        with open(_LOADED, encoding="utf-8", errors="replace") as file:
+            return any(line.startswith(f"{profile} (") for line in file)
     except OSError:
         return False
 

@@ -17,7 +17,6 @@ _X86 = MACHINE == "x86_64"
 
 # numbers above 423 are the same on every architecture
 SYS_clone = 56 if _X86 else 220
-SYS_mount = 165 if _X86 else 40
 SYS_pivot_root = 155 if _X86 else 41
 SYS_capget = 125 if _X86 else 90
 SYS_capset = 126 if _X86 else 91
@@ -26,13 +25,11 @@ SYS_sched_setattr = 314 if _X86 else 274
 SYS_ioprio_set = 251 if _X86 else 30
 SYS_seccomp = 317 if _X86 else 277
 SYS_bpf = 321 if _X86 else 280
-SYS_pidfd_send_signal = 424
 SYS_open_tree = 428
 SYS_move_mount = 429
 SYS_fsopen = 430
 SYS_fsconfig = 431
 SYS_fsmount = 432
-SYS_pidfd_open = 434
 SYS_clone3 = 435
 SYS_close_range = 436
 SYS_openat2 = 437

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from engine.kernel.netlink import (
     NETLINK_ROUTE, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, Message, NetlinkSocket, attribute,
-    attributes, nested, text, u32,
+    attributes, is_missing, nested, text, u32,
 )  # fmt: skip
 
 IFF_UP = 0x1
@@ -178,6 +178,15 @@ class RouteSocket(NetlinkSocket):
             parts += u32(_IFA_FLAGS, _IFA_F_NODAD)
         head = _ADDRESS.pack(family_of(address), prefix_length, 0, 0, index)
         self.ask(_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, head + parts, f"{address}/{prefix_length}")
+
+    def delete_address(self, entry: InterfaceAddress) -> None:
+        """With the routes that came with it. Gone already is fine."""
+        head = _ADDRESS.pack(family_of(entry.address), entry.prefix_length, 0, 0, entry.index)
+        try:
+            self.ask(_DELADDR, NLM_F_ACK, head + attribute(_IFA_LOCAL, entry.address.packed), str(entry.address))
+        except OSError as error:
+            if not is_missing(error):
+                raise
 
     # --- routes ----------------------------------------------------------------------------------------------------
 

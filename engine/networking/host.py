@@ -36,6 +36,7 @@ class HostNetwork:
         self._forwards = forwards
         self._rules = rules
         self.table = f"docket-{tag}"
+        self._worn = f"docket {tag} gone"
         self._session = nftables.Session()
         self._applied: tuple[list[BridgeRules], list[PortRule]] | None = None
         """What the tables are made of, as far as we know."""
@@ -91,7 +92,7 @@ class HostNetwork:
             alias = self._alias(network.id)
             found = route.link(network.bridge)
             if found is not None:
-                if found.alias != alias:
+                if found.alias not in (alias, self._worn):
                     raise Conflict(
                         f"the host has an interface named {network.bridge} already, and it is not the engine's: remove "
                         "it, or name another one with -o com.docker.network.bridge.name=..."
@@ -179,14 +180,29 @@ class HostNetwork:
                     _set(f"ipv6/conf/{folder.name}/accept_ra", "2", changed)
             _set("ipv6/conf/all/forwarding", "1", changed)
 
-    def lower_bridge(self, network: Network) -> None:
-        """Take the bridge away, if it is there and ours."""
+    def lower_bridge(self, network: Network, *, later: bool = False) -> None:
+        """Take the bridge away, if it is there and ours. ``later``: its addresses and routes go now, and what is left
+        of it with ``delete_worn``, since the kernel takes 40 ms for that (RCU grace periods)."""
         if network.adopted:
             return
         with step("network.remove"), RouteSocket() as route:
             found = route.link(network.bridge)
-            if found is not None and found.alias == self._alias(network.id):
+            if found is None or found.alias != self._alias(network.id):
+                return
+            if not later:
                 route.delete_link(network.bridge)
+                return
+            for one in route.addresses():
+                if one.index == found.index:
+                    route.delete_address(one)
+            route.set_link(found.index, network.bridge, alias=self._worn)
+
+    def delete_worn(self) -> None:
+        """Bridges of networks that are gone."""
+        for name, alias in self.bridges().items():
+            if alias == self._worn:
+                with step("network.remove"), RouteSocket() as route:
+                    route.delete_link(name)
 
     def has_bridge(self, network: Network) -> bool:
         with RouteSocket() as route:

@@ -187,13 +187,19 @@ def status(state: Json) -> str:
         return "stopped"
     if Cgroup(state["cgroup_path"]).is_frozen():
         return "paused"
-    return "running" if state["started"] or not _waits(state["pid"]) else "created"
+    return "running" if state["started"] or not _waits(state) else "created"
 
 
-def _waits(pid: int) -> bool:
-    """Whether it still executes our sealed copy of the interpreter: a start that was killed has told nobody."""
+def program_of(pid: int) -> list[int]:
+    """What tells the file that a process executes from others. Raises OSError."""
+    found = os.stat(f"/proc/{pid}/exe")
+    return [found.st_dev, found.st_ino]
+
+
+def _waits(state: Json) -> bool:
+    """Whether it still executes the interpreter that it was made with: a start that was killed has told nobody."""
     try:
-        return os.readlink(f"/proc/{pid}/exe").startswith("/memfd:docket-python")
+        return program_of(state["pid"]) == state.get("program")
     except PermissionError:
         return True
     except OSError:

@@ -8,7 +8,7 @@ import time
 from engine.kernel import sockets
 from engine.kernel.cgroups import Cgroup
 from engine.oci import bundle as bundles
-from engine.oci.containers import SECCOMP_CACHE, START_SOCKET, Containers, public_state, started_ticks
+from engine.oci.containers import SECCOMP_CACHE, START_SOCKET, Containers, program_of, public_state, started_ticks
 from engine.oci.ending import run_poststop_hooks, tidy
 from engine.oci.handing_over import Failed, hand_over, send_listener, write_pid
 from engine.oci.warnings import warn, warn_all
@@ -121,6 +121,7 @@ class _Creation(Watcher):
         self._evidence = {key: value for key, value in evidence.items() if key not in _NOT_IN_THE_JOURNAL}
         self._terminal_fd = hand_over(terminal_fd, self._options)
         del self._state["creating"]
+        self._state["program"] = program_of(pid)
         self._containers.save(self._id, self._state)
         if self._options.get("pid-file"):
             write_pid(str(self._options["pid-file"]), pid)

@@ -48,10 +48,12 @@ def prepare() -> bool:
     try:
         with open(_FILE, "rb", buffering=0) as file:
             table = marshal.loads(file.read())
+        if table[__name__][0] != os.path.abspath(__file__):
+            return False  # a copy of another place's
         for source, time_ns, size, _, _ in table.values():
             if _stamp(source) != (time_ns, size):
                 return False
-    except (OSError, EOFError, ValueError, TypeError, AttributeError):
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError):
         return False
     sys.meta_path.insert(0, _Modules(table))
     return True
@@ -64,17 +66,16 @@ def keep() -> None:
     fresh = f"{_FILE}.{os.getpid()}"
     try:
         table = {}
-        for name, module in list(sys.modules.items()):
-            spec = module.__spec__
-            if spec is not None and name.partition(".")[0] == _PACKAGE:
-                is_package = spec.submodule_search_locations is not None
-                source = os.path.abspath(spec.origin)
-                table[name] = (source, *_stamp(source), is_package, spec.loader.get_code(name))
+        for name in [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]:
+            spec = sys.modules[name].__spec__
+            is_package = spec.submodule_search_locations is not None
+            source = os.path.abspath(spec.origin)
+            table[name] = (source, *_stamp(source), is_package, spec.loader.get_code(name))
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         with open(fd, "wb") as file:
             file.write(marshal.dumps(table))
         os.rename(fresh, _FILE)
-    except OSError:
+    except (OSError, ImportError, AttributeError, ValueError):
         return
 
 

@@ -2,8 +2,8 @@
 
 Its process, or a fork of it, is in the container for a moment: /proc/PID/exe must be nothing of the host's there
 (CVE-2019-5736). Where the kernel lets it be another file in place, that is an empty one that nobody can write. Else the
-program executes itself once more, from a sealed copy of the interpreter: this is decided before anything else is
-imported, since the copy imports it all again.
+program executes itself once more, from an interpreter that nobody can write to: this is decided before anything else is
+imported, since that one imports it all again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 
-from engine.oci import loading
 from engine.oci.served import ask
 
 _ENTERING = ("create", "run", "exec")
@@ -20,17 +19,17 @@ _PROGRAM = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from engine.oci.sealed
 
 
 def leave_the_host(words: list[str]) -> None:
-    """Returns only where that is not needed, or done."""
-    if _verb(words) not in _ENTERING or os.readlink("/proc/self/exe").startswith("/memfd:"):
+    """Returns only where that is not needed, or done in place."""
+    if _verb(words) not in _ENTERING:
         return
-    from engine.runtime.interpreter import interpreter_path, sealed, sealed_copy
+    from engine.runtime.interpreter import interpreter_path, sealed, unwritable
 
     if sys.flags.isolated and sys.getfilesystemencoding() == "utf-8" and _becomes(sealed()):
         return
     parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     # isolated from the environment and without site-packages, as all that runs as root here
     flags = ["-I", "-S", "-X", "utf8", "-c", _PROGRAM]
-    os.execve(sealed_copy(), [interpreter_path(), *flags, parent, *words], os.environ)
+    os.execve(unwritable(), [interpreter_path(), *flags, parent, *words], os.environ)
 
 
 def _becomes(fd: int) -> bool:
@@ -67,7 +66,9 @@ def main() -> None:
 
 def again(words: list[str]) -> None:
     """The same without asking, and from an interpreter that may be seen in a container."""
-    is_prepared = _verb(words) not in ("create", "run") or loading.prepare()
+    from engine.oci import loading
+
+    is_prepared = _verb(words) not in _ENTERING or loading.prepare()
     from engine.oci.main import carry_out, leave
 
     status = carry_out(words)

@@ -46,7 +46,7 @@ class ContainerRecovery:
         for container in self._core.log.all("container"):
             try:
                 self._settle(container)
-            except (OSError, EngineError) as error:  # one that can't be settled must not keep the others from it
+            except Exception as error:  # one that can't be settled must not keep the others from it
                 self._lifecycle.tell_trouble(container.id, "recovery", describe(error), self._context)
 
     def _settle(self, container: Container) -> None:

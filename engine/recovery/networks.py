@@ -46,6 +46,7 @@ class NetworkRecovery:
         for endpoint in self._core.log.all("endpoint"):
             if endpoint.status is not EndpointStatus.IDLE:
                 self._settle(endpoint)
+        self._try(self._networks.host.delete_worn)
         if not self._core.log.all("network"):
             return
         self._try(self._sweep)
@@ -55,7 +56,7 @@ class NetworkRecovery:
         self._try(self._networks.rules.refresh)
         for network in self._core.log.all("network"):
             if network.status is Status.UP:
-                self._networks.names.write(network.id)
+                self._try(lambda one=network: self._networks.names.write(one.id))
 
     def _settle(self, endpoint: Any) -> None:
         container = self._core.log.get("container", endpoint.container_id)

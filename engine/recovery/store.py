@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, Callable
 
-from engine.domain.errors import EngineError
+from engine.domain.errors import EngineError, describe
 from engine.domain.image import ImagePullFailed, ImagePushFailed
 from engine.domain.image import Status as ImageStatus
 from engine.domain.layer import LayerUnpackFailed
@@ -55,7 +56,7 @@ class StoreRecovery:
         for layer in self._core.log.all("layer"):
             if layer.status is LayerStatus.UNPACKING:
                 # perhaps renamed into place, but the log never called it present: unpacked again when it is wanted
-                self._core.runtime.run_job("tree.remove", {"path": str(self._core.store.layer(layer.id))})
+                self._remove(self._core.store.layer(layer.id))
                 failed = LayerUnpackFailed(layer.id, INTERRUPTED)
                 self._core.recorder.record("layer", layer.id, failed, self._context)
             elif layer.status is LayerStatus.REMOVING:
@@ -91,7 +92,14 @@ class StoreRecovery:
         """Temporary trees of workers that died. What the log knows, and what others put here, stays."""
         store = self._core.store
         for folder in [*store.layers.glob("tmp-*"), *store.trash.iterdir(), *self._folders_of_removed()]:
+            self._remove(folder)
+
+    def _remove(self, folder: Path) -> None:
+        """What resists is told: it must not keep the engine from starting."""
+        try:
             self._core.runtime.run_job("tree.remove", {"path": str(folder)})
+        except (OSError, EngineError) as error:
+            print(f"docket: {folder} stays: {describe(error)}", file=sys.stderr, flush=True)
 
     def _folders_of_removed(self) -> list[Path]:
         """Of containers and layers: a power cut may have undone their way into the trash, which is not synced before

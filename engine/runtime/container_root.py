@@ -52,8 +52,12 @@ def _opened(root: Json) -> Iterator[int]:
 
 
 def _of_running(root: Json) -> int:
-    """The descriptor of /proc/PID is of that very process, which may end but not become another."""
-    process = os.open(f"/proc/{root['pid']}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """The descriptor of /proc/PID is of that very process, which may end but not become another. Raises
+    ProcessLookupError where it has ended."""
+    try:
+        process = os.open(f"/proc/{root['pid']}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise ProcessLookupError(errno.ESRCH, "the container has ended") from error
     try:
         if cgroups.detect().mount_points:
             _check_cgroup(process, root["cgroup_path"])
@@ -62,6 +66,8 @@ def _of_running(root: Json) -> int:
         if root.get("plain"):
             return _clone_without_mounts(process)
         return os.open("root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process)
+    except FileNotFoundError as error:  # what /proc shows of one that waits for being reaped
+        raise ProcessLookupError(errno.ESRCH, "the container has ended") from error
     finally:
         os.close(process)
 

@@ -11,7 +11,7 @@ from collections import deque
 
 from engine.kernel.steps import step
 from engine.runtime import messages
-from engine.runtime.loop import GONE, IN, OUT, Loop
+from engine.runtime.loop import GONE, IN, OUT, Loop, accept
 from engine.runtime.messages import Message
 
 TYPE_CHECKING = False
@@ -125,9 +125,7 @@ class Control:
 
     def _accept(self, events: int) -> None:
         assert self._listener is not None
-        try:
-            sock, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
+        if (sock := accept(self._loop, self._listener, self._accept)) is None:
             return
         sock.setblocking(True)
         self._connections.append(Connection(self._loop, sock, self._handler, self._gone))

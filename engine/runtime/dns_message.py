@@ -17,6 +17,7 @@ TTL_S = 600
 
 _HEADER = struct.Struct(">HHHHHH")
 _LONGEST_NAME = 255
+_LONGEST_LABEL = 63
 PLAIN_UDP_BYTES = 512
 
 
@@ -53,7 +54,7 @@ def parse_query(data: bytes) -> Query | None:
         length = data[offset]
         if length == 0:
             break
-        if length > 63 or offset + length - 12 > _LONGEST_NAME:
+        if length > _LONGEST_LABEL or offset + length - 12 > _LONGEST_NAME:
             return None
         labels.append(data[offset + 1 : offset + 1 + length])
         offset += length + 1
@@ -93,6 +94,10 @@ def truncated(query: Query) -> bytes:
     return bytes(whole)
 
 
-def encode_name(name: str) -> bytes:
-    """"web.app" as labels."""
-    return b"".join(bytes([len(label)]) + label.encode("latin-1", "replace") for label in name.split(".")) + b"\0"
+def encode_name(name: str) -> bytes | None:
+    """"web.app" as labels; None for what is too long for a name (RFC 1035, 2.3.4), as a container's may be."""
+    labels = [label.encode("latin-1", "replace") for label in name.split(".")]
+    if not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
+        return None
+    whole = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+    return whole if len(whole) <= _LONGEST_NAME else None

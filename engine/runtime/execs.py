@@ -124,7 +124,10 @@ class Execs:
             execution.stdio.open(fds[0] if fds else -1)
             execution.went = True
             execution.started_at_us = time.time_ns() // 1000
-            messages.send(execution.handshake, {"type": "go"})
+            try:
+                messages.send(execution.handshake, {"type": "go"})
+            except OSError:
+                return  # it was killed just now: the end of file comes next, and its exit status
             return
         if message is None and execution.went:
             self._started(execution, connection, request_id)
@@ -139,8 +142,8 @@ class Execs:
             if execution.exit_code is not None:
                 self._record_end(execution)
             return
-        facts = {"pid": execution.pid, "started_at_us": execution.started_at_us}
-        self._journal.append({"type": "exec_started", "exec_id": execution.id, **facts}, durable=False)
+        facts: dict[str, Any] = {"pid": execution.pid, "started_at_us": execution.started_at_us}
+        self._note({"type": "exec_started", "exec_id": execution.id, **facts}, durable=False)
         connection.send({"reply": request_id, **facts})
         if execution.exit_code is not None:
             self._record_end(execution)
@@ -187,15 +190,19 @@ class Execs:
             "type": "exec_exited", "exec_id": execution.id, "exit_code": execution.exit_code,
             "finished_at_us": time.time_ns() // 1000,
         }  # fmt: skip
-        try:
-            self._journal.append(record)
-        except OSError as error:
-            record["unrecorded"] = failure(error)["message"]
+        self._note(record, durable=True)
         self._unseen[execution.id] = execution.stdio
         if self._control.tell_all(record):
             self._loop.later(SEEN_S, lambda: self.seen(execution.id))
         else:
             self.seen(execution.id)
+
+    def _note(self, record: dict[str, Any], *, durable: bool) -> None:
+        """A full disk must end neither the shim nor the container: then the daemon alone is told."""
+        try:
+            self._journal.append(record, durable=durable)
+        except OSError as error:
+            record["unrecorded"] = failure(error)["message"]
 
     @staticmethod
     def _answer_probe(execution: _Exec, probe: _Probe) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 
@@ -124,6 +125,8 @@ class Sysctls(Operation):
             path = f"sys/{name.replace('.', '/')}"
             how = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
             try:
+                if setup.proc_fd < 0:
+                    raise OSError(errno.ENOENT, "no procfs is mounted in the container:")
                 fd = openat2(setup.proc_fd, path, os.O_WRONLY, resolve=how)
                 try:
                     os.write(fd, str(value).encode())

@@ -34,10 +34,10 @@ class JsonLog:
         self._compression = Compression() if compress and self._max_files > 1 else None
         self._partial: dict[str, bytes] = {}
         self._attributes = f'"attrs":{json.dumps(attributes, sort_keys=True)},' if attributes else ""
-        self._open(0)
+        self._open(path, 0)
 
-    def _open(self, flags: int) -> None:
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | flags, 0o640)
+    def _open(self, path: str, flags: int) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | flags, 0o640)
         self._size = os.fstat(self._fd).st_size
 
     def write(self, stream: str, data: bytes) -> None:
@@ -95,7 +95,26 @@ class JsonLog:
             text = text[os.write(self._fd, text) :]
 
     def _rotate(self) -> None:
-        os.close(self._fd)
+        """The old file stays open, and where it is, until there is another one: what can't be had is tried again."""
+        before, size = self._fd, self._size
+        if self._max_files == 1:
+            self._open(self.path, os.O_TRUNC)
+        else:
+            self._open(f"{self.path}.new", os.O_TRUNC)
+            try:
+                self._move_on()
+            except OSError:
+                os.close(self._fd)
+                self._fd, self._size = before, size
+                raise
+        os.close(before)
+        if self._compression is not None:
+            try:
+                self._compression.begin(f"{self.path}.1")
+            except OSError:
+                return  # without a process for it, it stays as it is and is read all the same
+
+    def _move_on(self) -> None:
         suffixes = [""]
         if self._compression is not None:
             self._compression.wait()
@@ -106,9 +125,7 @@ class JsonLog:
             older = self.path if number == 1 else f"{self.path}.{number - 1}"
             for suffix in suffixes:
                 _try(os.rename, older + suffix, f"{self.path}.{number}{suffix}")
-        self._open(os.O_TRUNC if self._max_files == 1 else 0)
-        if self._compression is not None:
-            self._compression.begin(f"{self.path}.1")
+        os.rename(f"{self.path}.new", self.path)
 
     def _entry(self, line: bytes, newline: str, stream: str, stamp: str) -> str:
         quoted = encode_basestring(line.decode("utf-8", "replace"))

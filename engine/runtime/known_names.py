@@ -115,8 +115,9 @@ class KnownNames:
     def _reverse(self, query: Query) -> bytes | None:
         address = _address_of(query.name)
         for network in self._networks if address else ():
-            if name := (network.value.get("addresses") or {}).get(address):
-                return dns_message.answer(query, [(PTR, dns_message.encode_name(name))])
+            name = dns_message.encode_name((network.value.get("addresses") or {}).get(address) or "")
+            if name is not None:
+                return dns_message.answer(query, [(PTR, name)])
         return None
 
 

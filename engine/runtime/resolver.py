@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 
 from engine.runtime import dns_message
 from engine.runtime.dns_message import NOT_IMPLEMENTED, Query
@@ -92,8 +93,13 @@ class Resolver:
             reply(dns_message.answer(query, code=NOT_IMPLEMENTED))
             return
         known = self._known
-        known.refresh()
-        if (own := known.answer(query, data)) is not None:
+        try:
+            known.refresh()
+            own = known.answer(query, data)
+        except Exception as error:  # a defect here must not end the shim, and with it the container
+            print(f"docket shim: the resolver: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            own = dns_message.answer(query, code=dns_message.SERVER_FAILURE)
+        if own is not None:
             reply(own)
             return
         is_shut_in, servers = known.is_shut_in, known.servers

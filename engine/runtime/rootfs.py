@@ -22,6 +22,14 @@ _NO_LINKS = ("/proc", "/sys")
 _SHARED_MEMORY = "/dev/shm"
 _OF_HOST = {"proc": "/proc", "sysfs": "/sys", "mqueue": "/dev/mqueue"}
 """File systems that show a namespace, and where the host has its own mounted."""
+_INTO_PROC = frozenset(
+    f"/proc/{name}"
+    for name in (
+        "cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime",
+        "sys/crypto/fips_enabled", "sys/kernel/ns_last_pid",
+    )
+)  # fmt: skip
+"""What lxcfs puts there, and runc lets it."""
 _HIDDEN_PROC = "the kernel allows no new one where parts of the old one are hidden (is the engine in a container?)"
 
 
@@ -215,10 +223,18 @@ class Mount(Operation):
         target = (targets.open_folder if is_folder else targets.open_file)(setup.root_fd, self._destination)
         if not is_folder and stat.S_ISDIR(os.fstat(target).st_mode):
             raise OSError(errno.ENOTDIR, "not a directory: a file can't be mounted on a directory", self._destination)
+        self._stay_out_of_proc(setup, target)
         if is_folder and self._destination in (setup.plan.get("fill") or ()):
             with step("volume.fill"):
                 copy_up.fill(target, source)
         _attach(source, target, self._destination)
+
+    def _stay_out_of_proc(self, setup: Setup, target: int) -> None:
+        """Whatever links lead there: what we and others write to the container's procfs must get to the kernel
+        (CVE-2019-19921, CVE-2023-27561)."""
+        is_inside = setup.proc_fd >= 0 and os.fstat(target).st_dev == os.fstat(setup.proc_fd).st_dev
+        if is_inside and self._destination not in _INTO_PROC:
+            raise OSError(errno.EPERM, "it is inside /proc, where nothing may be mounted", self._destination)
 
     def _target(self, setup: Setup) -> int:
         if self._destination.rstrip("/") in _NO_LINKS:

@@ -224,8 +224,11 @@ class Shim:
         if kills <= self._oom_kills:
             return False
         self._oom_kills = kills
-        news = {"type": "oom", "kills": kills}
-        self._journal.append(news, durable=False)
+        news: Json = {"type": "oom", "kills": kills}
+        try:
+            self._journal.append(news, durable=False)
+        except OSError as error:
+            news["unrecorded"] = failure(error)["message"]
         self._control.tell_all(news)
         return True
 

@@ -301,7 +301,12 @@ class Supervisor:
     def _watch_spawners(self) -> None:
         for spawner in (self._spawner, self._workers):
             seen = max((number for one, number in self._watched.values() if one is spawner), default=0)
-            if (found := spawner.watch(seen)) is not None:
+            try:
+                found = spawner.watch(seen)
+            except OSError as error:  # no descriptor is left: containers are heard all the same, and it is tried again
+                print(f"docket: the spawner can't be watched: {error}", file=sys.stderr, flush=True)
+                continue
+            if found is not None:
                 number, fd = found
                 self._watched[fd] = spawner, number
                 self._selector.register(fd, selectors.EVENT_READ, "spawner")

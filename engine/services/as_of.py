@@ -16,6 +16,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
 def parse_time_us(text: str, now_us: int) -> int:
     """RFC 3339 (UTC where no zone is given), seconds since the epoch, or a duration ago ("90s", "1h30m"), in µs."""
     text = text.strip()
+    if re.search(r"\d{13}", text.partition(".")[0]):  # neither seconds of ours nor anything else
+        raise InvalidArgument(f'invalid time "{text[:40]}": no such moment can be told')
     if re.fullmatch(r"\d+(\.\d+)?", text):
         seconds, _, fraction = text.partition(".")
         return int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0") or 0)
@@ -37,7 +39,7 @@ def resolve_as_of(text: str | None, log: EventLog, clock: Clock) -> int | None:
     """The last sequence number that belongs to the moment; None for now. ``#12`` and ``seq:12`` name one directly."""
     if not text:
         return None
-    match = re.fullmatch(r"(?:#|seq:)(\d+)", text.strip())
+    match = re.fullmatch(r"(?:#|seq:)(\d{1,18})", text.strip())
     if match:
         return min(int(match.group(1)), log.head().seq)
     return log.seq_at(parse_time_us(text, clock.now_us()))

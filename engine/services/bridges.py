@@ -23,6 +23,10 @@ from engine.services.firewall_rules import FirewallRules
 from engine.services.recorder import caused_by
 
 
+PAUSE_S = 0.2
+"""So that what is removed with a network is not slowed down: a bridge that goes holds up whoever changes interfaces."""
+
+
 class Bridges:
     """Every change is an intent with one outcome."""
 
@@ -52,7 +56,7 @@ class Bridges:
             evidence["hooks"] = self._rules.refresh(and_also=network)
         except BaseException as error:
             self._take_back(network)
-            failed = NetworkRaiseFailed(network.id, describe(error) if isinstance(error, OSError) else str(error))
+            failed = NetworkRaiseFailed(network.id, describe(error))
             self._core.recorder.record("network", network.id, failed, outcome)
             raise
         self._core.recorder.record("network", network.id, NetworkRaised(network.id, evidence), outcome)
@@ -79,26 +83,37 @@ class Bridges:
         containers = [log.get("container", one.container_id) for one in found if one is not None and one.addresses]
         return tuple(one.name for one in containers if one is not None)
 
-    def lower(self, network: Network, context: Context) -> None:
-        """Take everything of it out of the kernel. Raises Conflict where a container is on it, OSError."""
+    def lower(self, network: Network, context: Context, *, for_good: bool = False) -> None:
+        """Take everything of it out of the kernel; ``for_good``: what nothing can reach any more, a moment later.
+        Raises Conflict where a container is on it, OSError."""
         with self._core.recorder.exclusive(f"network/{network.id}"):
             command = LowerNetwork(self.users(network))
             if intents := self._core.recorder.decide("network", network.id, command, context):
-                self.finish_lowering(network, caused_by(context, intents[-1]))
+                self.finish_lowering(network, caused_by(context, intents[-1]), for_good=for_good)
 
-    def finish_lowering(self, network: Network, context: Context) -> None:
+    def finish_lowering(self, network: Network, context: Context, *, for_good: bool = False) -> None:
         """The effect and the outcome of an open intent; may be done again after a crash."""
         try:
-            self._host.lower_bridge(network)
+            self._host.lower_bridge(network, later=for_good)
             self._rules.refresh(without=network)
-        except (OSError, EngineError) as error:
+        except Exception as error:
             failed = NetworkLowerFailed(network.id, describe(error))
             self._core.recorder.record("network", network.id, failed, context)
             raise
         self._core.recorder.record("network", network.id, NetworkLowered(network.id), context)
+        if for_good:
+            self._core.timers.later(PAUSE_S, "bridges", self.sweep)
+
+    def sweep(self) -> None:
+        """What is left of networks that are gone leaves the kernel."""
+        try:
+            self._host.delete_worn()
+        except OSError as error:
+            print(f"docket: networks that are gone: {describe(error)}", file=sys.stderr, flush=True)
 
     def rest(self, context: Context) -> None:
         """At the engine's end: what nobody is on leaves the kernel."""
+        self.sweep()
         for network in self._core.log.all("network"):
             if network.status is Status.UP and not self.users(network):
                 try:

@@ -35,6 +35,8 @@ class Bundles:
             container.id, config, {**host, "Init": False}, mounts, volume_folders(self._core, container, mounts), {},
             options=options,
         )
+        if options.apparmor is None:
+            spec["process"].pop("apparmorProfile", None)  # a default of this host's, which another may not have
         user = self._files.user(container.id, config["User"], list(host.get("GroupAdd") or []))
         spec["process"]["user"] = user
         if not any(entry.startswith("HOME=") for entry in spec["process"]["env"]):

@@ -12,7 +12,7 @@ from engine.images import config as image_config
 from engine.images.content import ContentStore
 from engine.images.references import Reference
 from engine.kernel import cgroups
-from engine.services import user_namespace
+from engine.services import request_shapes, user_namespace
 from engine.services.archives import Archives
 from engine.services.blobs import Blobs
 from engine.services.core import Core, resolve_container
@@ -76,6 +76,7 @@ class Commits:
         ``config`` overrides keys of the container's ``Config``, ``changes`` are instructions that come last. A running
         container stands still meanwhile where ``pause`` is set.
         """
+        request_shapes.check(config, request_shapes.CONTAINER)
         container = resolve_container(self._core.log, reference)
         if container.status in (Status.REMOVING, Status.DEAD):
             raise Conflict(f"You cannot commit container {reference} which is {container.public_status}")
@@ -87,12 +88,19 @@ class Commits:
         with self._blobs.arriving():
             layer = self._layer_of(container, pause, context)
             try:
+                self._refuse_going(container)
                 document = self._document(container, settings, layer["digest"], author, comment)
                 blobs = [*self._base_blobs(container), *filter(None, [layer["digest"]])]
                 names = [name] if name else []
                 return self._archives.add(document, blobs, "commit", container.id, names, context)
             finally:
                 self._blobs.release([layer["digest"]])
+
+    def _refuse_going(self, container: Container) -> None:
+        """Files that were read while they were being removed are not what the container had. Raises Conflict."""
+        current = self._core.log.get("container", container.id)
+        if current is None or current.status in (Status.REMOVING, Status.DEAD):
+            raise Conflict(f"container {container.id} was removed while it was being committed")
 
     def _layer_of(self, container: Container, pause: bool, context: Context) -> dict[str, Any]:
         """The blob of the writable layer; ``digest`` is empty where nothing was changed."""

@@ -148,6 +148,8 @@ def _check_config(config: dict[str, Any]) -> None:
             raise InvalidArgument(f"invalid environment variable: {entry!r}")
     if config.get("StopSignal"):
         parse_signal(config["StopSignal"])
+    if config.get("NetworkDisabled"):
+        raise NotSupported("NetworkDisabled is not supported by this version of docket: use --network none")
 
 
 def _refuse_unsupported(host: Mapping[str, Any]) -> None:

@@ -16,8 +16,8 @@ from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import members
 from engine.runtime.supervisor import Attachment
 from engine.services import (
-    container_config, health_config, json_log, links, network_config, rootless, sharing, trees, user_network,
-    volumes_from,
+    container_config, health_config, json_log, links, network_config, request_shapes, rootless, sharing, trees,
+    user_network, volumes_from,
 )  # fmt: skip
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
@@ -52,8 +52,9 @@ class Containers:
 
     def create(self, body: Mapping[str, Any], name: str | None, context: Context) -> tuple[str, list[str]]:
         """Answer with the new id and warnings. Raises NotFound (image), InvalidArgument, NotSupported, Conflict."""
+        request_shapes.check(body, request_shapes.CONTAINER)
         reference = body.get("Image")
-        if not isinstance(reference, str) or not reference:
+        if not reference:
             raise InvalidArgument("no image given: Image must name one")
         chosen = self._choose_name(name)
         image = resolve_image(self._core.log, reference)
@@ -94,6 +95,7 @@ class Containers:
     ) -> str:
         """A container whose root is these layers, which must be stored; ``body`` is complete, no image's configuration
         is added to it. Answers with its id."""
+        request_shapes.check(body, request_shapes.CONTAINER)
         settings, _ = self._completed(body, {})
         sharing.with_ids(self._core, settings.host_config)
         container_id = self._core.randomness.hex(64)
@@ -332,18 +334,23 @@ class Containers:
         """
         if logs:
             attachment = replace(attachment, logs=True)
-        container = resolve_container(self._core.log, reference)
-        if container.status == "paused":
-            raise Conflict(f"container {container.id} is paused, unpause the container before attach")
-        with self._core.recorder.exclusive(f"container/{container.id}"):
-            state = self._core.log.get("container", container.id)
-            if state is None:
-                raise NotFound(f"No such container: {reference}")
-            alive = state.status in ALIVE
-            if alive:
-                command = AttachClient(attachment.streams)
-                self._core.recorder.decide("container", container.id, command, context)
-            announce()
+        with ExitStack() as held:
+            try:
+                container = resolve_container(self._core.log, reference)
+                if container.status == "paused":
+                    raise Conflict(f"container {container.id} is paused, unpause the container before attach")
+                held.enter_context(self._core.recorder.exclusive(f"container/{container.id}"))
+                state = self._core.log.get("container", container.id)
+                if state is None:
+                    raise NotFound(f"No such container: {reference}")
+                alive = state.status in ALIVE
+                if alive:
+                    command = AttachClient(attachment.streams)
+                    self._core.recorder.decide("container", container.id, command, context)
+                announce()
+            except BaseException:
+                os.close(attachment.fd)  # else the client would wait for its end, and the engine lose a descriptor
+                raise
             if alive:
                 self._core.runtime.attach(container.id, attachment)
             else:

@@ -118,7 +118,7 @@ class Endpoints:
         try:
             self._begin(attachment, container, settings, context)
         except BaseException as error:
-            self.failed(attachment, describe(error) if isinstance(error, OSError) else str(error))
+            self.failed(attachment, describe(error))
             raise
         return attachment
 

@@ -7,11 +7,11 @@ import os
 from typing import Any, Mapping
 
 from engine.domain.container import Container
-from engine.domain.errors import EngineError, InvalidArgument, NotFound, describe
+from engine.domain.errors import InvalidArgument, NotFound, describe
 from engine.domain.exec import CreateExec, Exec, ExecCreated, ExecStarted, ExecStartFailed, StartExec
 from engine.eventlog.log import Context, Document
 from engine.runtime.supervisor import Attachment
-from engine.services import links
+from engine.services import links, request_shapes
 from engine.services.core import Core, resolve_container
 from engine.services.launch_plan import build_exec_plan, hostname_of
 from engine.services.recorder import caused_by
@@ -35,6 +35,7 @@ class Execs:
     def create(self, reference: str, body: Mapping[str, Any], context: Context) -> str:
         """Answer with the exec's id. Raises Conflict where the container doesn't run."""
         container = resolve_container(self._core.log, reference)
+        request_shapes.check(body, request_shapes.EXEC)
         chosen = {key: body.get(key) or default for key, default in _DEFAULTS.items()}
         if not chosen["Cmd"]:
             raise InvalidArgument("No exec command specified")
@@ -77,7 +78,7 @@ class Execs:
     ) -> None:
         try:
             launched = self._core.runtime.exec(container_id, plan, attachment)
-        except (OSError, EngineError) as error:
+        except Exception as error:  # a defect as well: the intent must get its outcome
             exit_code = COMMAND_NOT_FOUND if getattr(error, "exit_code", 0) == COMMAND_NOT_FOUND else CANNOT_EXECUTE
             failed = ExecStartFailed(exec_id, container_id, getattr(error, "step", ""), describe(error), exit_code)
             self._core.recorder.record("exec", exec_id, failed, outcome)

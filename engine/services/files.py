@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager
 from typing import Any, Iterator
 
@@ -16,6 +17,10 @@ from engine.services.core import Core, resolve_container
 from engine.services.job_streams import feed, output_of
 from engine.services.launch_plan import lower_folders, volume_folders
 from engine.services.views import parse_document
+
+_ATTEMPTS = 200
+_PAUSE_S = 0.01
+"""For the end of a container that has just ended to be on record: then its files are those of one at rest."""
 
 
 class Files:
@@ -81,13 +86,17 @@ class Files:
     ) -> dict[str, Any]:  # fmt: skip
         host = parse_document(self._core.log.document(container.config_digest))["HostConfig"]
         arguments = {**arguments, "owners": user_namespace.mappings(host)}
-        with self._root(container.id, plain) as root:
-            try:
-                return self._core.runtime.run_job(job, {**arguments, "root": root}, fds or [])
-            except NotFound as error:  # the job knows paths, not names
-                raise NotFound(f"{error} {container.name}") from error
-            except ProcessLookupError as error:
-                raise Conflict(f"container {container.id[:12]} ended meanwhile: try again") from error
+        for _ in range(_ATTEMPTS):
+            with self._root(container.id, plain) as root:
+                try:
+                    return self._core.runtime.run_job(job, {**arguments, "root": root}, fds or [])
+                except NotFound as error:  # the job knows paths, not names
+                    raise NotFound(f"{error} {container.name}") from error
+                except ProcessLookupError:  # before the job began: the word of its end is on its way
+                    if "pid" not in root:
+                        raise
+            time.sleep(_PAUSE_S)
+        raise Conflict(f"container {container.id[:12]} is ending: try again")
 
     @contextmanager
     def _root(self, container_id: str, plain: bool) -> Iterator[dict[str, Any]]:

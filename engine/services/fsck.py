@@ -154,8 +154,9 @@ class Fsck:
         for digest in strangers:
             gone = not self._content.has(digest)
             report.problems.append(Problem(f"blob {digest}", "is of no use", repaired="removed" if gone else ""))
+        trees = sorted(self._core.store.layers.iterdir())  # before the record: a layer that comes now is known there
         known = {self._core.store.layer(layer.id).name for layer in self._core.log.all("layer")}
-        for path in sorted(self._core.store.layers.iterdir()):
+        for path in trees:
             if path.name in known or path.name.startswith("tmp-"):
                 continue
             problem = Problem(f"tree {path}", "belongs to no layer")

@@ -109,13 +109,18 @@ class ImageRemoval:
 
     def finish(self, image: Image, context: Context) -> list[str]:
         """The effect and the outcome of an open removal; may be done again after a crash. Answers with the chain IDs
-        of the layers that went."""
+        of the layers that went. A layer that resists is on record as such, without an image, and goes at the next
+        start; the image is gone all the same."""
         wanted = self._blobs.of_image(image)
         for chain_id in image.chain_ids:
             if (layer := self._core.log.get("layer", chain_id)) is not None:
                 wanted.add(layer.blob_digest)
-        removed = self._layers.release(image.chain_ids, image.id, context)
-        self._blobs.release(wanted)
+        try:
+            removed = self._layers.release(image.chain_ids, image.id, context)
+            self._blobs.release(wanted)
+        except Exception:
+            self._core.recorder.record("image", image.id, ImageRemoved(image.id), context)
+            raise
         self._core.recorder.record("image", image.id, ImageRemoved(image.id), context)
         return removed
 

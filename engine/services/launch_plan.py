@@ -175,6 +175,6 @@ def build_exec_plan(
         "capabilities": capabilities,
         "seccomp": filter_for(options, capabilities, privileged=bool(host.get("Privileged"))),
         "no_new_privileges": options.no_new_privileges,
-        "apparmor_profile": "" if body.get("Privileged") else options.apparmor,
+        "apparmor_profile": "" if body.get("Privileged") else security_options.apparmor_profile(host),
         "rlimits": oci_spec.rlimits(host),
     }

@@ -90,7 +90,7 @@ class Lifecycle:
                 return
             except LaunchFailed as error:
                 failure, failed = error, ContainerStartFailed(container.id, error.step, str(error), error.exit_code)
-            except (OSError, EngineError) as error:
+            except Exception as error:  # a defect as well: the intent must get its outcome
                 failure = error
                 failed = ContainerStartFailed(container.id, getattr(error, "step", ""), describe(error), 128)
             self._core.recorder.record("container", container.id, failed, outcome)
@@ -113,7 +113,7 @@ class Lifecycle:
                     waiting = self._containers.take_waiting(container.id)
                     launched = self._core.runtime.launch(plan, lock, waiting, held)
             except BaseException as error:
-                self._endpoints.failed(network, describe(error) if isinstance(error, OSError) else str(error))
+                self._endpoints.failed(network, describe(error))
                 raise
         finally:
             os.close(lock)
@@ -150,7 +150,9 @@ class Lifecycle:
         if waiter.result(patience_s) is not None:
             return
         with self._core.recorder.exclusive(f"container/{container_id}"):
-            self._send_to_stop(container_id, signals.SIGKILL, context)
+            state = self._core.log.get("container", container_id)
+            if state is not None and state.status is Status.STOPPING:  # else it ended just now, and may run again
+                self._send_to_stop(container_id, signals.SIGKILL, context)
         if waiter.result(KILL_PATIENCE_S) is None:
             reason = f"container {container_id} did not exit within {KILL_PATIENCE_S:.0f} s of SIGKILL"
             self._core.recorder.record("container", container_id, ContainerStopFailed(container_id, reason), context)
@@ -166,7 +168,7 @@ class Lifecycle:
         """A signal that can't be sent is the outcome of the stop."""
         try:
             self._send(container_id, signal)
-        except (OSError, EngineError) as error:
+        except Exception as error:
             failed = ContainerStopFailed(container_id, describe(error))
             self._core.recorder.record("container", container_id, failed, context)
             raise
@@ -188,11 +190,18 @@ class Lifecycle:
         container = resolve_container(self._core.log, reference)
         number = parse_signal(signal or "SIGKILL")
         with Waiter(self._core.log, self._core.clock, container.id, "not-running") as waiter:
-            self._kill(container.id, number, context)
-            if number == signals.SIGKILL and waiter.result(KILL_PATIENCE_S) is None:
-                raise EngineError(f"container {container.id} did not exit within {KILL_PATIENCE_S:.0f} s of SIGKILL")
+            failure = self._kill(container.id, number, context)
+            is_ending = isinstance(failure, (NotFound, ProcessLookupError))  # the record of it is on its way
+            if failure is not None and not is_ending:
+                raise failure
+            if (number == signals.SIGKILL or is_ending) and waiter.result(KILL_PATIENCE_S) is None:
+                words = f"container {container.id} did not exit within {KILL_PATIENCE_S:.0f} s of SIGKILL"
+                raise failure or EngineError(words)
+            if is_ending and number != signals.SIGKILL:
+                raise Conflict(f"container {container.id} is not running")
 
-    def _kill(self, container_id: str, number: int, context: Context) -> None:
+    def _kill(self, container_id: str, number: int, context: Context) -> Exception | None:
+        """Answers with what kept the signal from being sent; that is on record then."""
         with self._core.recorder.exclusive(f"container/{container_id}"):
             intent = self._core.recorder.decide("container", container_id, KillContainer(number), context)[-1]
             outcome: ContainerKilled | ContainerKillFailed = ContainerKilled(container_id, number)
@@ -202,11 +211,10 @@ class Lifecycle:
                 self._core.runtime.signal(container_id, number)
                 if number == signals.SIGKILL and state is not None and state.status is Status.PAUSED:
                     self._core.runtime.resume(container_id)
-            except (OSError, EngineError) as error:
+            except Exception as error:
                 failure, outcome = error, ContainerKillFailed(container_id, describe(error))
             self._core.recorder.record("container", container_id, outcome, caused_by(context, intent))
-        if failure is not None:
-            raise failure
+        return failure
 
     def restart(self, reference: str, timeout_s: int | None, signal: str | None, context: Context) -> None:
         """Stop where it runs, then start: one correlation joins both."""
@@ -250,7 +258,7 @@ class Lifecycle:
             outcome = caused_by(context, intent)
             try:
                 effect(container_id)
-            except (OSError, EngineError) as error:
+            except Exception as error:
                 failure = failed(container_id, describe(error))
                 self._core.recorder.record("container", container_id, failure, outcome)
                 raise
@@ -294,7 +302,7 @@ class Lifecycle:
                     return
             try:
                 self.kill(container.id, "SIGKILL", context)
-            except Conflict:
+            except (Conflict, NotFound):
                 continue  # it ended by itself meanwhile
 
     def _remove(self, container: Container, volumes: bool, context: Context) -> None:
@@ -324,7 +332,7 @@ class Lifecycle:
             self._remove_cgroups(container.id)
             self._throw_away(self._core.store.container(container.id))
             self._remove_volumes(container, volumes, context)
-        except (OSError, EngineError) as error:
+        except Exception as error:
             failed = ContainerRemoveFailed(container.id, describe(error))
             self._core.recorder.record("container", container.id, failed, context)
             raise

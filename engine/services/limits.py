@@ -42,7 +42,7 @@ def check(host: dict[str, Any]) -> list[str]:
     for ulimit in host.get("Ulimits") or []:
         if ulimit.get("Name") not in RLIMITS:
             raise InvalidArgument(f"invalid ulimit type: {ulimit.get('Name')}")
-        if ulimit.get("Soft", 0) > ulimit.get("Hard", 0) >= 0:
+        if (ulimit.get("Soft") or 0) > (ulimit.get("Hard") or 0) >= 0:
             raise InvalidArgument(f"ulimit soft limit must be less than or equal to hard limit: {ulimit}")
     if host.get("StorageOpt"):
         raise InvalidArgument(_no_storage_limit(host["StorageOpt"]))
@@ -130,6 +130,10 @@ def _check_blkio(host: Mapping[str, Any]) -> None:
     weight = _integer(host, "BlkioWeight")
     if weight and not 10 <= weight <= 1000:
         raise InvalidArgument("range of blkio weight is from 10 to 1000")
+    for field, key in (("BlkioWeightDevice", "Weight"), *((field, "Rate") for field in _THROTTLES)):
+        for entry in host.get(field) or []:
+            if not entry.get("Path") or entry.get(key) is None:
+                raise InvalidArgument(f"{field} needs a Path and a {key} in every entry")
 
 
 _THROTTLES = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Mapping, Sequence
 
 from engine.domain.container import ContainerDetached, ContainerExited, ContainerOomKilled
-from engine.domain.errors import EngineError
+from engine.domain.endpoint import Endpoint
+from engine.domain.errors import EngineError, describe
 from engine.domain.exec import ExecDetached, ExecExited, ExecStartFailed
 from engine.domain.machine import Event
 from engine.eventlog.log import Context
@@ -68,7 +69,7 @@ class Monitor:
             facts = self._endpoints.ending(container_id) if attached else ()
             recorded = self._core.recorder.record("container", container_id, event, context, facts)
             if recorded is not None and attached:
-                self._endpoints.gone(attached)
+                self._take_off(container_id, attached, context)
             self.end_execs(container_id, event.cause if event.cause != "exit" else "container exited", context)
         state = self._core.log.get("container", container_id)
         if recorded is None or state is None or state.restarting:
@@ -77,6 +78,13 @@ class Monitor:
             self._auto_remove(container_id, recorded.seq, context.correlation)
         elif state.restart_policy != "no":
             self._restarts.ended(container_id, caused_by(context, recorded))
+
+    def _take_off(self, container_id: str, attached: Sequence[Endpoint], context: Context) -> None:
+        """A failure is on record, and keeps neither its restart nor its removal from coming."""
+        try:
+            self._endpoints.gone(attached)
+        except (OSError, EngineError) as error:
+            self._lifecycle.tell_trouble(container_id, "network", describe(error), context)
 
     def lost(self, container_id: str, cause: str, reason: str) -> None:
         """Nobody holds the container any more: kill what is left of it, then say so."""

@@ -110,8 +110,18 @@ def _parse_bind(text: str) -> MountPoint:
     return MountPoint("bind", posixpath.normpath(source), destination, read_only, True, propagation)
 
 
+_NOT_OF = {
+    "bind": ("VolumeOptions", "TmpfsOptions"), "volume": ("BindOptions", "TmpfsOptions"),
+    "tmpfs": ("Source", "BindOptions", "VolumeOptions"),
+}  # fmt: skip
+"""What has no meaning for a kind of mount."""
+
+
 def _parse_mount(entry: Mapping[str, Any]) -> MountPoint:
     kind, source = entry.get("Type"), entry.get("Source") or ""
+    for field in _NOT_OF.get(str(kind), ()):
+        if entry.get(field):
+            raise InvalidArgument(f'invalid mount config for type "{kind}": field {field} must not be specified')
     destination = _destination(entry.get("Target") or "")
     read_only = bool(entry.get("ReadOnly"))
     if kind == "bind":
@@ -136,6 +146,8 @@ def _parse_mount(entry: Mapping[str, Any]) -> MountPoint:
         return _volume(source, destination, read_only, options)
     if kind == "tmpfs":
         options = entry.get("TmpfsOptions") or {}
+        if options.get("Options"):
+            raise NotSupported("TmpfsOptions.Options is not supported by this version of docket yet: use --tmpfs")
         words = [f"size={options['SizeBytes']}"] if options.get("SizeBytes") else []
         words += [f"mode={options['Mode']:o}"] if options.get("Mode") else []
         return MountPoint("tmpfs", "", destination, read_only, options=tuple(words))

@@ -30,6 +30,10 @@ class NameFiles:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._lock = threading.Lock()
+        self._guard = threading.Lock()
+        self._waiting: dict[str, set[str | None]] = {}
+        """Of each network, the endpoints whose change nobody has begun to write yet (None: any): many containers that
+        come or go at the same moment share a file."""
         self._members: dict[str, dict[str, Member]] = {}
         """Of each network, by endpoint: so that a start among hundreds reads its own rows from the log alone."""
 
@@ -39,21 +43,36 @@ class NameFiles:
     def write(self, network_id: str, changed: Sequence[str] | None = None) -> None:
         """Write a network's names as the log has them now: of containers that are attached or about to be. ``changed``
         are the endpoints of which something may be otherwise than the last time (None: any)."""
+        with self._guard:
+            self._waiting.setdefault(network_id, set()).update([None] if changed is None else changed)
+        with self._lock:
+            with self._guard:
+                asked = self._waiting.pop(network_id, set())
+            if not asked:
+                return  # whoever had the lock before has seen to it
+            try:
+                self._write(network_id, asked)
+            except BaseException:
+                with self._guard:
+                    self._waiting.setdefault(network_id, set()).update(asked)
+                raise
+
+    def _write(self, network_id: str, changed: set[str | None]) -> None:
         network = self._core.log.get("network", network_id)
         if network is None:
             return
-        with self._lock:
-            members = self._members.get(network_id)
-            if members is None or changed is None:
-                members = self._members[network_id] = {}
-                changed = self._core.log.endpoints_of_network(network_id)
-            for endpoint_id in changed:
-                members.pop(endpoint_id, None)
-                if (member := self._member(network_id, endpoint_id)) is not None:
-                    members[endpoint_id] = member
-            path = self.path(network_id)
-            path.parent.mkdir(mode=0o700, exist_ok=True, parents=True)
-            _replace(path, _document(network.name, members.values()))
+        members = self._members.get(network_id)
+        if members is None or None in changed:
+            members = self._members[network_id] = {}
+            changed = set(self._core.log.endpoints_of_network(network_id))
+        for endpoint_id in changed:
+            assert endpoint_id is not None
+            members.pop(endpoint_id, None)
+            if (member := self._member(network_id, endpoint_id)) is not None:
+                members[endpoint_id] = member
+        path = self.path(network_id)
+        path.parent.mkdir(mode=0o700, exist_ok=True, parents=True)
+        _replace(path, _document(network.name, members.values()))
 
     def _member(self, network_id: str, endpoint_id: str) -> Member | None:
         endpoint = self._core.log.get("endpoint", endpoint_id)

@@ -15,10 +15,10 @@ from engine.domain.endpoint import (
     EndpointDetachFailed,
     RemoveEndpoint,
 )
-from engine.domain.errors import EngineError, Forbidden, NameTaken, describe
+from engine.domain.errors import Forbidden, NameTaken, describe
 from engine.domain.network import Network
 from engine.eventlog.log import Context
-from engine.services import leases, links, network_config
+from engine.services import leases, links, network_config, request_shapes
 from engine.services.container_files import with_defaults, write_network_files
 from engine.services.core import Core, resolve_container
 from engine.services.endpoints import Attachment, Endpoints
@@ -39,6 +39,7 @@ class NetworkConnections:
     def connect(self, network: str, container: str, settings: Mapping[str, Any], context: Context) -> None:
         """Docker's connect: now where the container runs, else from its next start on. Raises NotFound, Conflict ..."""
         found = resolve_container(self._core.log, container)
+        request_shapes.check(settings, request_shapes.ENDPOINT, "EndpointConfig")
         request = network_config.endpoint_request(network, settings)
         with self._core.recorder.exclusive(f"container/{found.id}"):
             current = resolve_container(self._core.log, found.id)
@@ -71,7 +72,7 @@ class NetworkConnections:
                 leases.lead_out(attachment.interfaces, [network])
             job = {**self._namespace(container), "interfaces": attachment.interfaces}
             made = self._core.runtime.run_job("network.attach", job)["interfaces"][0]
-        except (OSError, EngineError) as error:
+        except Exception as error:
             self._endpoints.failed(attachment, describe(error))
             self._core.recorder.decide("endpoint", created.endpoint_id, RemoveEndpoint(), context)
             raise
@@ -146,7 +147,7 @@ class NetworkConnections:
         self._networks.names.write(network.id, [endpoint.id])  # from now on nobody is told of it any more
         try:
             self._networks.host.delete_interface(endpoint.interface)
-        except OSError as error:
+        except Exception as error:
             failed = EndpointDetachFailed(endpoint.id, describe(error))
             self._core.recorder.record("endpoint", endpoint.id, failed, outcome)
             self._networks.names.write(network.id, [endpoint.id])  # it is there still

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from typing import Any, Mapping
 
 from engine.domain.errors import Forbidden, InvalidArgument, NotFound, NotSupported
+from engine.services import request_shapes
 
 DEFAULT = "bridge"
 PREDEFINED = (DEFAULT, "host", "none")
@@ -26,6 +27,7 @@ _FLAGS = {
 def check(body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The name, and what the options say of the network (fields of NetworkCreated). Raises InvalidArgument, Forbidden,
     NotFound for a driver that isn't there, NotSupported."""
+    request_shapes.check(body, request_shapes.NETWORK)
     name, driver = body.get("Name") or "", body.get("Driver") or "bridge"
     if not _NAME.fullmatch(name):
         raise InvalidArgument(f"invalid network name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed")

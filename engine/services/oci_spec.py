@@ -158,7 +158,7 @@ def _path_lists(host: Mapping[str, Any], options: SecurityOptions) -> dict[str, 
 def rlimits(host: Mapping[str, Any]) -> list[dict[str, Any]]:
     """``process.rlimits``."""
     return [
-        {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": limit["Soft"], "hard": limit["Hard"]}
+        {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": limit.get("Soft") or 0, "hard": limit.get("Hard") or 0}
         for limit in host.get("Ulimits") or []
     ]
 
@@ -218,7 +218,7 @@ def _process(
         "capabilities": {kind: caps for kind in ("bounding", "effective", "permitted")},
         "rlimits": rlimits(host),
         "noNewPrivileges": options.no_new_privileges,
-        **({"apparmorProfile": options.apparmor} if options.apparmor else {}),
+        **({"apparmorProfile": profile} if (profile := security_options.apparmor_profile(host)) else {}),
         "oomScoreAdj": host.get("OomScoreAdj") or 0,
     }
 

@@ -10,6 +10,7 @@ from typing import Any, Mapping
 from engine.domain.errors import InvalidArgument, NotSupported
 from engine.kernel import apparmor
 
+_DEFAULT_APPARMOR = "docker-default"
 _SELINUX_FOLDER = "/sys/fs/selinux/policy"
 
 
@@ -22,8 +23,8 @@ class SecurityOptions:
     seccomp: dict[str, Any] | str | None = None
     unmasked: bool = False
     writable_cgroups: bool = False
-    apparmor: str = ""
-    """A profile that is loaded already."""
+    apparmor: str | None = None
+    """A profile that is loaded already, or "unconfined"; None where nothing is said."""
     warnings: tuple[str, ...] = ()
 
 
@@ -53,11 +54,15 @@ def parse(host: Mapping[str, Any]) -> SecurityOptions:
 
 
 def apparmor_profile(host: Mapping[str, Any]) -> str:
-    """The profile that was asked for, where the kernel has AppArmor."""
+    """What a container's commands are confined by, where the kernel has AppArmor: what was asked for, or Docker's
+    default, where Docker (or somebody else) has loaded it; that is not for privileged containers, and root's alone."""
     if not apparmor.is_enabled():
         return ""
-    given = [_split(option) for option in host.get("SecurityOpt") or []]
-    return next((value for name, value in reversed(given) if name == "apparmor"), "")
+    wanted = parse(host).apparmor
+    if wanted is None:
+        has_default = os.geteuid() == 0 and not host.get("Privileged") and apparmor.is_loaded(_DEFAULT_APPARMOR)
+        wanted = _DEFAULT_APPARMOR if has_default else ""
+    return "" if wanted == "unconfined" else wanted
 
 
 def _split(option: str) -> tuple[str, str]:
@@ -83,7 +88,7 @@ def _profile(option: str, value: str) -> str:
     """Which profiles there are only the kernel knows, when it is started."""
     if not value.isprintable() or not value:
         raise InvalidArgument(f"invalid --security-opt 2: {_shown(option)!r}")
-    return "" if value == "unconfined" else value
+    return value
 
 
 def _seccomp(value: str) -> dict[str, Any] | str | None:
@@ -93,7 +98,7 @@ def _seccomp(value: str) -> dict[str, Any] | str | None:
         return None
     try:
         profile = json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"decoding seccomp profile failed: {error}") from error
     if not isinstance(profile, dict):
         raise InvalidArgument("decoding seccomp profile failed: it must be an object")

@@ -9,6 +9,9 @@ import time
 from typing import Callable, Protocol
 
 
+_PATIENCE_S = 1.0
+
+
 class Timers(Protocol):
     def later(self, delay_s: float, name: str, call: Callable[[], None]) -> None:
         """Call after ``delay_s`` seconds, on a thread called ``name``. There is no taking back: who is called looks
@@ -44,7 +47,10 @@ class SystemTimers:
                 if self._closed:
                     return
                 _, _, name, call = heapq.heappop(self._heap)
-            threading.Thread(target=call, name=name, daemon=True).start()
+            try:
+                threading.Thread(target=call, name=name, daemon=True).start()
+            except RuntimeError:  # the machine has no thread left: what was promised is kept a moment later
+                self.later(_PATIENCE_S, name, call)
 
     def close(self) -> None:
         """Nothing is called any more, from now on."""

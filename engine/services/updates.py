@@ -7,9 +7,9 @@ from typing import Any, Callable, Mapping
 
 from engine.domain.container import Container, ContainerUpdated, ContainerUpdateFailed
 from engine.domain.container_commands import UpdateContainer
-from engine.domain.errors import Conflict, EngineError, InvalidArgument, NotFound, NotSupported, describe
+from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotSupported, describe
 from engine.eventlog.log import Context, Document
-from engine.services import limits
+from engine.services import limits, request_shapes
 from engine.services.container_config import NEVER_ASKS, check_restart
 from engine.services.core import Core, resolve_container
 from engine.services.recorder import caused_by
@@ -37,6 +37,7 @@ class Updates:
         """Change what ``body`` names, and answer with warnings. Raises InvalidArgument, Conflict, or OSError where the
         kernel refuses a limit: then all of them are as before."""
         container = resolve_container(self._core.log, reference)
+        request_shapes.check(body, request_shapes.LIMITS)
         with self._core.recorder.exclusive(f"container/{container.id}"):
             state = resolve_container(self._core.log, container.id)
             settings = parse_document(self._core.log.document(state.config_digest))
@@ -91,7 +92,7 @@ class Updates:
         try:
             if state.alive and (resources := limits.resources(wanted)):
                 done = self._core.runtime.update(state.id, resources)
-        except (OSError, EngineError) as error:
+        except Exception as error:
             failed = ContainerUpdateFailed(state.id, describe(error))
             self._core.recorder.record("container", state.id, failed, context)
             raise

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
-from engine.domain.errors import Conflict, EngineError, NotFound, NotSupported
+from engine.domain.errors import Conflict, NotFound, NotSupported
 from engine.domain.prune import RecordPrune
 from engine.domain.volume import (
     CreateVolume,
@@ -22,7 +22,7 @@ from engine.domain.volume import (
 from engine.eventlog.log import Context
 from engine.kernel.paths import fsync_folder
 from engine.kernel.steps import step
-from engine.services import trees, volume_options
+from engine.services import request_shapes, trees, volume_options
 from engine.services.core import Core
 from engine.services.mount_points import check_volume_name
 from engine.services.recorder import caused_by
@@ -38,6 +38,7 @@ class Volumes:
 
     def create(self, body: Mapping[str, Any], context: Context) -> VolumeView:
         """Docker's ``POST /volumes/create``. Raises InvalidArgument, NotSupported or Conflict."""
+        request_shapes.check(body, request_shapes.VOLUME)
         driver = body.get("Driver") or "local"
         if driver != "local":
             raise NotFound(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
@@ -74,7 +75,7 @@ class Volumes:
                 path.mkdir(mode=0o755, exist_ok=True)
                 fsync_folder(str(path.parent))
                 fsync_folder(str(path.parent.parent))
-        except OSError as error:
+        except Exception as error:
             self._core.recorder.record("volume", name, VolumeCreateFailed(name, str(error)), context)
             raise
         self._core.recorder.record("volume", name, VolumeCreated(name), context)
@@ -84,36 +85,42 @@ class Volumes:
         """Hold the fresh ones among a start's volumes (destination, name, whether it may be filled): the destinations
         of those that are to be filled from the image while the context lasts.
 
-        A mark beside the volume says that it is being filled. Where that was cut short, what was copied is thrown away:
-        no process of any container has seen it.
+        A mark beside the volume says that it is being filled. Where that comes to nothing, what was copied is thrown
+        away, by the next start after a crash: no process of any container has seen it.
         """
         with ExitStack() as held:
-            marks: list[Path] = []
+            fresh: list[Path] = []
             destinations = []
             for destination, name, may_fill in sorted(wanted, key=lambda one: one[1]):
                 folder = self._core.store.volume(name)
-                mark = folder.parent / "filling"
                 lock = held.enter_context(ExitStack())
                 lock.enter_context(self._core.recorder.exclusive(f"volume/{name}"))
-                if mark.exists():
+                if _mark(folder).exists():
                     self._empty(folder)
-                    mark.unlink()
                 if not may_fill or not _is_empty(folder):
                     lock.close()
                     continue
-                mark.touch(mode=0o600)
-                marks.append(mark)
+                fresh.append(folder)
                 destinations.append(destination)
-            yield destinations
-            for mark in marks:
-                mark.unlink()
+            for folder in fresh:
+                _mark(folder).touch(mode=0o600)
+            try:
+                yield destinations
+            except Exception:
+                for folder in fresh:
+                    self._empty(folder)
+                raise
+            for folder in fresh:
+                _mark(folder).unlink()
 
     def _empty(self, folder: Path) -> None:
+        """Throw away what a start has copied."""
         for path in folder.iterdir():
             if path.is_dir() and not path.is_symlink():
                 trees.remove(self._core.runtime, path)
             else:
                 path.unlink()
+        _mark(folder).unlink()
 
     def list(self) -> list[VolumeView]:
         """All volumes, oldest first."""
@@ -150,7 +157,7 @@ class Volumes:
             with step("volume.remove"):
                 if folder.exists():
                     trees.remove(self._core.runtime, folder)
-        except (OSError, EngineError) as error:
+        except Exception as error:
             self._core.recorder.record("volume", name, VolumeRemoveFailed(name, str(error)), context)
             raise
         self._core.recorder.record("volume", name, VolumeRemoved(name), context)
@@ -173,6 +180,10 @@ class Volumes:
             freed += size
         self._core.recorder.decide("prune", "volume", RecordPrune("volume", len(removed), freed), context)
         return removed, freed
+
+
+def _mark(folder: Path) -> Path:
+    return folder.parent / "filling"
 
 
 def _is_empty(folder: Path) -> bool:

@@ -38,7 +38,8 @@ class Waiter:
         """
         deadline = None if timeout_s is None else self._clock.monotonic_s() + timeout_s
         while not self._met:
-            remaining = threading.TIMEOUT_MAX if deadline is None else deadline - self._clock.monotonic_s()
+            left = threading.TIMEOUT_MAX if deadline is None else deadline - self._clock.monotonic_s()
+            remaining = min(left, threading.TIMEOUT_MAX)
             if remaining <= 0:
                 return None
             for recorded in self._subscription.wait(remaining):

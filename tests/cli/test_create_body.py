@@ -147,6 +147,10 @@ def test_a_grace_of_zero_seconds_is_said(sent: Callable[..., dict[str, Any]]) ->
     assert sent("--stop-timeout", "0", "base")["StopTimeout"] == 0
 
 
+def test_a_swappiness_of_zero_is_said(sent: Callable[..., dict[str, Any]]) -> None:
+    assert sent("--memory-swappiness", "0", "base")["HostConfig"]["MemorySwappiness"] == 0
+
+
 def test_devices(sent: Callable[..., dict[str, Any]]) -> None:
     given = ("/dev/a", "/dev/b:r", "/dev/c:/dev/d:rw", "/dev/e:/f")
     devices = sent(*(word for device in given for word in ("--device", device)), "base")

@@ -72,6 +72,15 @@ def test_variables_left_alone(write: Write, capfd: pytest.CaptureFixture[str]) -
     assert "PRICE: 5$$\n      TAG: ${TAG:-none}" in printed and "web:" in printed
 
 
+def test_variables_are_listed(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+    write("services: {a: {image: 'x:${TAG:-a${INNER-b}}', environment: {M: '${MUST:?say}', O: '${ALT:+c}$PLAIN$$NO'}}}")
+    code, printed, _ = run(capfd, "config", "--variables")
+    assert code == 0 and [line.split() for line in printed.splitlines()[1:]] == [
+        ["ALT", "false", "c"], ["INNER", "false", "b"], ["MUST", "true"], ["PLAIN", "false"],
+        ["TAG", "false", "a${INNER-b}"],
+    ]  # fmt: skip
+
+
 def test_hashes(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
     write(TEXT)
     _, printed, _ = run(capfd, "config", "--hash", "*")
@@ -110,7 +119,9 @@ def test_the_environment(write: Write, capfd: pytest.CaptureFixture[str], monkey
          "not supported"),
         (["--ansi", "maybe", "config"], 125,
          'docket: invalid argument "maybe" for "--ansi" flag: use one of never, always, auto'),
-        (["config", "--variables"], 125, "docket: unknown flag: --variables"),
+        (["config", "--lock-image-digests"], 125, "docket: --lock-image-digests is not supported: name images"),
+        (["publish", "x"], 1, "docket: the command compose publish is not supported: push the images by"),
+        (["--dry-run", "exec", "web", "true"], 1, "docket: --dry-run: compose exec carries out no plan"),
         (["-f", "nope.yaml", "config"], 1, "open nope.yaml: no such file or directory"),
         (["-p", "Shop", "config"], 1, "invalid project name 'Shop'"),
     ],

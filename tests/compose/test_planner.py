@@ -19,7 +19,7 @@ from engine.compose.running.hashing import service_hash
 from engine.compose.running.images import Images
 from engine.compose.running.listening import Listener
 from engine.compose.running.plan import KILL, Action, Plan
-from engine.compose.running.plan_down import DownOptions, plan_down, plan_each, plan_remove, plan_stop
+from engine.compose.running.plan_down import DownOptions, plan_down, plan_each, plan_orphans, plan_remove, plan_stop
 from engine.compose.running.plan_images import plan_builds, plan_images
 from engine.compose.running.plan_restart import plan_restart
 from engine.compose.running.plan_up import UpOptions, plan_up
@@ -282,6 +282,9 @@ def test_orphans_are_named_or_removed(world: World) -> None:
     smaller = project_of({"db": {}})
     plan = world.planned(smaller)
     assert "Found orphan containers ([shop-api-1 shop-web-1 shop-web-2])" in plan.warnings[0]
+    assert keys(plan_orphans(smaller, world.actual())) == [
+        f"{verb} Container shop-{name}" for verb in ("stop", "remove") for name in ("api-1", "web-1", "web-2")
+    ]
     world.up(smaller, remove_orphans=True)
     assert world.engine.names() == ["shop-db-1"]
 

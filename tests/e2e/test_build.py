@@ -350,7 +350,7 @@ def test_flags_of_copy(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_triggers_and_arguments(engine: Engine, tmp_path: Path) -> None:
-    folder = context_of(tmp_path, "FROM base\nONBUILD ARG X=1\nONBUILD RUN echo trigger $X > /t\n")
+    folder = context_of(tmp_path, "FROM base\nONBUILD ARG X=1\nONBUILD RUN <<EOF\necho trigger $X > /t\nEOF\n")
     build(engine, "-t", "trigger", folder)
     context_of(tmp_path, "FROM trigger\nARG HTTP_PROXY\nRUN env | grep -ci http_proxy > /p; cat /t\n")
     build(engine, "-t", "t2", "--build-arg", "X=2", "--build-arg", "HTTP_PROXY=http://p", folder)

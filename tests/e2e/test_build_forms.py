@@ -75,12 +75,15 @@ def test_named_contexts(engine: Engine, tmp_path: Path) -> None:
 def test_where_copy_leads(engine: Engine, tmp_path: Path) -> None:
     """A link to a folder stays a link; one that leads to nothing gets what it leads to; no folder takes a file's place.
     """
-    text = "FROM base\nRUN mkdir /real && ln -s real /l && ln -s /run/none /dangling && echo file > /f\n"
+    text = (
+        "FROM base\nRUN mkdir /real && ln -s real /l && ln -s /run/none /dangling && echo file > /f\n"
+        "WORKDIR /linked\nCOPY --link f .\nCOPY f /new/.\n"
+    )
     files = {"tree__l__x": "1", "f": "2"}
     folder = context_of(tmp_path, f"{text}COPY f /dangling/deep/\nCOPY f /l/\nWORKDIR /dangling/w\n", **files)
     build(engine, "-t", "leads", folder)
-    script = "cat /run/none/deep/f /real/f; ls -d /run/none/w; readlink /l; readlink /dangling"
-    assert inside(engine, "leads", script) == "22/run/none/w\nreal\n/run/none\n"
+    script = "cat /run/none/deep/f /real/f /linked/f /new/f; ls -d /run/none/w; readlink /l; readlink /dangling"
+    assert inside(engine, "leads", script) == "2222/run/none/w\nreal\n/run/none\n"
     context_of(tmp_path, "FROM base\nWORKDIR /app\nCOPY *.json /app\n", **{"a.json": "1", "b.json": "2"})
     build(engine, "-t", "leads", folder)  # several sources, no slash: the folder is there
     assert inside(engine, "leads", "cat /app/a.json /app/b.json") == "12"
@@ -91,6 +94,11 @@ def test_where_copy_leads(engine: Engine, tmp_path: Path) -> None:
     ):  # fmt: skip
         context_of(tmp_path, f"{text}{line}\n")
         assert message in engine.docket("build", "--network", "none", folder, check=False).stderr
+
+
+def test_a_character_that_is_written_in_two_pieces(engine: Engine, tmp_path: Path) -> None:
+    folder = context_of(tmp_path, "FROM base\nRUN printf 'h\\303'; sleep 0.1; printf '\\244\\n'\n")
+    assert "hä\n" in build(engine, folder)
 
 
 def test_arguments_of_a_stage_are_those_of_its_children(engine: Engine, tmp_path: Path) -> None:
@@ -258,12 +266,12 @@ def test_add_of_git_repositories(engine: Engine, repository: tuple[str, Path], t
     head = git(tree, "rev-parse", "HEAD")
     text = (
         f"FROM base\nADD --chown=5:6 {url}#v1 /one/\nADD --keep-git-dir --checksum={head} {url}#main /two\n"
-        f"ADD {url}#main:sub /three\n"
+        f"ADD {url}#main:sub {url}#v1 /three/\n"
     )
     folder = context_of(tmp_path, text)
     build(engine, "-t", "added", folder)
-    script = "cat /one/a /two/a /three/b; stat -c %u:%g /one/a; ls -d /one/.git || cat /two/.git/HEAD"
-    assert inside(engine, "added", script) == f"1225:6\n{head}\n"
+    script = "cat /one/a /two/a /three/a /three/b; stat -c %u:%g /one/a; ls -d /one/.git || cat /two/.git/HEAD"
+    assert inside(engine, "added", script) == f"12125:6\n{head}\n"
     assert build(engine, "-t", "added", folder).count("CACHED") == 3
     context_of(tmp_path, f"FROM base\nADD --checksum={'0' * 40} {url} /x\n")
     assert f"is at commit {head}" in engine.docket("build", folder, check=False).stderr

@@ -74,6 +74,10 @@ def test_the_rules_of_cp(engine: Engine, web: str, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "contents").iterdir()] == ["f"]
     stream = engine.docket("cp", "web:/tmp/a", "-").stdout
     assert names(stream.encode()) == ["a", "a/f"]
+    (tmp_path / "link").symlink_to("/tmp/two")
+    engine.docket("cp", str(tmp_path / "link"), "web:/tmp")
+    engine.docket("cp", "-L", "web:/tmp/link", str(tmp_path / "fresh"))
+    assert (tmp_path / "fresh" / "link").read_text() == "1"  # what it leads to, by the name that was asked for
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,16 @@ def test_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (warning,) = security_options.parse({"SecurityOpt": ["apparmor=x"]}).warnings
     assert "has no effect" in warning
     switch.write_text("Y\n")
+    profile = security_options.apparmor_profile
     for option, wanted in (("apparmor=x", "x"), ("apparmor:x", "x"), ("apparmor=unconfined", "")):
-        parsed = security_options.parse({"SecurityOpt": [option]})
-        assert (parsed.apparmor, parsed.warnings) == (wanted, ()), option
-    assert security_options.apparmor_profile({"SecurityOpt": ["apparmor=a", "apparmor=b"]}) == "b"
+        assert profile({"SecurityOpt": [option]}) == wanted, option
+        assert security_options.parse({"SecurityOpt": [option]}).warnings == ()
+    assert profile({"SecurityOpt": ["apparmor=a", "apparmor=b"]}) == "b"
+    loaded = tmp_path / "profiles"
+    monkeypatch.setattr(apparmor, "_LOADED", str(loaded))
+    assert profile({}) == ""
+    loaded.write_text("other (enforce)\ndocker-default (enforce)\n")
+    assert profile({}) == "docker-default" and profile({"Privileged": True}) == ""
+    assert profile({"Privileged": True, "SecurityOpt": ["apparmor=x"]}) == "x"
     with pytest.raises(InvalidArgument):
         security_options.parse({"SecurityOpt": ["apparmor="]})

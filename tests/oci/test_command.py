@@ -36,7 +36,7 @@ def test_a_life_in_steps(runtime: Runtime) -> None:
     output = runtime.create()
     state = json.loads(runtime("state", "one"))
     assert state["status"] == "created" and state["ociVersion"] == "1.2.0" and state["bundle"] == str(runtime.bundle)
-    assert os.readlink(f"/proc/{state['pid']}/exe").startswith("/memfd:"), "nothing of the host's is in sight"
+    assert not os.path.samefile(f"/proc/{state['pid']}/exe", sys.executable), "nothing of the host's is in sight"
     assert output.read_text() == "", "nothing runs before its start"
     runtime("start", "one")
     eventually(lambda: output.read_text() == "began\n")
@@ -60,16 +60,18 @@ def test_a_life_in_steps(runtime: Runtime) -> None:
     assert records[1]["facts"]["evidence"]["namespaces"]["pid"] != os.stat("/proc/self/ns/pid").st_ino
 
 
-@pytest.mark.parametrize(("flags", "copied"), [(["-IS"], False), ([], True)])
-def test_the_interpreter_is_hidden_in_place_or_by_a_copy(runtime: Runtime, flags: list[str], copied: bool) -> None:
+@pytest.mark.parametrize(("flags", "again"), [(["-IS"], False), ([], True)])
+def test_the_interpreter_is_hidden_in_place_or_starts_again(runtime: Runtime, flags: list[str], again: bool) -> None:
     """CVE-2019-5736. Where it is started without -I the environment may say what is imported: it starts once more."""
     runtime.configure("true")
     program = str(REPOSITORY / "scripts" / "docket-runtime")
     words = [sys.executable, *flags, program, "--root", str(runtime.root), "create", "--bundle", str(runtime.bundle)]
     subprocess.run([*words, "one"], env=runtime.environment, stdin=subprocess.DEVNULL, check=True)
     exe = Path("/proc", str(json.loads(runtime("state", "one"))["pid"]), "exe")
-    assert os.readlink(exe).startswith("/memfd:docket-python") and runtime.status() == "created"
-    assert exe.read_bytes()[:4] == b"\x7fELF"[: 4 if copied or not _is_shared() else 0]
+    assert exe.read_bytes()[:4] == b"\x7fELF"[: 4 if again or not _is_shared() else 0]
+    assert not exe.samefile(sys.executable) and runtime.status() == "created"
+    with pytest.raises(OSError, match="Read-only file system" if exe.stat().st_size else "Text file busy"):
+        exe.open("r+b")
 
 
 def _is_shared() -> bool:
@@ -222,6 +224,8 @@ def test_preserved_descriptors_and_no_others(runtime: Runtime) -> None:
         (lambda spec: spec["linux"].update(cgroupsPath="system.slice:docker:x"), "use the cgroupfs driver"),
         (lambda spec: spec["linux"].update(seccomp={"defaultAction": "SCMP_ACT_FLY"}), "unknown action"),
         (lambda spec: spec["linux"].update(namespaces=[{"type": "pid"}]), "without a mount namespace"),
+        (lambda spec: spec["mounts"].append(
+            {"destination": "/proc/sys/fs", "type": "bind", "source": "/tmp", "options": ["bind"]}), "inside /proc"),
         (lambda spec: spec["process"].update(args=["/no/such"]), "no such file"),
         (lambda spec: spec["process"].update(cwd="/proc/self/fd/5"), "chdir to cwd"),
     ],
@@ -306,16 +310,46 @@ def test_features_and_version(runtime: Runtime) -> None:
     assert "flag provided but not defined" in runtime.refused("state", "--wings", "x")
 
 
+def _program(runtime: Runtime) -> Path:
+    """As it is installed: one file."""
+    program = runtime.home / "docket-runtime"
+    text = f"import sys\nsys.path.append({str(REPOSITORY)!r})\nfrom engine.oci.sealed import main\nmain()\n"
+    program.write_text(f"#!{sys.executable} -IS\n{text}")
+    program.chmod(0o755)
+    return program
+
+
+def test_containerd_runs_with_it(runtime: Runtime) -> None:
+    if shutil.which("containerd") is None or shutil.which("ctr") is None:
+        pytest.skip("no containerd here: install Debian's package containerd")
+    home = runtime.home / "containerd"
+    home.mkdir()
+    unwanted = [f"io.containerd.{name}" for name in ("grpc.v1.cri", "snapshotter.v1.devmapper", "snapshotter.v1.zfs")]
+    (home / "config.toml").write_text(
+        f'version = 2\nroot = "{home}/root"\nstate = "{home}/state"\ndisabled_plugins = {json.dumps(unwanted)}\n'
+        f'[grpc]\naddress = "{home}/sock"\n[ttrpc]\naddress = "{home}/ttrpc"\n'
+    )
+    with (home / "log").open("wb") as log, subprocess.Popen(
+        ["containerd", "--config", str(home / "config.toml")], stdout=log, stderr=log
+    ) as containerd:  # fmt: skip
+        try:
+            eventually((home / "sock").exists, timeout_s=20)
+            command = ["ctr", "-a", str(home / "sock"), "run", "--rm", "--runc-binary", str(_program(runtime))]
+            rootfs = ["--cgroup", f"/{runtime.cgroup}/one", "--rootfs", str(runtime.bundle / "rootfs"), "one"]
+            script = "echo in containerd; exit 4"
+            done = subprocess.run(
+                [*command, *rootfs, "/bin/sh", "-c", script], capture_output=True, text=True, check=False, timeout=60
+            )
+            assert (done.returncode, done.stdout) == (4, "in containerd\n"), done.stderr
+        finally:
+            containerd.terminate()
+
+
 def test_podman_runs_with_it(runtime: Runtime) -> None:
     podman = shutil.which("podman")
     if podman is None:
         pytest.skip("no podman here: install Debian's package podman")
-    program = runtime.home / "docket-runtime"
-    program.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(REPOSITORY)!r})\n"
-        "from engine.oci.sealed import main\nmain()\n"
-    )
-    program.chmod(0o755)
+    program = _program(runtime)
     store = ["--root", str(runtime.home / "podman"), "--runroot", str(runtime.home / "podman-run")]
     command = [podman, "--runtime", str(program), *store, "--cgroup-manager", "cgroupfs", "run", "--rm"]
     rootfs = ["--network", "none", "--cgroup-parent", f"/{runtime.cgroup}", "--rootfs", str(runtime.bundle / "rootfs")]

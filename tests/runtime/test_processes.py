@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -222,6 +223,14 @@ def test_orphans_of_a_container_in_the_hosts_pid_namespace(runtime: Runtime) -> 
 
     done = runtime.run("sh", "-c", "sleep 1000 & sleep 1000 & exit 3", change=share)
     assert done.code == 3
+
+
+def test_a_daemon_without_descriptors_hears_of_every_end(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(seen: int) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(runtime.supervisor._workers, "watch", refuse)
+    assert [runtime.run("true").code for _ in range(2)] == [0, 0]
 
 
 def test_a_container_may_be_launched_again(runtime: Runtime) -> None:

@@ -132,6 +132,23 @@ def test_odd_questions_get_a_code(shim: Shim, name: str) -> None:
     assert shim.ask(message)[3] & 0xF == code
 
 
+def test_a_neighbour_with_a_name_that_no_answer_can_hold(shim: Shim) -> None:
+    """A container's name may have any length; who asks for it back must not pay for that."""
+    reverse = header() + b"\x018\x010\x019\x0210\7in-addr\4arpa\0\0\x0c\0\1"
+    for name in ("a" * 63, "a" * 64, "a" * 300, ".".join(["a" * 60] * 5)):
+        shim.know({name: ["10.9.0.8"]})
+        assert shim.ask(reverse)[3] & 0xF == (0 if name == "a" * 63 else 2), name
+
+
+def test_a_defect_in_what_is_known_is_a_failure_of_the_question_alone(
+    shim: Shim, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(shim.folder / "names.json", {"network": "app", "names": {"web": ["no address"]}})
+    assert shim.ask(PLAIN)[3] & 0xF == 2 and "the resolver: OSError" in capsys.readouterr().err
+    shim.know({"web": ["10.9.0.5"]})
+    assert shim.ask(PLAIN)[-4:] == socket.inet_aton("10.9.0.5")
+
+
 def test_answers_follow_the_files_at_once(shim: Shim) -> None:
     def answers() -> set[str]:
         found = set()

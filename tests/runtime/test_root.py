@@ -90,6 +90,14 @@ def test_proc_and_sys_as_links_are_refused(runtime: Runtime, tmp_path: Path, nam
     assert caught.value.step == "rootfs.mounts"
 
 
+def test_a_link_of_the_image_leads_no_volume_into_proc(runtime: Runtime, tmp_path: Path) -> None:
+    """CVE-2019-19921, CVE-2023-27561: what is written to /proc must get to the kernel, and not into a volume."""
+    (tmp_path / "layer").mkdir()
+    (tmp_path / "layer/link").symlink_to("proc/sys")
+    with pytest.raises(LaunchFailed, match="inside /proc"):
+        runtime.start("true", layers=[tmp_path / "layer", layer()], host={"Binds": ["data:/link/kernel"]})
+
+
 def test_an_image_with_links_to_the_host_touches_nothing(runtime: Runtime, tmp_path: Path) -> None:
     """CVE-2026-41579's kind: /dev and mount targets as links to paths of the host."""
     outside = tmp_path / "host"

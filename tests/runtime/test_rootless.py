@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,49 @@ def test_without_a_cgroup_limits_are_discarded(machine: Path, monkeypatch: pytes
         cgroup.freeze()
     cgroup.kill()
     cgroup.remove()
+
+
+@pytest.mark.kernel
+@pytest.mark.requires("root", "cgroup v2")
+def test_limits_in_a_cgroup_that_really_is_delegated() -> None:
+    """To an ordinary user, who has power over nothing else there."""
+    unified = Path(str(hierarchy.detect().unified))
+    folder = unified / f"docket-test-delegated-{os.getpid()}"
+    (unified / "cgroup.subtree_control").write_text("+memory +pids")
+    folder.mkdir()
+    for path in (folder, *(folder / f"cgroup.{name}" for name in ("procs", "threads", "subtree_control"))):
+        os.chown(path, 1000, 1000)
+
+    def story() -> list[Any]:
+        (folder / "cgroup.procs").write_text("0")
+        os.setresgid(1000, 1000, 1000)
+        os.setresuid(1000, 1000, 1000)
+        found = delegated()
+        hierarchy.use(found)
+        cgroup = Cgroup("engine/one")
+        cgroup.create()
+        warnings = cgroup.apply({"memory": {"limit": 1 << 26}, "pids": {"limit": 3}, "cpu": {"quota": 50_000}})
+        if (child := os.fork()) == 0:
+            cgroup.enter()
+            time.sleep(100)
+            os._exit(0)
+        while child not in cgroup.pids():
+            continue
+        limits = cgroup.read_limits()
+        cgroup.freeze()
+        cgroup.thaw()
+        cgroup.kill()
+        os.waitpid(child, 0)
+        cgroup.remove()
+        return [found.unified, limits["memory.max"], limits["pids.max"], warnings]
+
+    try:
+        where, memory, pids, (warning,) = in_child(story)
+        assert (where, memory, pids) == (str(folder), str(1 << 26), "3") and "cpu" in warning
+    finally:
+        for left in ("engine", "docket-engine", ""):
+            if (folder / left).exists():
+                (folder / left).rmdir()
 
 
 @pytest.mark.requires("user namespaces", "user mounts")

@@ -335,6 +335,25 @@ def test_log_rotation(tmp_path: Path) -> None:
     assert together == [f"line {n}\n" for n in range(100 - len(together), 100)]
 
 
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_rotation_that_fails_is_tried_again(tmp_path: Path, files: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And in between nothing is written to a descriptor that is no longer the log's."""
+    log = JsonLog(str(tmp_path / "log"), max_bytes=1000, max_files=files)
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            for number in range(100):
+                log.write("stdout", b"line %d\n" % number)
+        assert os.fstat(log.fileno()).st_size > 0
+    log.write("stdout", b"after\n")
+    log.close()
+    assert entries(tmp_path / "log")[-1]["log"] == "after\n"
+
+
 def test_compressed_files_are_replayed_to_who_attaches(tmp_path: Path) -> None:
     log = JsonLog(str(tmp_path / "log"), max_bytes=100_000, max_files=9, compress=True)
     lines = [b"%d %s\n" % (number, b"x" * 900) for number in range(300)]

@@ -102,7 +102,7 @@ def test_a_layer_that_can_not_be_removed_is_finished_at_start(
     monkeypatch.setattr(home.engine.trash, "throw", refuse)
     with pytest.raises(OSError):
         home.remove("app:1")
-    assert home.types()[-1] == "layer.remove_failed"
+    assert home.types()[-2:] == ["layer.remove_failed", "image.removed"]
     home.restart()
     assert home.log.all("image") == home.log.all("layer") == []
     home.check()

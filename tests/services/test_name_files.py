@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from engine.services import name_files
 from engine.services.name_files import NameFiles
+from support.waiting import eventually
 
 
 class Log:
@@ -70,3 +75,38 @@ def test_one_of_hundreds_costs_as_much_as_one_of_two(tmp_path: Path) -> None:
     log.asked = 0
     files.write("n1", ["e7"])
     assert log.asked == 3, "network, endpoint, container"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_changes_at_the_same_moment_share_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """One writes for all who wait; where that fails, the next one does it."""
+    log, files = made(tmp_path)
+    files.write("n1")
+    written: list[set[str]] = []
+
+    def replace(path: Path, value: Any) -> None:
+        written.append({name for name in value["names"] if name.startswith("web") and name != "web"})
+        if fails and len(written) == 1:
+            raise OSError("no space")
+
+    monkeypatch.setattr(name_files, "_replace", replace)
+    errors: list[OSError] = []
+
+    def write(number: int) -> None:
+        try:
+            files.write("n1", [f"e{number}"])
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(5)]
+    with files._lock:
+        for number, thread in enumerate(threads):
+            log.attach(number)
+            thread.start()
+        eventually(lambda: len(files._waiting.get("n1", ())) == 5, what="all of them wait")
+    for thread in threads:
+        thread.join()
+    every = {f"web{number}" for number in range(5)}
+    assert written == ([every, every] if fails else [every]) and len(errors) == fails

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from pathlib import Path
 from typing import Any, Iterator
@@ -10,8 +11,10 @@ from typing import Any, Iterator
 import pytest
 
 from engine.domain.container import ContainerRemoved, Status
-from engine.domain.errors import EngineError, Unavailable
-from engine.runtime.supervisor import LaunchFailed
+from engine.domain.errors import Conflict, EngineError, NotFound, Unavailable
+from engine.runtime.supervisor import Attachment, LaunchFailed
+from engine.services.ports import SystemClock
+from engine.services.waits import Waiter
 from simulation.test_simulation import CONTEXT, World
 from support.waiting import eventually
 
@@ -160,3 +163,132 @@ def test_a_container_that_is_stuck_holds_up_no_list(world: World) -> None:
         reader.start()
         reader.join(10)
         assert seen == [[stuck], [stuck]]
+
+
+def test_a_defect_in_the_middle_of_a_start_is_its_outcome(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the container would be starting for as long as the engine lives; and a volume it had begun to fill is as
+    fresh as before."""
+    container_id = created(world, Binds=["data:/data"])
+    folder = world.store.volume("data")
+
+    def launch(plan: dict[str, Any], *_: Any) -> Any:
+        assert plan["fill"] == ["/data"]
+        (folder / "half").write_text("x")
+        raise KeyError("Soft")
+
+    monkeypatch.setattr(world.runtime, "launch", launch)
+    with pytest.raises(KeyError):
+        world.engine.services.lifecycle.start(container_id, CONTEXT)
+    last = world.engine.core.log.trail("container", container_id)[-1]
+    assert (last.type, last.data["reason"]) == ("container.start_failed", "KeyError: 'Soft'")
+    assert not list(folder.iterdir()) and list(folder.parent.iterdir()) == [folder]
+    world.engine.services.lifecycle.remove(container_id, context=CONTEXT)
+
+
+def test_who_is_just_ending_can_be_killed_and_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    lifecycle, container_id = world.engine.services.lifecycle, running(world)
+
+    def signal(container_id: str, number: int) -> None:
+        world.runtime.end(container_id, 0)
+        raise NotFound("no shim answers")
+
+    monkeypatch.setattr(world.runtime, "signal", signal)
+    lifecycle.kill(container_id, "SIGKILL", CONTEXT)
+    assert "container.kill_failed" in types(world, container_id)
+    with pytest.raises(Conflict, match="is not running"):
+        lifecycle.kill(running(world), "SIGHUP", CONTEXT)
+    other = running(world)
+    lifecycle.remove(other, force=True, context=CONTEXT)
+    assert world.engine.core.log.get("container", other) is None
+
+
+def test_rules_that_cannot_be_written_keep_no_container(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    container_id = running(world, RestartPolicy={"Name": "always"})
+
+    def gone(_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    endpoints = world.engine.monitor._endpoints
+    monkeypatch.setattr(endpoints, "attached", lambda _: ["an endpoint"])
+    monkeypatch.setattr(endpoints, "gone", gone)
+    world.runtime.end(container_id, 0)
+    world.runtime.settle()
+    assert types(world, container_id)[-3:] == [
+        "container.exited", "container.troubled", "container.restart_scheduled"
+    ]  # fmt: skip
+
+
+def test_who_leaves_while_it_attaches_costs_no_descriptor(world: World) -> None:
+    reader, writer = os.pipe()
+
+    def announce() -> None:
+        raise ConnectionResetError("the client left")
+
+    attachment = Attachment(writer, stdin=False, stdout=True, stderr=False, framed=False)
+    with pytest.raises(ConnectionResetError):
+        world.engine.services.containers.attach(running(world), attachment, CONTEXT, announce=announce)
+    assert os.read(reader, 1) == b"", "nobody holds the other end"
+    os.close(reader)
+
+
+def test_a_patience_beyond_all_clocks(world: World) -> None:
+    container_id = running(world)
+    with Waiter(world.engine.core.log, SystemClock(), container_id, "not-running") as waiter:
+        ending = threading.Timer(0.05, world.runtime.end, (container_id, 0))
+        ending.start()
+        assert waiter.result(1e30) == {"StatusCode": 0}
+        ending.join()
+    world.runtime.settle()
+
+
+def test_what_resists_in_the_trash_keeps_no_engine_from_starting(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (world.store.trash / "stuck").mkdir()
+    run_job = world.runtime.run_job
+
+    def refuse(name: str, arguments: dict[str, Any], fds: Any = ()) -> dict[str, Any]:
+        if name == "tree.remove":
+            raise PermissionError(1, "Operation not permitted", arguments["path"])
+        return run_job(name, arguments, fds)
+
+    monkeypatch.setattr(world.runtime, "run_job", refuse)
+    world.restart()
+    assert world.engine.services.images.list() and "stuck stays: " in capsys.readouterr().err
+
+
+def test_a_layer_that_resists_holds_up_no_image(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    services, log = world.engine.services, world.engine.core.log
+    (image,) = log.all("image")
+
+    def refuse(folder: Path) -> None:
+        raise PermissionError(1, "Operation not permitted", str(folder))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.engine.trash, "throw", refuse)
+        with pytest.raises(PermissionError):
+            services.image_removal.remove("base", context=CONTEXT)
+    assert log.get("image", image.id) is None and log.trail("image", image.id)[-1].type == "image.removed"
+    assert [layer.status for layer in log.all("layer")] == ["failed"]
+    world.restart()
+    assert not world.engine.core.log.all("layer")
+
+
+def test_files_of_a_container_that_is_just_ending_are_read_at_rest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is gone, and the daemon has not heard of it yet."""
+    container_id = running(world)
+    roots: list[dict[str, Any]] = []
+
+    def run_job(name: str, arguments: dict[str, Any], fds: Any = ()) -> dict[str, Any]:
+        roots.append(arguments["root"])
+        if len(roots) > 2:
+            world.runtime.end(container_id, 0)
+        if "pid" in roots[-1]:
+            raise ProcessLookupError(3, "the container has ended")
+        return {"name": "x"}
+
+    monkeypatch.setattr(world.runtime, "run_job", run_job)
+    assert world.engine.services.files.stat(container_id, "/x") == {"name": "x"}
+    assert ["pid" in root for root in roots] == [True, True, True, False]

@@ -7,7 +7,7 @@ import socket
 from typing import Any, Callable
 
 from engine.api.detach_keys import parse_detach_keys
-from engine.api.exchange import Answer, Hijack, Request, frame, stream_type
+from engine.api.exchange import Answer, Hijack, Request, frame, given_back, stream_type
 from engine.api.router import Route
 from engine.domain.errors import Conflict
 
@@ -25,7 +25,8 @@ def attach(services: Any, request: Request) -> Answer:
 
     def take(fd: int, early: bytes, send_head: Callable[[], None]) -> None:
         if not stream:
-            send_head()
+            with given_back(fd):
+                send_head()
             _replay(services, ref, fd, stdout=stdout, stderr=stderr, framed=not tty, wanted=logs)
             return
         attachment = request.attachment(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import collections
-import json
 from typing import Any, Iterator, Mapping
 
-from engine.api.documents import parse_json_object
+from engine.api.documents import parse_json, parse_json_object
 from engine.api.exchange import MULTIPLEXED_STREAM, Answer, Request, reply
 from engine.api.filters import read_filters
 from engine.api.router import Route
@@ -107,10 +106,7 @@ def _reference(text: str) -> str:
 def _cache_from(request: Request) -> tuple[str, ...]:
     """Names of images, as a JSON list."""
     text = request.text("cachefrom")
-    try:
-        names = json.loads(text) if text and text != "null" else []
-    except ValueError as error:
-        raise InvalidArgument("cachefrom is no JSON") from error
+    names = parse_json(text) or [] if text else []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InvalidArgument("cachefrom must be a list of images")
     for name in names:
@@ -177,10 +173,7 @@ def _host(request: Request) -> dict[str, Any]:
     if hosts := request.text("extrahosts"):
         host["ExtraHosts"] = [entry for entry in hosts.replace("\n", ",").split(",") if entry]
     if ulimits := request.text("ulimits"):
-        try:
-            host["Ulimits"] = json.loads(ulimits) or []
-        except ValueError as error:
-            raise InvalidArgument("ulimits is no JSON") from error
+        host["Ulimits"] = parse_json(ulimits) or []
     return host
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any, Iterator
 
@@ -176,7 +177,7 @@ def _tail(request: Request) -> int | None:
     if text in ("", "all"):
         return None
     count = request.number("tail")
-    return None if count is None or count < 0 else count
+    return None if count is None or not 0 <= count <= sys.maxsize else count
 
 
 def resize(services: Any, request: Request) -> Answer:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from engine.api.detach_keys import parse_detach_keys
-from engine.api.exchange import OK, Answer, Hijack, Request, reply, stream_type
+from engine.api.exchange import OK, Answer, Hijack, Request, given_back, reply, stream_type
 from engine.api.router import Route
 from engine.api.routes.containers import window_of
 from engine.api.views import execs as views
-from engine.domain.errors import Conflict, InvalidArgument
+from engine.domain.errors import Conflict, EngineError, InvalidArgument
 from engine.domain.exec import Status
 
 
@@ -42,7 +42,8 @@ def start(services: Any, request: Request) -> Answer:
     keys = parse_detach_keys(str(config.get("DetachKeys") or "")) if config.get("Tty") else b""
 
     def take(fd: int, early: bytes, send_head: Callable[[], None]) -> None:
-        send_head()
+        with given_back(fd):
+            send_head()
         attachment = request.attachment(
             fd,
             stdin=bool(config.get("AttachStdin")),
@@ -54,7 +55,10 @@ def start(services: Any, request: Request) -> Answer:
         )
         services.execs.start(exec_id, attachment, context)
         if console and config.get("Tty"):
-            services.execs.resize(exec_id, *console)
+            try:
+                services.execs.resize(exec_id, *console)
+            except (EngineError, OSError):
+                return  # it has ended already: the connection is the shim's, and nothing may be said on it any more
 
     return Hijack(take, framed, stream_type(request, framed=framed))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.services.oci_spec import MASKED_PATHS, READONLY_PATHS
+
 STORAGE_DRIVER = "overlay2"
 """Docker's name for layers that an overlay mount joins, and what its clients look for."""
 
@@ -89,20 +91,8 @@ HOST_CONFIG: dict[str, Any] = {
     "CpuPercent": 0,
     "IOMaximumIOps": 0,
     "IOMaximumBandwidth": 0,
-    "MaskedPaths": [
-        "/proc/asound",
-        "/proc/acpi",
-        "/proc/kcore",
-        "/proc/keys",
-        "/proc/latency_stats",
-        "/proc/timer_list",
-        "/proc/timer_stats",
-        "/proc/sched_debug",
-        "/proc/scsi",
-        "/sys/firmware",
-        "/sys/devices/virtual/powercap",
-    ],
-    "ReadonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+    "MaskedPaths": MASKED_PATHS,
+    "ReadonlyPaths": READONLY_PATHS,
 }
 
 ENDPOINT: dict[str, Any] = {

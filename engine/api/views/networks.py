@@ -85,9 +85,9 @@ def _options(state: Any) -> dict[str, str]:
         return state.options
     return {
         "com.docker.network.bridge.default_bridge": "true",
-        "com.docker.network.bridge.enable_icc": "true",
-        "com.docker.network.bridge.enable_ip_masquerade": "true",
-        "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+        "com.docker.network.bridge.enable_icc": str(state.neighbours).lower(),
+        "com.docker.network.bridge.enable_ip_masquerade": str(state.masquerade).lower(),
+        "com.docker.network.bridge.host_binding_ipv4": state.host_address,
         "com.docker.network.bridge.name": state.bridge,
         "com.docker.network.driver.mtu": str(state.mtu),
     }

@@ -37,7 +37,8 @@ class AttachedUp:
         self._options = options
         self._shown = self._shown_services()
         colour = not options.no_color and scene.invocation.ansi != "never"
-        self._printer = LogPrinter((), colour=colour, prefix=not options.no_log_prefix)
+        beside = scene.progress.beside
+        self._printer = LogPrinter((), colour=colour, prefix=not options.no_log_prefix, beside=beside)
         self._outputs = Outputs(scene.operations.make_client, self._printer)
         self._events: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         self._began = time.time_ns()

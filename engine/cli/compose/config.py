@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from engine.compose.project import Project
 
 _FORMATS = ("yaml", "json")
+_COLUMN_WIDTH = 20
 
 
 def print_config(invocation: Invocation, options: Options, arguments: list[str]) -> int:
@@ -20,7 +21,7 @@ def print_config(invocation: Invocation, options: Options, arguments: list[str])
         raise CommandError(f'unsupported format "{options.format}": use {" or ".join(_FORMATS)}')
     project = invocation.project(
         tuple(arguments),
-        interpolate=not options.no_interpolate,
+        interpolate=not (options.no_interpolate or options.variables),
         normalize=not options.no_normalize,
         check_consistency=not options.no_consistency,
         resolve_paths=not options.no_path_resolution,
@@ -46,6 +47,8 @@ def _text(project: Project, options: Options) -> str:
         return _lines(project.model.get("networks", {}))
     if options.hash:
         return _hashes(services, options.hash)
+    if options.variables:
+        return _variables(project)
     if options.profiles:
         every = [*services.values(), *project.disabled.values()]
         return _lines({name: None for service in every for name in service.get("profiles", ())})
@@ -58,6 +61,23 @@ def _text(project: Project, options: Options) -> str:
     if options.no_interpolate:
         return printing.raw_text(project.model, options.format)
     return printing.json_text(project.model) if options.format == "json" else printing.yaml_text(project.model)
+
+
+def _variables(project: Project) -> str:
+    """What the files take from the environment."""
+    from engine.cli.table import layout
+    from engine.compose.reading.interpolation import mentioned
+
+    found: dict[str, tuple[str, bool, str, str]] = {}
+    waiting: list[object] = [project.model, project.disabled]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (dict, list)):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, str):
+            found |= {one[0]: one for one in mentioned(value)}
+    rows = [(name, "true" if must else "false", default, other) for name, must, default, other in found.values()]
+    return layout([("NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"), *sorted(rows)], _COLUMN_WIDTH)
 
 
 def _lines(names: dict[str, object]) -> str:
@@ -95,6 +115,7 @@ CONFIG = Command(
     flags.switch("--networks", "Print the network names, one per line."),
     flags.switch("--profiles", "Print the profile names, one per line."),
     flags.text("--hash", "Print the service config hash, one per line (* is every service)."),
+    flags.switch("--variables", "Print model variables and default values."),
     flags.switch("--environment", "Print environment used for interpolation."),
     flags.switch("-q, --quiet", "Only validate the configuration, don't print anything"),
     flags.switch("--no-interpolate", "Don't interpolate environment variables"),

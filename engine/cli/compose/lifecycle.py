@@ -55,6 +55,8 @@ def kill(invocation: Invocation, options: Options, arguments: list[str]) -> int:
     with Scene(invocation, "kill", arguments) as scene:
         scene.find_project()
         plan = scene.operations.each(KILL, tuple(arguments), options.signal)
+        if options.remove_orphans:
+            scene.operations.remove_orphans()
         if not plan and not invocation.dry_run:
             err("no container to kill")
     return 0
@@ -111,8 +113,12 @@ RESTART = Verb(
     timeout_flag(),
 )
 KILL_VERB = Verb(
-    kill, "[OPTIONS] [SERVICE...]", DRY_RUN, text("-s, --signal", "SIGNAL to send to the container", "SIGKILL")
-)  # fmt: skip
+    kill,
+    "[OPTIONS] [SERVICE...]",
+    DRY_RUN,
+    switch("--remove-orphans", "Remove containers for services not defined in the Compose file"),
+    text("-s, --signal", "SIGNAL to send to the container", "SIGKILL"),
+)
 PAUSE_VERB = Verb(pause, "[SERVICE...]", DRY_RUN)
 UNPAUSE_VERB = Verb(unpause, "[SERVICE...]", DRY_RUN)
 REMOVE = Verb(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Iterable
+from typing import Callable, Iterable
 
 from engine.cli.output import STDERR, STDOUT, encoded, printable, write_all
 from engine.client import framing
@@ -14,9 +14,14 @@ _RESET = b"\x1b[0m"
 
 
 class LogPrinter:
-    """``names`` are those that may come, for the width; more may be added. Lines of several threads don't mix."""
+    """``names`` are those that may come, for the width; more may be added. Lines of several threads don't mix.
+    ``beside`` calls what writes where it may, on a screen that something else is drawn on, too."""
 
-    def __init__(self, names: Iterable[str], *, colour: bool, prefix: bool = True) -> None:
+    def __init__(
+        self, names: Iterable[str], *, colour: bool, prefix: bool = True,
+        beside: Callable[[Callable[[], None]], None] = lambda write: write(),
+    ) -> None:  # fmt: skip
+        self._beside = beside
         self._prefix = prefix
         self._colour = colour and os.isatty(STDOUT)
         self._numbers: dict[str, int] = {}
@@ -33,11 +38,12 @@ class LogPrinter:
     def line(self, name: str, text: bytes, stream: int = framing.STDOUT) -> None:
         """One line without its end."""
         fd = STDERR if stream in (framing.STDERR, framing.SYSTEM_ERROR) else STDOUT
-        write_all(fd, self._prefixed(name) + text + b"\n")
+        whole = self._prefixed(name) + text + b"\n"
+        self._beside(lambda: write_all(fd, whole))
 
     def note(self, text: str) -> None:
         """A line of our own among the containers'."""
-        write_all(STDOUT, encoded(printable(text) + "\n"))
+        self._beside(lambda: write_all(STDOUT, encoded(printable(text) + "\n")))
 
     def _prefixed(self, name: str) -> bytes:
         if not self._prefix:

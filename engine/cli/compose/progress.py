@@ -47,6 +47,11 @@ class Progress(Listener):
 
     def close(self) -> None: ...
 
+    def beside(self, write: Callable[[], None]) -> None:
+        """Have somebody else's lines written where nothing of ours is drawn over them."""
+        with self._lock:
+            write()
+
     def is_quiet(self, action: Action) -> bool:
         return self._quiet_build if action.verb == BUILD else self._quiet_pull
 
@@ -135,6 +140,12 @@ class Screen(Progress):
             self._erase()
             for line in data.decode("utf-8", "replace").splitlines():
                 _write(f"{printable(action.name)} | {printable(line)}\n")
+            self._draw()
+
+    def beside(self, write: Callable[[], None]) -> None:
+        with self._lock:
+            self._erase()
+            write()
             self._draw()
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ that nothing of this follows."""
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 from engine.compose.model.positions import Path, Positions
 
@@ -86,6 +86,33 @@ def _lookup(name: str, environment: Mapping[str, str], unset: Callable[[str], No
         unset(name)
         return ""
     return value
+
+
+def mentioned(text: str) -> Iterator[tuple[str, bool, str, str]]:
+    """Name, whether it must be there, default and alternate value of each variable in a text, inner ones after the one
+    that they are in. Raises InterpolationError."""
+    at = 0
+    while (dollar := text.find("$", at)) >= 0:
+        at = dollar + 1
+        if text.startswith("$", at):
+            at += 1
+        elif text.startswith("{", at):
+            end = _closing(text, at)
+            yield from _mentioned_in(text[at + 1 : end])
+            at = end + 1
+        elif name := re.compile(_NAME).match(text, at):
+            yield name.group(), False, "", ""
+            at = name.end()
+
+
+def _mentioned_in(inside: str) -> Iterator[tuple[str, bool, str, str]]:
+    if (name := re.match(_NAME, inside)) is None:
+        return
+    operator = next((one for one in _OPERATORS if inside.startswith(one, name.end())), "")
+    word = inside[name.end() + len(operator) :]
+    kind = operator[-1:]
+    yield name.group(), kind == "?", word if kind == "-" else "", word if kind == "+" else ""
+    yield from mentioned(word)
 
 
 class Interpolation:

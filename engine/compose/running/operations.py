@@ -18,7 +18,9 @@ from engine.compose.running.hashing import service_hash
 from engine.compose.running.listening import Listener
 from engine.compose.running.names import cause_of
 from engine.compose.running.plan import BUILD, CONTAINER, PULL, PUSH, WAIT, Action, Plan
-from engine.compose.running.plan_down import ALL, DownOptions, plan_down, plan_each, plan_remove, plan_stop
+from engine.compose.running.plan_down import (
+    ALL, DownOptions, plan_down, plan_each, plan_orphans, plan_remove, plan_stop,
+)  # fmt: skip
 from engine.compose.running.plan_images import asks_for_age, plan_builds, plan_images, plan_pulls, plan_pushes
 from engine.compose.running.plan_restart import plan_restart
 from engine.compose.running.plan_up import UpOptions, plan_up
@@ -177,6 +179,13 @@ class Operations:
         desired = desired_state(self.project, services, with_needs=False)
         actual = self.actual()
         plan = plan_each(verb, actual, desired.named, signal)
+        self._carry_out(plan, desired, actual, {}, keep_going=True)
+        return plan
+
+    def remove_orphans(self) -> Plan:
+        """Containers of services that the file doesn't have."""
+        desired, actual = desired_state(self.project), self.actual()
+        plan = plan_orphans(self.project, actual)
         self._carry_out(plan, desired, actual, {}, keep_going=True)
         return plan
 

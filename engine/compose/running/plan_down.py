@@ -46,6 +46,12 @@ def add_orphans(draft: Draft, project: Project, actual: Actual, *, remove: bool,
     return keys
 
 
+def plan_orphans(project: Project, actual: Actual) -> Plan:
+    draft = Draft()
+    add_orphans(draft, project, actual, remove=True, timeout_s=None)
+    return draft.finished()
+
+
 def _stopped(
     draft: Draft, one: Container, timeout_s: int | None, needs: frozenset[str] = frozenset()
 ) -> frozenset[str]:

@@ -151,6 +151,7 @@ class _Fetch:
 
     def _receive(self, answer: Answer) -> None:
         writer, size = self._writer, self._blob.size_bytes
+        before = writer.size_bytes
         while piece := answer.read():
             self._cancellation.check()
             if writer.size_bytes + len(piece) > size:
@@ -162,6 +163,8 @@ class _Fetch:
         self._cancellation.check()
         if writer.size_bytes < size and answer.status == 200:
             raise ConnectionFailed(f"blob {self._blob.digest} ended after {writer.size_bytes} of {size} bytes")
+        if writer.size_bytes == before < size:
+            raise ConnectionFailed(f"blob {self._blob.digest}: no byte of a range came, {before} of {size} are there")
 
     @property
     def _retrying(self) -> Callable[[str], None]:

@@ -123,10 +123,10 @@ class _Push:
         return "" if answer.status == 201 and mount_from else self._location(answer)
 
     def _give_up(self, location: str) -> None:
-        """Registries forget uploads by themselves, too."""
+        """Registries forget uploads by themselves, too, and many let only their administrators do it."""
         try:
             self._ask(Request("DELETE", location, scopes=self._scopes, once=True), (200, 202, 204, 404)).discard()
-        except (InvalidArgument, NotSupported, Forbidden, Unavailable):
+        except (InvalidArgument, NotSupported, Unauthorized, Forbidden, Unavailable):
             return
 
     def _location(self, answer: Answer) -> str:

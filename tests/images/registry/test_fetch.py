@@ -265,6 +265,21 @@ def test_ranges_that_were_not_asked_for(
     refused(repository, store, descriptor(b"0123456789"), "bytes from 5 of 10|announces")
 
 
+def test_a_range_without_a_byte_is_not_asked_for_for_ever(
+    registry: ScriptedRegistry, repository: Make, store: ContentStore
+) -> None:
+    def empty(exchange: Exchange) -> None:
+        exchange.start(206, Content_Range="bytes 5-9/10", Connection="close")
+        exchange.close_connection = True
+
+    with store.partial(digest_of(b"0123456789")) as writer:
+        writer.write(b"01234")
+    registry.on("GET", "/blobs/", empty)
+    with pytest.raises(Unavailable, match="no byte of a range"):
+        repository().fetch(descriptor(b"0123456789"), store)
+    assert len(registry.asked) < 10
+
+
 def test_a_body_in_another_encoding(registry: ScriptedRegistry, repository: Make, store: ContentStore) -> None:
     registry.on("GET", "/blobs/", lambda exchange: exchange.reply(200, b"body", Content_Encoding="gzip"))
     refused(repository, store, descriptor(b"body"), "content encoding")

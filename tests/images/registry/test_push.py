@@ -54,6 +54,15 @@ def test_what_can_not_be_mounted_is_uploaded(registry: ScriptedRegistry, reposit
     assert len(registry.uploads) == 0
 
 
+def test_a_registry_that_lets_nobody_give_up_an_upload(
+    registry: ScriptedRegistry, repository: Make, store: ContentStore
+) -> None:
+    """Many ask for a right of its own for that."""
+    registry.on("DELETE", "/uploads/", lambda exchange: exchange.refuse(401, "UNAUTHORIZED", "not you"))
+    pushed = repository().push_blob(stored(store, b"layer"), store, mount_from=["other/base", "next/base"])
+    assert (pushed.how, len(registry.requests("DELETE"))) == ("uploaded", 1)
+
+
 def cut_upload(kept: int, *, says: str = "") -> Callable[[Exchange], None]:
     """Takes so many bytes of the body, then hangs up."""
 
