@@ -38,8 +38,8 @@ def copy(session: Session, options: Options, arguments: list[str]) -> int:
         raise CommandError(f"{'destination' if source else 'source'} path can not be empty")
     client = session.client
     if source_container:
-        source_container = client.inspect(source_container)["Id"]
-        moved = _copy_out(client, source_container, source, target, options)
+        identifier = client.inspect(source_container)["Id"]
+        moved = _copy_out(client, identifier, source_container, source, target, options)
     else:
         target_container = client.inspect(target_container)["Id"]
         moved = _copy_in(client, source, target_container, target, options)
@@ -59,7 +59,7 @@ def split(argument: str) -> tuple[str, str]:
 # --- out of a container ----------------------------------------------------------------------------------------------
 
 
-def _copy_out(client: Client, container: str, path: str, target: str, options: Options) -> int:
+def _copy_out(client: Client, container: str, name: str, path: str, target: str, options: Options) -> int:
     if target == "-" and os.isatty(STDOUT):
         raise CommandError("cowardly refusing to write an archive to a terminal. Redirect it")
     found, name = _stat(client, container, path), None
@@ -67,7 +67,7 @@ def _copy_out(client: Client, container: str, path: str, target: str, options: O
         path, name = found["linkTarget"], os.path.basename(path)
         found = _stat(client, container, path)
     if found is None:
-        raise CommandError(f"Could not find the file {path} in container {container[:12]}")
+        raise CommandError(f"Error response from daemon: Could not find the file {path} in container {name}")
     is_folder = bool(found["mode"] & _GO_FOLDER)
     place = None if target == "-" else _place_here(path, target, is_folder, name)
     response = client.stream("GET", path_of("containers", container, "archive"), query={"path": path})

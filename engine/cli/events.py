@@ -37,7 +37,7 @@ def _shown_as(format: str) -> Callable[[str], str]:
     """From a line of the stream to what is printed."""
     if not format:
         return lambda line: event_line(jsontext.decode(line)) + "\n"
-    if format == "json":
+    if format in ("json", "{{json .}}"):  # as the engine has it, without names of old
         return lambda line: line + "\n"
     from engine.cli.template import parse_format
 

@@ -18,7 +18,7 @@ def new_tag(reference: str) -> tuple[str, str]:
     if "@" in reference:
         raise CommandError("refusing to create a tag with a digest reference")
     name, tag = split_tag(reference)
-    if not name or reference.endswith(":"):
+    if not name or reference.endswith(":") or ":" in name.rpartition("/")[2]:
         raise CommandError(
             f'Error parsing reference: "{reference}" is not a valid repository/tag: invalid reference format'
         )

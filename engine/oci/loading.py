@@ -48,10 +48,12 @@ def prepare() -> bool:
     try:
         with open(_FILE, "rb", buffering=0) as file:
             table = marshal.loads(file.read())
+        if table[__name__][0] != os.path.abspath(__file__):
+            return False  # a copy of another place's
         for source, time_ns, size, _, _ in table.values():
             if _stamp(source) != (time_ns, size):
                 return False
-    except (OSError, EOFError, ValueError, TypeError, AttributeError):
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError):
         return False
     sys.meta_path.insert(0, _Modules(table))
     return True

@@ -38,7 +38,8 @@ def with_ids(core: Core, host: Json) -> None:
     links, mode = host.get("Links") or [], host["NetworkMode"]
     if links and (mode == "host" or mode.startswith(_CONTAINER)):
         raise _contradiction("host type networking" if mode == "host" else "container type network")
-    host["Links"] = [_with_id(core, text) for text in links] if mode == DEFAULT else []
+    found = [_with_id(core, text) for text in links] if mode in (DEFAULT, "none") else []
+    host["Links"] = found if mode == DEFAULT else []  # without a network there is nothing to be told of
 
 
 def _with_id(core: Core, text: Any) -> str:

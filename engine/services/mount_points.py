@@ -110,8 +110,18 @@ def _parse_bind(text: str) -> MountPoint:
     return MountPoint("bind", posixpath.normpath(source), destination, read_only, True, propagation)
 
 
+_NOT_OF = {
+    "bind": ("VolumeOptions", "TmpfsOptions"), "volume": ("BindOptions", "TmpfsOptions"),
+    "tmpfs": ("Source", "BindOptions", "VolumeOptions"),
+}  # fmt: skip
+"""What has no meaning for a kind of mount."""
+
+
 def _parse_mount(entry: Mapping[str, Any]) -> MountPoint:
     kind, source = entry.get("Type"), entry.get("Source") or ""
+    for field in _NOT_OF.get(str(kind), ()):
+        if entry.get(field):
+            raise InvalidArgument(f'invalid mount config for type "{kind}": field {field} must not be specified')
     destination = _destination(entry.get("Target") or "")
     read_only = bool(entry.get("ReadOnly"))
     if kind == "bind":

@@ -294,6 +294,7 @@ def test_events(docket: Docket, fake: FakeEngine, monkeypatch: pytest.MonkeyPatc
     line = "2023-11-14T22:13:20.000000001Z container die 3f (exitCode=0, name=a\\x1bb)\n"
     assert docket("events", "--until", "0", "--filter", "type=container").out == line
     assert docket("events", "--format", "json").out.encode() == EVENT
+    assert docket("events", "--format", "{{json .}}").out.encode() == EVENT
     shown = docket("events", "--format", "{{.ID}} {{.Action}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.no}}")
     assert shown.out == "3f die 0 <no value>\n"
 
@@ -379,6 +380,16 @@ def test_prune(docket: Docket, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
     fake.on["POST /images/prune"] = answer({"ImagesDeleted": None, "SpaceReclaimed": 0})
     assert docket("image", "prune", "-a", "-f").out == "Total reclaimed space: 0B\n"
     assert fake.asked[-1].query == "filters=%7B%22dangling%22:%7B%22false%22:true%7D%7D"
+
+
+def test_prune_of_everything(docket: Docket, fake: FakeEngine) -> None:
+    nothing = {"SpaceReclaimed": 0, "ContainersDeleted": None, "NetworksDeleted": None, "ImagesDeleted": None}
+    for kind in ("containers", "networks", "images"):
+        fake.on[f"POST /{kind}/prune"] = answer(nothing)
+    fake.on["POST /build/prune"] = answer({"CachesDeleted": ["abc"], "SpaceReclaimed": 5000})
+    done = docket("system", "prune", "-f", "--filter", "label=a")
+    assert done.out == "Deleted build cache objects:\nabc\n\nTotal reclaimed space: 5kB\n"
+    assert [asked.query for asked in fake.asked if "label" not in asked.query] == []
 
 
 def test_version_without_an_engine(docket: Docket, fake: FakeEngine) -> None:

@@ -135,6 +135,8 @@ SAME = [
     "rm -f nothing-of-the-kind",
     "rename nothing-of-the-kind x",
     "tag nothing-of-the-kind x",
+    f"tag {IMAGE} a:b:c",
+    f"cp {TAG}-up:/none .",
     "history nothing-of-the-kind",
     "volume rm nothing-of-the-kind",
     "volume inspect nothing-of-the-kind",

@@ -18,8 +18,8 @@ LOCAL = "the local image store, the driver and the paths have our names"
 def rows() -> list[Row]:
     return [
         row
-        for part in (ENGINE, LIFE, LISTS, INSPECT, STREAMS, FILES, LIMITS, ERRORS, VOLUMES, NETWORKS, IMAGES, SYSTEM,
-                     SWARM, ENDS)
+        for part in (ENGINE, LIFE, LISTS, INSPECT, STREAMS, FILES, EVENTS, COPIES, OPTIONS, LIMITS, ERRORS, VOLUMES,
+                     NETWORKS, IMAGES, SYSTEM, SWARM, ENDS)
         for row in part
     ]  # fmt: skip
 
@@ -170,6 +170,97 @@ FILES = [
     Row("container commit NAME-none", status=1, prints="No such container"),
 ]
 
+EVENTS = [
+    Row("system events --since 1h --until 0s --filter container=NAME-down --filter event=create --filter event=die"
+        " --filter event=commit --filter event=rename --format '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}'"),
+    Row("system events --since 1h --until 0s --filter container=NAME-up --filter type=container"
+        " --filter event=create --filter event=start --filter event=pause --filter event=unpause --filter event=kill"
+        " --filter event=die --filter event=stop --filter event=restart --filter event=update"
+        " --format '{{.Action}} {{.Actor.Attributes.signal}} {{.Actor.Attributes.exitCode}}"
+        " {{.Actor.Attributes.image}}'"),
+]
+"""Early, since a Docker remembers 256 events, whoever made them."""
+
+OPTIONS_OF_A_HOST = (
+    "ExtraHosts", "CapAdd", "CapDrop", "CgroupnsMode", "CpuPeriod", "CpuQuota", "CpuShares", "CpusetCpus", "CpusetMems",
+    "Devices", "DeviceCgroupRules", "BlkioDeviceReadBps", "BlkioDeviceWriteIOps", "Dns", "DnsOptions", "DnsSearch",
+    "GroupAdd", "Init", "IpcMode", "LogConfig", "Memory", "MemoryReservation", "MemorySwap", "MemorySwappiness",
+    "OomKillDisable", "OomScoreAdj", "PidMode", "PidsLimit", "PortBindings", "PublishAllPorts", "ReadonlyRootfs",
+    "RestartPolicy", "SecurityOpt", "ShmSize", "Sysctls", "Tmpfs", "Ulimits", "UTSMode", "Binds", "Mounts",
+    "ReadonlyPaths", "Privileged", "AutoRemove", "VolumesFrom", "VolumeDriver", "UsernsMode", "Links",
+    "ConsoleSize", "Isolation", "Cgroup", "CgroupParent", "ContainerIDFile", "DeviceRequests", "BlkioWeightDevice",
+)
+OPTIONS_OF_A_CONFIG = (
+    "Hostname", "Domainname", "User", "AttachStdin", "AttachStdout", "AttachStderr", "ExposedPorts", "Tty", "OpenStdin",
+    "StdinOnce", "Env", "Cmd", "Healthcheck", "Image", "Volumes", "WorkingDir", "Entrypoint", "OnBuild", "StopSignal",
+    "StopTimeout", "Labels",
+)
+EVERY_OPTION = "\n".join(
+    f"{part}.{field} {{{{json .{part}.{field}}}}}"
+    for part, fields in (("HostConfig", OPTIONS_OF_A_HOST), ("Config", OPTIONS_OF_A_CONFIG)) for field in fields
+)  # fmt: skip
+RUN = f"run --rm {LABEL} --network none"
+
+OPTIONS = [
+    Row(f"container create --name NAME-full {LABEL} --network none --add-host a:1.2.3.4 --cap-add NET_ADMIN"
+        " --cap-drop MKNOD --cgroupns host --cpu-period 50000 --cpu-quota 25000 --cpu-shares 512 --cpuset-cpus 0"
+        " --cpuset-mems 0 --device /dev/null:/dev/nul:rw --device-cgroup-rule 'c 1:3 rwm'"
+        " --device-read-bps /dev/null:1mb --device-write-iops /dev/null:10 --dns 9.9.9.9 --dns-option ndots:2"
+        " --dns-search example.org --domainname dom --hostname host --env A=b --expose 80 --expose 90-92/udp"
+        " --group-add 5 --group-add audio --health-cmd 'true x' --health-interval 5s --health-retries 2"
+        " --health-start-period 3s --health-timeout 2s --init --ipc private --log-driver json-file"
+        " --log-opt max-size=1m --log-opt max-file=2 --log-opt compress=true --memory 64m --memory-reservation 32m"
+        " --memory-swap 96m --memory-swappiness 10 --oom-kill-disable --oom-score-adj 100 --pids-limit 33"
+        " --publish 127.0.0.1:18099:80 --publish-all --read-only --restart on-failure:3"
+        " --security-opt no-new-privileges --shm-size 16m --stop-signal SIGINT --stop-timeout 7"
+        " --sysctl kernel.shmmax=1000 --tmpfs /t:size=1m,mode=700 --ulimit nofile=10:20 --ulimit core=0"
+        " --volume NAME-ov:/v:ro --volume /tmp:/host:rslave --mount type=volume,src=NAME-om,dst=/m,volume-nocopy"
+        " --mount type=tmpfs,dst=/tm,tmpfs-size=1m --mount type=bind,src=/tmp,dst=/b,readonly --workdir /w"
+        " --interactive --tty --attach stdout --entrypoint 'a b' IMAGE c d"),
+    Row(f"container inspect -f '{EVERY_OPTION}' NAME-full"),
+    Row("container inspect -f '{{.Path}} {{.Args}} {{json .State.Health}} {{json .NetworkSettings.Ports}}' NAME-full"),
+    Row("container update --cpu-shares 100 --cpu-period 100000 --cpu-quota 5000 -m 64m --memory-reservation 32m"
+        " --memory-swap -1 --pids-limit 9 --restart always NAME-full"),
+    Row("container inspect -f '{{.HostConfig.CpuShares}} {{.HostConfig.CpuQuota}} {{.HostConfig.MemorySwap}}"
+        " {{.HostConfig.PidsLimit}} {{json .HostConfig.RestartPolicy}}' NAME-full"),
+    *(Row(f"container update {flags} NAME-full", status=1)
+      for flags in ("-m 1k", "-m 100m --memory-swap 50m", "--cpus 1000", "--cpus 1")),
+    Row("container rm -v NAME-full"),
+    Row("volume rm NAME-ov NAME-om"),
+    Row(f"{RUN} --read-only IMAGE touch /x", status=1),
+    Row(f"{RUN} --cap-drop ALL IMAGE grep Cap /proc/self/status"),
+    Row(f"{RUN} --group-add 77 -u 5 --shm-size 8m --tmpfs /t:size=1m --ulimit nofile=50 --oom-score-adj 200"
+        " --cpuset-cpus 0 IMAGE sh -c 'id -G; df -k /dev/shm /t | tail -n +2; ulimit -n; cat /proc/self/oom_score_adj;"
+        " grep Cpus_allowed_list /proc/self/status'"),
+    Row(f"run --rm {LABEL} --dns 9.9.9.9 --add-host h:1.2.3.4 --hostname hh --domainname dd IMAGE sh -c"
+        " 'cat /etc/resolv.conf; hostname; grep 1.2.3.4 /etc/hosts'"),
+    *(Row(f"{RUN} {flags} IMAGE true", status=125)
+      for flags in ("--log-opt nope=1", "--log-opt compress=true --log-opt max-file=1", "--health-interval 1us",
+                    "--storage-opt size=1g", "--userns nope", "--uts nope", "-v /x:/", "-v a:b:c:d",
+                    "--mount type=tmpfs,src=x,dst=/x", "--device /dev/null:/x:q", "--cpu-period 10",
+                    "--cpuset-cpus 99", "-m 64m --memory-reservation 128m", "--link NAME-none",
+                    "--oom-score-adj 5000")),
+    Row(f"run --rm {LABEL} --network bridge --ip 172.17.0.9 IMAGE true", status=125),
+    Row(f"run --rm {LABEL} --network host --link NAME-none IMAGE true", status=125),
+    Row(f"run --rm {LABEL} --network container:NAME-up -p 1:1 IMAGE true", status=125),
+    Row(f"run -d --cidfile cid {LABEL} --rm --network none IMAGE true"),
+    Row(f"{RUN} --cidfile cid IMAGE true", status=125, prints="(?i)container ID file found"),
+]  # fmt: skip
+
+COPIES = [
+    Row("container exec NAME-up sh -c 'cd /tmp/d; chown 7:8 a; chmod 640 a'"),
+    Row("container cp -a NAME-up:/tmp/d ./archived"),
+    Row("container cp -L NAME-up:/tmp/d/l ./followed"),
+    Row("container cp -q NAME-up:/tmp/d/a ./quiet"),
+    Row("container cp -a ./archived NAME-up:/tmp/e"),
+    Row("container cp ./archived/. NAME-up:/tmp/f"),
+    Row("container cp ./archived NAME-up:/tmp/d/"),
+    Row("container exec NAME-up sh -c 'cd /tmp; ls -lnR d e f | cut -c1-30'", differs="Docker 20 makes folders anew"),
+    *(Row(f"container cp {words}", status=1)
+      for words in ("./quiet NAME-up:/tmp/none/", "./quiet NAME-up:/tmp/none/b", "NAME-up:/tmp/d ./quiet",
+                    "NAME-up:/tmp/d/a ./none/b", "NAME-up:/x NAME-up:/y", "a b", "- -")),
+]  # fmt: skip
+
 LIMITS = [
     Row(f"run --rm {LABEL} --network none -m 1 IMAGE true", status=125, prints="(?i)minimum memory"),
     Row(f"run --rm {LABEL} --network none --cpus 1000 IMAGE true", status=125, prints="(?i)range of CPUs"),
@@ -242,6 +333,9 @@ VOLUMES = [
     Row("volume rm -f NAME-none"),
     Row("volume prune -f --filter label=tests=NAME-x", prints="Total reclaimed space: 0B"),
     Row("volume prune -af --filter label=tests=NAME", prints="NAME-vol", alone="clients of before 1.42 have no -a"),
+    Row("volume create -o type=tmpfs -o device=tmpfs -o o=size=1m --label tests=NAME NAME-tv"),
+    Row("volume inspect NAME-tv NAME-none -f '{{json .Options}} {{json .Labels}}'", status=1),
+    Row("volume rm NAME-tv NAME-none", status=1),
     Row("volume rm -f NAME-vol"),
     Row("volume prune -f --filter nope=1", status=1),
 ]
@@ -296,6 +390,14 @@ NETWORKS = [
     Row("network disconnect NAME-inside NAME-a"),
     Row("network disconnect NAME-inside NAME-a", status=1, prints="is not connected"),
     Row("network prune -f --filter label=tests=NAME", prints="NAME-inside"),
+    Row("network create --attachable --scope local --ip-range 10.213.31.128/25 --subnet 10.213.31.0/24"
+        " --aux-address a=10.213.31.130 --gateway 10.213.31.254 --label tests=NAME NAME-net4"),
+    Row("network inspect -f '{{json .IPAM}} {{.Attachable}} {{.ConfigOnly}} {{json .ConfigFrom}}' NAME-net4"),
+    *(Row(f"network create {flags} NAME-net5", status=1)
+      for flags in ("--subnet 10.213.31.0/24 --gateway 10.9.9.9", "--ip-range 10.213.32.0/25", "--ipam-driver nope",
+                    "--subnet 10.213.32.0/24 --ip-range 10.9.0.0/25", "--subnet 10.213.32.0/33")),
+    Row("network rm NAME-net4 NAME-none", status=1),
+    Row("network rm -f NAME-none"),
     Row("network rm bridge", status=1, prints="(?i)pre-?defined"),
     Row("network rm NAME-none", status=1, prints="(?i)not found"),
     Row("container rm -f NAME-a"),
@@ -332,6 +434,14 @@ IMAGES = [
         prints="(?i)unknown instruction"),
     Row("image build -", input="FROM NAME-none\n", status=1),
     Row("image inspect -f '{{json .Config.Cmd}} {{json .Config.Labels}} {{len .RootFS.Layers}}' NAME:built"),
+    Row("image build --network none -m 64m --memory-swap 64m --cpu-shares 10 --shm-size 8m --ulimit nofile=50"
+        " --add-host h:1.2.3.4 --build-arg A=b --label l=m --no-cache --target one -t NAME:opts -q -",
+        input="FROM IMAGE AS one\nARG A\nRUN ulimit -n >/n; grep 1.2.3.4 /etc/hosts >/h; echo $A >/a\n"
+              "FROM one\nRUN false\n"),
+    Row(f"run --rm {LABEL} --network none NAME:opts cat /n /h /a"),
+    *(Row("image build -q -", input=text, status=1)
+      for text in ("", "RUN x\n", "FROM IMAGE\nCOPY none /\n")),
+    Row("image rm NAME:opts NAME:none", status=1, differs="Docker names the images of the steps, too"),
     Row("image pull NAME-none", status=1, differs="no registry is in reach"),
     Row("image push localhost:1/NAME-none", status=1, prints="(?i)does not exist",
         differs="Docker prints the repository first"),
@@ -346,13 +456,6 @@ SYSTEM = [
     Row("system df --format '{{.Type}}'"),
     Row("system df -v", differs="what others have is shown too"),
     Row("system info --format '{{.DefaultRuntime}}'", differs="the runtime is ours"),
-    Row("system events --since 1h --until 0s --filter container=NAME-down --filter event=create --filter event=die"
-        " --filter event=commit --filter event=rename --format '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}'"),
-    Row("system events --since 1h --until 0s --filter container=NAME-up --filter type=container"
-        " --filter event=create --filter event=start --filter event=pause --filter event=unpause --filter event=kill"
-        " --filter event=die --filter event=stop --filter event=restart --filter event=update"
-        " --format '{{.Action}} {{.Actor.Attributes.signal}} {{.Actor.Attributes.exitCode}}"
-        " {{.Actor.Attributes.image}}'"),
     Row("system events --since 1h --until 0s --filter volume=NAME-vol --format '{{.Action}} {{.Actor.Attributes}}'",
         differs="our own attributes are there too"),
     Row("system events --since 1h --until 0s --filter network=NAME-inside --format '{{.Action}}"
@@ -364,6 +467,9 @@ SYSTEM = [
     Row("system events --filter nope=1", status=1, prints="(?i)invalid filter",
         alone="Docker knows no wrong filter here"),
     Row("system events --since nope --until 0s", status=1),
+    Row("system prune --volumes --filter until=1h -f", status=1),
+    Row("inspect -f '{{.Nope}}' IMAGE", status=1),
+    Row("inspect --type nope IMAGE", status=1),
     Row("builder prune -f", alone=SHARED, prints="Total"),
     Row("plugin ls"),
     Row("plugin install NAME", status=1, differs="plugins are refused", input="y\n"),

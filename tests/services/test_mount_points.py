@@ -52,6 +52,19 @@ def test_a_bind_mount_needs_its_source(tmp_path: Path) -> None:
     assert (found.source, found.read_only, found.create_source) == (str(tmp_path), True, False)
 
 
+@pytest.mark.parametrize(
+    "entry, field",
+    [
+        ({"Type": "tmpfs", "Source": "x"}, "Source"), ({"Type": "tmpfs", "BindOptions": {"a": 1}}, "BindOptions"),
+        ({"Type": "bind", "Source": "/", "VolumeOptions": {"NoCopy": True}}, "VolumeOptions"),
+        ({"Type": "volume", "TmpfsOptions": {"SizeBytes": 1}}, "TmpfsOptions"),
+    ],
+)  # fmt: skip
+def test_what_a_kind_of_mount_does_not_have(entry: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"field {field} must not be specified"):
+        parse({"Mounts": [{**entry, "Target": "/x"}]}, {})
+
+
 def test_parents_come_before_what_lies_below_them() -> None:
     mounts = parse({"Binds": ["aa:/x/y/z", "bb:/x"], "Tmpfs": {"/x/y": "size=1m,ro"}}, {"Volumes": {"/v": {}}})
     assert [mount.destination for mount in mounts] == ["/x", "/v", "/x/y", "/x/y/z"]
