@@ -2,6 +2,16 @@
 
 The image is a Debian root made by mmdebstrap where that program and its mirror are in reach (DOCKET_BENCH_LAYER names a
 tarball that is at hand), else a generated tree of about as many files of about the same sizes.
+
+Both engines need a file system with a journal: without one, ext4 looks through all inodes that were deleted in the last
+seconds whenever it makes a file, and a pull takes either engine ten seconds, most of it there. Where / has none
+(``dumpe2fs -h``), and so that both write to the same one, all of it goes into a file of its own, in a mount namespace:
+
+    truncate -s 12G disk; mkfs.ext4 -q disk; unshare -m
+    mount -o loop disk /mnt; mkdir /mnt/tmp
+    dockerd --data-root /mnt/docker --exec-root /run/bench -p /run/bench.pid -H unix:///run/bench.sock \
+        --bridge none --iptables=false &
+    TMPDIR=/mnt/tmp DOCKET_TEST_DOCKER_HOST=unix:///run/bench.sock scripts/benchmark benchmarks/test_registry.py
 """
 
 from __future__ import annotations

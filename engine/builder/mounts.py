@@ -53,7 +53,11 @@ class Mount:
 def parse_mount(text: str) -> Mount:
     """Raises ValueError."""
     fields: dict[str, str] = {}
-    for part in next(csv.reader([text]), []):
+    try:
+        parts = next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise ValueError(f"invalid --mount={text[:100]}: {error}") from error
+    for part in parts:
         key, has_value, value = part.partition("=")
         name = _NAMES.get(key.strip().lower())
         if name is None:

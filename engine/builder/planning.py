@@ -41,13 +41,19 @@ def plan_of(text: bytes, order: Order) -> Plan:
     every = stages_of(commands, arguments, parsed.escape, file, named)
     words = (word for command in commands if isinstance(command, Arg) for word in command.words)
     known = frozenset(word.partition("=")[0] for word in words)
-    return Plan(parsed, every, needed(order.target, every, file), arguments, known, _epoch(order.arguments, arguments))
+    epoch = epoch_of(order.arguments, arguments)
+    return Plan(parsed, every, needed(order.target, every, file), arguments, known, epoch)
 
 
-def _epoch(given: Mapping[str, str], arguments: Mapping[str, str]) -> int | None:
+_LAST = "253402300799"
+"""The last second of the year 9999, which no date of an image is beyond."""
+
+
+def epoch_of(given: Mapping[str, str], arguments: Mapping[str, str]) -> int | None:
+    """The seconds since 1970 that are asked for; None where none are. Raises InvalidArgument."""
     epoch = given.get(EPOCH, arguments.get(EPOCH, ""))
-    if epoch and not (epoch.isascii() and epoch.isdigit()):
-        raise InvalidArgument(f"invalid SOURCE_DATE_EPOCH {epoch!r}: seconds since 1970 are expected")
+    if epoch and not (epoch.isascii() and epoch.isdigit() and len(epoch) <= len(_LAST) and epoch.zfill(12) <= _LAST):
+        raise InvalidArgument(f"invalid SOURCE_DATE_EPOCH {epoch[:100]!r}: seconds since 1970 are expected")
     return int(epoch) if epoch else None
 
 

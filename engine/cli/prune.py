@@ -115,7 +115,7 @@ def prune_system(session: Session, options: Options, arguments: list[str]) -> in
     items = ["all stopped containers", "all networks not used by at least one container"]
     if options.volumes:
         items.append("all anonymous volumes not used by at least one container")
-    items.append(_which_images(options))
+    items += [_which_images(options), "unused build cache"]
     listed_items = "".join(f"  - {item}\n" for item in items)
     if not _confirmed(options, f"This will remove:\n{listed_items}"):
         return 0
@@ -134,6 +134,9 @@ def prune_system(session: Session, options: Options, arguments: list[str]) -> in
     images = _prune_images(session, options)
     freed += images["SpaceReclaimed"]
     parts.append(("Deleted Images", removal_lines(images["ImagesDeleted"] or [])))
+    cache = client.call("POST", "/build/prune", query=_filters(options))
+    freed += cache["SpaceReclaimed"]
+    parts.append(("Deleted build cache objects", _named(cache["CachesDeleted"])))
     out("".join(f"{title}:\n{lines}\n" for title, lines in parts if lines))
     out(f"Total reclaimed space: {human_size(freed, 4)}\n")
     return 0

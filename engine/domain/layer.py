@@ -1,6 +1,7 @@
 """A layer's life: fetched, unpacking, stored, removing, removed. Its id is its chain ID (OCI image specification).
 
-After a failure or a removal the same content may come again, so both lead back to unpacking.
+A large blob is unpacked while it is being fetched: then it is fetched in the middle of its unpacking. After a failure
+or a removal the same content may come again, so both lead back to unpacking.
 """
 
 from __future__ import annotations
@@ -115,6 +116,7 @@ TRANSITIONS: Table = {
         (status, LayerUnpacking): Status.UNPACKING
         for status in (None, Status.FETCHED, Status.FAILED, Status.REMOVED)
     },
+    (Status.UNPACKING, LayerFetched): Status.UNPACKING,
     (Status.STORED, LayerDamaged): Status.FAILED,
     (Status.UNPACKING, LayerStored): Status.STORED,
     (Status.UNPACKING, LayerUnpackFailed): Status.FAILED,
@@ -124,7 +126,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layer:
     """The fold of a layer's stream."""
 
@@ -144,7 +146,7 @@ def evolve(state: Layer | None, event: Event) -> Layer:
     """Fold one event. Raises InvalidTransition."""
     status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
     intents = next_intents(state.intents if state else (), event)
-    if isinstance(event, LayerFetched):
+    if isinstance(event, LayerFetched) and status is not Status.UNPACKING:
         return Layer(event.chain_id, status, "", "", event.reference, event.blob_digest, intents=intents)
     if isinstance(event, LayerUnpacking):
         return Layer(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import itertools
 import queue
 import threading
-import time
 import zlib
 from typing import Any, Callable, Iterator
 
@@ -19,9 +19,12 @@ from engine.domain.errors import InvalidArgument, NotSupported
 from engine.images.content import Readable
 from engine.images.limits import Limits
 
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 64 * 1024
+"""What malloc(3) keeps when it is freed: larger ones would be mapped and faulted in anew, one after the other."""
+_TOGETHER = 4
+"""Pieces that are handed from thread to thread at once, so that these don't wake each other for each."""
 _AHEAD = 8
-"""Pieces that the reading thread may be ahead of the consumer."""
+"""How many such bundles the reading thread may be ahead of the consumer, and of the digest."""
 _CLOSE_TIMEOUT_S = 2.0
 _XZ_MEMORY_BYTES = 256 << 20
 _ZSTD_WINDOW_LOG = 27
@@ -140,6 +143,37 @@ def _next_member(source: _Counted, data: bytes, name: str) -> bytes:
         return data
 
 
+class _Channel:
+    """Pieces on their way from one thread to another. queue.Queue does the same in Python, and takes longer for it."""
+
+    def __init__(self) -> None:
+        self._bundles: queue.SimpleQueue[list[bytes] | BaseException | None] = queue.SimpleQueue()
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(_AHEAD):
+            self._room.put(None)
+
+    def put(self, pieces: list[bytes]) -> None:
+        """Wait for room."""
+        self._room.get()
+        self._bundles.put(pieces)
+
+    def end(self, error: BaseException | None) -> None:
+        """Nothing follows; ``error`` is what the taker gets to see."""
+        self._bundles.put(error)
+
+    def make_room(self) -> None:
+        """For one more bundle, whoever takes it."""
+        self._room.put(None)
+
+    def taken(self) -> Iterator[bytes]:
+        """The pieces in order. Raises what ``end`` was given."""
+        while (bundle := self._bundles.get()) is not None:
+            if isinstance(bundle, BaseException):
+                raise bundle
+            self._room.put(None)
+            yield from bundle
+
+
 class Uncompressed:
     """Iterates over the uncompressed pieces of a file. After the last one ``digest`` is theirs.
 
@@ -151,8 +185,8 @@ class Uncompressed:
         self._source = _Counted(file)
         self._limits = limits
         self._hash = hashlib.sha256()
-        self._pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
-        self._unhashed: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
+        self._pieces = _Channel()
+        self._unhashed = _Channel()
         self._stopped = False
         self.size_bytes = 0
         self.format = ""
@@ -166,17 +200,11 @@ class Uncompressed:
         return "sha256:" + self._hash.hexdigest()
 
     def __iter__(self) -> Iterator[bytes]:
-        while True:
-            piece = self._pieces.get()
-            if isinstance(piece, BaseException):
-                raise piece
-            if piece is None:
-                self._hashing.join()
-                return
-            yield piece
+        yield from self._pieces.taken()
+        self._hashing.join()
 
     def _digest(self) -> None:
-        while (piece := self._unhashed.get()) is not None:
+        for piece in self._unhashed.taken():
             self._hash.update(piece)
 
     def _run(self) -> None:
@@ -187,28 +215,24 @@ class Uncompressed:
             self.format = format_of(first)
             plain = not self.format
             pieces = _plain(self._source, first) if plain else _decompressed(self._source, first, self.format)
-            for piece in pieces:
+            while bundle := list(itertools.islice(pieces, _TOGETHER)):
                 if self._stopped:
                     return
-                self.size_bytes += len(piece)
+                self.size_bytes += sum(map(len, bundle))
                 self._limits.check_stream(self.size_bytes, self.size_bytes if plain else self._source.count)
-                self._unhashed.put(piece)
-                self._pieces.put(piece)
-            self._pieces.put(None)
+                self._unhashed.put(bundle)
+                self._pieces.put(bundle)
+            self._pieces.end(None)
         except BaseException as error:  # carried over to the consumer, who raises it
-            self._pieces.put(error)
+            self._pieces.end(error)
         finally:
-            self._unhashed.put(None)
+            self._unhashed.end(None)
 
     def close(self) -> None:
         """End the thread. One that waits for a pipe that says nothing is left behind: it ends with the worker."""
         self._stopped = True
-        deadline = time.monotonic() + _CLOSE_TIMEOUT_S
-        while self._thread.is_alive() and time.monotonic() < deadline:
-            try:
-                self._pieces.get(timeout=0.01)
-            except queue.Empty:
-                continue
+        self._pieces.make_room()
+        self._thread.join(_CLOSE_TIMEOUT_S)
 
     def __enter__(self) -> Uncompressed:
         return self

@@ -69,6 +69,15 @@ class ContentStore:
         except FileNotFoundError as error:
             raise NotFound(f"content {digest!r} is not in the store") from error
 
+    def open_coming(self, digest: str) -> BinaryIO:
+        """What there is by now of a blob that comes in parts, unbuffered; nobody has verified it. Raises NotFound."""
+        for path in (self._partial_path(digest), self.path(digest)):  # in this order: it is renamed in between
+            try:
+                return path.open("rb", buffering=0)
+            except FileNotFoundError:
+                continue
+        raise NotFound(f"content {digest!r} is neither in the store nor on its way")
+
     def size_bytes(self, digest: str) -> int:
         """Raises NotFound."""
         with self.open(digest) as file:
@@ -118,7 +127,10 @@ class ContentStore:
         writes it now."""
         for folder in (self._ingest, self._blobs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return PartialWriter(self, self._ingest / (_PARTIAL + check_digest(digest).removeprefix("sha256:")))
+        return PartialWriter(self, self._partial_path(digest))
+
+    def _partial_path(self, digest: str) -> Path:
+        return self._ingest / (_PARTIAL + check_digest(digest).removeprefix("sha256:"))
 
     def sweep(self, partial_life_s: float = PARTIAL_LIFE_S) -> int:
         """Remove what interrupted writers left; only while nobody writes. Blobs that came in part are kept for a while

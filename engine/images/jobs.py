@@ -7,15 +7,17 @@ from nothing but its arguments. Errors are EngineError (the archive's fault) and
 from __future__ import annotations
 
 import os
+import threading
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Iterator, Sequence
 
 from engine.domain.errors import Conflict, InvalidArgument
 from engine.images.archives import read_archive
 from engine.images.compression import Uncompressed
-from engine.images.content import ContentStore
+from engine.images.content import ContentStore, Readable
+from engine.images.growing import Growing
 from engine.images.layer_writer import Rules, Written, write_layer
 from engine.images.limits import Limits
 from engine.images.saving import write_archive
@@ -29,11 +31,14 @@ Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
 _GZIP_LEVEL = 4
 """A tenth larger than at zlib's default level, in half the time."""
 _GZIP_WINDOW = 31  # with gzip's header, whose time is then zero
+_SYNC_BYTES = 32 << 20
+_SYNC_PERIOD_S = 0.05
 
 
 def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """Unpack ``blob`` into the folder ``target``: digested, synced and renamed into place, or not there at all.
 
+    With two descriptors the blob is still being fetched (``Growing``), and its own digest is for the daemon to check.
     ``diff_id`` is what the uncompressed bytes must have ("" or null: not known). ``limits`` may narrow or widen the
     bounds of ``Limits``. With ``deferred`` the tree is neither synced nor renamed: it lies in ``temporary``, and
     ``layers.place`` does both. Answers ``{"diff_id", "size_bytes", "entries", "warnings", "temporary"}``. Raises
@@ -44,7 +49,8 @@ def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     temporary = target.parent / f"tmp-{os.urandom(8).hex()}"
     try:
         with _opened(arguments["blob"], fds) as blob, step("layer.unpack"):
-            diff_id, written = unpack_into(blob, temporary, limits)
+            source = Growing(blob, fds[1]) if len(fds) > 1 else blob
+            diff_id, written = unpack_into(source, temporary, limits, early=True)
         expected = arguments.get("diff_id")
         if expected and diff_id != expected:
             raise InvalidArgument(f"layer has diff ID {diff_id} where {expected} is expected")
@@ -60,18 +66,47 @@ def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
 
 
 def unpack_into(
-    blob: BinaryIO, temporary: Path, limits: Limits, rules: Rules = Rules()
+    blob: Readable, temporary: Path, limits: Limits, rules: Rules = Rules(), *, early: bool = False
 ) -> tuple[str, Written]:
-    """Unpack into a new folder, not synced. Answers with the diff ID and what was written."""
+    """Unpack into a new folder, not synced, but for what was written ``early``. Answers with the diff ID and what was
+    written."""
     temporary.mkdir(mode=0o755)
     temporary.chmod(0o755)  # whatever the umask is: it becomes a container's root
     root_fd = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with Uncompressed(blob, limits) as pieces:
+        with Uncompressed(blob, limits) as pieces, _synced_early(root_fd, pieces) if early else nullcontext():
             written = write_layer(Stream(pieces), root_fd, limits, rules)
             return pieces.digest, written
     finally:
         os.close(root_fd)
+
+
+@contextmanager
+def _synced_early(root_fd: int, pieces: Uncompressed) -> Iterator[None]:
+    """Have the disk write what there is by now, again and again, so that the sync at the end has little to do. Raises
+    OSError where that failed: whoever syncs next is not told."""
+    over = threading.Event()
+    failed: list[OSError] = []
+
+    def sync() -> None:
+        synced_bytes = 0
+        while not failed and not over.wait(_SYNC_PERIOD_S):
+            if pieces.size_bytes - synced_bytes >= _SYNC_BYTES:
+                synced_bytes = pieces.size_bytes
+                try:
+                    syncfs(root_fd)
+                except OSError as error:
+                    failed.append(error)
+
+    thread = threading.Thread(target=sync, name="sync", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def place_layers(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def again(words: list[str]) -> None:
     """The same without asking, and from an interpreter that may be seen in a container."""
     from engine.oci import loading
 
-    is_prepared = _verb(words) not in ("create", "run") or loading.prepare()
+    is_prepared = _verb(words) not in _ENTERING or loading.prepare()
     from engine.oci.main import carry_out, leave
 
     status = carry_out(words)

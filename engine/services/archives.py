@@ -109,8 +109,7 @@ class Archives:
         wanted = wanted_layers(chain_ids, diff_ids, blobs, origin)
         image_id = image_config.digest_of(document)
         try:
-            for layer in wanted:
-                self._layers.ensure(layer, context)
+            self._layers.ensure_all(wanted, context)
             size_bytes, labels = self._images.size_and_labels(document, chain_ids)
             created = ImageCreated(
                 image_id, chain_ids, size_bytes, self._core.clock.now_us(), origin, source, manifest_digest, labels

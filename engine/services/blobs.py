@@ -78,11 +78,12 @@ class Blobs:
         return wanted - {""}
 
     def of_image(self, image: Image) -> set[str]:
-        """What an image itself wants: configuration, manifests, and what these list."""
+        """What an image itself wants: configuration, manifests and indexes, and what manifests list."""
         wanted = {image.id}
         for digest in self.manifest_digests(image):
+            wanted |= {digest} if self._content.has(digest) else set()  # an index may have it, too
             if (manifest := self.manifest(digest)) is not None:
-                wanted |= {digest, manifest.config.digest, *(layer.digest for layer in manifest.layers)}
+                wanted |= {manifest.config.digest, *(layer.digest for layer in manifest.layers)}
         return wanted
 
     @staticmethod
@@ -98,6 +99,13 @@ class Blobs:
                 return None
             body = self._content.read(digest, DOCUMENT_LIMIT_BYTES)
             return manifests.parse_manifest(body, media_type_of(body))
+        except EngineError:
+            return None
+
+    def document(self, digest: str) -> bytes | None:
+        """A manifest or an index in the store."""
+        try:
+            return self._content.read(digest, DOCUMENT_LIMIT_BYTES) if self._content.has(digest) else None
         except EngineError:
             return None
 

@@ -31,8 +31,7 @@ class Images:
         """Unpack the layers that are missing and put the image on record. Their blobs must be in the store."""
         stored = Document("image-config", document)
         while True:
-            for layer in wanted:
-                self._layers.ensure(layer, context)
+            self._layers.ensure_all(wanted, context)
             with self._core.recorder.exclusive(f"image/{stored.digest}"), self._layers.guard:
                 if self._layers.all_stored(created.chain_ids):  # else somebody removed one with the image it was in
                     self._core.recorder.decide("image", stored.digest, CreateImage(created), context, [stored])

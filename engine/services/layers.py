@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, NamedTuple, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol, Sequence
 
 from engine.domain.errors import Conflict, EngineError, NotFound, describe
 from engine.domain.layer import (
@@ -26,6 +28,8 @@ from engine.services.recorder import caused_by
 from engine.services.trash import Trash
 
 UNPACKED_AT_ONCE = max(2, os.cpu_count() or 1)
+ENSURED_AT_ONCE = 16
+"""Layers of one image that wait for their turn to be unpacked, are unpacked, or wait for the disk."""
 
 
 class Wanted(NamedTuple):
@@ -42,8 +46,17 @@ def wanted_layers(
     chain_ids: Sequence[str], diff_ids: Sequence[str], blob_digests: Sequence[str], source: str
 ) -> list[Wanted]:
     """The layers of an image, from the base upwards."""
-    parents = ["", *chain_ids[:-1]]
+    parents = ["", *chain_ids][: len(chain_ids)]
     return [Wanted(*four, source) for four in zip(chain_ids, diff_ids, parents, blob_digests, strict=True)]
+
+
+class Coming(Protocol):
+    """A blob that is being fetched. ``followed`` gives the descriptors for a worker that reads it meanwhile;
+    ``result`` waits until it is whole and right, and raises what went wrong."""
+
+    def followed(self) -> AbstractContextManager[list[int]]: ...
+
+    def result(self) -> LayerFetched | None: ...
 
 
 class Layers:
@@ -68,8 +81,13 @@ class Layers:
     def all_stored(self, chain_ids: Sequence[str]) -> bool:
         return all(map(self.is_stored, chain_ids))
 
-    def ensure(self, wanted: Wanted, context: Context, fetched: LayerFetched | None = None) -> None:
-        """Unpack the blob as this layer unless it is stored. The same layer wanted twice at once is unpacked once."""
+    def ensure(
+        self, wanted: Wanted, context: Context, fetched: LayerFetched | None = None, coming: Coming | None = None
+    ) -> None:
+        """Unpack the blob as this layer unless it is stored. The same layer wanted twice at once is unpacked once.
+
+        ``fetched`` is how the blob came; where it is still on its way, ``coming`` is what to wait for.
+        """
         with self._core.recorder.exclusive(f"layer/{wanted.chain_id}"):
             command = UnpackLayer(*wanted[:3], wanted.source, wanted.blob_digest, fetched)
             intents = self._core.recorder.decide("layer", wanted.chain_id, command, context)
@@ -77,7 +95,7 @@ class Layers:
                 return
             outcome = caused_by(context, intents[-1])
             try:
-                result = self._unpack(wanted)
+                result = self._unpack(wanted, coming, outcome)
             except Exception as error:  # a defect as well: the intent must get its outcome
                 failed = LayerUnpackFailed(wanted.chain_id, describe(error))
                 self._core.recorder.record("layer", wanted.chain_id, failed, outcome)
@@ -85,7 +103,16 @@ class Layers:
             stored = LayerStored(wanted.chain_id, result["size_bytes"], result["entries"], result["warnings"])
             self._core.recorder.record("layer", wanted.chain_id, stored, outcome)
 
-    def _unpack(self, wanted: Wanted) -> dict[str, Any]:
+    def ensure_all(self, wanted: Sequence[Wanted], context: Context) -> None:
+        """Those that an image needs, side by side, so that they share the slots and the syncs."""
+        missing = [layer for layer in wanted if not self.is_stored(layer.chain_id)]
+        if not missing:
+            return
+        with ThreadPoolExecutor(min(ENSURED_AT_ONCE, len(missing)), "layers") as pool:
+            for _ in pool.map(lambda layer: self.ensure(layer, context), missing):
+                pass
+
+    def _unpack(self, wanted: Wanted, coming: Coming | None, context: Context) -> dict[str, Any]:
         target = self._core.store.layer(wanted.chain_id)
         if target.exists():  # what a failed removal or damage has left
             self._core.runtime.run_job("tree.remove", {"path": str(target)})
@@ -93,14 +120,38 @@ class Layers:
             "blob": str(self._content.path(wanted.blob_digest)), "diff_id": wanted.diff_id, "target": str(target),
             "limits": self._limits, "deferred": True,
         }  # fmt: skip
-        with self._slots:
-            result = self._core.runtime.run_job("layer.unpack", job)
+        if coming is None:
+            with self._slots:
+                result = self._core.runtime.run_job("layer.unpack", job)
+        else:
+            result = self._unpack_coming(job, coming, context)
         try:
             self._placing.place(result["temporary"], target)
         except (OSError, EngineError):
             for left in (result["temporary"], str(target)):  # one of a group may be in place when another fails
                 self._core.runtime.run_job("tree.remove", {"path": left})
             raise
+        return result
+
+    def _unpack_coming(self, job: dict[str, Any], coming: Coming, context: Context) -> dict[str, Any]:
+        """Unpack while the blob is being fetched, and believe the tree when the blob has turned out to be right."""
+        result: dict[str, Any] | None = None
+        try:
+            with coming.followed() as fds:
+                result = self._core.runtime.run_job("layer.unpack", job, fds)
+        except EngineError:
+            pass  # if the blob is wrong that is the reason; else it was begun anew underneath, or is tried once more
+        try:
+            fetched = coming.result()
+        except BaseException:
+            if result is not None:
+                self._core.runtime.run_job("tree.remove", {"path": result["temporary"]})
+            raise
+        if fetched is not None:
+            self._core.recorder.record("layer", fetched.chain_id, fetched, context)
+        if result is None:
+            with self._slots:
+                result = self._core.runtime.run_job("layer.unpack", job)
         return result
 
     def size_bytes(self, chain_ids: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any, Mapping
 
 from engine.domain.container import Container
@@ -64,19 +65,22 @@ class Networks:
     def _create(
         self, name: str, body: Mapping[str, Any], facts: dict[str, Any], context: Context
     ) -> tuple[str, list[str]]:
-        with self._subnets.guard:
-            created = self._created(name, body, facts)
+        """It is nobody else's until it is raised: who removes it waits."""
+        with ExitStack() as held:
+            with self._subnets.guard:
+                created = self._created(name, body, facts)
+                held.enter_context(self._core.recorder.exclusive(f"network/{created.network_id}"))
+                try:
+                    self._core.recorder.decide("network", created.network_id, CreateNetwork(created), context)
+                except NameTaken as error:
+                    raise Conflict(f"network with name {name} already exists") from error
+            network = self._core.log.get("network", created.network_id)
             try:
-                self._core.recorder.decide("network", created.network_id, CreateNetwork(created), context)
-            except NameTaken as error:
-                raise Conflict(f"network with name {name} already exists") from error
-        network = self._core.log.get("network", created.network_id)
-        try:
-            self.bridges.raise_(network, context)
-        except (OSError, EngineError):
-            self._core.recorder.decide("network", network.id, RemoveNetwork(), context)
-            raise
-        return network.id, list(self.rules.warnings)
+                self.bridges.raise_(network, context)
+            except (OSError, EngineError):
+                self._core.recorder.decide("network", network.id, RemoveNetwork(), context)
+                raise
+            return network.id, list(self.rules.warnings)
 
     def _created(self, name: str, body: Mapping[str, Any], facts: dict[str, Any]) -> NetworkCreated:
         network_id, ipv6 = self._core.randomness.hex(64), bool(body.get("EnableIPv6"))

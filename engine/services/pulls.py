@@ -1,10 +1,10 @@
 """Images from registries.
 
-    resolve the reference -> fetch the configuration -> image.pulling -> each layer: fetch, layer.fetched,
-    layer.unpacking, layer.stored -> image.pulled and image.tagged in one transaction
+    resolve the reference -> fetch the configuration -> image.pulling -> each layer: layer.unpacking, fetch and unpack,
+    layer.fetched, layer.stored -> image.pulled and image.tagged in one transaction
 
-Layers are unpacked as their blobs come, while others are fetched. What an interrupted pull has left, fetched or
-unpacked, is used by the next one.
+Layers are unpacked while their blobs come, several at once; a small blob is fetched first, and then unpacked. What an
+interrupted pull has left, fetched or unpacked, is used by the next one.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from __future__ import annotations
 import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Iterator, Sequence
 
 from engine.domain.errors import InvalidArgument, describe
-from engine.domain.image import ImagePulled, ImagePullFailed, ImagePulling, PullImage, TagImage
+from engine.domain.image import ImagePulled, ImagePullFailed, ImagePulling, PullImage, Status, TagImage
 from engine.domain.layer import LayerFetched
 from engine.eventlog.log import Context, Document
 from engine.images import config as image_config
@@ -35,12 +35,12 @@ from engine.services.blobs import Blobs
 from engine.services.core import Core
 from engine.services.image_names import stored_name
 from engine.services.images import Images
-from engine.services.layers import Layers, Wanted, wanted_layers
+from engine.services.layers import ENSURED_AT_ONCE, Layers, Wanted, wanted_layers
 from engine.services.operations import News, Notice, Operation, told
 from engine.services.recorder import caused_by
 
-_LAYERS_AT_ONCE = 16
-"""Layers of one pull that are being fetched, wait for their turn to be unpacked, or are unpacked."""
+_FOLLOWED_BYTES = 1 << 20
+"""A blob that is as large as this is unpacked while it comes; a small one is there before a worker is."""
 _SHORT = slice(7, 19)
 
 
@@ -84,19 +84,24 @@ class Pulls:
         operation: Operation, context: Context,
     ) -> Iterator[Notice]:  # fmt: skip
         """Answers whether a name means another image now."""
-        resolved = repository.resolve(wanted, name)
+        there = self._core.log.by_name("image", stored_name(reference)) is not None
+        resolved = repository.resolve(wanted, name, self._blobs.document if there else None)
         yield Notice(f"Pulling from {reference.path}", name)
         document, diff_ids = self._configuration(repository, resolved, wanted)
         chain_ids = image_config.chain_ids(diff_ids)
         blobs = [layer.digest for layer in resolved.manifest.layers]
         layers = wanted_layers(chain_ids, diff_ids, blobs, stored_name(reference))
-        self._content.add(resolved.document.body)
+        for document_ in {resolved.top.digest: resolved.top, resolved.document.digest: resolved.document}.values():
+            if not self._content.has(document_.digest):
+                self._content.add(document_.body)
         pulling = ImagePulling(
             resolved.manifest.config.digest, chain_ids, stored_name(reference), resolved.top.digest,
             resolved.document.digest, resolved.source, str(resolved.platform or ""),
         )  # fmt: skip
+        image = self._core.log.get("image", pulling.image_id)
+        known = image is not None and image.status is Status.PRESENT
         with self._begun(pulling, document, context) as cause:
-            yield from self._bring(layers, resolved.manifest.layers, repository, operation, cause)
+            yield from self._bring(layers, resolved.manifest.layers, repository, operation, cause, known)
             changed = self._finish(pulling, document, reference, context)
         yield Notice(f"Digest: {resolved.top.digest}")
         return changed
@@ -165,23 +170,26 @@ class Pulls:
 
     def _bring(
         self, layers: Sequence[Wanted], descriptors: Sequence[Descriptor], repository: Repository,
-        operation: Operation, context: Context,
+        operation: Operation, context: Context, known: bool,
     ) -> Iterator[Notice]:  # fmt: skip
-        """Have every layer stored. Where one fails the others are given up, and its error is raised."""
+        """Have every layer stored. Where one fails the others are given up, and its error is raised. Of an image that
+        is ``known`` nothing is told when nothing is missing."""
         news: News = queue.SimpleQueue()
-        missing = []
-        for layer, descriptor in zip(layers, descriptors, strict=True):
-            # a layer that came in another form, perhaps in an archive, has a blob that is not the manifest's
-            if self._layers.is_stored(layer.chain_id) and self._content.has(layer.blob_digest):
-                yield Notice("Already exists", descriptor.digest[_SHORT])
-            else:
-                missing.append((layer, descriptor))
-                yield Notice("Pulling fs layer", descriptor.digest[_SHORT])
+        # a layer that came in another form, perhaps in an archive, has a blob that is not the manifest's
+        pairs = list(zip(layers, descriptors, strict=True))
+        missing = [
+            (layer, descriptor) for layer, descriptor in pairs
+            if not (self._layers.is_stored(layer.chain_id) and self._content.has(layer.blob_digest))
+        ]  # fmt: skip
+        if not missing and known:
+            return
+        for pair in pairs:
+            yield Notice("Pulling fs layer" if pair in missing else "Already exists", pair[1].digest[_SHORT])
         if not missing:
             return
         downloads: list[Download] = []
         operation.cancellation.on_cancel(news, lambda: news.put(Cancelled("operation was cancelled")))
-        pool = ThreadPoolExecutor(min(_LAYERS_AT_ONCE, len(missing)), "pull")
+        pool = ThreadPoolExecutor(min(ENSURED_AT_ONCE, len(missing)), "pull")
         try:
             for layer, descriptor in missing:
                 teller = _Teller(news, descriptor.digest[_SHORT])
@@ -197,19 +205,52 @@ class Pulls:
     def _bring_one(
         self, layer: Wanted, download: Download, teller: _Teller, operation: Operation, context: Context
     ) -> None:
+        coming = _Coming(layer, download, teller, operation, self._content)
         try:
-            got = download.result()
-            operation.cancellation.check()
-            teller.tell("Download complete")
-            fetched = LayerFetched(
-                layer.chain_id, got.digest, got.size_bytes, got.received_bytes, got.source, layer.source
-            )
-            teller.tell("Extracting")
-            self._layers.ensure(layer, context, fetched if got.source else None)
+            if download.blob.size_bytes >= _FOLLOWED_BYTES and download.is_coming():
+                self._layers.ensure(layer, context, coming=coming)
+                coming.result()  # of a tree that is there already the blob alone is wanted
+            else:
+                self._layers.ensure(layer, context, coming.result())
             teller.tell("Pull complete")
             teller.done()
         except BaseException as error:  # carried over to the pull, which raises it
             teller.news.put(error)
+
+
+class _Coming:
+    """The blob of one layer, as Layers wants it."""
+
+    def __init__(
+        self, layer: Wanted, download: Download, teller: _Teller, operation: Operation, content: ContentStore
+    ) -> None:
+        self._layer = layer
+        self._download = download
+        self._teller = teller
+        self._operation = operation
+        self._content = content
+        self._told = False
+
+    def followed(self) -> AbstractContextManager[list[int]]:
+        self._download.when_whole(self._tell)
+        return self._download.followed(self._content)
+
+    def result(self) -> LayerFetched | None:
+        """How the blob came; None where it was there."""
+        got = self._download.result()
+        self._operation.cancellation.check()
+        self._tell()
+        if not got.source:
+            return None
+        return LayerFetched(
+            self._layer.chain_id, got.digest, got.size_bytes, got.received_bytes, got.source, self._layer.source
+        )
+
+    def _tell(self) -> None:
+        if not self._told:
+            self._told = True
+            self._teller.tell("Download complete")
+            self._teller.tell("Extracting")
 
 
 class _Teller:

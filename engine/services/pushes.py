@@ -80,7 +80,8 @@ class Pushes:
                 ) from error
         name = reference._replace(tag=reference.tag or "latest").normalized
         if self._core.log.by_name("image", name) is None:
-            raise NotFound(f"An image does not exist locally with the tag: {reference.familiar_name}")
+            self._names(reference, every_tag=True)
+            raise NotFound(f"tag does not exist: {Reference.parse(name).familiar}")
         return [name]
 
     def _push_one(
@@ -163,7 +164,7 @@ class Pushes:
     ) -> Iterator[Notice]:
         news: News = queue.SimpleQueue()
         blobs = [*plan.layers, ("", "", plan.config)]
-        for shown, _, _ in plan.layers:
+        for shown, _, _ in reversed(plan.layers):
             yield Notice("Preparing", shown)
         operation.cancellation.on_cancel(news, lambda: news.put(Cancelled("operation was cancelled")))
         pool = ThreadPoolExecutor(max(1, self._registries.settings.uploads), "push")

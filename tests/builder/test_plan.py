@@ -9,6 +9,7 @@ from engine.builder.dockerfile import DockerfileError, parse
 from engine.builder.ground import Ground
 from engine.builder.instructions import commands_of
 from engine.builder.modes import parse_mode
+from engine.builder.planning import epoch_of
 from engine.builder.stages import Stage, global_arguments, named_stages, needed, stages_of
 from engine.domain.errors import InvalidArgument
 
@@ -123,3 +124,11 @@ def test_modes(text: str, mode: int, expected: int) -> None:
 def test_bad_modes(text: str) -> None:
     with pytest.raises(InvalidArgument, match="invalid --chmod"):
         parse_mode(text)
+
+
+def test_the_date_of_a_reproducible_build_is_one() -> None:
+    assert epoch_of({"SOURCE_DATE_EPOCH": "253402300799"}, {}) == 253402300799
+    assert epoch_of({}, {"SOURCE_DATE_EPOCH": "5"}) == 5
+    for bad in ("253402300800", "9" * 5000, "-1", "x"):
+        with pytest.raises(InvalidArgument, match="invalid SOURCE_DATE_EPOCH"):
+            epoch_of({"SOURCE_DATE_EPOCH": bad}, {})

@@ -382,6 +382,16 @@ def test_prune(docket: Docket, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
     assert fake.asked[-1].query == "filters=%7B%22dangling%22:%7B%22false%22:true%7D%7D"
 
 
+def test_prune_of_everything(docket: Docket, fake: FakeEngine) -> None:
+    nothing = {"SpaceReclaimed": 0, "ContainersDeleted": None, "NetworksDeleted": None, "ImagesDeleted": None}
+    for kind in ("containers", "networks", "images"):
+        fake.on[f"POST /{kind}/prune"] = answer(nothing)
+    fake.on["POST /build/prune"] = answer({"CachesDeleted": ["abc"], "SpaceReclaimed": 5000})
+    done = docket("system", "prune", "-f", "--filter", "label=a")
+    assert done.out == "Deleted build cache objects:\nabc\n\nTotal reclaimed space: 5kB\n"
+    assert [asked.query for asked in fake.asked if "label" not in asked.query] == []
+
+
 def test_version_without_an_engine(docket: Docket, fake: FakeEngine) -> None:
     fake.close()
     fake.path.unlink()

@@ -85,7 +85,7 @@ def test_pull_run_and_pull_again(engine: Engine, app: str) -> None:
     assert done.stdout.startswith("12") and "No such file" in done.stdout
     events = engine.api("GET", "/docket/audit/head").json["seq"]
     again = engine.docket("pull", app).stdout
-    assert again.count("Already exists") == 3 and f"Status: Image is up to date for {app}" in again
+    assert "Already exists" not in again and f"Status: Image is up to date for {app}" in again
     assert engine.api("GET", "/docket/audit/head").json["seq"] == events
     assert digest_in(first) == digest_in(again)
 

@@ -8,7 +8,8 @@ import io
 import json
 import lzma
 import tarfile
-from typing import Any
+import threading
+from typing import Any, Sequence
 
 import pytest
 
@@ -46,6 +47,25 @@ def test_what_is_saved_comes_back_the_same(home: Home) -> None:
     home.push("app:1")
     assert home.registry.documents["library/app"]["1"].digest == digest, "the manifest came along"
     assert "image.saved" in home.types()
+
+
+def test_the_layers_of_a_loaded_image_are_unpacked_side_by_side(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.registry.add("library/app:1", [ONE, TWO])
+    home.pull("app:1")
+    archive = save(home, "app:1")
+    home.remove("app:1")
+    together, run = threading.Barrier(2, timeout=20), home.worker.run_job
+
+    def run_together(name: str, arguments: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        if name == "layer.unpack":
+            together.wait()
+        return run(name, arguments, fds)
+
+    monkeypatch.setattr(home.worker, "run_job", run_together)
+    assert load(home, archive) == ["Loaded image: app:1"]
+    home.check()
 
 
 def test_save_takes_names_ids_and_whole_repositories(home: Home) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from ipaddress import ip_network
 from typing import Any, Sequence
 
@@ -65,3 +66,22 @@ def test_one_that_was_asked_for_is_refused_and_an_endless_race_given_up(home: Ho
         with pytest.raises(SubnetTaken):
             networks.create({"Name": "app", **body}, CONTEXT)
         assert home.engine.core.log.all("network") == []
+
+
+def test_nobody_takes_a_network_away_before_it_is_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = Networks(home.engine.core, ContestedHost(takes=0), "docket0")  # type: ignore[arg-type]
+    remover = threading.Thread(target=networks.remove, args=("app", CONTEXT))
+    raise_ = networks.bridges.raise_
+
+    def late(network: Network, context: Context) -> Network:
+        remover.start()
+        remover.join(0.1)
+        return raise_(network, context)
+
+    monkeypatch.setattr(networks.bridges, "raise_", late)
+    network_id, _ = networks.create({"Name": "app"}, CONTEXT)
+    remover.join(10)
+    trail = home.engine.core.log.trail("network", network_id)
+    assert [recorded.type.partition(".")[2] for recorded in trail] == [
+        "created", "raising", "raised", "lowering", "lowered", "removed",
+    ]  # fmt: skip

@@ -56,7 +56,7 @@ def test_again_is_up_to_date_and_fetches_nothing(home: Home) -> None:
     home.pull("app:1")
     events, fetches = len(home.types()), len(home.registry.fetches)
     told = statuses(home.pull("app:1"))
-    assert told.count("Already exists") == 2 and told[-1] == "Status: Image is up to date for app:1"
+    assert len(told) == 3 and told[-1] == "Status: Image is up to date for app:1"
     assert (len(home.types()), len(home.registry.fetches)) == (events, fetches)
 
 
@@ -309,4 +309,11 @@ def test_the_same_layer_twice_in_one_image(home: Home) -> None:
     home.pull("app:1")
     assert len(set(home.image("app:1").chain_ids)) == 2
     assert len(home.registry.fetches) == 2, "the blob once, the configuration once"
+    home.check()
+
+
+def test_an_image_without_layers(home: Home) -> None:
+    home.registry.add("library/empty:1", [])
+    home.pull("empty:1")
+    assert list(home.image("empty:1").chain_ids) == []
     home.check()

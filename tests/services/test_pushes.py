@@ -83,6 +83,8 @@ def test_refusals_leave_no_trace(home: Home) -> None:
     events = len(home.types())
     with pytest.raises(NotFound, match="An image does not exist locally with the tag: host/made"):
         home.push("host/made:2")
+    with pytest.raises(NotFound, match="tag does not exist: made:2"):
+        home.push("made:2")
     with pytest.raises(NotFound, match="does not exist locally"):
         home.push("nothing", every_tag=True)
     with pytest.raises(InvalidArgument, match="cannot push a digest reference"):

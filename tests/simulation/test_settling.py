@@ -10,6 +10,7 @@ from typing import Any, Iterator
 
 import pytest
 
+from engine.domain.build import BuildFailed, BuildStarted, StartBuild
 from engine.domain.container import ContainerRemoved, Status
 from engine.domain.errors import Conflict, EngineError, NotFound, Unavailable
 from engine.runtime.supervisor import Attachment, LaunchFailed
@@ -292,3 +293,15 @@ def test_files_of_a_container_that_is_just_ending_are_read_at_rest(
     monkeypatch.setattr(world.runtime, "run_job", run_job)
     assert world.engine.services.files.stat(container_id, "/x") == {"name": "x"}
     assert ["pid" in root for root in roots] == [True, True, True, False]
+
+
+def test_a_prune_leaves_the_containers_of_a_build_that_runs(world: World) -> None:
+    """They stand still while their layer is made of them."""
+    core, services = world.engine.core, world.engine.services
+    core.recorder.decide("build", "b" * 64, StartBuild(BuildStarted("b" * 64, [], "Dockerfile", "", "", 0)), CONTEXT)
+    body = {"Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}
+    kept = services.containers.create_for_build(body, [], "base", "b" * 64, CONTEXT)
+    gone = created(world)
+    assert services.lifecycle.prune({}, CONTEXT)[0] == [gone]
+    core.recorder.record("build", "b" * 64, BuildFailed("b" * 64, "refused", 1), CONTEXT)
+    assert services.lifecycle.prune({}, CONTEXT)[0] == [kept]

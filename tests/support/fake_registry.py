@@ -97,7 +97,7 @@ class FakeRepository:
         self.reference = reference
         self.cancellation = cancellation
 
-    def resolve(self, platform: Platform | None = None, tag_or_digest: str = "") -> Resolved:
+    def resolve(self, platform: Platform | None = None, tag_or_digest: str = "", known: Any = None) -> Resolved:
         name = tag_or_digest or self.reference.digest or self.reference.tag or "latest"
         top = self._registry.documents.get(self.reference.path, {}).get(name)
         if top is None:

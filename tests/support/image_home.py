@@ -14,7 +14,9 @@ from engine.images import checks
 from engine.images import jobs as image_jobs
 from engine.images.content import ContentStore
 from engine.images.references import Reference
+from engine.images.registry.client import Registries as RegistryClient
 from engine.images.registry.credentials import Credentials
+from engine.images.registry.downloads import Downloads
 from engine.services.operations import Notice
 from engine.services.ports import Store, SystemClock, SystemRandomness
 from engine.services.timers import SystemTimers
@@ -45,7 +47,8 @@ class Worker:
 class Home:
     """The services, the registry, and the short ways to use them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, client: RegistryClient | None = None) -> None:
+        """With a ``client`` images come from real registries, by real downloads."""
         self.store = Store(root)
         self.store.make()
         place_empty_log(root)
@@ -54,6 +57,8 @@ class Home:
         self.departed = threading.Event()
         self.timers = SystemTimers()
         self.content = ContentStore(root / "content")
+        self.client = client
+        self.downloads = Downloads(self.content) if client else FakeDownloads(self.content)
         self.engine = self._start()
 
     def _start(self) -> Engine:
@@ -61,7 +66,7 @@ class Home:
         log = EventLog(self.store.root / "docket.db", clock=clock.now_us, boot_id="boot")
         engine = compose(
             log, self.worker, self.store, self.store.root / "run", clock, SystemRandomness(), self.timers,
-            client=self.registry, downloads=FakeDownloads(self.content),  # type: ignore[arg-type]
+            client=self.client or self.registry, downloads=self.downloads,  # type: ignore[arg-type]
         )  # fmt: skip
         recover(engine, False)
         return engine

@@ -37,6 +37,7 @@ from engine.images.registry.transfers import (
 
 if TYPE_CHECKING:
     from engine.images.registry.endpoint import Endpoint
+    from engine.images.registry.resolving import Known
 
 T = TypeVar("T")
 SEARCH_MOST = 100
@@ -120,13 +121,16 @@ class Repository:
         self._pulling: list[Endpoint] = []
         self._pushing: list[Endpoint] = []
 
-    def resolve(self, platform: Platform | None = None, tag_or_digest: str = "") -> Resolved:
+    def resolve(
+        self, platform: Platform | None = None, tag_or_digest: str = "", known: Known | None = None
+    ) -> Resolved:
         """The manifest behind the reference (or behind another tag of the repository), and through an index the one
-        for ``platform`` (None: this machine's). The endpoints are asked in turn, mirrors first."""
+        for ``platform`` (None: this machine's). The endpoints are asked in turn, mirrors first; documents that are
+        ``known`` (by their digests) don't come again."""
         from engine.images.registry.resolving import resolve
 
         name = tag_or_digest or self._name
-        resolved = self._pull(lambda endpoint: resolve(endpoint, self.reference.path, name, platform), name)
+        resolved = self._pull(lambda endpoint: resolve(endpoint, self.reference.path, name, platform, known), name)
         self._prefer(resolved.source)
         return resolved
 

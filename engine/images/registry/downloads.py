@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from concurrent.futures import Future
-from typing import Callable
+from contextlib import contextmanager
+from typing import Callable, Iterator
 
 from engine.domain.errors import EngineError
 from engine.images.content import ContentStore
+from engine.images.growing import WHOLE
 from engine.images.manifests import Descriptor
 from engine.images.registry.cancellation import Cancellation, Cancelled
 from engine.images.registry.client import Repository
@@ -19,16 +22,47 @@ _IDLE_S = 10.0
 
 
 class Download:
-    """What somebody waits for. Others may wait for the same blob."""
+    """What somebody waits for. Others may wait for the same blob; ``leads`` says that nobody did before."""
 
     def __init__(
         self, blob: Descriptor, repository: Repository, listener: Listener, leave: Callable[[Download], None]
     ) -> None:
         self.blob = blob
         self.repository = repository
-        self.listener = listener
         self.future: Future[Fetched] = Future()
+        self.leads = False
+        self._listener = listener
+        self._begun = threading.Event()
         self._leave = leave
+        self.future.add_done_callback(lambda _: self._begun.set())
+
+    def tell(self, progress: Progress) -> None:
+        self._begun.set()
+        self._listener(progress)
+
+    def is_coming(self) -> bool:
+        """Wait for the blob's first bytes; False where it is over with them, or comes for somebody else's sake."""
+        if self.leads:
+            self._begun.wait()
+        return self.leads and not self.done
+
+    def when_whole(self, action: Callable[[], None]) -> None:
+        """Have ``action`` called once the blob is in the store, before those who follow it hear of that."""
+        self.future.add_done_callback(lambda future: None if future.exception() else action())
+
+    @contextmanager
+    def followed(self, store: ContentStore) -> Iterator[list[int]]:
+        """Descriptors for a worker that reads the blob as it comes: the file, and the pipe of ``Growing``.
+
+        What it reads is worth something only after ``result`` has answered. Raises NotFound.
+        """
+        with store.open_coming(self.blob.digest) as file:
+            pipe_fd, end_fd = os.pipe2(os.O_CLOEXEC)
+            self.future.add_done_callback(lambda future: _say_end(end_fd, whole=not future.exception()))
+            try:
+                yield [file.fileno(), pipe_fd]
+            finally:
+                os.close(pipe_fd)
 
     def result(self, timeout_s: float | None = None) -> Fetched:
         """Wait until the blob is in the store. Raises what Repository.fetch raises, TimeoutError."""
@@ -54,7 +88,7 @@ class _Job:
 
     def tell(self, progress: Progress) -> None:
         for download in list(self.waiting):
-            download.listener(progress)
+            download.tell(progress)
 
 
 class Downloads:
@@ -86,6 +120,7 @@ class Downloads:
             if job is None:
                 job = self._jobs[_key(blob)] = _Job(blob)
                 self._queue.append(job)
+                download.leads = True
                 self._hire()
             job.waiting.append(download)
         return download
@@ -187,6 +222,16 @@ class Downloads:
 def _key(blob: Descriptor) -> tuple[str, int]:
     """Of two sizes for one digest, one is a lie: who tells it must not spoil it for the other."""
     return blob.digest, blob.size_bytes
+
+
+def _say_end(fd: int, whole: bool) -> None:
+    try:
+        if whole:
+            os.write(fd, WHOLE)
+    except BrokenPipeError:
+        pass  # whoever read has given up
+    finally:
+        os.close(fd)
 
 
 def _finish(download: Download, outcome: Fetched | BaseException) -> None:

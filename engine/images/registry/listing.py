@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from engine.domain.errors import InvalidArgument, NotSupported, Unavailable
+from engine.domain.errors import InvalidArgument, NotFound, NotSupported, Unavailable
 from engine.images.documents import parse_object
 from engine.images.registry.addresses import target_of
 from engine.images.registry.endpoint import Endpoint, Request, same_registry
@@ -62,7 +62,7 @@ def search(endpoint: Endpoint, term: str, limit: int) -> list[SearchResult]:
         answer = endpoint.ask(Request("GET", url))
     except Unavailable as error:
         raise Unavailable(f"the search index can't be reached: {error}; another is set by search-index") from error
-    except NotSupported as error:
+    except (NotFound, NotSupported) as error:
         raise NotSupported(f"{endpoint.source} offers no search: {error}") from error
     what = f"the answer of the search index {endpoint.source}"
     listed = parse_object(answer.body(_BODY_LIMIT_BYTES, what), what).get("results")

@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 import pytest
 
-from engine.domain.errors import InvalidArgument, NotFound, Unavailable
+from engine.domain.errors import InvalidArgument, NotFound, NotSupported, Unavailable
 from engine.images.registry.client import Registries, Repository
 from engine.images.registry.settings import RegistrySettings
 from engine.images.registry.transfers import SearchResult
@@ -103,6 +103,11 @@ def test_an_index_that_is_not_there(settings: RegistrySettings) -> None:
     registries = Registries(settings._replace(search_index="http://127.0.0.1:1"))
     with pytest.raises(Unavailable, match="search index can't be reached: .*connection refused.*search-index"):
         registries.search("x")
+
+
+def test_a_registry_without_search(registry: ScriptedRegistry, settings: RegistrySettings) -> None:
+    with pytest.raises(NotSupported, match=f"{registry.url} offers no search"):
+        Registries(settings).search(f"{registry.address}/app")
 
 
 def test_terms_and_limits_that_make_no_sense(settings: RegistrySettings) -> None:
