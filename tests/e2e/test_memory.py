@@ -102,7 +102,7 @@ def test_events_of_the_past_and_by_filter(engine: Engine) -> None:
     events = [json.loads(line) for line in lines]
     assert {event["Type"] for event in events} == {"container"}
     mine = [event["Action"] for event in events if event["Actor"]["Attributes"].get("name") == "job"]
-    assert mine[:3] == ["create", "start", "die"]
+    assert mine[:4] == ["create", "attach", "start", "die"]
     died = next(event for event in events if event["Action"] == "die")
     assert "exitCode" in died["Actor"]["Attributes"]
 
