@@ -31,6 +31,9 @@ from support.waiting import eventually
 TALKERS = 5
 RECONNECT_S = 10.0
 STUCK = 5
+POOL = 32
+"""The threads that deliver news of containers (runtime.mailboxes): they stay, each with up to three descriptors of the
+log, and a slow machine's first seconds don't need all of them."""
 MOST_GROWTH_KIB = 32 * 1024
 """Caches fill and the allocator keeps what it had at the peak; a leak of what 200 clients ask for is more than this."""
 
@@ -249,7 +252,9 @@ def soak_one(engine: Engine, seconds: float, clients: int) -> int:
     print(f"the daemon before: {before}, after: {after}; containers left: {len(left)}")
     for error, count in soak.errors.most_common(20):
         print(f"ERROR {count} times: {error}")
-    grown = [what for what in ("threads", "descriptors") if after[what] > before[what] + 2]
+    pool = min(max(after["threads"] - before["threads"], 0), POOL)
+    spare = {"threads": pool + 2, "descriptors": 3 * pool + 2}
+    grown = [what for what in ("threads", "descriptors") if after[what] > before[what] + spare[what]]
     if after["KiB"] > before["KiB"] + MOST_GROWTH_KIB:
         grown.append("memory")
     if grown:
