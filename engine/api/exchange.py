@@ -152,11 +152,13 @@ class Stream:
 class Hijack:
     """The connection is handed over. ``take`` gets the server's end of it (a socket descriptor of its own, which it
     must see to be closed), the bytes that were read ahead, and the function that sends the answer's head. An error
-    that it raises is written to the client as Docker does, on standard error where the stream is ``framed``."""
+    that it raises is written to the client as Docker does, on standard error where the stream is ``framed``.
+    ``accept`` answers the key of a websocket."""
 
     take: Callable[[int, bytes, Callable[[], None]], None]
     framed: bool
     content_type: str
+    accept: str = ""
 
 
 Answer = Reply | Stream | Hijack
