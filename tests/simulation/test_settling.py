@@ -333,3 +333,25 @@ def test_who_ends_while_it_is_connected_is_no_failure_of_the_engines(
     with pytest.raises(Conflict, match="ended while it was being connected"):
         connections.connect("app", container_id, {}, CONTEXT)
     assert not world.engine.core.log.endpoints_of_network(network_id)
+
+
+def test_who_is_removed_while_its_changes_are_read_is_no_failure_of_the_engines(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for read in (
+        lambda one: list(world.engine.services.commits.changes(one)),
+        lambda one: world.engine.services.commits.commit(
+            one, target=None, config={}, changes=[], author="", comment="", pause=False, context=CONTEXT
+        ),
+    ):
+        container_id = created(world)
+        (world.engine.core.store.container(container_id) / "upper").mkdir(parents=True)
+
+        def gone(*_: Any, one: str = container_id) -> None:
+            world.engine.services.lifecycle.remove(one, context=CONTEXT)
+            raise FileNotFoundError(2, "No such file or directory", "upper")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.runtime, "run_job", gone)
+            with pytest.raises(Conflict, match="was removed while its files were read"):
+                read(container_id)
