@@ -97,7 +97,6 @@ class Shells:
             context=site.context,
         )  # fmt: skip
         site.tell({"stream": f" ---> Running in {container_id[:12]}\n"})
-        keep = False
         text = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two pieces
         try:
             self._runner.run(
@@ -105,11 +104,8 @@ class Shells:
             )
             stubs = [mount["Target"] for mount in mounts]
             return self._runner.commit(container_id, str(self._content), stubs, site.epoch_s)
-        except BaseException:
-            keep = site.order.keep_containers and not site.stop.is_set()
-            raise
         finally:
-            if not keep:
+            if not site.order.keep_containers or site.stop.is_set():
                 self._runner.remove(container_id, site.context)
 
     # --- mounts ---

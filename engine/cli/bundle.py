@@ -54,8 +54,8 @@ class _Reading:
 
 
 def _unpack(response: Response, root: str) -> None:
-    """Every entry as it is, owners and kinds too. The container may change while it is read: an entry whose folder has
-    become a link is not followed out of the root."""
+    """Every entry as it is, owners and kinds too. The container may change while it is read, and the engine may be
+    anybody's: an entry whose folder, or whose own place, has become a link is not followed out of the root."""
     import tarfile
 
     real_root = os.path.realpath(root)
@@ -67,8 +67,11 @@ def _unpack(response: Response, root: str) -> None:
                 raise CommandError(f"{member.name} lies outside of the container's root")
             if member.islnk():
                 _check_inside(os.path.join(root, member.linkname), real_root)
+            path = os.path.join(root, member.name)
+            if os.path.lexists(path) and (os.path.islink(path) or not (member.isdir() and os.path.isdir(path))):
+                raise CommandError(f"{member.name} comes twice")
             archive.extract(member, root, numeric_owner=True, **how)  # type: ignore[arg-type]
-            _set_attributes(member, os.path.join(root, member.name))
+            _set_attributes(member, path)
 
 
 def _check_inside(path: str, real_root: str) -> None:

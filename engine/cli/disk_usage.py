@@ -8,10 +8,11 @@ from engine.cli.flags import Options, switch
 from engine.cli.images import image_rows
 from engine.cli.listing import Row, for_terminal, format_flag, short_id, show
 from engine.cli.output import out
-from engine.cli.quantities import human_size
+from engine.cli.quantities import ago, human_size
 from engine.cli.session import Session
 from engine.cli.table import layout
 from engine.cli.volumes import volume_row
+from engine.client.moments import moment_to_unix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,7 +110,16 @@ def _details(usage: dict[str, Any]) -> str:
     text += "\nContainers space usage:\n\n" + layout([heads, *([row[field] for field in fields] for row in containers)])
     volumes = [volume_row(volume) for volume in usage.get("Volumes") or ()]
     rows = [("VOLUME NAME", "LINKS", "SIZE"), *((row["Name"], row["Links"], row["Size"]) for row in volumes)]
-    return text + "\nLocal Volumes space usage:\n\n" + layout(rows)
+    text += "\nLocal Volumes space usage:\n\n" + layout(rows)
+    records = sorted(usage.get("BuildCache") or (), key=lambda record: float(moment_to_unix(record["LastUsedAt"])))
+    rows = [("CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USAGE", "SHARED"), *map(_cache_line, records)]
+    return text + f"\nBuild cache usage: {_cache_total(records)['Size']}\n\n" + layout(rows)
+
+
+def _cache_line(record: dict[str, Any]) -> tuple[str, ...]:
+    row = _cache_row(record)
+    created, used = (ago(float(moment_to_unix(record[field]))) for field in ("CreatedAt", "LastUsedAt"))
+    return row["ID"], row["CacheType"], row["Size"], created, used, row["UsageCount"], row["Shared"]
 
 
 DISK_USAGE = Command(

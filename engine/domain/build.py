@@ -95,7 +95,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Build:
     """The fold of a build's stream. ``steps_made`` and ``steps_reused`` count."""
 

@@ -128,7 +128,7 @@ PUBLIC_STATUS: Mapping[Status, str] = {
 """What Docker's clients are told. A start that is not the first is shown otherwise: see Container.public_status."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Container:
     """The fold of a container's stream. Times are microseconds since the epoch, 0 where it never happened."""
 
@@ -272,7 +272,7 @@ def evolve(state: Container | None, event: Event) -> Container:
     intents = next_intents(state.intents, event)
     if isinstance(event, ContainerExited):  # the end of a container is the outcome of its stop
         intents = tuple(kind for kind in intents if kind != "stop")
-    return changed(state, status=Status(status), intents=intents, **_facts(state, event))
+    return changed(state, status=status, intents=intents, **_facts(state, event))
 
 
 def is_possible(state: Container | None, event: Event) -> bool:

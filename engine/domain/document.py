@@ -34,7 +34,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RedactedDocument:
     """The fold of a document's stream."""
 

@@ -7,12 +7,12 @@ of the past is one query.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, next_intents, next_status
+from engine.domain.machine import Event, Table, changed, next_intents, next_status
 
 
 class Status(StrEnum):
@@ -129,7 +129,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Endpoint:
     """The fold of an endpoint's stream. ``addresses``, ``interface`` and ``ports`` are empty while it is idle."""
 
@@ -180,7 +180,7 @@ def evolve(state: Endpoint | None, event: Event) -> Endpoint:
             facts, intents = _IDLE, ()  # the end of the container is the outcome of what was under way
         case EndpointDetached() | EndpointRemoved():
             facts = _IDLE
-    return replace(state, status=status, intents=intents, **facts)
+    return changed(state, status=status, intents=intents, **facts)
 
 
 _IDLE: dict[str, Any] = {"addresses": [], "mac_address": "", "interface": "", "ports": [], "error": ""}

@@ -98,7 +98,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Exec:
     """The fold of an exec's stream."""
 
@@ -137,7 +137,7 @@ def evolve(state: Exec | None, event: Event) -> Exec:
             facts = {"error": reason, "exit_code": exit_code}
         case ExecExited(exit_code=exit_code, finished_at_us=finished):
             facts = {"exit_code": exit_code, "finished_at_us": finished, "pid": 0}
-    return changed(state, status=Status(status), intents=next_intents(state.intents, event), **facts)
+    return changed(state, status=status, intents=next_intents(state.intents, event), **facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Image:
     """The fold of an image's stream. ``references`` are normalized and sorted: tags, and repository digests."""
 

@@ -126,7 +126,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layer:
     """The fold of a layer's stream."""
 

@@ -5,12 +5,12 @@ Creating one is one event and no effect; what the kernel is to have begins with 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, next_intents, next_status
+from engine.domain.machine import Event, Table, changed, next_intents, next_status
 
 
 class Status(StrEnum):
@@ -171,7 +171,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Network:
     """The fold of a network's stream."""
 
@@ -207,16 +207,16 @@ def evolve(state: Network | None, event: Event) -> Network:
             event.labels, event.options, event.adopted, event.attachable,
         )  # fmt: skip
     if isinstance(event, NetworkMoved):
-        return replace(state, subnets=event.subnets)
+        return changed(state, subnets=event.subnets)
     if isinstance(event, NetworkConfigured):
-        return replace(
+        return changed(
             state, bridge=event.bridge, subnets=event.subnets, mtu=event.mtu, ipv6=event.ipv6,
             masquerade=event.masquerade, neighbours=event.neighbours, host_address=event.host_address,
             adopted=event.adopted,
         )  # fmt: skip
     failed = isinstance(event, NetworkRaiseFailed | NetworkLowerFailed | NetworkLost)
     error = event.reason if failed else ""  # type: ignore[attr-defined]
-    return replace(state, status=status, intents=next_intents(state.intents, event), error=error)
+    return changed(state, status=status, intents=next_intents(state.intents, event), error=error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ EVENTS: tuple[type[Event], ...] = (PruneDone,)
 TRANSITIONS: Table = {(None, PruneDone): Status.DONE, (Status.DONE, PruneDone): Status.DONE}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prune:
     """The fold: the last one."""
 

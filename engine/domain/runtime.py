@@ -56,7 +56,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RuntimeJournal:
     """The fold: how far it was taken."""
 

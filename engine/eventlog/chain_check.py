@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from functools import lru_cache
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from sqlalchemy import Integer
 
 from engine.eventlog import chain, statements
-from engine.eventlog.codec import canonical
+from engine.eventlog.codec import canonical, parsed
 from engine.eventlog.findings import Findings
 from engine.eventlog.records import Head
 from engine.eventlog.tables import TRIGGERS, events
@@ -92,7 +91,7 @@ class ChainCheck:
         if not _is_canonical.__wrapped__(data) or not _is_canonical(actor) or not _is_canonical(documents):
             self._report(seq, "actor, data or documents are not in canonical form")
         if documents != "{}" and _is_canonical(documents):
-            for digest, kind in json.loads(documents).items():
+            for digest, kind in parsed(documents).items():
                 self._named.setdefault((digest, kind), seq)
         return (stored_hash, computed), max(latest_us, time_us)
 
@@ -116,6 +115,6 @@ class ChainCheck:
 @lru_cache(maxsize=64)
 def _is_canonical(text: str) -> bool:
     try:
-        return canonical(json.loads(text)) == text
+        return canonical(parsed(text)) == text
     except ValueError:
         return False

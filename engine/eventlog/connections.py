@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any, Mapping
 from urllib.parse import quote
 
 from engine.domain.errors import EngineError, Unavailable
@@ -43,19 +42,22 @@ class Readers:
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
 
-    @contextmanager
-    def connection(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection. A damaged or unreadable database becomes an EngineError that names it."""
-        if self._closed:
-            raise Unavailable("the event log is closed: the engine is stopping")
-        if os.getpid() != self._pid:
-            raise EngineError("the event log belongs to the process that opened it: nobody may fork with it open")
+    def _connect(self) -> sqlite3.Connection:
         try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._connect()
+            connection = connect(self._path, "ro")
+            connection.execute("PRAGMA cache_size=-512")
+        except sqlite3.Error as error:
+            raise EngineError(f'cannot open the event log "{self._path}": {error}') from error
+        return connection
+
+    def rows(self, statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """All rows of one question. What can't be text in the database (a lone surrogate) matches nothing. A damaged or
+        unreadable database becomes an EngineError that names it."""
+        connection = self._borrowed()
         try:
-            yield connection
+            found = connection.execute(statement, values).fetchall()
+        except UnicodeEncodeError:
+            found = []
         except sqlite3.Error as error:
             connection.close()
             raise EngineError(f'cannot read the event log "{self._path}": {error}') from error
@@ -66,22 +68,21 @@ class Readers:
             connection.close()
         else:
             self._idle.append(connection)
+        return found
 
-    def _connect(self) -> sqlite3.Connection:
+    def check(self) -> None:
+        """Whether anything may be read: raises Unavailable once closed, EngineError in a forked child."""
+        if self._closed:
+            raise Unavailable("the event log is closed: the engine is stopping")
+        if os.getpid() != self._pid:
+            raise EngineError("the event log belongs to the process that opened it: nobody may fork with it open")
+
+    def _borrowed(self) -> sqlite3.Connection:
+        self.check()
         try:
-            connection = connect(self._path, "ro")
-            connection.execute("PRAGMA cache_size=-512")
-        except sqlite3.Error as error:
-            raise EngineError(f'cannot open the event log "{self._path}": {error}') from error
-        return connection
-
-    def rows(self, statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """All rows of one question. What can't be text in the database (a lone surrogate) matches nothing."""
-        with self.connection() as connection:
-            try:
-                return connection.execute(statement, values).fetchall()
-            except UnicodeEncodeError:
-                return []
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
 
     def close(self) -> None:
         self._closed = True

@@ -21,6 +21,7 @@ from engine.eventlog.connections import Readers
 from engine.eventlog.intervals import ancestors
 from engine.eventlog.migrate import ensure
 from engine.eventlog.projections import OWNED
+from engine.eventlog.recent import Bodies, Stored
 from engine.eventlog.records import Change, Context, Document, Head, Problem, Recorded, Report
 from engine.eventlog.subscriptions import Board, Subscription
 from engine.eventlog.verification import verify, verify_apart
@@ -53,6 +54,7 @@ class EventLog:
         migrate(path)
         self._path = path
         self._readers = Readers(path)
+        self._bodies = Bodies()
         self._board = Board()
         self._writer = Writer(path, clock, boot_id, self._board.committed)
 
@@ -84,25 +86,39 @@ class EventLog:
         state, version = self.load("document", digest)
         events = NOUNS["document"].decide(state, RedactDocument(digest, reason))
         request = Append.of([Change("document", digest, version, events)], context, ())
-        return self._writer.redact(request, digest)
+        try:
+            return self._writer.redact(request, digest)
+        finally:
+            self._bodies.empty()
 
     # --- objects, now or at a moment ------------------------------------------------------------------------------
 
     def load(self, noun: str, id: str) -> tuple[Any | None, int]:
         """The object's state (None: absent or removed) and its stream's version (0: it never existed)."""
-        prepared = statements.of(noun)
-        if found := self._readers.rows(prepared.row, {"id": id}):
-            _, version, _, _, state = found[0]
-            return decode_state(NOUNS[noun], state), version
+        if row := self._row(noun, id):
+            return decode_state(NOUNS[noun], row.state), row.version
         found = self._readers.rows(statements.STREAM_VERSION, {"stream": f"{noun}/{id}"})
         return None, (found[0][0] or 0) if found else 0
 
     def get(self, noun: str, id: str, *, as_of: int | None = None) -> Any | None:
         """The object's state; None if it does not exist (then)."""
-        prepared = statements.of(noun)
-        if as_of is None:
-            return self._one(noun, prepared.state, {"id": id})
-        return self._one(noun, prepared.state_as_of, {"stream": f"{noun}/{id}", "moment": as_of})
+        if as_of is not None:
+            return self._one(noun, statements.of(noun).state_as_of, {"stream": f"{noun}/{id}", "moment": as_of})
+        row = self._row(noun, id)
+        return decode_state(NOUNS[noun], row.state) if row else None
+
+    def _row(self, noun: str, id: str) -> Stored | None:
+        """The row of an object that exists: without asking the database, where somebody has done so lately."""
+        self._readers.check()
+        recent = self._writer.recent
+        if known := recent.get(noun, id):
+            return known
+        changes = recent.changes
+        for values in self._readers.rows(statements.of(noun).row, {"id": id}):
+            row = Stored(*values)
+            recent.offer(noun, row, changes)
+            return row
+        return None
 
     def all(self, noun: str, *, as_of: int | None = None) -> list[Any]:
         """All objects that exist (then), oldest first."""
@@ -135,12 +151,17 @@ class EventLog:
 
     def document(self, digest: str) -> bytes:
         """The body of a stored document. Raises NotFound."""
+        self._readers.check()
+        if (body := self._bodies.get(digest)) is not None:
+            return body
+        emptied = self._bodies.emptied
         found = self._readers.rows(statements.DOCUMENT, {"digest": digest})
         if not found:
             raise NotFound(f'no document "{digest}"')
-        if found[0][0] is None:
+        if (body := found[0][0]) is None:
             raise NotFound(f'document "{digest}" has been redacted')
-        return found[0][0]
+        self._bodies.put(digest, body, emptied)
+        return body
 
     def _moment(self, as_of: int) -> dict[str, Any]:
         moment = max(min(as_of, self._writer.head.seq), 0)
@@ -208,16 +229,19 @@ class EventLog:
             after = max(after, self.seq_at(since_us - 1))
         if until_us is not None:
             until = min(until, self.seq_at(until_us))
-        statement = statements.select_events(streams is not None, types is not None)
+        wanted = sorted(set(streams or ()))
+        statement = statements.select_events(
+            0 if streams is None else 1 if len(wanted) == 1 else 2, types is not None
+        )
         values: dict[str, Any] = {"until": until}
-        values |= {} if streams is None else {"streams": json.dumps(sorted(set(streams)))}
+        values |= {"stream": wanted[0]} if len(wanted) == 1 else {"streams": json.dumps(wanted)}
         values |= {} if types is None else {"types": json.dumps(sorted(set(types)))}
         remaining = END if limit is None else limit
         while remaining > 0:
             size = min(remaining, PAGE_ROWS)
             rows = self._readers.rows(statement, {**values, "after": after, "limit": size})
             for row in rows:
-                yield _recorded(row)
+                yield Recorded(*row)
             if len(rows) < size:
                 return
             after = rows[-1][0]
@@ -225,9 +249,13 @@ class EventLog:
 
     def last_event(self, stream: str, types: Collection[str]) -> Recorded | None:
         """The latest event of a stream that is of one of these types."""
-        values = {"stream": stream, "types": json.dumps(sorted(set(types)))}
-        rows = self._readers.rows(statements.LAST_OF_TYPES, values)
-        return _recorded(rows[0]) if rows else None
+        noun, _, id = stream.partition("/")
+        known = self._writer.recent.get(noun, id)
+        if known and known.latest and known.latest.type in types:
+            return known.latest
+        values = {"stream": stream, **{f"type{number}": type_ for number, type_ in enumerate(types)}}
+        rows = self._readers.rows(statements.last_of_types(len(types)), values)
+        return Recorded(*rows[0]) if rows else None
 
     def trail(self, noun: str, id: str) -> list[Recorded]:
         """The events of an object and of what belonged to it (a container's execs), in order; of removed ones too."""
@@ -246,7 +274,7 @@ class EventLog:
         """In order, the events of all correlations of which one event's causation begins with ``cause``. Reads the
         whole log."""
         values = {"low": cause, "high": _beyond(cause)}
-        return [_recorded(row) for row in self._readers.rows(statements.CORRELATED, values)]
+        return [Recorded(*row) for row in self._readers.rows(statements.CORRELATED, values)]
 
     def find_streams(self, noun: str, text: str) -> list[str]:
         """Ids of all objects there ever were whose id starts so or that ever held that name, newest first."""
@@ -288,11 +316,3 @@ class EventLog:
 
     def _after(self, seq: int, streams: Collection[str] | None) -> list[Recorded]:
         return list(self.events(after=seq, until=self._writer.head.seq, streams=streams))
-
-
-def _recorded(row: tuple[Any, ...]) -> Recorded:
-    """A stored row, its texts parsed."""
-    *head, actor, correlation, causation, data, documents, prev_hash, hash_ = row
-    return Recorded(
-        *head, json.loads(actor), correlation, causation, json.loads(data), json.loads(documents), prev_hash, hash_
-    )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from dataclasses import fields
+from typing import Any, NamedTuple, Protocol
 
 from engine.domain.errors import NameTaken
 from engine.domain.machine import Event, InvalidTransition
@@ -18,6 +18,7 @@ from engine.domain.nouns import NOUNS, Noun
 from engine.eventlog import statements
 from engine.eventlog.codec import decode_state, encode_state
 from engine.eventlog.intervals import fork
+from engine.eventlog.recent import Changes, Recent, Stored
 
 GONE = "removed"
 """The status of what no longer exists: such an object leaves the current table, and its next event starts anew."""
@@ -34,8 +35,7 @@ FINGERPRINT = hashlib.sha256(
 """Stands for the shape of the projections; stored with them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """An object that exists. ``born`` and ``since`` are the sequence numbers of its first and its latest event."""
 
     id: str
@@ -134,12 +134,22 @@ def _forget(tables: Tables, noun: str, row: Row, seq: int) -> None:
 class LiveTables:
     """The projections in the database, within the transaction that ``connection`` is in."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, recent: Recent, earlier: Changes) -> None:
+        """``earlier`` are the changes of the same transaction that are not among the recent ones yet."""
         self._execute = connection.execute
+        self._recent = recent
+        self._earlier = earlier
+        self.changes: Changes = {}
 
     def find(self, noun: str, id: str) -> Row | None:
         """The object as it is now, if it exists."""
-        found = self._execute(statements.of(noun).row, {"id": id}).fetchone()
+        key = (noun, id)
+        if key in self.changes:
+            found = self.changes[key]
+        elif key in self._earlier:
+            found = self._earlier[key]
+        elif (found := self._recent.get(noun, id)) is None:
+            found = self._execute(statements.of(noun).row, {"id": id}).fetchone()
         return Row(*found[:4], decode_state(NOUNS[noun], found[4])) if found else None
 
     def standing(self, noun: str, id: str) -> tuple[Row | None, int]:
@@ -157,6 +167,7 @@ class LiveTables:
         state = encode_state(row.state)
         interval = {"valid_from": row.since, "valid_to": None, "node": None}
         self._execute(prepared.open_history, {**interval, "born": row.born, "id": row.id, "state": state})
+        self.changes[noun, row.id] = Stored(row.id, row.version, row.born, row.since, state)
 
     def close(self, noun: str, row: Row, seq: int) -> None:
         values = {"since": row.since, "seq": seq, "fork": fork(row.since, seq)}
@@ -164,6 +175,7 @@ class LiveTables:
 
     def drop(self, noun: str, id: str) -> None:
         self._execute(statements.of(noun).drop_current, {"id": id})
+        self.changes[noun, id] = None
 
     def take(self, noun: str, name: str, id: str, seq: int) -> None:
         values = {"noun": noun, "name": name, "valid_from": seq, "valid_to": None, "id": id}

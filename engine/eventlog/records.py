@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Mapping, Sequence
 
 from engine.domain.machine import Event
@@ -49,9 +51,10 @@ class Document:
         return "sha256:" + hashlib.sha256(self.body).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recorded:
-    """An event as it stands in the log. ``time_us`` is microseconds since the epoch, by a clock that may jump."""
+    """An event as it stands in the log. ``time_us`` is microseconds since the epoch, by a clock that may jump. Its JSON
+    is parsed where somebody asks for it: most of those who record an event don't."""
 
     seq: int
     stream: str
@@ -60,13 +63,26 @@ class Recorded:
     schema: int
     time_us: int
     boot_id: str
-    actor: dict[str, Any]
+    actor_text: str
     correlation: str
     causation: str
-    data: dict[str, Any]
-    documents: dict[str, str]
+    data_text: str
+    documents_text: str
     prev_hash: str
     hash: str
+
+    @cached_property
+    def actor(self) -> dict[str, Any]:
+        return json.loads(self.actor_text)
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        return json.loads(self.data_text)
+
+    @cached_property
+    def documents(self) -> dict[str, str]:
+        """Digest -> kind, of those that came with the event."""
+        return json.loads(self.documents_text)
 
     @property
     def noun(self) -> str:

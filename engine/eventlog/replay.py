@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from typing import Any, Callable
+from typing import Any, Protocol
 
 from engine.domain.errors import EngineError, NameTaken
 from engine.domain.nouns import NOUNS
 from engine.eventlog import statements
-from engine.eventlog.codec import decode_event, encode_state
+from engine.eventlog.codec import StateTexts, decode_event, parsed
 from engine.eventlog.intervals import fork
 from engine.eventlog.projections import FINGERPRINT, Row, project
 from engine.eventlog.tables import current, history, links, names, projections
 
 BATCH_ROWS = 1000
 
-Emit = Callable[[str, tuple[Any, ...]], None]
-"""Takes a table's name and one of its rows, whole and final."""
+StoredRow = tuple[Any, ...]
+"""A table's row, or part of it, in the order of ``COLUMNS``."""
+
+
+class Ledger(Protocol):
+    """Where the rows of a replay go: whole ones, and those of intervals when they begin, without their end."""
+
+    def began(self, table: str, seq: int, row: StoredRow) -> Any:
+        """Event ``seq`` began an interval. Answers with what ``ended`` is to be given for it."""
+
+    def ended(self, table: str, begun: Any, end: StoredRow) -> None:
+        """The columns that were missing: nothing but None where the interval lasts beyond the end of the log."""
+
+    def stands(self, table: str, row: StoredRow) -> None:
+        """A current object at the end of the log."""
+
+
+class _Life:
+    """What a replay keeps of an object that exists, beside its row."""
+
+    __slots__ = ("texts", "begun")
+
+    def __init__(self, noun: str) -> None:
+        self.texts = StateTexts(NOUNS[noun].state)
+        self.begun: Any = None
 
 
 class Replay:
-    """Tables in memory, as ``projections.Tables``. Rows that end are emitted at once, those that last by ``finish``."""
+    """Tables in memory, as ``projections.Tables``, of what exists at the moment: the rest is the ledger's."""
 
-    def __init__(self, emit: Emit) -> None:
-        self._emit = emit
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._rows: dict[str, dict[str, Row]] = {noun: {} for noun in NOUNS}
-        self._names: dict[tuple[str, str], tuple[int, str]] = {}
-        self._links: dict[tuple[str, str], dict[str, int]] = {}
+        self._lives: dict[str, dict[str, _Life]] = {noun: {} for noun in NOUNS}
+        self._names: dict[tuple[str, str], tuple[str, Any]] = {}
+        self._links: dict[tuple[str, str], dict[str, Any]] = {}
 
     def fold(self, seq: int, stream: str, version: int, type_: str, schema: int, data: dict[str, Any]) -> None:
         """Project one stored event. Raises EngineError for an event that has no place there."""
@@ -39,48 +62,93 @@ class Replay:
 
     def open(self, noun: str, row: Row) -> None:
         self._rows[noun][row.id] = row
+        lives = self._lives[noun]
+        life = lives.get(row.id) or lives.setdefault(row.id, _Life(noun))
+        begun = (row.since, row.born, row.id, life.texts.of(row.state))
+        life.begun = self._ledger.began(_HISTORY[noun], row.since, begun)
 
     def close(self, noun: str, row: Row, seq: int) -> None:
-        values = (row.since, seq, fork(row.since, seq), row.born, row.id, encode_state(row.state))
-        self._emit(history[noun].name, values)
+        self._ledger.ended(_HISTORY[noun], self._lives[noun][row.id].begun, (seq, fork(row.since, seq)))
 
     def drop(self, noun: str, id: str) -> None:
-        del self._rows[noun][id]
+        del self._rows[noun][id], self._lives[noun][id]
 
     def take(self, noun: str, name: str, id: str, seq: int) -> None:
         if held := self._names.get((noun, name)):
-            raise NameTaken(name, held[1])
-        self._names[noun, name] = (seq, id)
+            raise NameTaken(name, held[0])
+        self._names[noun, name] = (id, self._ledger.began(names.name, seq, (noun, name, seq, id)))
 
     def release(self, noun: str, name: str, seq: int) -> None:
-        began, id = self._names.pop((noun, name))
-        self._emit(names.name, (noun, name, began, seq, id))
+        _, begun = self._names.pop((noun, name))
+        self._ledger.ended(names.name, begun, (seq,))
 
     def link(self, target: str, noun: str, id: str, seq: int) -> None:
-        self._links.setdefault((target, noun), {})[id] = seq
+        begun = self._ledger.began(links.name, seq, (target, noun, id, seq))
+        self._links.setdefault((target, noun), {})[id] = begun
 
     def unlink(self, target: str, noun: str, id: str, seq: int) -> None:
-        began = self._links[target, noun].pop(id)
-        self._emit(links.name, (target, noun, id, began, seq))
+        linked = self._links[target, noun]
+        self._ledger.ended(links.name, linked.pop(id), (seq,))
+        if not linked:
+            del self._links[target, noun]
 
     def owned(self, noun: str, id: str, owned: str) -> list[Row]:
         return [self._rows[owned][belonging] for belonging in self._links.get((f"{noun}/{id}", owned), ())]
 
     def finish(self) -> None:
-        """Emit everything that still is so at the end of the log."""
+        """Tell the ledger of everything that still is so at the end of the log."""
+        ledger = self._ledger
         for noun, rows in self._rows.items():
-            for row in rows.values():
-                self._emit(current[noun].name, (row.id, row.version, row.born, row.since))
-                values = (row.since, None, None, row.born, row.id, encode_state(row.state))
-                self._emit(history[noun].name, values)
-        for (noun, name), (began, id) in self._names.items():
-            self._emit(names.name, (noun, name, began, None, id))
-        for (target, noun), linked in self._links.items():
-            for id, began in linked.items():
-                self._emit(links.name, (target, noun, id, began, None))
+            for id, row in rows.items():
+                ledger.stands(current[noun].name, (id, row.version, row.born, row.since))
+                ledger.ended(_HISTORY[noun], self._lives[noun][id].begun, (None, None))
+        for _, begun in self._names.values():
+            ledger.ended(names.name, begun, (None,))
+        for linked in self._links.values():
+            for begun in linked.values():
+                ledger.ended(links.name, begun, (None,))
 
 
 PROJECTED = (*current.values(), *history.values(), names, links)
+COLUMNS = {
+    table.name: sorted(table.columns.keys(), key=lambda name: name in ("valid_to", "node")) for table in PROJECTED
+}
+"""Those that the end of an interval fills come last."""
+_HISTORY = {noun: table.name for noun, table in history.items()}
+
+
+class _Writing:
+    """The ledger of a rebuild."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._waiting: dict[str, list[StoredRow]] = {table.name: [] for table in PROJECTED}
+
+    def began(self, table: str, seq: int, row: StoredRow) -> StoredRow:
+        return row
+
+    def ended(self, table: str, begun: StoredRow, end: StoredRow) -> None:
+        self.stands(table, begun + end)
+
+    def stands(self, table: str, row: StoredRow) -> None:
+        rows = self._waiting[table]
+        rows.append(row)
+        if len(rows) >= BATCH_ROWS:
+            self._write(table)
+
+    def finish(self) -> None:
+        for table in self._waiting:
+            self._write(table)
+
+    def _write(self, table: str) -> None:
+        self._connection.executemany(_INSERTS[table], self._waiting[table])
+        self._waiting[table].clear()
+
+
+_INSERTS = {
+    table: f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    for table, columns in COLUMNS.items()
+}
 
 
 def rebuild(connection: sqlite3.Connection) -> None:
@@ -90,27 +158,15 @@ def rebuild(connection: sqlite3.Connection) -> None:
     """
     for table in (*PROJECTED, projections):
         connection.execute(f"DELETE FROM {table.name}")
-    inserts = {
-        table.name: f"INSERT INTO {table.name} VALUES ({','.join('?' * len(table.columns))})" for table in PROJECTED
-    }
-    waiting: dict[str, list[tuple[Any, ...]]] = {table.name: [] for table in PROJECTED}
-
-    def emit(table: str, row: tuple[Any, ...]) -> None:
-        rows = waiting[table]
-        rows.append(row)
-        if len(rows) >= BATCH_ROWS:
-            connection.executemany(inserts[table], rows)
-            rows.clear()
-
-    replay = Replay(emit)
+    writing = _Writing(connection)
+    replay = Replay(writing)
     for seq, stream, version, type_, schema, data in connection.execute(statements.FOLDED_EVENTS):
         try:
-            replay.fold(seq, stream, version, type_, schema, json.loads(data))
+            replay.fold(seq, stream, version, type_, schema, parsed(data))
         except (EngineError, ValueError) as error:
             raise EngineError(
                 f"event {seq} of the log can't be folded: {error}: see `python -m engine.eventlog.verification`"
             ) from error
     replay.finish()
-    for name, rows in waiting.items():
-        connection.executemany(inserts[name], rows)
+    writing.finish()
     connection.execute(statements.SET_FINGERPRINT, {"fingerprint": FINGERPRINT})

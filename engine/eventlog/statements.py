@@ -76,25 +76,34 @@ ALL_DOCUMENTS = sql(select(documents.c.digest, documents.c.kind, documents.c.bod
 
 
 @cache
-def select_events(by_stream: bool, by_type: bool) -> str:
-    """A page of events after ``after`` and not beyond ``until``, in order, of certain streams or types or of all."""
+def select_events(streams: int, by_type: bool) -> str:
+    """A page of events after ``after`` and not beyond ``until``, in order, of certain types or of all; of no certain
+    streams (0), of one (1), or of those of a list (2)."""
     source: Any = events
-    if by_stream:  # the streams drive the join (SQLite keeps the order of a CROSS JOIN), else the whole log is read
+    if streams > 1:  # they drive the join (SQLite keeps the order of a CROSS JOIN), else the whole log is read
         wanted = _listed("streams")
         source = wanted.join(events, events.c.stream == wanted.c.value)
-    page = select(*_STORED).select_from(source).order_by(events.c.seq).limit(bindparam("limit"))
+    page = select(*_STORED).select_from(source).limit(bindparam("limit"))
     page = page.where(events.c.seq > bindparam("after"), events.c.seq <= bindparam("until"))
+    if streams == 1:
+        page = page.where(events.c.stream == bindparam("stream")).order_by(events.c.version)
+    else:
+        page = page.order_by(events.c.seq)
     if by_type:
         page = page.where(events.c.type.in_(select(_listed("types").c.value)))
     return sql(page).replace(" JOIN ", " CROSS JOIN ")
 
 
-LAST_OF_TYPES = sql(
-    select(*_STORED)
-    .where(events.c.stream == bindparam("stream"), events.c.type.in_(select(_listed("types").c.value)))
-    .order_by(events.c.version.desc())
-    .limit(1)
-)
+@cache
+def last_of_types(count: int) -> str:
+    """The latest event of a stream that is of one of so many types, ``type0`` and so on."""
+    types = [bindparam(f"type{number}") for number in range(count)]
+    return sql(
+        select(*_STORED)
+        .where(events.c.stream == bindparam("stream"), events.c.type.in_(types))
+        .order_by(events.c.version.desc())
+        .limit(1)
+    )  # fmt: skip
 
 
 # --- names and links ----------------------------------------------------------------------------------------------
@@ -147,7 +156,6 @@ class NounStatements:
     close_history: str
     all: str
     all_as_of: str
-    state: str
     state_as_of: str
     by_name: str
     by_prefix: str
@@ -204,7 +212,6 @@ def of(noun: str) -> NounStatements:
         ),
         all=sql(states().order_by(now.c.born)),
         all_as_of=_as_of(noun),
-        state=sql(states(this)),
         state_as_of=sql(
             select(state)
             .select_from(stream_rows)

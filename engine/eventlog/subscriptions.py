@@ -1,20 +1,25 @@
 """Waiting for events: each subscription has a flag of its own and a cursor over the log.
 
-A commit raises the flags of those alone who asked for its streams; what they then read comes from the log itself, after
-their cursor. So nobody wakes for nothing, and nothing is lost or doubled however late a subscriber comes to look.
+A commit raises the flags of those alone who asked for its streams, and hands them its events. Who comes to look too
+late for that (``MOST_KEPT``) reads them from the log itself, after the cursor. So nobody wakes for nothing, and nothing
+is lost or doubled.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, Collection, Iterable
+from typing import Callable, Collection, Sequence
 
 from engine.domain.errors import Unavailable
 from engine.eventlog.records import Recorded
 
 Read = Callable[[int, Collection[str] | None], list[Recorded]]
 """Events after a sequence number, of certain streams or (None) of all."""
+
+
+MOST_KEPT = 256
+"""Events that wait in memory for a subscriber."""
 
 
 class Subscription:
@@ -27,6 +32,25 @@ class Subscription:
         self._closed = False
         self._board = board
         self._read = read
+        self._lock = threading.Lock()
+        self._kept: list[Recorded] = []
+        self._fell_behind = False
+
+    def offer(self, rows: list[Recorded]) -> None:
+        """What has been committed, in order."""
+        with self._lock:
+            self._kept += rows
+            if len(self._kept) > MOST_KEPT:
+                self._kept, self._fell_behind = [], True
+        self.raised.set()
+
+    def _news(self) -> list[Recorded]:
+        with self._lock:
+            kept, fell_behind = self._kept, self._fell_behind
+            self._kept, self._fell_behind = [], False
+        if fell_behind:
+            return self._read(self.cursor, self.streams)
+        return [row for row in kept if row.seq > self.cursor]
 
     def wait(self, timeout_s: float | None = None) -> list[Recorded]:
         """The events committed since the last call (or since the subscription), at least one; [] when the time is up
@@ -41,7 +65,7 @@ class Subscription:
             if self._board.closed:
                 self.raised.set()
                 raise Unavailable("the event log is closed: the engine is stopping")
-            if found := self._read(self.cursor, self.streams):
+            if found := self._news():
                 self.cursor = found[-1].seq
                 return found
 
@@ -89,14 +113,15 @@ class Board:
             return [self._of_all]
         return [self._of_stream.setdefault(stream, set()) for stream in subscription.streams]
 
-    def committed(self, recorded: Iterable[Recorded]) -> None:
-        """Raise the flags of those who are interested; called in the order of commits."""
+    def committed(self, recorded: Sequence[Recorded]) -> None:
+        """Tell those who are interested; called in the order of commits."""
+        wanted: dict[Subscription, list[Recorded]] = {}
         with self._lock:
-            interested = set(self._of_all)
-            for stream in {row.stream for row in recorded}:
-                interested |= self._of_stream.get(stream, set())
-        for subscription in interested:
-            subscription.raised.set()
+            for row in recorded:
+                for subscription in (*self._of_all, *self._of_stream.get(row.stream, ())):
+                    wanted.setdefault(subscription, []).append(row)
+        for subscription, rows in wanted.items():
+            subscription.offer(rows)
 
     def close(self) -> None:
         """Wake everybody: the log is closed."""

@@ -8,7 +8,6 @@ caller alone. If the commit fails, nothing is applied, every caller in it gets t
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
@@ -23,6 +22,7 @@ from engine.eventlog import chain, statements
 from engine.eventlog.codec import canonical, encode_event
 from engine.eventlog.connections import connect_writer
 from engine.eventlog.projections import FINGERPRINT, LiveTables, project
+from engine.eventlog.recent import Changes, Recent
 from engine.eventlog.records import Change, Context, Document, Head, Recorded
 from engine.eventlog.replay import rebuild
 from engine.kernel.steps import step
@@ -81,6 +81,7 @@ class Writer:
         self._committed = committed
         self._pid = os.getpid()
         self._turn = threading.Lock()
+        self.recent = Recent()
         self._waiting: deque[Append] = deque()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
@@ -130,6 +131,7 @@ class Writer:
                 work(connection)
                 with step("log.commit"):
                     connection.execute("COMMIT")
+                self.recent.forget()
             except (sqlite3.Error, OSError) as error:
                 self._undo()
                 raise self._unwritable(error) from error
@@ -161,6 +163,7 @@ class Writer:
     def _undo(self) -> None:
         """Back to what is durable, whatever went wrong. A failed commit may have ended the transaction or not, and
         after an I/O error nobody knows what the file holds: the tip is read again."""
+        self.recent.forget()
         if self._connection is None:
             return
         try:
@@ -207,27 +210,38 @@ class Writer:
         connection.execute("BEGIN IMMEDIATE")
         before = tip = self._tip
         recorded: list[Recorded] = []
+        changes: Changes = {}
         for request in batch:
-            connection.execute("SAVEPOINT append")
+            if len(batch) > 1:
+                connection.execute("SAVEPOINT append")
+            tables = LiveTables(connection, self.recent, changes)
             try:
-                tip = self._apply(connection, request, tip)
+                tip = self._apply(connection, request, tip, tables)
             except sqlite3.DatabaseError:
                 raise  # the disk or the file, not this append: the transaction may be gone already
             except Exception as error:
                 request.error = error
-                connection.execute("ROLLBACK TO append")
+                if len(batch) > 1:
+                    connection.execute("ROLLBACK TO append")
             else:
                 recorded += request.recorded
-            connection.execute("RELEASE append")
+                latest = {row.seq: row for row in request.recorded}
+                for key, row in tables.changes.items():
+                    changes[key] = row and row._replace(latest=latest.get(row.since))
+            if len(batch) > 1:
+                connection.execute("RELEASE append")
         if tip is before:
             connection.execute("ROLLBACK")
             return
         with step("log.commit"):
             connection.execute("COMMIT")
         self._tip = tip
+        self.recent.put(changes)
         self._committed(recorded)
 
-    def _apply(self, connection: sqlite3.Connection, request: Append, tip: _Tip) -> _Tip:
+    def _apply(
+        self, connection: sqlite3.Connection, request: Append, tip: _Tip, tables: LiveTables
+    ) -> _Tip:  # fmt: skip
         """One append: documents, events and projections. Answers with the new end of the chain."""
         named = {digest: document.kind for digest, document in request.documents.items()}
         for digest, kind in named.items():
@@ -237,7 +251,7 @@ class Writer:
             statements.REDACT_DOCUMENT, {"redacted": request.redacted}
         ).rowcount:
             raise NotFound(f'no document "{request.redacted}"')
-        tables, time_us = LiveTables(connection), self._clock()
+        time_us = self._clock()
         for change, texts in zip(request.changes, request.data):
             row, version = tables.standing(change.noun, change.id)
             if version != change.expected_version:
@@ -251,7 +265,7 @@ class Writer:
                     "seq": tip.seq + 1, "stream": change.stream, "version": version, "type": event.TYPE,
                     "schema": event.SCHEMA, "time_us": time_us, "boot_id": self._boot_id, "actor": request.actor,
                     "correlation": request.context.correlation, "causation": request.context.causation, "data": data,
-                    "documents": canonical(named),
+                    "documents": canonical(named) if named else "{}",
                 }  # fmt: skip
                 tip = self._insert(connection, request, envelope, tip)
                 row = project(tables, NOUNS[change.noun], change.id, row, tip.seq, version, event)
@@ -269,6 +283,5 @@ class Writer:
             if "events.version" in str(error):
                 raise VersionConflict(f"{envelope['stream']} has changed meanwhile") from error
             raise EngineError(f'somebody else has written to the event log "{self._path}": {error}') from error
-        parsed = {key: json.loads(stored[key]) for key in ("actor", "data", "documents")}
-        request.recorded.append(Recorded(**{**stored, **parsed}))
+        request.recorded.append(Recorded(*stored.values()))
         return _Tip(tip.seq + 1, hash_, latest_us)

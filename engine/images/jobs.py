@@ -83,15 +83,20 @@ def unpack_into(
 
 @contextmanager
 def _synced_early(root_fd: int, pieces: Uncompressed) -> Iterator[None]:
-    """Have the disk write what there is by now, again and again, so that the sync at the end has little to do."""
+    """Have the disk write what there is by now, again and again, so that the sync at the end has little to do. Raises
+    OSError where that failed: whoever syncs next is not told."""
     over = threading.Event()
+    failed: list[OSError] = []
 
     def sync() -> None:
         synced_bytes = 0
-        while not over.wait(_SYNC_PERIOD_S):
+        while not failed and not over.wait(_SYNC_PERIOD_S):
             if pieces.size_bytes - synced_bytes >= _SYNC_BYTES:
                 synced_bytes = pieces.size_bytes
-                syncfs(root_fd)
+                try:
+                    syncfs(root_fd)
+                except OSError as error:
+                    failed.append(error)
 
     thread = threading.Thread(target=sync, name="sync", daemon=True)
     thread.start()
@@ -100,6 +105,8 @@ def _synced_early(root_fd: int, pieces: Uncompressed) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+    if failed:
+        raise failed[0]
 
 
 def place_layers(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:

@@ -239,9 +239,12 @@ class LayerWriter:
                 raise _refused(entry, "is a folder, where the container has something else")
             fd = self._new_folder(parent_fd, name, found, entry.mode)
         try:
-            os.fchown(fd, entry.uid, entry.gid)
+            there = os.fstat(fd)
+            if (there.st_uid, there.st_gid) != (entry.uid, entry.gid):
+                os.fchown(fd, entry.uid, entry.gid)
             self._set_xattrs(entry, fd)
-            os.fchmod(fd, entry.mode)
+            if there.st_mode & 0o7777 != entry.mode:
+                os.fchmod(fd, entry.mode)
         except BaseException:
             os.close(fd)
             raise

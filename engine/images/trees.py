@@ -16,8 +16,8 @@ _INSIDE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 _DEEPEST = 64
 
 
-def remove_tree(path: str) -> int:
-    """Remove a folder with all that is in it, or a single file, durably. Answers with the number of names removed.
+def remove_tree(path: str, *, durably: bool = True) -> int:
+    """Remove a folder with all that is in it, or a single file. Answers with the number of names removed.
 
     What is not there is no error: a removal may be finished after a crash. Raises OSError with the path below
     ``path`` that could not be removed.
@@ -31,7 +31,7 @@ def remove_tree(path: str) -> int:
         removed = _remove(parent_fd, name, path)
     finally:
         os.close(parent_fd)
-    if removed:
+    if removed and durably:
         fsync_folder(parent)
     return removed
 

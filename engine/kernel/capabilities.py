@@ -55,8 +55,7 @@ class _Data(ctypes.Structure):
 
 
 def _prctl(option: int, second: int, third: int = 0) -> int:
-    """prctl(2), a variadic function: every argument must be widened to a long by the caller."""
-    return LIBC.prctl(option, *map(ctypes.c_ulong, (second, third, 0, 0)))
+    return LIBC.prctl(option, second, third, 0, 0)
 
 
 def canonical(name: str) -> str:

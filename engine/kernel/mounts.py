@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 
 from engine.kernel.libc import (
     LIBC,
@@ -59,13 +60,8 @@ LIBC.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes
 LIBC.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 
 
-class mount_attr(ctypes.Structure):
-    _fields_ = [
-        ("attr_set", ctypes.c_uint64),
-        ("attr_clr", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    ]
+_MOUNT_ATTR = struct.Struct("QQQQ")
+"""struct mount_attr: attr_set, attr_clr, propagation, userns_fd."""
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int = 0, data: str | None = None) -> None:
@@ -135,7 +131,7 @@ def open_tree(dir_fd: int, path: str, flags: int) -> int:
 def move_mount(mount_fd: int, target_fd: int, subject: str) -> None:
     """move_mount(2): attach a detached mount on what ``target_fd`` has open; ``subject`` names it in errors."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
-    syscall(SYS_move_mount, mount_fd, _path(""), target_fd, _path(""), flags, subject=subject)
+    syscall(SYS_move_mount, mount_fd, b"", target_fd, b"", flags, subject=subject)
 
 
 def mount_setattr(
@@ -145,14 +141,13 @@ def mount_setattr(
     """mount_setattr(2) on a mount that is open. A mount of a kernel before 5.12 can't be changed so (ENOSYS).
 
     ``user_namespace`` is the descriptor of the one that maps owners, with MOUNT_ATTR_IDMAP."""
-    change = mount_attr(attributes, clear, propagation, user_namespace)
+    change = _MOUNT_ATTR.pack(attributes, clear, propagation, user_namespace)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    arguments = (mount_fd, _path(""), flags, ctypes.byref(change), ctypes.sizeof(change))
-    syscall(SYS_mount_setattr, *arguments, subject=subject)
+    syscall(SYS_mount_setattr, mount_fd, b"", flags, change, len(change), subject=subject)
 
 
-def _path(text: str) -> ctypes.c_char_p:
+def _path(text: str) -> bytes:
     encoded = os.fsencode(text)
     if b"\0" in encoded:
         raise OSError(errno.EINVAL, "a path can't hold a NUL character", text)
-    return ctypes.c_char_p(encoded)
+    return encoded

@@ -40,8 +40,7 @@ def become(fd: int) -> None:
     for start, end, protection in ranges:
         _copy_in_place(start, end - start, protection)
     given = ctypes.create_string_buffer(_memory_map(fd))
-    arguments = map(ctypes.c_ulong, (PR_SET_MM_MAP, ctypes.addressof(given), len(given) - 1, 0))
-    check(LIBC.prctl(PR_SET_MM, *arguments), "PR_SET_MM_MAP")
+    check(LIBC.prctl(PR_SET_MM, PR_SET_MM_MAP, given, len(given) - 1, 0), "PR_SET_MM_MAP")
 
 
 def _own_ranges() -> list[tuple[int, int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 
 from engine.kernel.libc import LIBC, SYS_openat2, check, syscall
 
@@ -19,19 +20,17 @@ LIBC.syncfs.argtypes = [ctypes.c_int]
 LIBC.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 
 
-class open_how(ctypes.Structure):
-    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+_OPEN_HOW = struct.Struct("QQQ")
+"""struct open_how: flags, mode, resolve."""
 
 
 def openat2(dir_fd: int, path: str | bytes, flags: int, mode: int = 0, *, resolve: int) -> int:
     """openat2(2), close-on-exec always. With RESOLVE_IN_ROOT ``dir_fd`` is the root for ``..`` and absolute links."""
-    how = open_how(flags | os.O_CLOEXEC, mode, resolve)
+    how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, mode, resolve)
     encoded = os.fsencode(path)
     while True:
         try:
-            return syscall(
-                SYS_openat2, dir_fd, ctypes.c_char_p(encoded), ctypes.byref(how), ctypes.sizeof(how), subject=path
-            )
+            return syscall(SYS_openat2, dir_fd, encoded, how, len(how), subject=path)
         except BlockingIOError:
             continue  # EAGAIN: a rename raced with the walk up a "..", the man page says to try again
 

@@ -29,35 +29,33 @@ LIBC.setdomainname.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 LIBC.signalfd.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
 
 
-def _prctl(option: int, value: ctypes.c_ulong | ctypes.c_char_p, subject: str) -> None:
-    """prctl(2) is variadic: every argument must be widened to a long by the caller."""
-    zero = ctypes.c_ulong(0)
-    check(LIBC.prctl(ctypes.c_int(option), value, zero, zero, zero), subject)
+def _prctl(option: int, value: int | bytes, subject: str) -> None:
+    check(LIBC.prctl(option, value, 0, 0, 0), subject)
 
 
 def set_child_subreaper(on: bool = True) -> None:
     """Orphaned descendants become children of this process."""
-    _prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(on), "PR_SET_CHILD_SUBREAPER")
+    _prctl(PR_SET_CHILD_SUBREAPER, int(on), "PR_SET_CHILD_SUBREAPER")
 
 
 def set_dumpable(on: bool) -> None:
     """Off: no core dump, no ptrace, and /proc/PID belongs to root. Inherited by fork, reset by execve."""
-    _prctl(PR_SET_DUMPABLE, ctypes.c_ulong(on), "PR_SET_DUMPABLE")
+    _prctl(PR_SET_DUMPABLE, int(on), "PR_SET_DUMPABLE")
 
 
 def set_no_new_privileges() -> None:
     """execve(2) grants nothing any more: no set-id bits, no file capabilities. There is no way back."""
-    _prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), "PR_SET_NO_NEW_PRIVS")
+    _prctl(PR_SET_NO_NEW_PRIVS, 1, "PR_SET_NO_NEW_PRIVS")
 
 
 def set_parent_death_signal(number: int) -> None:
     """The signal that this process gets when its parent ends."""
-    _prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), "PR_SET_PDEATHSIG")
+    _prctl(PR_SET_PDEATHSIG, number, "PR_SET_PDEATHSIG")
 
 
 def set_name(name: str) -> None:
     """The name that ps and /proc/PID/comm show: 15 bytes."""
-    _prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()), "PR_SET_NAME")
+    _prctl(PR_SET_NAME, name.encode(), "PR_SET_NAME")
 
 
 def set_command_line(text: str) -> None:

@@ -139,7 +139,7 @@ def converse(handshake: socket.socket, setup: Setup, plan_operations: Callable[[
             handshake = _wait_for_start(handshake, go[1][0])
         with step("hooks.run"):
             hooks.run((setup.spec.get("hooks") or {}).get("startContainer"), setup.state, "startContainer")
-        for fd in (setup.terminal_fd, setup.root_fd, setup.proc_fd):
+        for fd in (setup.terminal_fd, setup.root_fd, setup.proc_fd, setup.cover_fd):
             if fd >= 0:
                 os.close(fd)
         with step("exec.start"):

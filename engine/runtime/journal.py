@@ -1,4 +1,4 @@
-"""The shim's journal: what happened to its container, durable before anybody is told.
+"""The shim's journal: what happened to its container, there before anybody is told; ends are synced first.
 
 ``containers/<id>/shim.journal`` holds one line a record, ``<crc32 of the JSON in hex> <JSON>``. A crash can leave a
 torn line at the end, which reads as if it weren't there. Records: ``started`` (with the evidence), ``exec_started``,
@@ -23,11 +23,12 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Journal:
-    """The writing end, held by the shim."""
+    """A writing end: the shim's, which begins a new journal, or its launcher's, which goes on with that one."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, begins: bool = True) -> None:
         self._path = f"{directory}/{FILE_NAME}"
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        flags = os.O_CREAT | os.O_TRUNC if begins else 0
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o600)
 
     def append(self, record: dict[str, Any], *, durable: bool = True) -> None:
         """Write a record, and with ``durable`` wait until it is on the disk. Raises OSError (disk full)."""

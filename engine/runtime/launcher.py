@@ -3,10 +3,15 @@
 It reads the plan, makes the cgroups, clones the init (as the shim's child, CLONE_PARENT), talks it through its set-up,
 reads the evidence and writes the first record. All of that touches thousands of objects, and memory that was touched
 after a fork is no longer shared; so it happens here, and the shim, which lives as long as its container, stays small.
+The fork is the first thing that a shim does, since what it had touched before would be copied twice; from then on both
+work side by side.
 
     shim                                    launcher
-      │ listens, takes in clients, forks       │
-      ├───────────────────────────────────────>│ plan from the daemon; cgroups, limits, init ...
+      │ connection to the daemon, cgroup       │
+      ├───────────────────────────────────────>│ plan from the daemon
+      │ listens, takes in clients              │ cgroups, limits
+      │ stdio                                  │
+      ├───────────────────────────────────────>│ init ...
       │                                        │ journal: started; daemon: started
       │              launched | failed         │
       │<───────────────────────────────────────┤
@@ -16,12 +21,14 @@ It dies with the shim. Where it reports a failure, or dies, the shim takes back 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
 
 from engine.kernel.cgroups import Cgroup
-from engine.kernel.process import set_name, set_parent_death_signal
+from engine.kernel.namespaces import clone
+from engine.kernel.process import close_all_but, set_name, set_parent_death_signal
 from engine.kernel.steps import step
 from engine.runtime import messages, network, resolver_sockets, user_network
 from engine.runtime.journal import Journal
@@ -35,22 +42,64 @@ if TYPE_CHECKING:
     from typing import NoReturn, Sequence
 
 
-def run(
-    daemon: socket.socket, shim: socket.socket, shim_pid: int, cgroup: Cgroup, stdio: Sequence[int], journal: Journal
-) -> NoReturn:
+class Launcher:
+    """The shim's hold on it: the process waits for ``begin``. Raises OSError where there can't be one."""
+
+    def __init__(self) -> None:
+        self._socket, launchers = messages.pair()
+        shim_pid = os.getpid()
+        with launchers:
+            try:
+                self._pid = clone(0)
+            except OSError:
+                self._socket.close()
+                raise
+            if self._pid == 0:
+                _run(launchers, shim_pid)
+
+    def begin(self, directory: str, cgroup_path: str, daemon: socket.socket) -> bool:
+        """The plan is the next message on the connection to the daemon. False where somebody has killed it."""
+        try:
+            messages.send(self._socket, {"directory": directory, "cgroup_path": cgroup_path}, [daemon.fileno()])
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        return True
+
+    def give_stdio(self, stdio: Sequence[int]) -> None:
+        """What becomes 0, 1 and 2; and the journal is there now. A launcher that has failed doesn't need them."""
+        try:
+            messages.send(self._socket, {"type": "stdio"}, stdio)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def report(self) -> tuple[Json, list[int]] | None:
+        """Its last words; None where it died without any."""
+        with self._socket:
+            return messages.receive(self._socket)
+
+    def end(self) -> None:
+        """Wherever it is: afterwards it makes nothing any more."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+
+def _run(shim: socket.socket, shim_pid: int) -> NoReturn:
     """The whole life of a launcher, in a process that the shim cloned."""
-    set_name("docket-launcher")
-    set_parent_death_signal(signal.SIGKILL)
     try:
+        set_parent_death_signal(signal.SIGKILL)
         if os.getppid() == shim_pid:
-            _launch(daemon, shim, cgroup, stdio, journal)
+            close_all_but((0, 1, 2, shim.fileno()))
+            gc.disable()  # neither it nor the init lives long enough
+            if (received := messages.receive(shim)) is not None:
+                set_name("docket-launcher")
+                settings, fds = received
+                with socket.socket(fileno=fds[0]) as daemon:
+                    _launch(daemon, shim, Cgroup(settings["cgroup_path"]), settings["directory"])
     finally:
         os._exit(0)
 
 
-def _launch(
-    daemon: socket.socket, shim: socket.socket, cgroup: Cgroup, stdio: Sequence[int], journal: Journal
-) -> None:
+def _launch(daemon: socket.socket, shim: socket.socket, cgroup: Cgroup, directory: str) -> None:
     report: Json
     fds: list[int] = []
     try:
@@ -59,12 +108,13 @@ def _launch(
             raise Aborted
         plan = received[0]["plan"]
         interfaces = Interfaces(plan)
-        launched, warnings = _make(plan, cgroup, stdio, daemon, interfaces)
+        launched, warnings = _make(plan, cgroup, shim, daemon, interfaces)
         started = {
             "type": "started", "pid": launched.pid, "started_at_us": launched.started_at_us,
             "evidence": launched.evidence, "warnings": [*warnings, *launched.warnings],
         }  # fmt: skip
-        journal.append(started)
+        # no sync: a machine that ends now ends the process, too, and nobody has been told that it ran
+        Journal(directory, begins=False).append(started, durable=False)
         messages.send(daemon, started)  # before the shim knows: it may have the end to tell at once
         own = new_namespaces(plan["spec"])
         report = {
@@ -113,7 +163,7 @@ class Interfaces(Watcher):
 
 
 def _make(
-    plan: Json, cgroup: Cgroup, stdio: Sequence[int], daemon: socket.socket, interfaces: Interfaces
+    plan: Json, cgroup: Cgroup, shim: socket.socket, daemon: socket.socket, interfaces: Interfaces
 ) -> tuple[Launched, list[str]]:
     """The container, and warnings about its limits."""
     spec = plan["spec"]
@@ -122,11 +172,18 @@ def _make(
         cgroup.create()
     if plan.get("oci_runtime"):
         _make_folders(plan)
-        return OtherLaunch(plan, cgroup, stdio, interfaces, lambda: stop_if_gone(daemon)).run(), []
+        return OtherLaunch(plan, cgroup, _take_stdio(shim), interfaces, lambda: stop_if_gone(daemon)).run(), []
     with step("cgroup.limit"):
         warnings = cgroup.apply((spec.get("linux") or {}).get("resources") or {})
     _make_folders(plan)
-    return Launch(plan, cgroup, stdio, daemon, watcher=interfaces).run(), warnings
+    return Launch(plan, cgroup, _take_stdio(shim), daemon, watcher=interfaces).run(), warnings
+
+
+def _take_stdio(shim: socket.socket) -> list[int]:
+    """Raises Aborted where the shim has failed before it had them."""
+    if (received := messages.receive(shim)) is None:
+        raise Aborted
+    return received[1]
 
 
 def _make_folders(plan: Json) -> None:

@@ -257,10 +257,13 @@ class Mount(Operation):
             name = os.path.basename(point)
             os.mkdir(name, 0o755, dir_fd=folder)
             below = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-            _attach(_clone(cgroup.folders[point], options), below, f"{self._destination}/{name}")
+            _attach(mounts.open_tree(-1, cgroup.folders[point], OPEN_TREE_CLONE), below, f"{self._destination}/{name}")
             for alias in names if len(names) > 1 else ():
                 os.symlink(name, alias, dir_fd=folder)
-        mounts.mount_setattr(folder, attributes=options.attributes, subject=self._destination)
+        mounts.mount_setattr(
+            folder, attributes=options.attributes, propagation=mounts.MS_PRIVATE, recursive=True,
+            subject=self._destination,
+        )  # fmt: skip
         os.close(folder)
 
 
@@ -357,12 +360,21 @@ class MaskPath(Operation):
         if target is None:
             return
         if stat.S_ISDIR(os.fstat(target).st_mode):
-            data: list[tuple[str, str | None]] = [("nr_blocks", "1"), ("nr_inodes", "1")]
-            options = Options(mounts.MOUNT_ATTR_RDONLY, 0, 0, False, False, data)
-            cover = _make("tmpfs", "tmpfs", options)
+            cover = self._empty_folder(setup)
         else:
             cover = _null_device(setup.root_fd)
         _attach(cover, target, self._path)
+
+    @staticmethod
+    def _empty_folder(setup: Setup) -> int:
+        """One file system for all of them: it can't be written to anywhere, and each takes the kernel a while."""
+        if setup.cover_fd >= 0:
+            return mounts.open_tree(setup.cover_fd, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
+        data: list[tuple[str, str | None]] = [("nr_blocks", "1"), ("nr_inodes", "1")]
+        cover = _make("tmpfs", "tmpfs", Options(mounts.MOUNT_ATTR_RDONLY, 0, 0, False, False, data))
+        setup.cover_fd = os.dup(cover)
+        os.set_inheritable(setup.cover_fd, False)
+        return cover
 
 
 def _null_device(root_fd: int) -> int:

@@ -41,6 +41,8 @@ class Setup:
         self.root_fd = -1
         self.proc_fd = -1
         """The container's procfs as it was mounted: nobody can have put another file system in its place."""
+        self.cover_fd = -1
+        """The root of the empty folder that lies on the first masked one: the others get clones of it."""
         self.terminal_fd = -1
         """The master of the terminal, which goes to the shim."""
         self.handshake_fd = -1

@@ -13,10 +13,9 @@ import socket
 import time
 
 from engine.kernel import cgroups
-from engine.kernel.namespaces import clone
 from engine.kernel.process import kill_children, set_child_subreaper, set_name, signal_fd
 from engine.kernel.steps import step
-from engine.runtime import launcher, messages, other_runtime, resolver_sockets, user_network
+from engine.runtime import messages, other_runtime, resolver_sockets, user_network
 from engine.runtime.buffered_log import BufferedLog
 from engine.runtime.control import Connection, Control
 from engine.runtime.exec_process import Target
@@ -24,6 +23,7 @@ from engine.runtime.execs import Execs
 from engine.runtime.journal import Journal
 from engine.runtime.json_log import JsonLog
 from engine.runtime.launch import died
+from engine.runtime.launcher import Launcher
 from engine.runtime.loop import IN, Loop
 from engine.runtime.messages import Message
 from engine.runtime.port_proxy import PortProxies
@@ -42,18 +42,33 @@ _OOM_RECHECKS = 5
 _OOM_RECHECK_S = 0.05
 
 
-def main(connection: socket.socket, lock_fd: int) -> None:
+def main(waiting: socket.socket) -> None:
     """The whole life of a shim, in a process that the spawner forked. Returns when it is to end."""
     os.setsid()
-    set_name("docket-shim")
+    set_name("docket-spare")
     set_child_subreaper()
+    launcher = _fork_launcher()
+    given = messages.receive(waiting)
+    waiting.close()
+    if given is None:
+        return  # the spawner has ended, and nobody needs us
+    connection, lock_fd = socket.socket(fileno=given[1][0]), given[1][1]
+    set_name("docket-shim")
+    messages.send(connection, {"type": "forked"})
     received = messages.receive(connection)
     if received is None:
         return
-    shim = Shim(connection, lock_fd, received[0])
+    shim = Shim(connection, lock_fd, received[0], launcher)
     if shim.launch(received[0], received[1], _held(connection, len(received[0].get("listeners") or ()))):
         del received
         shim.serve()
+
+
+def _fork_launcher() -> Launcher | None:
+    try:
+        return Launcher()
+    except OSError:
+        return None  # it is tried again, and told, when there is somebody to tell
 
 
 def _held(connection: socket.socket, count: int) -> list[int]:
@@ -67,7 +82,10 @@ def _held(connection: socket.socket, count: int) -> list[int]:
 class Shim:
     """State of one container."""
 
-    def __init__(self, connection: socket.socket, lock_fd: int, settings: Json) -> None:
+    def __init__(
+        self, connection: socket.socket, lock_fd: int, settings: Json, launcher: Launcher | None = None
+    ) -> None:
+        self._launcher = launcher
         self._directory: str = settings["directory"]
         self._lock_fd = lock_fd
         self._loop = Loop()
@@ -105,21 +123,18 @@ class Shim:
 
     def _launch(self, settings: Json, fds: list[int]) -> Json:
         """The launcher's report."""
-        daemon = self._control.first.socket
+        beginning = self._directory, settings["cgroup_path"], self._control.first.socket
+        if self._launcher is None or not self._launcher.begin(*beginning):
+            self._launcher = Launcher()
+            self._launcher.begin(*beginning)
         self._signals = signal_fd([signal.SIGCHLD])
         self._journal = Journal(self._directory)
         self._stdio = self._open_stdio(settings)
         self._control.listen()
         for fd, wishes in zip(fds, settings["clients"], strict=True):
             self._stdio.attach(fd, wishes)
-        own, launchers = messages.pair()
-        shim_pid = os.getpid()
-        if clone(0) == 0:
-            own.close()
-            launcher.run(daemon, launchers, shim_pid, self._cgroup, self._stdio.for_child, self._journal)
-        launchers.close()
-        with own:
-            received = messages.receive(own)
+        self._launcher.give_stdio(self._stdio.for_child)
+        received = self._launcher.report()
         report, terminal = received if received is not None else (died("the launcher of the container"), [])
         if report["type"] == "launched":
             self._take_over(report, terminal)
@@ -171,8 +186,10 @@ class Shim:
             self._control.tell_all({"type": "log_failed", "message": error.strerror or str(error)})
 
     def _undo(self, report: Json) -> None:
-        """Leave nothing of a launch that failed: all our children are the launcher and the init."""
+        """Leave nothing of a launch that failed: all our children are its launcher, its init and helpers."""
         try:
+            if self._launcher is not None:
+                self._launcher.end()
             with step("cgroup.kill"):
                 self._cgroup.kill()
             kill_children()  # where there are no cgroups; and what carries the network

@@ -1,7 +1,8 @@
 """The spawner: forks shims, or workers, for the daemon, and does nothing else.
 
-It has imported everything that they need, so that a fork is all that a container's launch costs. The daemon runs two of
-it: one for shims, and one for workers, whose imports would weigh on every shim. When the daemon ends, its end of the
+It has imported everything that they need, so that a fork is all that a container's launch costs; and of shims it keeps
+one ahead (see ``spare``). The daemon runs two of it: one for shims, and one for workers, whose imports would weigh on
+every shim. When the daemon ends, its end of the
 socket closes and the spawner ends too; shims go on, workers end with it.
 """
 
@@ -20,8 +21,9 @@ from engine.kernel import cgroups
 from engine.kernel.namespaces import clone, mapped_ids
 from engine.kernel.process import close_all_but, set_dumpable, set_name, set_parent_death_signal, signal_fd
 from engine.kernel.steps import step
-from engine.runtime import credentials, messages, rehearsal, shim, sweep
+from engine.runtime import credentials, messages, rehearsal, sweep
 from engine.runtime.setup import failure
+from engine.runtime.spare import Spare
 
 Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
 Visit = Callable[[socket.socket], None]
@@ -57,8 +59,12 @@ def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
     door = _open_door(sys.argv[-2]) if visit and len(sys.argv) > _USUAL_ARGUMENTS else None
     if door is not None:
         poll.register(door, select.POLLIN)
+    spare = Spare()
     while True:
-        ready = poll.poll()[0][0]
+        if not (events := poll.poll(spare.pause_ms)):
+            spare.prepare()
+            continue
+        ready = events[0][0]
         if ready == ended:
             _reap(ended)
             continue
@@ -70,7 +76,10 @@ def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
         request, fds = received
         own = socket.socket(fileno=fds[0])
         try:
-            _serve(request, own, fds[1:], jobs)
+            if request["op"] == "shim":
+                _hand_over(spare, own, fds)
+            else:
+                _fork_worker(request, own, fds[1:], jobs)
         finally:
             own.close()
             for fd in fds[1:]:
@@ -125,11 +134,20 @@ def _reap(ended: int) -> None:
         return
 
 
-def _serve(request: dict[str, Any], own: socket.socket, fds: list[int], jobs: Mapping[str, Job]) -> None:
+def _hand_over(spare: Spare, own: socket.socket, fds: list[int]) -> None:
+    """``fds``: the shim's connection to the daemon, which is ``own``, and its container's lock."""
+    try:
+        with step("spawner.fork"):
+            spare.hand_over(fds)
+    except OSError as error:
+        messages.send(own, failure(error))
+
+
+def _fork_worker(request: dict[str, Any], own: socket.socket, fds: list[int], jobs: Mapping[str, Job]) -> None:
     parent = os.getpid()
     try:
         with step("spawner.fork"):
-            pid = clone(0)  # and not os.fork, whose handlers in Python touch (and so copy) half a megabyte
+            pid = clone(0)
     except OSError as error:
         messages.send(own, failure(error))
         return
@@ -139,10 +157,7 @@ def _serve(request: dict[str, Any], own: socket.socket, fds: list[int], jobs: Ma
     try:
         close_all_but((0, 1, 2, own.fileno(), *fds))
         messages.send(own, {"type": "forked"})
-        if request["op"] == "shim":
-            shim.main(own, fds[0])
-        else:
-            _work(request, own, fds, jobs, parent)
+        _work(request, own, fds, jobs, parent)
         status = 0
     except BaseException as error:
         print(f"docket {request['op']}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ from typing import Any, Iterator, Mapping, Sequence
 
 from engine.domain.container import Container, Status
 from engine.domain.errors import Conflict, NotFound
+from engine.domain.layer import Layer
 from engine.eventlog.log import Context
 from engine.images import config as image_config
 from engine.images.content import ContentStore
@@ -135,16 +136,27 @@ class Commits:
             return  # somebody has thawed or killed it
 
     def _base_blobs(self, container: Container) -> list[str]:
-        image = self._core.log.get("image", container.image_id)
-        states = (self._core.log.get("layer", chain_id) for chain_id in image.chain_ids) if image else ()
-        return [state.blob_digest for state in states if state is not None]
+        image = self._core.log.get("image", container.image_id) if container.image_id else container
+        return [layer.blob_digest for layer in self._layers(image.chain_ids if image else ())]
+
+    def _layers(self, chain_ids: Sequence[str]) -> list[Layer]:
+        states = (self._core.log.get("layer", chain_id) for chain_id in chain_ids)
+        return [state for state in states if state is not None]
+
+    def _base(self, container: Container) -> dict[str, Any]:
+        """The configuration of the container's image; a build's has none, and stands on layers alone."""
+        if container.image_id:
+            return parse_document(self._core.log.document(container.image_id))
+        system, architecture = image_config.host_platform()
+        diff_ids = [layer.diff_id for layer in self._layers(container.chain_ids)]
+        return {"architecture": architecture, "os": system, "rootfs": {"diff_ids": diff_ids}}
 
     def _document(
         self, container: Container, settings: Mapping[str, Any], diff_id: str, author: str, comment: str
     ) -> bytes:
-        base = parse_document(self._core.log.document(container.image_id))
         step = {"created_by": " ".join(container.command), "author": author, "comment": comment}
         return image_config.derived(
-            base, settings, diff_ids=[diff_id] if diff_id else [], created_at_us=self._core.clock.now_us(),
+            self._base(container), settings, diff_ids=[diff_id] if diff_id else [],
+            created_at_us=self._core.clock.now_us(),
             history=[{key: value for key, value in step.items() if value}], author=author,
         )  # fmt: skip

@@ -123,8 +123,8 @@ class Containers:
 
     def _choose_name(self, name: str | None) -> str:
         log = self._core.log
-        if not name:
-            return random_name(self._core.randomness, lambda text: log.by_name("container", text) is not None)
+        if not name:  # nearly always free: if not, the log says so
+            return random_name(self._core.randomness, lambda text: False)
         chosen = check_name(name)
         if holder := log.by_name("container", chosen):
             raise _name_conflict(chosen, holder.id)
@@ -176,7 +176,7 @@ class Containers:
         while True:
             try:
                 self._core.recorder.decide(
-                    "container", created.container_id, CreateContainer(created), context, [document], also
+                    "container", created.container_id, CreateContainer(created), context, [document], also, fresh=True
                 )
                 return
             except NameTaken as error:
@@ -184,7 +184,10 @@ class Containers:
                     raise self._endpoints.leases.taken(error) from error
                 if named:
                     raise _name_conflict(error.name, error.holder) from error
-                created = replace(created, name=self._choose_name(None))
+                free = random_name(
+                    self._core.randomness, lambda text: self._core.log.by_name("container", text) is not None
+                )
+                created = replace(created, name=free)
 
     def rename(self, reference: str, name: str, context: Context) -> None:
         """Raises Conflict where the name is in use."""

@@ -8,6 +8,7 @@ from typing import Any, Mapping
 
 from engine.domain.container import Container
 from engine.domain.errors import Conflict, EngineError
+from engine.runtime.overlay import MOST_LAYERS
 from engine.services import (
     links, log_config, mount_points, oci_spec, runtimes, security_options, sharing, user_network, volume_options,
 )  # fmt: skip
@@ -40,6 +41,7 @@ def build_plan(
         container.id, config, host, mounts, volumes, files, options=options,
         namespaces=sharing.namespaces(core, host), volume_opts=volume_settings(core, container, mounts),
     )
+    spec["root"]["path"] = str(core.store.mounted_root)
     return {
         "container_id": container.id,
         "directory": str(folder),
@@ -54,7 +56,7 @@ def build_plan(
         "shared_memory": sharing.shared_memory(core, host),
         "init": bool(host.get("Init")),
         "overlay": {
-            "lower": lower_folders(core, container),
+            "lower": _with_stubs(core, lower_folders(core, container)),
             "upper": str(folder / "upper"),
             "work": str(folder / "work"),
         },
@@ -153,6 +155,11 @@ def lower_folders(core: Core, container: Container) -> list[str]:
     if image is None:
         raise EngineError(f"image {container.image_id} of container {container.id} is gone")
     return [str(core.store.layer(chain_id)) for chain_id in reversed(image.chain_ids)]
+
+
+def _with_stubs(core: Core, layers: list[str]) -> list[str]:
+    """The image's own come first; where it has nothing at /etc/hosts and the like, there is something to mount on."""
+    return [*layers, str(core.store.stubs)] if 0 < len(layers) < MOST_LAYERS else layers
 
 
 def build_exec_plan(

@@ -274,6 +274,8 @@ class Lifecycle:
             at_rest = container.status in (Status.CREATED, Status.EXITED, Status.DEAD)
             if not at_rest or not selection.allows(container.labels, container.created_at_us):
                 continue
+            if self._is_of_a_running_build(container):
+                continue
             size = trees.size_bytes(self._core.runtime, self._core.store.container(container.id) / "upper")
             try:
                 self.remove(container.id, context=context)
@@ -283,6 +285,11 @@ class Lifecycle:
             freed += size
         self._core.recorder.decide("prune", "container", RecordPrune("container", len(removed), freed), context)
         return removed, freed
+
+    def _is_of_a_running_build(self, container: Container) -> bool:
+        """Such a one stands still because its layer is being made of it, or it is about to start."""
+        build = self._core.log.get("build", container.build_id) if container.build_id else None
+        return build is not None and build.status == "running"
 
     def remove(self, reference: str, *, force: bool = False, volumes: bool = False, context: Context) -> None:
         """Raises Conflict where it runs and ``force`` is not given."""

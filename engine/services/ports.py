@@ -11,6 +11,10 @@ from typing import Any, Protocol, Sequence
 from engine.runtime.supervisor import Attachment
 
 
+_STUB_FOLDERS = ("", "dev", "etc", "proc", "sys")
+_STUB_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+
+
 class Clock(Protocol):
     def now_us(self) -> int:
         """Wall clock, microseconds since the epoch. May jump; nothing is ordered by it."""
@@ -77,13 +81,27 @@ class Store:
         self.layers = root / "layers"
         self.volumes = root / "volumes"
         self.trash = root / "trash"
+        self.stubs = root / "stubs"
+        """The lowest layer of every container: what the engine mounts on, so that it need not be made in each."""
+        self.mounted_root = root / "rootfs"
+        """Where each container's root is mounted, in a mount namespace of its own."""
 
     def make(self) -> None:
         """Make what is missing. Only the volumes' parent may be entered by others (0711), as Docker has it; nothing by
         anybody where it is an ordinary user's."""
         entered = (self.root, self.volumes) if os.geteuid() == 0 else ()
-        for folder in (self.root, self.containers, self.content, self.layers, self.volumes, self.trash):
+        below = (self.containers, self.content, self.layers, self.volumes, self.trash, self.mounted_root)
+        for folder in (self.root, *below):
             folder.mkdir(mode=0o711 if folder in entered else 0o700, exist_ok=True)
+        self._make_stubs()
+
+    def _make_stubs(self) -> None:
+        for path in _STUB_FOLDERS:
+            (self.stubs / path).mkdir(exist_ok=True)
+            os.chmod(self.stubs / path, 0o755)
+        for path in _STUB_FILES:
+            (self.stubs / path).touch(exist_ok=True)
+            os.chmod(self.stubs / path, 0o644)
 
     def container(self, container_id: str) -> Path:
         return self.containers / container_id

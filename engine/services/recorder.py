@@ -33,14 +33,15 @@ class Recorder:
 
     def decide(
         self, noun: str, identifier: str, command: Any, context: Context, documents: Sequence[Document] = (),
-        also: Sequence[Change] = (),
+        also: Sequence[Change] = (), *, fresh: bool = False,
     ) -> list[Recorded]:  # fmt: skip
         """Let the machine answer a command and append its events ([] where there is nothing to do).
 
-        ``also`` are changes to others that belong to the same entry; the answer ends with their events.
+        ``also`` are changes to others that belong to the same entry; the answer ends with their events. ``fresh``: the
+        id was made up just now, so that there is nothing to be found under it.
         """
-        for _ in range(_ATTEMPTS):
-            state, version = self.log.load(noun, identifier)
+        for attempt in range(_ATTEMPTS):
+            state, version = (None, 0) if fresh and not attempt else self.log.load(noun, identifier)
             events = NOUNS[noun].decide(state, command)
             if not events:
                 return []

@@ -7,10 +7,9 @@ the workers' user namespace alone (see engine.runtime.rootless).
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
-from engine.images.trees import tree_size_bytes
+from engine.images.trees import remove_tree, tree_size_bytes
 from engine.services.ports import Runtime
 
 SMALL_TREE_ENTRIES = 64
@@ -21,7 +20,7 @@ def remove(runtime: Runtime, folder: Path) -> None:
     """Remove a tree; one that is not there is removed already. Raises OSError, EngineError."""
     try:
         if is_small_tree(folder):
-            shutil.rmtree(folder)
+            remove_tree(str(folder), durably=False)
             return
     except FileNotFoundError:
         return

@@ -217,3 +217,20 @@ def test_a_terminal_has_a_line_for_each_layer() -> None:
 def test_what_is_counted() -> None:
     assert counted({}) == "" and counted({"current": 1500}) == " 1.5kB"
     assert counted({"current": 10, "total": 10}).endswith("10B/10B")
+
+
+def test_disk_usage_in_detail_tells_of_the_build_cache(docket: Docket, fake: FakeEngine) -> None:
+    """Like Docker's, by last use; what images have as well is theirs."""
+
+    def record(letter: str, shared: bool, second: int) -> dict[str, Any]:
+        moment = f"2026-01-01T00:00:0{second}Z"
+        return {
+            "ID": letter * 64, "Type": "regular", "Description": "x", "InUse": False, "Shared": shared, "Size": 1500,
+            "CreatedAt": moment, "LastUsedAt": moment, "UsageCount": 2,
+        }  # fmt: skip
+
+    fake.on["GET /system/df"] = answer({"BuildCache": [record("a", True, 2), record("b", False, 1)]})
+    lines = docket("system", "df", "-v").out.splitlines()
+    assert lines[-5:-3] == ["Build cache usage: 1.5kB", ""]
+    assert lines[-3].split("  ")[0] == "CACHE ID"
+    assert [(line.split()[0], line.split()[-1]) for line in lines[-2:]] == [("b" * 12, "false"), ("a" * 12, "true")]

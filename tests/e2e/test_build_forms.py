@@ -53,6 +53,18 @@ def test_a_trigger_may_copy_from_a_stage_that_nothing_else_needs(engine: Engine,
     assert inside(engine, "triggered", "cat /y") == "made\n"
 
 
+def test_what_is_kept_of_a_build_can_be_looked_into(engine: Engine) -> None:
+    """With ``--rm=false``: the containers of steps that went well, and of the one that didn't."""
+    text = "FROM base\nRUN echo one > /x\nRUN echo two >> /x; exit 3\n"
+    assert engine.docket("build", "--rm=false", "--no-cache", "-", input=text, check=False).returncode == 3
+    failed, *others = engine.docket("ps", "-aq").stdout.split()
+    engine.docket("builder", "prune", "-f")
+    engine.docket("commit", failed, "inspected")
+    assert inside(engine, "inspected", "cat /x") == "one\ntwo\n" and len(others) == 1
+    engine.docket("container", "prune", "-f")
+    assert nothing_is_left(engine)
+
+
 def test_named_contexts(engine: Engine, tmp_path: Path) -> None:
     """A folder and an image beside the context, for --from, mounts and FROM; what is changed there is noticed."""
     text = (

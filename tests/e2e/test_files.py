@@ -194,6 +194,8 @@ def test_diff_and_commit(engine: Engine) -> None:
 def test_a_container_that_changed_nothing(engine: Engine) -> None:
     engine.docket("create", "--name", "idle", "--network", "none", "base", "true")
     engine.run("--name", "ran", "base", "true")
+    upper = engine.root / "containers" / engine.inspect("ran")["Id"] / "upper"
+    assert not list(upper.iterdir()), "not even what the engine mounts on"
     for name in ("idle", "ran"):
         assert engine.docket("diff", name).stdout == ""
         engine.docket("commit", "-c", "LABEL x=y", name, f"{name}:1")

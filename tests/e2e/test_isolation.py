@@ -198,8 +198,9 @@ def test_hosts_and_resolver_files(engine: Engine) -> None:
 def test_layers_are_shared_and_never_written(engine: Engine) -> None:
     def layer_files() -> dict[str, tuple[int, int]]:
         return {
-            str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in (engine.root / "layers").rglob("*")
-        }
+            str(path): (path.lstat().st_size, path.lstat().st_mtime_ns)
+            for folder in ("layers", "stubs") for path in (engine.root / folder).rglob("*")
+        }  # fmt: skip
 
     before = layer_files()
     engine.run("--rm", "base", "sh", "-c", "rm -r /etc; echo x >/bin/new; chmod 700 /bin; echo y >>/bin/busybox; true")

@@ -246,6 +246,6 @@ def test_a_damaged_database_is_one_clear_line(log: EventLog, path: Path) -> None
     Path(f"{path}-wal").write_bytes(b"")
     with pytest.raises(EngineError, match=f'event log "{path}"') as damaged:
         for _ in range(3):
-            log.get("volume", "v")
+            log.all("volume")
             log.append([volume("w")], CONTEXT)
     assert "\n" not in str(damaged.value)

@@ -17,7 +17,7 @@ from engine.domain.errors import EngineError
 from engine.domain.nouns import EVENT_TYPES, NOUNS
 from engine.domain.volume import VolumeCreated
 from engine.eventlog import codec, upcasters
-from engine.eventlog.codec import canonical, decode_event, decode_state, encode_event, encode_state
+from engine.eventlog.codec import StateTexts, canonical, decode_event, decode_state, encode_event, encode_state
 
 from lives import Lives
 
@@ -79,13 +79,14 @@ def test_what_this_engine_does_not_know_is_named(type_: str, schema: int, data: 
 def test_states_and_events_come_back_as_they_were(seed: int) -> None:
     lives = Lives(seed)
     for noun in NOUNS.values():
-        state = None
+        state, texts = None, StateTexts(noun.state)
         for _ in range(30):
             drawn = lives.draw(noun, lives.ids[noun.name][0], state)
             if drawn is None:
                 break
             event, state = drawn
             text = encode_state(state)
+            assert texts.of(state) == text, "and only what has changed is written anew"
             restored = decode_state(noun, text)
             assert restored == state and encode_state(restored) == text
             types = {field.name: type(getattr(state, field.name)) for field in dataclasses.fields(state)}

@@ -9,6 +9,7 @@ import pytest
 
 from engine.domain.errors import Unavailable
 from engine.domain.volume import VolumeCreated, VolumeCreating
+from engine.eventlog import subscriptions
 from engine.eventlog.log import Change, EventLog, Recorded
 from support.waiting import eventually
 
@@ -42,6 +43,15 @@ def test_only_the_streams_that_were_asked_for(log: EventLog) -> None:
     with log.subscribe([]) as subscription:
         make(log, "z")
         assert subscription.wait(0) == []
+
+
+def test_who_comes_late_reads_the_log(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriptions, "MOST_KEPT", 2)
+    with log.subscribe(["volume/a", "volume/b", "volume/c"]) as subscription:
+        rows = [make(log, name) for name in ("a", "b", "c")]
+        assert subscription.wait(0) == rows
+        late = [log.append([Change("volume", name, 1, [VolumeCreated(name)])], CONTEXT)[0] for name in "ab"]
+        assert subscription.wait(0) == late and subscription.wait(0) == []
 
 
 def test_a_waiter_is_woken(log: EventLog) -> None:

@@ -130,7 +130,8 @@ def test_the_fork_of_an_interval_is_an_ancestor_of_all_its_moments_and_of_no_oth
 
 QUESTIONS = [
     *(getattr(statements.of("container"), name) for name in statements.NounStatements.__slots__),
-    statements.select_events(True, False), statements.select_events(True, True), statements.select_events(False, False),
+    *(statements.select_events(*choice) for choice in ((0, False), (1, False), (1, True), (2, False), (2, True))),
+    statements.last_of_types(1),
     statements.NAME_AS_OF, statements.NAME_EVER, statements.LINKED, statements.LINKED_EVER, statements.FIRST_EVENTS,
     statements.STREAM_VERSION, statements.LATEST_US, statements.DOCUMENT, statements.RELEASE_NAME, statements.UNLINK,
 ]  # fmt: skip
@@ -140,7 +141,8 @@ QUESTIONS = [
 def test_no_question_reads_a_whole_log(log: EventLog, database: sqlite3.Connection, question: str) -> None:
     """Only the tables of what exists now, and lists that the caller gives, are ever scanned."""
     names = ("id", "version", "born", "since", "seq", "fork", "valid_from", "valid_to", "node", "state", "moment",
-             "stream", "noun", "name", "low", "high", "limit", "after", "until", "target", "digest")  # fmt: skip
+             "stream", "noun", "name", "low", "high", "limit", "after", "until", "target", "digest",
+             "type0")  # fmt: skip
     values = {**dict.fromkeys(names, 1), "nodes": "[1]", "streams": "[1]", "types": "[1]"}
     for *_, step in database.execute("EXPLAIN QUERY PLAN " + question, values):
         scanned = step.removeprefix("SCAN ").split()[0] if step.startswith("SCAN ") else "container_current"

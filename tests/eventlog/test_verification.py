@@ -294,6 +294,15 @@ def test_rows_of_projections_that_come_and_go_are_named(small: Path, unguarded: 
     assert problems(small) == []
 
 
+@pytest.mark.parametrize("began", ["x", b"x", 2.5, -1])
+def test_a_row_that_began_nowhere_is_named(small: Path, unguarded: sqlite3.Connection, began: Any) -> None:
+    for table, seq in (("names", 7), ("links", 9)):
+        unguarded.execute(f"UPDATE {table} SET valid_from = ? WHERE valid_from = ?", (began, seq))
+    found = [what for _, what in problems(small)]
+    assert len(found) == 2 * 2, "rows that are missing, and rows too many"
+    assert any(f"{began} of names follows from no event" in what for what in found)
+
+
 def test_the_guards_refuse_and_are_missed(small: Path, database: sqlite3.Connection) -> None:
     for statement in (
         "UPDATE events SET data = data", "UPDATE events SET latest_us = 0", "DELETE FROM events WHERE seq = 9",
@@ -371,10 +380,11 @@ def test_a_redacted_document_is_gone_from_the_disk_and_the_chain_still_verifies(
 ) -> None:
     log = open_log()
     fill(log)
-    secret = Document("cfg", b"s3cr3t" * 3000)
+    secret = Document("cfg", b"s3cr3t" * 2000)
     log.append([Change("volume", "w", 0, [VolumeCreating("w", 1)])], SMALL, [secret])
     on_disk = [path, path.with_name(path.name + "-wal")]
     assert any(b"s3cr3t" in file.read_bytes() for file in on_disk)
+    assert log.document(secret.digest) == secret.body
     recorded = log.redact(secret.digest, "a password was in it", SMALL)
     assert (recorded.type, recorded.stream) == ("document.redacted", f"document/{secret.digest}")
     assert recorded.data == {"document_digest": secret.digest, "reason": "a password was in it"}

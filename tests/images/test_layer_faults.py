@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,9 @@ from support.forked import in_child
 from support.machine import mount, private_mounts
 from support.sources import REPOSITORY
 
+from engine.images import jobs
 from engine.images.jobs import JOBS
+from engine.images.limits import Limits
 
 pytestmark = pytest.mark.requires("root")
 
@@ -52,6 +57,25 @@ def test_failed(store: Store, step: str) -> None:
     done = unpack_with(store, f"{step}=error(EIO)")
     assert done.stderr.strip() == f"{step}: Input/output error"
     assert list(store.layers.iterdir()) == []
+
+
+def test_an_early_sync_that_failed_is_not_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel tells of what it could not write once: a later sync would find nothing wrong."""
+    tried = threading.Event()
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert tried.wait(20)
+            return super().read(size)
+
+    def fail(fd: int) -> None:
+        tried.set()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(jobs, "syncfs", fail)
+    monkeypatch.setattr(jobs, "_SYNC_BYTES", 0)
+    with pytest.raises(OSError, match="Input/output error"):
+        jobs.unpack_into(Slow(tar(member("f", b"text"))), store.layers / "tree", Limits(), early=True)
 
 
 @pytest.mark.requires("mounts")

@@ -21,6 +21,7 @@ from support.forked import ChildFailed, in_child
 from bpf_machine import decode, run
 from engine.kernel import seccomp, seccomp_rules
 from engine.kernel.libc import LIBC, MACHINE
+from engine.kernel.process import set_no_new_privileges
 from engine.kernel.syscall_table import ARCHITECTURES, INT_ARGUMENTS, MACHINES, X32_BIT, numbers
 from engine.runtime import seccomp_profile
 from engine.runtime.seccomp_profile import default_seccomp
@@ -494,7 +495,7 @@ def test_loading_needs_a_capability_or_no_new_privs() -> None:
     def without_privilege(no_new_privs: bool) -> str:
         os.setuid(1234)
         if no_new_privs:
-            LIBC.prctl(38, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+            set_no_new_privileges()
         seccomp.install(program)
         return Path("/proc/self/status").read_text().partition("Seccomp:")[2].split()[0]
 

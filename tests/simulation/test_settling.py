@@ -10,6 +10,7 @@ from typing import Any, Iterator
 
 import pytest
 
+from engine.domain.build import BuildFailed, BuildStarted, StartBuild
 from engine.domain.container import ContainerRemoved, Status
 from engine.domain.errors import Conflict, EngineError, NotFound, Unavailable
 from engine.runtime.supervisor import Attachment, LaunchFailed
@@ -292,3 +293,43 @@ def test_files_of_a_container_that_is_just_ending_are_read_at_rest(
     monkeypatch.setattr(world.runtime, "run_job", run_job)
     assert world.engine.services.files.stat(container_id, "/x") == {"name": "x"}
     assert ["pid" in root for root in roots] == [True, True, True, False]
+
+
+def test_a_prune_leaves_the_containers_of_a_build_that_runs(world: World) -> None:
+    """They stand still while their layer is made of them."""
+    core, services = world.engine.core, world.engine.services
+    core.recorder.decide("build", "b" * 64, StartBuild(BuildStarted("b" * 64, [], "Dockerfile", "", "", 0)), CONTEXT)
+    body = {"Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}
+    kept = services.containers.create_for_build(body, [], "base", "b" * 64, CONTEXT)
+    gone = created(world)
+    assert services.lifecycle.prune({}, CONTEXT)[0] == [gone]
+    core.recorder.record("build", "b" * 64, BuildFailed("b" * 64, "refused", 1), CONTEXT)
+    assert services.lifecycle.prune({}, CONTEXT)[0] == [kept]
+
+
+def test_no_exec_begins_in_a_container_that_was_paused_meanwhile(world: World) -> None:
+    container_id, services = running(world), world.engine.services
+    exec_id = services.execs.create(container_id, {"Cmd": ["true"]}, CONTEXT)
+    services.lifecycle.pause(container_id, CONTEXT)
+    with pytest.raises(Conflict, match="is paused, unpause the container before exec"):
+        services.execs.start(exec_id, None, CONTEXT)
+    services.lifecycle.unpause(container_id, CONTEXT)
+    services.execs.start(exec_id, None, CONTEXT)
+
+
+def test_who_ends_while_it_is_connected_is_no_failure_of_the_engines(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container_id = running(world, NetworkMode="bridge")
+    pid = world.engine.core.log.get("container", container_id).pid
+    network_id, _ = world.engine.services.networks.create({"Name": "app"}, CONTEXT)
+
+    def ended(*_: Any) -> None:
+        raise FileNotFoundError(2, "No such file or directory", f"/proc/{pid}/ns/net")
+
+    connections = world.engine.services.network_connections
+    monkeypatch.setattr(world.runtime, "run_job", ended)
+    monkeypatch.setattr(connections, "_namespace", lambda container: {"pid": container.pid, "inode": 1})
+    with pytest.raises(Conflict, match="ended while it was being connected"):
+        connections.connect("app", container_id, {}, CONTEXT)
+    assert not world.engine.core.log.endpoints_of_network(network_id)

@@ -173,7 +173,15 @@ def _processes(home: Path | None) -> frozenset[str]:
             pids.update(int(pid) for pid in Path(f"/proc/self/task/{task}/children").read_text().split())
         except FileNotFoundError:
             continue  # a thread that has just ended
-    return frozenset(map(_identity, pids))
+    return frozenset(_identity(pid) for pid in pids if not _is_spare(pid))
+
+
+def _is_spare(pid: int) -> bool:
+    """A shim that was forked ahead, or its launcher: no container's yet. They go with their engine."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text() == "docket-spare\n"
+    except OSError:
+        return False
 
 
 def _identity(pid: int) -> str:

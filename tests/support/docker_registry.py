@@ -74,7 +74,8 @@ def skopeo(*arguments: str) -> str:
     """Run skopeo, which may lie unpacked with its libraries beside it, and answer with what it prints."""
     program = shutil.which("skopeo")
     assert program is not None
-    libraries = list(Path(program).resolve().parent.parent.glob("lib/*-linux-gnu"))
+    folder = Path(program).resolve().parents[2]
+    libraries = [*folder.glob("usr/lib/*-linux-gnu"), *folder.glob("lib/*-linux-gnu")]
     unpacked = {"LD_LIBRARY_PATH": ":".join(map(str, libraries))} if ".venv" in program else {}
     done = subprocess.run(
         [program, "--insecure-policy", *arguments], capture_output=True, text=True, check=False,

@@ -47,7 +47,7 @@ VERBS: Mapping[str, Place] = {
     "version": ("projects", "VERSION", "Show the version of Docket's compose"),
     "volumes": ("volumes", "VOLUMES", "List volumes"),
     "wait": ("execute", "WAIT", "Block until containers of all (or specified) services stop."),
-    "watch": ("watch", "WATCH", "Watch the source of services and refresh containers when it changes"),
+    "watch": ("watch", "WATCH", "Watch the source of services and refresh containers"),
 }
 UNSUPPORTED: Mapping[str, str] = {
     "bridge": "this engine runs compose files, and makes no other models of them",
