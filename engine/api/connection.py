@@ -220,7 +220,10 @@ class Connection(Exchange):
             raise ClientLeft("the client left in the middle of an answer") from error
 
     def _hand_over(self, request: Request, answer: Hijack) -> None:
-        if request.upgrades:
+        if answer.accept:
+            first = "HTTP/1.1 101 Switching Protocols\r\n"
+            last = f"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {answer.accept}\r\n\r\n"
+        elif request.upgrades:
             first = "HTTP/1.1 101 UPGRADED\r\n"
             last = f"Content-Type: {answer.content_type}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
         else:
@@ -244,7 +247,8 @@ class Connection(Exchange):
             if not isinstance(error, EngineError):
                 _report(error)
             text = message_of(error).encode("utf-8", "replace") + b"\r\n"
-            self._send(frame("stderr", text) if answer.framed else text)
+            if not answer.accept:  # a websocket ends with its connection
+                self._send(frame("stderr", text) if answer.framed else text)
 
     def _drain(self, body: Body | None) -> bool:
         """Read what is left of an unwanted body. True where the next request may follow."""

@@ -23,13 +23,10 @@ MEANS_NOTHING_HERE = {
     "POST /build/prune": {"all": "nothing is kept back from a prune that its other parameters don't keep"},
     "POST /images/load": {"quiet": "there is no progress to leave out"},
     "PUT /volumes/{name}": {"version": "of cluster volumes"},
-    "GET /containers/{id}/attach/ws": {
-        name: "refused" for name in ("detachKeys", "logs", "stream", "stdin", "stdout", "stderr")
-    },
 }  # fmt: skip
 """Operation -> parameters that no answer depends on, and why."""
 
-REFUSED = {"GET /containers/{id}/attach/ws", "PUT /volumes/{name}"}
+REFUSED = {"PUT /volumes/{name}"}
 """Answered with 501 and what is not supported."""
 
 VALUES = {"filters": "{}", "h": "1", "w": "1", "limit": "1", "path": "/", "term": "x", "container": "web", "repo": "x"}

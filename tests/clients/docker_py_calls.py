@@ -163,6 +163,78 @@ NETWORKS = [
     Call("client.networks.prune({'label': 'tests=NAME-x'})", {"NetworksDeleted": None}),
 ]
 
+OPTIONS = [
+    Call("(o := client.containers.create('IMAGE', ['sleep', '100'], name='NAME-po', network_mode='none',"
+         " cap_add=['NET_ADMIN'], cap_drop=['MKNOD'], cpu_period=100000, cpu_quota=50000, cpu_shares=512,"
+         " cpuset_cpus='0', device_read_bps=[{'Path': '/dev/null', 'Rate': 1000}], devices=['/dev/null:/dev/nul:rwm'],"
+         " dns=['9.9.9.9'], dns_opt=['ndots:2'], dns_search=['a.example'], domainname='dom',"
+         " entrypoint=['/bin/sh', '-c'], extra_hosts={'h': '1.2.3.4'}, group_add=['5'], healthcheck={'test':"
+         " ['CMD', 'true'], 'interval': 1000000000, 'retries': 2}, hostname='host', init=True, ipc_mode='private',"
+         " log_config=docker.types.LogConfig(type='json-file', config={'max-size': '1m', 'compress': 'true'}),"
+         " mem_limit='64m', mem_reservation='32m', mem_swappiness=5, memswap_limit='96m', oom_score_adj=7,"
+         " pids_limit=9, mounts=[docker.types.Mount('/m', 'NAME-pq'), docker.types.Mount('/t', None, type='tmpfs',"
+         " tmpfs_size='1m')],"
+         " ports={'80/tcp': None, '90/udp': ('127.0.0.1', 18095)}, publish_all_ports=True, read_only=True,"
+         " restart_policy={'Name': 'on-failure', 'MaximumRetryCount': 2}, security_opt=['no-new-privileges'],"
+         " shm_size='8m', stop_signal='SIGINT', sysctls={'kernel.shmmax': '1000'}, tmpfs={'/u': 'size=1m'},"
+         " ulimits=[docker.types.Ulimit(name='nofile', soft=9, hard=19)], user='1:2', volumes={'/tmp': {'bind': '/h',"
+         " 'mode': 'ro'}}, working_dir='/w', tty=True, stdin_open=True, environment=['A=b', 'C'])).status", "created"),
+    Call("[o.attrs['HostConfig'][key] for key in ('CapAdd', 'CapDrop', 'CpuPeriod', 'CpuQuota', 'CpuShares',"
+         " 'CpusetCpus', 'BlkioDeviceReadBps', 'Dns', 'DnsOptions', 'DnsSearch', 'ExtraHosts', 'GroupAdd',"
+         " 'Init', 'IpcMode', 'Memory', 'MemoryReservation', 'MemorySwap', 'MemorySwappiness', 'OomScoreAdj',"
+         " 'PidsLimit', 'PortBindings', 'PublishAllPorts', 'ReadonlyRootfs', 'SecurityOpt', 'ShmSize', 'Sysctls',"
+         " 'Tmpfs', 'Binds')]"),
+    Call("[sorted(one.items()) for one in (o.attrs['HostConfig']['RestartPolicy'],"
+         " *o.attrs['HostConfig']['Devices'], *o.attrs['HostConfig']['Ulimits'],"
+         " o.attrs['HostConfig']['LogConfig']['Config'], o.attrs['Config']['Healthcheck'])]"),
+    Call("[o.attrs['Config'][key] for key in ('Hostname', 'Domainname', 'User', 'Env', 'Cmd', 'Entrypoint',"
+         " 'StopSignal', 'WorkingDir', 'ExposedPorts', 'Tty', 'OpenStdin', 'Labels', 'Volumes')]"),
+    Call("o.remove(v=True)"),
+    Call("client.volumes.get('NAME-pq').remove()"),
+]  # fmt: skip
+
+LOW_LEVEL = [
+    Call("(l := api.create_container('IMAGE', ['sh', '-c', 'echo one; echo two >&2; exit 2'], name='NAME-pl',"
+         " host_config=api.create_host_config(network_mode='none')))['Warnings']", []),
+    Call("(api.start(l['Id']), api.wait(l['Id'])['StatusCode'])[1]", 2),
+    Call("[api.logs(l['Id'], stdout=True, stderr=False), api.logs(l['Id'], until=1)]", ["one\n", ""]),
+    Call("[list(api.logs(l['Id'], stream=True, follow=True, stderr=False))]", [["one\n"]]),
+    Call("[api.inspect_container(l['Id'])['State'][key] for key in ('Status', 'ExitCode', 'OOMKilled', 'Dead',"
+         " 'Paused', 'Restarting', 'Error', 'Pid', 'Running')]"),
+    Call("[[x['Names'], x['State'], x['Image'], x['Command'], x['Ports'], x['Labels'], x['Mounts'], x['HostConfig']]"
+         " for x in api.containers(all=True, filters={'name': 'NAME-pl'})]"),
+    Call("sorted(api.containers(all=True, filters={'name': 'NAME-pl'}, size=True)[0])"),
+    Call("api.port(l['Id'], 80)"),
+    Call("api.diff(l['Id'])"),
+    Call("api.stop('NAME-none')", raises="NotFound"),
+    Call("api.pause(l['Id'])", raises="APIError"),
+    Call("api.rename(l['Id'], '')", raises="APIError"),
+    Call("api.update_container(l['Id'], mem_limit='32m', memswap_limit='64m', cpu_shares=10)['Warnings']"),
+    Call("api.remove_container(l['Id'])"),
+    Call("api.remove_container(l['Id'])", raises="NotFound"),
+    Call("api.create_container('IMAGE', 'x', name='-bad')", raises="APIError"),
+    Call("api.images('NAME', quiet=True)[0][:7]", "sha256:"),
+    Call("(api.tag('IMAGE', 'NAME', 'three'), [sorted(x.items()) for x in api.remove_image('NAME:three')])[1]"),
+    Call("api.tag('IMAGE', 'UPPER')", raises="APIError"),
+    Call("api.create_volume('NAME-pva', driver_opts={'type': 'tmpfs', 'device': 'tmpfs', 'o': 'size=1m'},"
+         " labels={'tests': 'NAME'})['Options']"),
+    Call("[[x['Name'] for x in api.volumes(filters={'name': 'NAME-pva'})['Volumes']],"
+         " sorted(api.inspect_volume('NAME-pva'))]"),
+    Call("(api.remove_volume('NAME-pva'), api.volumes(filters={'name': 'NAME-pva'}))[1]"),
+    Call("api.create_volume('a/b')", raises="APIError"),
+    Call("client.networks.create('NAME-pk', driver='nope')", raises="NotFound"),
+    Call("client.networks.create('bridge')", raises="APIError"),
+    Call("client.networks.list(filters={'nope': 'x'})", raises="APIError"),
+    Call("client.images.list(filters={'nope': 'x'})", raises="APIError"),
+    Call("client.volumes.list(filters={'nope': 'x'})", raises="APIError"),
+    Call("client.containers.prune(filters={'until': 'x'})", raises="APIError"),
+    Call("client.images.build(fileobj=io.BytesIO(b'FROM IMAGE\\nCOPY none /\\n'), rm=True)", raises="BuildError"),
+    Call("client.containers.run('IMAGE', 'true', network_mode='none', mem_limit='1k')", raises="APIError"),
+    Call("client.secrets.list()", raises="APIError"),
+    Call("client.plugins.get('nope')", raises="NotFound"),
+    Call("client.info()['Swarm']['LocalNodeState']", "inactive"),
+]  # fmt: skip
+
 ENDS = [
     Call("(c.stop(timeout=2), c.reload(), c.attrs['State']['Status'], c.attrs['State']['ExitCode'])[2:]",
          ["exited", 0]),
@@ -185,5 +257,5 @@ ENDS = [
 
 
 def calls() -> list[Call]:
-    parts = (ENGINE, CONTAINERS, EXECS, FILES, ATTACHING, IMAGES, VOLUMES, NETWORKS, ENDS)
+    parts = (ENGINE, CONTAINERS, EXECS, FILES, ATTACHING, IMAGES, VOLUMES, NETWORKS, OPTIONS, LOW_LEVEL, ENDS)
     return [call for part in parts for call in part]

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.api.exchange import Answer, Request, reply
 from engine.api.router import Handler, Route
-from engine.domain.errors import NotSupported, Unavailable
+from engine.domain.errors import NotFound, NotSupported, Unavailable
 
 _NO_SWARM = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
@@ -26,6 +26,10 @@ def list_plugins(services: Any, request: Request) -> Answer:
     return reply([])
 
 
+def no_plugin(services: Any, request: Request) -> Answer:
+    raise NotFound(f'plugin "{request.params[0]}" not found')
+
+
 def _not_yet(what: str) -> Handler:
     def refuse(services: Any, request: Request) -> Answer:
         raise NotSupported(f"{what} is not supported yet")
@@ -39,7 +43,6 @@ _SWARM_PATHS = (
 )  # fmt: skip
 
 _NOT_YET = (
-    ("GET", "/containers/{}/attach/ws", "attaching over a websocket"),
     ("POST", "/build/cancel", "building images"),
     ("POST", "/session", "BuildKit's session"),
     ("POST", "/grpc", "BuildKit's session"),
@@ -48,11 +51,13 @@ _NOT_YET = (
     ("PUT", "/volumes/{}", "updating a cluster volume"),
     ("GET", "/plugins/{*}", "managing plugins"),
     ("POST", "/plugins/{*}", "managing plugins"),
-    ("DELETE", "/plugins/{*}", "managing plugins"),
 )
 
 ROUTES: tuple[Route, ...] = (
     ("GET", "/plugins", list_plugins),
+    ("GET", "/plugins/{*}/json", no_plugin),
+    ("DELETE", "/plugins/{*}", no_plugin),
+    *(("POST", f"/plugins/{{*}}/{verb}", no_plugin) for verb in ("enable", "disable", "upgrade", "push", "set")),
     ("POST", "/swarm/leave", not_in_a_swarm),
     *((method, path, _not_yet(what)) for method, path, what in _NOT_YET),
     *((method, path, swarm) for path in _SWARM_PATHS for method in ("GET", "POST", "DELETE")),
