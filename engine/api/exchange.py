@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from urllib.parse import parse_qsl
 from engine.api.documents import encode, parse_json_object, read_limited
 from engine.api.wire import Body, Head
 from engine.domain.errors import InvalidArgument
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
 JSON = "application/json"
 RAW_STREAM = "application/vnd.docker.raw-stream"
@@ -70,10 +73,9 @@ class Request:
         value = self.text(name)
         if not value:
             return default
-        try:
-            return int(value)
-        except ValueError as error:
-            raise InvalidArgument(f'invalid value "{value}" for {name}: not a whole number') from error
+        if not _NUMBER.fullmatch(value):
+            raise InvalidArgument(f'invalid value "{value[:100]}" for {name}: not a whole number')
+        return int(value)
 
     def json(self, *, required: bool = True) -> dict[str, Any]:
         """The body as a JSON object; {} where there is none and none is required. Raises InvalidArgument."""

@@ -6,6 +6,7 @@ the answer itself. Whether a shim lives is told by its container's lock alone (s
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import selectors
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Callable, Sequence
 
 from engine.domain import errors
-from engine.domain.errors import EngineError, Unavailable
+from engine.domain.errors import Conflict, EngineError, Unavailable
 from engine.runtime import journal, messages, sweep
 from engine.runtime.control import socket_name
 from engine.runtime.link import ANSWER_S, Link, gone
@@ -209,8 +210,13 @@ class Supervisor:
         self._ask(container_id, {"op": "names"})
 
     def resize(self, container_id: str, exec_id: str | None, rows: int, cols: int) -> None:
-        """The size of a terminal in characters: the container's, or an exec's. Raises OSError where it has none."""
-        self._ask(container_id, {"op": "resize", "exec_id": exec_id, "rows": rows, "columns": cols})
+        """The size of a terminal in characters: the container's, or an exec's. Raises Conflict where it has none."""
+        try:
+            self._ask(container_id, {"op": "resize", "exec_id": exec_id, "rows": rows, "columns": cols})
+        except OSError as error:
+            if error.errno == errno.ENOTTY:
+                raise Conflict(error.strerror) from error
+            raise
 
     def attach(self, container_id: str, attachment: Attachment) -> None:
         """One more client of the container's stdio."""

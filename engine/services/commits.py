@@ -47,7 +47,7 @@ class Commits:
         """(path, "added", "modified" or "deleted"), a folder before what is in it."""
         container = resolve_container(self._core.log, reference)
         job = self._layer_job(container)
-        return iter(()) if job is None else self._changes(job)
+        return iter(()) if job is None else self._changes(container, job)
 
     def _layer_job(self, container: Container) -> dict[str, Any] | None:
         """None for a container that never ran, and was never written to."""
@@ -58,13 +58,17 @@ class Commits:
         owners = user_namespace.mappings(host)
         return {"upper": str(upper), "lower": lower_folders(self._core, container), "owners": owners}
 
-    def _changes(self, job: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    def _changes(self, container: Container, job: dict[str, Any]) -> Iterator[tuple[str, str]]:
         rest = b""
-        for piece in output_of(lambda fds: self._core.runtime.run_job("layer.changes", job, fds)):
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                path, kind = json.loads(line)
-                yield path, kind
+        try:
+            for piece in output_of(lambda fds: self._core.runtime.run_job("layer.changes", job, fds)):
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    path, kind = json.loads(line)
+                    yield path, kind
+        except FileNotFoundError:
+            self._refuse_going(container)
+            raise
 
     # --- commit ---
 
@@ -101,7 +105,7 @@ class Commits:
         """Files that were read while they were being removed are not what the container had. Raises Conflict."""
         current = self._core.log.get("container", container.id)
         if current is None or current.status in (Status.REMOVING, Status.DEAD):
-            raise Conflict(f"container {container.id} was removed while it was being committed")
+            raise Conflict(f"container {container.id} was removed while its files were read")
 
     def _layer_of(self, container: Container, pause: bool, context: Context) -> dict[str, Any]:
         """The blob of the writable layer; ``digest`` is empty where nothing was changed."""
@@ -111,6 +115,9 @@ class Commits:
         stopped = pause and self._may_freeze() and self._pause(container, context)
         try:
             return self._core.runtime.run_job("layer.commit", {**job, "content": str(self._content.root)})
+        except FileNotFoundError:
+            self._refuse_going(container)
+            raise
         finally:
             if stopped:
                 self._unpause(container, context)

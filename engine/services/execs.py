@@ -7,7 +7,7 @@ import os
 from typing import Any, Mapping
 
 from engine.domain.container import Container
-from engine.domain.errors import InvalidArgument, NotFound, describe
+from engine.domain.errors import Conflict, InvalidArgument, NotFound, describe
 from engine.domain.exec import CreateExec, Exec, ExecCreated, ExecStarted, ExecStartFailed, StartExec
 from engine.eventlog.log import Context, Document
 from engine.runtime.supervisor import Attachment
@@ -57,6 +57,8 @@ class Execs:
             try:
                 state = self._get(exec_id)
                 container = resolve_container(self._core.log, state.container_id)
+                if container.public_status == "paused":
+                    raise Conflict(f"container {container.id} is paused, unpause the container before exec")
                 plan = self._plan(state, container)
                 intent = self._core.recorder.decide("exec", state.id, StartExec(), context)[-1]
             except BaseException:

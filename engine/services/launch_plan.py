@@ -56,7 +56,7 @@ def build_plan(
         "shared_memory": sharing.shared_memory(core, host),
         "init": bool(host.get("Init")),
         "overlay": {
-            "lower": _with_stubs(core, lower_folders(core, container)),
+            "lower": root_folders(core, container),
             "upper": str(folder / "upper"),
             "work": str(folder / "work"),
         },
@@ -157,8 +157,10 @@ def lower_folders(core: Core, container: Container) -> list[str]:
     return [str(core.store.layer(chain_id)) for chain_id in reversed(image.chain_ids)]
 
 
-def _with_stubs(core: Core, layers: list[str]) -> list[str]:
-    """The image's own come first; where it has nothing at /etc/hosts and the like, there is something to mount on."""
+def root_folders(core: Core, container: Container) -> list[str]:
+    """What a container's root is made of, topmost first: the image's layers, and below them something to mount on where
+    they have nothing at /etc/hosts and the like."""
+    layers = lower_folders(core, container)
     return [*layers, str(core.store.stubs)] if 0 < len(layers) < MOST_LAYERS else layers
 
 

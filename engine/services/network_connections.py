@@ -15,7 +15,7 @@ from engine.domain.endpoint import (
     EndpointDetachFailed,
     RemoveEndpoint,
 )
-from engine.domain.errors import Forbidden, NameTaken, describe
+from engine.domain.errors import Conflict, Forbidden, NameTaken, describe
 from engine.domain.network import Network
 from engine.eventlog.log import Context
 from engine.services import leases, links, network_config, request_shapes
@@ -75,6 +75,8 @@ class NetworkConnections:
         except Exception as error:
             self._endpoints.failed(attachment, describe(error))
             self._core.recorder.decide("endpoint", created.endpoint_id, RemoveEndpoint(), context)
+            if isinstance(error, OSError) and str(error.filename).startswith(f"/proc/{container.pid}/"):
+                raise Conflict(f"container {container.name} ended while it was being connected") from error
             raise
         attached = EndpointAttached(endpoint.id, made)
         self._core.recorder.record("endpoint", endpoint.id, attached, context)

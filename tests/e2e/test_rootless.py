@@ -108,7 +108,8 @@ def test_what_takes_root_is_said(mine: Engine) -> None:
     done = mine.docket("run", "--network", "none", "--name", "web", "-m", "64m", "base", "true")
     (warning,) = done.stderr.splitlines()
     assert "limits are discarded (memory)" in warning
-    assert any("discarded (memory)" in text for text in mine.trail("web")[2]["data"]["warnings"])
+    (started,) = [event for event in mine.trail("web") if event["type"] == "container.started"]
+    assert any("discarded (memory)" in text for text in started["data"]["warnings"])
     assert "freeze" in mine.refused("pause", mine.run("-d", "base", "sleep", "100").strip())
     refused = {
         ("--userns", "remap"): "takes root", ("--pid", "host"): "cgroup", ("--network", "mine"): "bridges take root",

@@ -59,6 +59,7 @@ class Runtime:
 @pytest.fixture
 def runtime(engine: Engine) -> Iterator[Runtime]:
     with tempfile.TemporaryDirectory(dir=data_folder()) as home:
+        eventually((engine.run_folder / "runtime.sock").exists, timeout_s=30, what="the spawner serves")
         yield Runtime(engine, Path(home))
 
 
@@ -69,7 +70,7 @@ def _parent_of_init(runtime: Runtime) -> str:
 
 
 def test_it_is_the_spawner_s_child_and_the_caller_s_deed(runtime: Runtime) -> None:
-    runtime.configure("sh", "-c", "trap 'echo term; exit 7' TERM; echo $PWD; while :; do sleep 0.05; done")
+    runtime.configure("sh", "-c", "trap 'echo term; exit 7' TERM; echo $PWD; for i in $(seq 400); do sleep 0.05; done")
     with subprocess.Popen(
         [*runtime.command, "run", "--bundle", ".", "one"], env=runtime.environment, cwd=runtime.bundle,
         stdout=subprocess.PIPE, text=True,

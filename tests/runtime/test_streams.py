@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.domain.errors import Conflict
 from engine.runtime.json_log import JsonLog
 from engine.runtime.replay import Replay
 from support.containers import Runtime, connection
@@ -203,7 +204,7 @@ def test_what_is_typed_before_the_terminal_is_there_reaches_it(runtime: Runtime)
 
 def test_without_a_terminal_there_is_no_size(runtime: Runtime) -> None:
     container = runtime.start("sleep", "100")
-    with pytest.raises(OSError, match="no terminal"):
+    with pytest.raises(Conflict, match="no terminal"):
         runtime.supervisor.resize(container.id, None, 1, 1)
 
 

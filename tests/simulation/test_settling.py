@@ -305,3 +305,53 @@ def test_a_prune_leaves_the_containers_of_a_build_that_runs(world: World) -> Non
     assert services.lifecycle.prune({}, CONTEXT)[0] == [gone]
     core.recorder.record("build", "b" * 64, BuildFailed("b" * 64, "refused", 1), CONTEXT)
     assert services.lifecycle.prune({}, CONTEXT)[0] == [kept]
+
+
+def test_no_exec_begins_in_a_container_that_was_paused_meanwhile(world: World) -> None:
+    container_id, services = running(world), world.engine.services
+    exec_id = services.execs.create(container_id, {"Cmd": ["true"]}, CONTEXT)
+    services.lifecycle.pause(container_id, CONTEXT)
+    with pytest.raises(Conflict, match="is paused, unpause the container before exec"):
+        services.execs.start(exec_id, None, CONTEXT)
+    services.lifecycle.unpause(container_id, CONTEXT)
+    services.execs.start(exec_id, None, CONTEXT)
+
+
+def test_who_ends_while_it_is_connected_is_no_failure_of_the_engines(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container_id = running(world, NetworkMode="bridge")
+    pid = world.engine.core.log.get("container", container_id).pid
+    network_id, _ = world.engine.services.networks.create({"Name": "app"}, CONTEXT)
+
+    def ended(*_: Any) -> None:
+        raise FileNotFoundError(2, "No such file or directory", f"/proc/{pid}/ns/net")
+
+    connections = world.engine.services.network_connections
+    monkeypatch.setattr(world.runtime, "run_job", ended)
+    monkeypatch.setattr(connections, "_namespace", lambda container: {"pid": container.pid, "inode": 1})
+    with pytest.raises(Conflict, match="ended while it was being connected"):
+        connections.connect("app", container_id, {}, CONTEXT)
+    assert not world.engine.core.log.endpoints_of_network(network_id)
+
+
+def test_who_is_removed_while_its_changes_are_read_is_no_failure_of_the_engines(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for read in (
+        lambda one: list(world.engine.services.commits.changes(one)),
+        lambda one: world.engine.services.commits.commit(
+            one, target=None, config={}, changes=[], author="", comment="", pause=False, context=CONTEXT
+        ),
+    ):
+        container_id = created(world)
+        (world.engine.core.store.container(container_id) / "upper").mkdir(parents=True)
+
+        def gone(*_: Any, one: str = container_id) -> None:
+            world.engine.services.lifecycle.remove(one, context=CONTEXT)
+            raise FileNotFoundError(2, "No such file or directory", "upper")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.runtime, "run_job", gone)
+            with pytest.raises(Conflict, match="was removed while its files were read"):
+                read(container_id)
