@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any, Iterable, NamedTuple, Sequence
+from typing import Any, Collection, Iterable, NamedTuple, Sequence
 
 from engine.services.core import Core
 
@@ -31,9 +31,9 @@ class NameFiles:
         self._core = core
         self._lock = threading.Lock()
         self._guard = threading.Lock()
-        self._waiting: dict[str, set[str | None]] = {}
+        self._waiting: dict[str, dict[str | None, None]] = {}
         """Of each network, the endpoints whose change nobody has begun to write yet (None: any): many containers that
-        come or go at the same moment share a file."""
+        come or go at the same moment share a file. In order, as the addresses of an alias are told in it."""
         self._members: dict[str, dict[str, Member]] = {}
         """Of each network, by endpoint: so that a start among hundreds reads its own rows from the log alone."""
 
@@ -44,27 +44,27 @@ class NameFiles:
         """Write a network's names as the log has them now: of containers that are attached or about to be. ``changed``
         are the endpoints of which something may be otherwise than the last time (None: any)."""
         with self._guard:
-            self._waiting.setdefault(network_id, set()).update([None] if changed is None else changed)
+            self._waiting.setdefault(network_id, {}).update(dict.fromkeys([None] if changed is None else changed))
         with self._lock:
             with self._guard:
-                asked = self._waiting.pop(network_id, set())
+                asked = self._waiting.pop(network_id, {})
             if not asked:
                 return  # whoever had the lock before has seen to it
             try:
                 self._write(network_id, asked)
             except BaseException:
                 with self._guard:
-                    self._waiting.setdefault(network_id, set()).update(asked)
+                    self._waiting.setdefault(network_id, {}).update(asked)
                 raise
 
-    def _write(self, network_id: str, changed: set[str | None]) -> None:
+    def _write(self, network_id: str, changed: Collection[str | None]) -> None:
         network = self._core.log.get("network", network_id)
         if network is None:
             return
         members = self._members.get(network_id)
         if members is None or None in changed:
             members = self._members[network_id] = {}
-            changed = set(self._core.log.endpoints_of_network(network_id))
+            changed = self._core.log.endpoints_of_network(network_id)
         for endpoint_id in changed:
             assert endpoint_id is not None
             members.pop(endpoint_id, None)
