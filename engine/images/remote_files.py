@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import requests
+import requests.auth
+import requests.utils
 
 from engine.domain.errors import Conflict, InvalidArgument, Unavailable
 from engine.images.content import CHUNK_BYTES
@@ -18,6 +20,24 @@ from engine.images.content import CHUNK_BYTES
 CONNECT_S, SILENCE_S = 20.0, 60.0
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
 _FILE_MODE = 0o600  # Docker's, for what comes from the network
+
+
+class _Session(requests.Session):
+    """Proxies and authorities are the environment's. The .netrc of whoever runs the engine is no business of those who
+    write Dockerfiles: only a URL's own user and password are told, and only to its host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = _by_url
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        if self.should_strip_auth(response.request.url, prepared_request.url):
+            prepared_request.headers.pop("Authorization", None)
+
+
+def _by_url(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    user, password = requests.utils.get_auth_from_url(request.url or "")
+    return requests.auth.HTTPBasicAuth(user, password)(request) if user else request
 
 
 def download(
@@ -34,7 +54,7 @@ def download(
         raise InvalidArgument(f"cannot determine filename from url: {_shown(url)}")
     path = folder / name
     try:
-        with requests.get(url, stream=True, timeout=(CONNECT_S, SILENCE_S)) as answer:
+        with _Session() as session, session.get(url, stream=True, timeout=(CONNECT_S, SILENCE_S)) as answer:
             if answer.status_code != 200:
                 said = f"{answer.status_code} {answer.reason or ''}".rstrip()
                 raise Unavailable(f"{_shown(url)}: the server answers {said}")
