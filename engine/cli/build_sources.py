@@ -122,12 +122,23 @@ def _from_network(url: str, file: str) -> Context:
         return Context(lambda: iter(()), file or _NAME, remote=url)
     temporary, folder = _cloned(repository)
     try:
-        context = _from_folder(folder, file if file in ("", "-") else os.path.join(folder, file), url, {})
+        place = file if file in ("", "-") else os.path.join(folder, file)
+        _check_inside(temporary, folder if place == "-" else place or _usual(os.path.realpath(folder)), url)
+        context = _from_folder(folder, place, url, {})
     except BaseException:
         remove([temporary])
         raise
     context.temporary.append(temporary)
     return context
+
+
+def _check_inside(checkout: str, path: str, url: str) -> None:
+    """What a repository's links lead to outside of it is the user's, and not to be sent."""
+    ignores = (f"{path}{_IGNORE}", os.path.join(path if os.path.isdir(path) else os.path.dirname(path), _IGNORE))
+    for place in (path, *filter(os.path.lexists, ignores)):
+        if os.path.commonpath((checkout, os.path.realpath(place))) != checkout:
+            inside = os.path.relpath(place, checkout)
+            raise CommandError(f"unable to prepare context: {inside} of {url} leads out of the repository")
 
 
 def _from_stdin(file: str) -> Context:

@@ -220,6 +220,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
     commit(tree, "first", a="1", sub__Dockerfile="FROM base\nCOPY b /b\nCOPY --from=base /etc/passwd /p\n", sub__b="2")
     git(tree, "tag", "-a", "-m", "x", "v1")
     os.symlink("/etc", tree / "leads-out")
+    os.symlink("/etc/hostname", tree / "Linked")
     commit(tree, "second", a="2", Dockerfile="FROM base\nCOPY a /a\n")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -264,6 +265,7 @@ def test_contexts_from_git(engine: Engine, repository: tuple[str, Path], tmp_pat
     (tmp_path / "t").mkdir()
     kept = engine.docket("build", "-f", "absent", url, check=False, environment={"TMPDIR": str(tmp_path / "t")})
     assert kept.returncode == 1 and "absent: no such file" in kept.stderr and not list((tmp_path / "t").iterdir())
+    assert "Linked of git://" in (told := engine.refused("build", "-f", "Linked", url)) and "leads out of" in told
     for fragment, message in (
         ("main:../..", "lies outside"), ("main:leads-out", "lies outside"), ("main:.git", "lies outside"),
         ("none", "couldn't find remote ref none"), ("--upload-pack=x", "invalid git revision"),
