@@ -152,8 +152,8 @@ class Downloads:
         if self._idle >= len(self._queue):
             self._changed.notify()
         elif self._threads < self._at_once:
-            self._threads += 1
             threading.Thread(target=self._work, name="download", daemon=True).start()
+            self._threads += 1  # where none could be started, none is counted
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
