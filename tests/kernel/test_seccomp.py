@@ -11,7 +11,6 @@ import random
 import select
 import signal
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -278,31 +277,6 @@ def test_programs_are_kept_by_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     others = [default_seccomp([]), {**said, "defaultAction": "SCMP_ACT_KILL"}]
     assert len({seccomp.digest(each) for each in [said, *others]}) == 3
     assert seccomp.digest(said, machine="x86_64") != seccomp.digest(said, machine="aarch64")
-
-
-def best_s(work: Callable[[], object]) -> float:
-    """The shortest of five runs, in seconds."""
-    took_s = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        work()
-        took_s.append(time.perf_counter() - begin)
-    return min(took_s)
-
-
-def test_compiling_is_quick() -> None:
-    """30 ms at the most on a machine that counts to 100,000 in 3 ms; emulated ones are allowed their slowness."""
-    said = default_seccomp(DEFAULT_CAPABILITIES)
-
-    def compile_anew() -> None:
-        seccomp._programs.clear()
-        seccomp.compile_filter(said)
-
-    def count() -> None:
-        for _ in range(100_000):
-            pass
-
-    assert best_s(compile_anew) < 10 * best_s(count)
 
 
 # --- on the kernel ------------------------------------------------------------------------------------------------
