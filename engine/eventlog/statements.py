@@ -38,7 +38,6 @@ _STORED = [column for column in events.c if column.name != "latest_us"]
 
 INSERT_EVENT = sql(insert(events))
 LAST_EVENT = sql(select(events.c.seq, events.c.hash, events.c.latest_us).order_by(events.c.seq.desc()).limit(1))
-EVENT_HASH = sql(select(events.c.hash).where(events.c.seq == bindparam("seq")))
 LATEST_US = sql(select(events.c.latest_us).where(events.c.seq == bindparam("seq")))
 STREAM_VERSION = sql(select(func.max(events.c.version)).where(events.c.stream == bindparam("stream")))
 ALL_EVENTS = sql(select(*_STORED, events.c.latest_us).order_by(events.c.seq))

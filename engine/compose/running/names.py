@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Mapping
 
 
@@ -13,11 +12,6 @@ def container_name(project: str, service_name: str, service: Mapping[str, Any], 
 
 def one_off_name(project: str, service_name: str, slug: str) -> str:
     return f"{project}-{service_name}-run-{slug}"
-
-
-def new_slug() -> str:
-    """What tells one ``run`` from another."""
-    return os.urandom(6).hex()
 
 
 def waiting_name(old_id: str, name: str) -> str:

@@ -9,7 +9,7 @@ from engine.compose import labels
 from engine.compose.project import Project
 from engine.compose.records import Record
 from engine.compose.running.actual import Actual, Container
-from engine.compose.running.dependencies import dependents, in_order
+from engine.compose.running.dependencies import dependents
 from engine.compose.running.plan import (
     CONTAINER, IMAGE, KILL, NETWORK, PAUSE, REMOVE, STOP, UNPAUSE, VOLUME, Action, Draft, Plan, key_of,
 )  # fmt: skip
@@ -161,13 +161,3 @@ def plan_each(verb: str, actual: Actual, services: Iterable[str], signal: str = 
             settings = {"signal": signal} if signal else {}
             draft.add(Action(verb, CONTAINER, one.name, one.service, container=one, settings=settings))
     return draft.finished()
-
-
-def order_of(actual: Actual) -> Needs:
-    """What each service depends on as the labels of its containers say: for projects whose file is not there."""
-    found: dict[str, tuple[str, ...]] = {}
-    for one in actual.containers:
-        entries = filter(None, one.labels.get(labels.DEPENDS_ON, "").split(","))
-        found[one.service] = tuple(entry.partition(":")[0] for entry in entries)
-    in_order(found)
-    return found
