@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from engine.api.doors import Door, open_all, plan_doors
+from engine.api.doors import Door
+from engine.api.opening import open_all, plan_doors
 from engine.api.server import Server
 from engine.builder.builds import Builds
 from engine.builder.runs import Runner

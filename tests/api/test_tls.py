@@ -14,7 +14,7 @@ from typing import Any, Iterator
 import pytest
 
 from engine.api import tls
-from engine.api.doors import open_all, plan_doors
+from engine.api.opening import open_all, plan_doors
 from engine.client.address import parse_address
 from engine.client.api import Client
 from engine.client.connection import Connection
