@@ -90,7 +90,11 @@ def test_the_tree_grows_with_the_blob_and_is_seen_when_that_is_right(
 def test_a_blob_that_is_wrong_in_the_end_leaves_no_tree(
     home: Home, registry: ScriptedRegistry, app: str, rest: bytes
 ) -> None:
-    halfway(registry, lambda exchange: exchange.write(rest))
+    def go_on(exchange: Exchange) -> None:
+        eventually(lambda: half_a_tree(home), what="the first half is unpacked")
+        exchange.write(rest)
+
+    halfway(registry, go_on)
     with pytest.raises(InvalidArgument, match="content has digest sha256:.* where sha256:.* is expected"):
         home.pull(app)
     assert home.types()[-2:] == ["layer.unpack_failed", "image.pull_failed"]
