@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from pathlib import Path
 from typing import Any, Mapping
 from urllib.parse import quote
 
 from engine.domain.errors import EngineError, Unavailable
 
-MOST_READERS = 8
-"""At once, and kept. What is closed beyond that would keep its descriptor: closing one drops the locks of all others of
-this process (fcntl(2)), so SQLite waits with it until none is open any more."""
+IDLE_READERS = 8
 BUSY_TIMEOUT_S = 10.0
 
 
@@ -37,11 +34,10 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 class Readers:
     """Read-only connections, reused. Each question is a snapshot of its own and leaves no transaction open: a reader
-    that lingers would keep the WAL from being reset. Who comes when all are in use waits for the end of a question."""
+    that lingers would keep the WAL from being reset."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._places = threading.BoundedSemaphore(MOST_READERS)
         self._pid = os.getpid()
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
@@ -57,10 +53,6 @@ class Readers:
     def rows(self, statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All rows of one question. What can't be text in the database (a lone surrogate) matches nothing. A damaged or
         unreadable database becomes an EngineError that names it."""
-        with self._places:
-            return self._answer(statement, values)
-
-    def _answer(self, statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         connection = self._borrowed()
         try:
             found = connection.execute(statement, values).fetchall()
@@ -72,7 +64,7 @@ class Readers:
         except BaseException:
             connection.close()
             raise
-        if self._closed:
+        if self._closed or len(self._idle) >= IDLE_READERS:
             connection.close()
         else:
             self._idle.append(connection)
