@@ -314,5 +314,5 @@ class EventLog:
         self._board.add(subscription, lambda: self._writer.head.seq)
         return subscription
 
-    def _after(self, seq: int, streams: Collection[str] | None) -> list[Recorded]:
-        return list(self.events(after=seq, until=self._writer.head.seq, streams=streams))
+    def _after(self, seq: int, streams: Collection[str] | None, most: int) -> list[Recorded]:
+        return list(self.events(after=seq, until=self._writer.head.seq, streams=streams, limit=most))

@@ -14,12 +14,13 @@ from typing import Callable, Collection, Sequence
 from engine.domain.errors import Unavailable
 from engine.eventlog.records import Recorded
 
-Read = Callable[[int, Collection[str] | None], list[Recorded]]
-"""Events after a sequence number, of certain streams or (None) of all."""
-
+Read = Callable[[int, Collection[str] | None, int], list[Recorded]]
+"""So many events at most after a sequence number, of certain streams or (None) of all."""
 
 MOST_KEPT = 256
 """Events that wait in memory for a subscriber."""
+MOST_READ = 1024
+"""Events that one who fell behind gets at once: a hundred of them, minutes late, must fit into memory."""
 
 
 class Subscription:
@@ -49,12 +50,17 @@ class Subscription:
             kept, fell_behind = self._kept, self._fell_behind
             self._kept, self._fell_behind = [], False
         if fell_behind:
-            return self._read(self.cursor, self.streams)
+            found = self._read(self.cursor, self.streams, MOST_READ)
+            if len(found) == MOST_READ:  # there may be more
+                with self._lock:
+                    self._fell_behind = True
+                self.raised.set()
+            return found
         return [row for row in kept if row.seq > self.cursor]
 
     def wait(self, timeout_s: float | None = None) -> list[Recorded]:
-        """The events committed since the last call (or since the subscription), at least one; [] when the time is up
-        or the subscription is closed. Raises Unavailable once the log is closed."""
+        """The events committed since the last call (or since the subscription), at least one, and MOST_READ of them at
+        the most; [] when the time is up or the subscription is closed. Raises Unavailable once the log is closed."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             remaining = None if deadline is None else max(deadline - time.monotonic(), 0)

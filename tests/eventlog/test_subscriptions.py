@@ -54,6 +54,15 @@ def test_who_comes_late_reads_the_log(log: EventLog, monkeypatch: pytest.MonkeyP
         assert subscription.wait(0) == late and subscription.wait(0) == []
 
 
+def test_who_comes_very_late_reads_piece_by_piece(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriptions, "MOST_KEPT", 1)
+    monkeypatch.setattr(subscriptions, "MOST_READ", 2)
+    with log.subscribe() as subscription:
+        rows = [make(log, name) for name in "abcde"]
+        assert [subscription.wait(0) for _ in range(4)] == [rows[:2], rows[2:4], rows[4:], []]
+        assert subscription.wait(0) == [] and make(log, "f") == subscription.wait(0)[0]
+
+
 def test_a_waiter_is_woken(log: EventLog) -> None:
     heard: list[Recorded] = []
     with log.subscribe(["volume/a"]) as subscription:
