@@ -34,6 +34,9 @@ STUCK = 5
 POOL = 32
 """The threads that deliver news of containers (runtime.mailboxes): they stay, each with up to three descriptors of the
 log, and a slow machine's first seconds don't need all of them."""
+READERS = 64
+"""Descriptors of the log that SQLite keeps for the next who asks: as many as asked at one moment (closing one would drop
+the locks of the process's others, fcntl(2)), so more rounds don't make them more."""
 MOST_GROWTH_KIB = 32 * 1024
 """Caches fill and the allocator keeps what it had at the peak; a leak of what 200 clients ask for is more than this."""
 
@@ -253,7 +256,7 @@ def soak_one(engine: Engine, seconds: float, clients: int) -> int:
     for error, count in soak.errors.most_common(20):
         print(f"ERROR {count} times: {error}")
     pool = min(max(after["threads"] - before["threads"], 0), POOL)
-    spare = {"threads": pool + 2, "descriptors": 3 * pool + 2}
+    spare = {"threads": pool + 2, "descriptors": 3 * pool + 2 + READERS}
     grown = [what for what in ("threads", "descriptors") if after[what] > before[what] + spare[what]]
     if after["KiB"] > before["KiB"] + MOST_GROWTH_KIB:
         grown.append("memory")

@@ -34,7 +34,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 class Readers:
     """Read-only connections, reused. Each question is a snapshot of its own and leaves no transaction open: a reader
-    that lingers would keep the WAL from being reset."""
+    that lingers would keep the WAL from being reset. What is closed beyond IDLE_READERS keeps its descriptor until the
+    next one is opened (closing it would drop the locks of the others, fcntl(2)): no more than asked at one moment."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
