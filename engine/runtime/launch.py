@@ -131,11 +131,12 @@ class Launch:
                 fd = open_existing("pid", pids["path"], pids.get("inode"))
                 setns(fd, CLONE_NEWPID)
                 os.close(fd)
+        work = init.SetUp(self._plan, childs)
         with step("init.clone"):
             self.pid, born_in_it = clone_in(self._cgroup, flags | (CLONE_PARENT if self._as_sibling else 0))
         if self.pid == 0:
             own.close()
-            init.run(self._plan, self._cgroup, born_in_it, childs, self._stdio, self._keep)
+            init.run(work, self._cgroup, born_in_it, self._stdio, self._keep)
 
     def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:
         poll = select.poll()
