@@ -116,15 +116,17 @@ class Supervisor:
         """
         plan = {**plan, "socket_folder": str(self._shims)}
         try:
-            own = self._spawner.fork({"op": "shim"}, [lock_fd])
+            own = self._spawner.fork(
+                {"op": "shim"}, [lock_fd], lambda shim: _hand_over(shim, plan, attachments, held)
+            )
         except OSError as error:
-            _close_all(attachments)
             raise LaunchFailed(
                 f"the shim can't be started: {errors.describe(error)}", step=getattr(error, "step", "spawner.fork"),
                 errno=error.errno or 0, exit_code=128,
             ) from error  # fmt: skip
+        finally:
+            _close_all(attachments)
         try:
-            _hand_over(own, plan, attachments, held)
             answer = messages.receive(own)
             if answer is None:
                 raise self._shim_died(plan)
@@ -411,8 +413,6 @@ def _hand_over(
         messages.send(own, {"plan": plan})
     except ConnectionError:
         return
-    finally:
-        _close_all(attachments)
 
 
 def _close_all(attachments: Sequence[Attachment]) -> None:
