@@ -24,7 +24,7 @@ from engine.eventlog.projections import OWNED
 from engine.eventlog.recent import Bodies, Stored
 from engine.eventlog.records import Change, Context, Document, Head, Problem, Recorded, Report
 from engine.eventlog.subscriptions import Board, Subscription
-from engine.eventlog.verification import verify, verify_apart
+from engine.eventlog.verification import SMALL_LOG, verify, verify_apart
 from engine.eventlog.writer import Append, Writer
 
 __all__ = [
@@ -32,8 +32,6 @@ __all__ = [
 ]  # fmt: skip
 
 PAGE_ROWS = 256
-SMALL_LOG = 5_000
-"""So few events are verified sooner than two processes have started."""
 END = 2**63 - 1
 """Greater than every sequence number."""
 
