@@ -131,6 +131,7 @@ class Launch:
                 fd = open_existing("pid", pids["path"], pids.get("inode"))
                 setns(fd, CLONE_NEWPID)
                 os.close(fd)
+        init.ask_once()
         with step("init.clone"):
             self.pid, born_in_it = clone_in(self._cgroup, flags | (CLONE_PARENT if self._as_sibling else 0))
         if self.pid == 0:
