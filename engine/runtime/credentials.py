@@ -145,10 +145,12 @@ class SetCapabilities(Operation):
     def execute(self, setup: Setup) -> None:
         had = capabilities.get_sets()[1]
         masks = {name: capabilities.to_mask(names or ()) & had for name, names in self._sets.items()}
-        ambient = masks.get("ambient", 0)
-        permitted, effective = masks.get("permitted", 0), masks.get("effective", 0)
-        inheritable = masks.get("inheritable", 0) | ambient
+        permitted, effective, inheritable = (masks.get(name, 0) for name in ("permitted", "effective", "inheritable"))
+        ambient = masks.get("ambient", 0) & permitted & inheritable  # the others can't be (capabilities(7))
         if setup.user.uid != 0:
+            if lacking := masks.get("ambient", 0) & ~ambient:
+                names = ", ".join(capabilities.to_names(lacking))
+                setup.warnings.append(f"not given as ambient capabilities, since they are not inheritable: {names}")
             permitted = effective = ambient
         capabilities.set_sets(effective & permitted, permitted, inheritable)
         capabilities.set_ambient(ambient)
