@@ -9,7 +9,8 @@ from support.sources import REPOSITORY
 
 SLOW = {
     "argparse", "bz2", "contextlib", "copy", "dataclasses", "hashlib", "_hashlib", "inspect", "json", "logging", "lzma",
-    "pathlib", "random", "selectors", "shutil", "signal", "socket", "subprocess", "tarfile", "tempfile", "typing", "urllib",
+    "pathlib", "random", "selectors", "shutil", "signal", "socket", "subprocess", "tarfile", "tempfile", "typing",
+    "urllib",
 }  # fmt: skip
 """Each costs between one and twenty milliseconds. PyYAML brings the others that the client does without."""
 LEFT_OUT = {"engine.compose.running.images", "engine.compose.running.one_off", "engine.compose.printing"}
