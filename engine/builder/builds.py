@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any, Iterator
 
+from engine.builder.agents import Agents
 from engine.builder.bases import Bases
 from engine.builder.contexts import Contexts
 from engine.builder.files import Files
@@ -84,7 +85,8 @@ class Builds:
         self._layering = Layering(core, layers, self._cache)
         self._mounts = core.store.root / "build-cache"
         self._usage = CacheUsage(core, layers, self._mounts)
-        self._shells = Shells(core, runner, content.root, core.run_dir)
+        self.agents = Agents()
+        self._shells = Shells(core, runner, content.root, core.run_dir, self.agents)
         self._bases = Bases(core, pulls)
         self._contexts = Contexts(core, limits)
         self._making = Making(core, content, images, self._cache, blobs)
@@ -103,7 +105,8 @@ class Builds:
         Raises what is wrong before the first step."""
         build_id = self._core.randomness.hex(64)
         started = BuildStarted(
-            build_id, list(order.references), order.dockerfile, order.source, order.target, self._core.clock.now_us()
+            build_id, list(order.references), order.dockerfile, order.source, order.target, self._core.clock.now_us(),
+            sorted(order.entitlements),
         )  # fmt: skip
         self._core.recorder.decide("build", build_id, StartBuild(started), context)
         lines: queue.SimpleQueue[Line | _Outgoing | None] = queue.SimpleQueue()
@@ -207,6 +210,7 @@ class Builds:
         """The folder goes before the outcome is on record."""
         self._sites.pop(site.build_id, None)
         try:
+            self.agents.forget(site.order.agents)
             self._shells.forget_secrets(site.build_id)
             if site.folder.exists():
                 self._trash.throw(site.folder)  # nobody waits until file after file is deleted

@@ -38,13 +38,15 @@ class Arg:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """``words``: exec form; else ``script`` is for the shell. ``network`` is default, none or host."""
+    """``words``: exec form; else ``script`` is for the shell. ``network`` is default, none or host, ``security``
+    sandbox, insecure or ""."""
 
     source: Instruction
     words: tuple[str, ...] | None
     script: str
     mounts: tuple[Mount, ...] = ()
     network: str = "default"
+    security: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,9 @@ def _run(instruction: Instruction, escape: str) -> Run:
     network = _one(flags, "network") or "default"
     if network not in ("default", "none", "host"):
         raise ValueError(f"unsupported network mode {network!r}: use default, none or host")
-    if _one(flags, "security") not in ("", "sandbox"):
-        raise ValueError("RUN --security=insecure is not allowed: a Dockerfile can't lift its own isolation")
+    security = _one(flags, "security")
+    if security not in ("", "sandbox", "insecure"):
+        raise ValueError(f"security {security!r} is not valid: use sandbox or insecure")
     if "device" in flags:
         raise ValueError("RUN --device is not supported")
     mounts = tuple(parse_mount(text) for text in flags.get("mount", ()))
@@ -141,7 +144,7 @@ def _run(instruction: Instruction, escape: str) -> Run:
     words = _listed(rest)
     if words == []:
         raise ValueError("RUN requires at least one argument")
-    return Run(instruction, None if words is None else tuple(words), rest, mounts, network)
+    return Run(instruction, None if words is None else tuple(words), rest, mounts, network, security)
 
 
 _COPY_FLAGS = {

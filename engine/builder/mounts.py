@@ -16,6 +16,7 @@ _TYPES = {
     "cache": {"target", "id", "sharing", "mode", "uid", "gid", "readonly", "rw", "source", "from"},
     "tmpfs": {"target", "size"},
     "secret": {"target", "id", "required", "mode", "uid", "gid"},
+    "ssh": {"target", "id", "required", "mode", "uid", "gid"},
 }
 _SWITCHES = ("required", "readonly", "rw")
 
@@ -71,10 +72,8 @@ def parse_mount(text: str) -> Mount:
             raise ValueError(f"invalid field {part!r} in --mount={text}: must be a key=value pair")
         fields[name] = value
     kind = fields.pop("type", "bind")
-    if kind == "ssh":
-        raise ValueError("RUN --mount=type=ssh is not supported: pass a key with --secret, or fetch before the build")
     if kind not in _TYPES:
-        raise ValueError(f"unsupported mount type {kind!r}: use bind, cache, tmpfs or secret")
+        raise ValueError(f"unsupported mount type {kind!r}: use bind, cache, tmpfs, secret or ssh")
     if kind == "secret" and "env" in fields:
         raise ValueError("a secret as a variable (env=) is not supported: read it from its file")
     if unknown := set(fields) - _TYPES[kind]:
@@ -88,7 +87,7 @@ def _check(mount: Mount, text: str) -> None:
     if mount.type == "secret":
         if not (mount.text("id") or mount.text("target")):
             raise ValueError(f"a secret needs an id or a target: --mount={text}")
-    elif not mount.text("target"):
+    elif mount.type != "ssh" and not mount.text("target"):
         raise ValueError(f"a mount of type {mount.type} needs a target: --mount={text}")
     if mount.text("sharing", "shared") not in ("shared", "private", "locked"):
         raise ValueError(f"unsupported sharing {mount.text('sharing')!r}: use shared, private or locked")
@@ -97,7 +96,8 @@ def _check(mount: Mount, text: str) -> None:
     mount.number("gid", 0)
 
 
-def target_in(mount: Mount, workdir: str) -> str:
+def target_in(mount: Mount, workdir: str, default: str = "") -> str:
     """The absolute place of the mount: a relative target counts from the step's working folder."""
-    default = f"/run/secrets/{posixpath.basename(mount.text('id'))}" if mount.type == "secret" else ""
+    if mount.type == "secret":
+        default = f"/run/secrets/{posixpath.basename(mount.text('id'))}"
     return "/" + posixpath.normpath(posixpath.join("/", workdir, mount.text("target", default))).lstrip("/")

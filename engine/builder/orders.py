@@ -28,7 +28,9 @@ class Order:
     values by id, which are written nowhere but where the steps look for them. ``remote`` is the URL of a context that
     the client doesn't send. ``output``: "" for an image alone, else the archive that the client wants, ``tar`` or
     ``oci``; then there is an image only where it has a name. ``cache_from`` are images whose steps may be used.
-    ``contexts`` are what stages and ``--from`` may name beside the Dockerfile's own stages."""
+    ``contexts`` are what stages and ``--from`` may name beside the Dockerfile's own stages. ``agents`` is the word that
+    joins the client's agents of ssh to the build. ``entitlements`` are what its steps may ask for beyond the isolation
+    of every container; ``privileged`` ones ask for every power where they say nothing."""
 
     references: tuple[str, ...] = ()
     dockerfile: str = "Dockerfile"
@@ -47,6 +49,9 @@ class Order:
     output: str = ""
     cache_from: tuple[str, ...] = ()
     contexts: Mapping[str, NamedContext] = field(default_factory=dict)
+    agents: str = ""
+    entitlements: frozenset[str] = frozenset()
+    privileged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Mapping, Sequence
 
 from engine.builder import dockerfile as language
-from engine.builder.instructions import Arg, commands_of
+from engine.builder.entitlements import check_entitled
+from engine.builder.instructions import Arg, Run, commands_of
 from engine.builder.orders import Order
 from engine.builder.stages import PREDEFINED, Stage, global_arguments, named_stages, needed, stages_of
 from engine.domain.errors import InvalidArgument
@@ -42,7 +43,10 @@ def plan_of(text: bytes, order: Order) -> Plan:
     words = (word for command in commands if isinstance(command, Arg) for word in command.words)
     known = frozenset(word.partition("=")[0] for word in words)
     epoch = epoch_of(order.arguments, arguments)
-    return Plan(parsed, every, needed(order.target, every, file), arguments, known, epoch)
+    chosen = needed(order.target, every, file)
+    for command in (command for stage in chosen for command in stage.commands if isinstance(command, Run)):
+        check_entitled(command, order)
+    return Plan(parsed, every, chosen, arguments, known, epoch)
 
 
 _LAST = "253402300799"

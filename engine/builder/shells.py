@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import os
 import posixpath
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping
 
+from engine.builder.agents import Agents, StepSocket
 from engine.builder.cache_folders import CacheFolders
 from engine.builder.dockerfile import HereDocument, with_heredocs
+from engine.builder.entitlements import is_insecure
 from engine.builder.ground import Ground
 from engine.builder.instructions import Run
 from engine.builder.keys import Inputs
@@ -28,16 +32,27 @@ if TYPE_CHECKING:
     from engine.builder.files import Files
 
 _SCRIPTS = "/dev/pipes"
+_AGENT, _AGENT_VARIABLE = "/run/buildkit/ssh_agent.{}", "SSH_AUTH_SOCK"
+
+
+@dataclass(frozen=True, slots=True)
+class _Mounted:
+    """HostConfig's ``Mounts``, and the variables that tell a step of them."""
+
+    mounts: list[dict[str, Any]]
+    env: dict[str, str]
 
 
 class Shells:
     """One for the engine."""
 
-    def __init__(self, core: Core, runner: Runner, content: Path, run_dir: Path) -> None:
+    def __init__(self, core: Core, runner: Runner, content: Path, run_dir: Path, agents: Agents) -> None:
         self._core = core
         self._runner = runner
         self._content = content
         self._secrets = run_dir / "build-secrets"
+        self._sockets = run_dir / "build-agents"
+        self._agents = agents
         self._caches = CacheFolders(core.store.root / "build-cache", core.runtime)
 
     # --- words ---
@@ -57,7 +72,7 @@ class Shells:
     def inputs(
         self, command: Run, argv: list[str], ground: Ground, arguments: Mapping[str, str], site: Site, files: Files
     ) -> Inputs:  # fmt: skip
-        """Everything that the outcome may depend on, but for the network, the time, secrets and caches."""
+        """Everything that the outcome may depend on, but for the network, the time, secrets, agents and caches."""
         mounts = [[mount.type, *map(list, sorted(mount.fields.items()))] for mount in command.mounts]
         bound = [self._expanded(mount, ground, site) for mount in command.mounts if mount.type == "bind"]
         return {
@@ -66,6 +81,7 @@ class Shells:
             "user": ground.settings.get("User") or "", "mounts": mounts,
             "add_hosts": list(site.order.host.get("ExtraHosts") or []),
             "scripts": [document.content for document in command.source.heredocs],
+            **({"security": "insecure"} if is_insecure(command, site.order) else {}),
             **(files.bound_inputs(bound, site) if bound else {}),
         }  # fmt: skip
 
@@ -76,7 +92,8 @@ class Shells:
     ) -> dict[str, Any]:
         """Run it in a container. Answers with the blob of its changes. Raises RunFailed, InvalidArgument."""
         with ExitStack() as held:
-            return self._run(command, argv, ground, arguments, site, self._mounts(command, ground, site, files, held))
+            mounted = self._mounts(command, ground, site, files, held)
+            return self._run(command, argv, ground, {**mounted.env, **arguments}, site, mounted.mounts)
 
     def _run(
         self, command: Run, argv: list[str], ground: Ground, arguments: Mapping[str, str], site: Site,
@@ -92,6 +109,8 @@ class Shells:
         host = {**site.order.host, "Mounts": mounts}
         if command.network != "default":
             host["NetworkMode"] = command.network
+        if is_insecure(command, site.order):
+            host["Privileged"] = True
         container_id = self._runner.create(
             config, host, chain_ids=ground.chain_ids, image=ground.top[:19] or "scratch", build_id=site.build_id,
             context=site.context,
@@ -112,12 +131,15 @@ class Shells:
 
     def _mounts(
         self, command: Run, ground: Ground, site: Site, files: Files, held: ExitStack
-    ) -> list[dict[str, Any]]:
-        """HostConfig's ``Mounts``; what is locked for them is so until ``held`` ends."""
+    ) -> _Mounted:
+        """What is locked for the mounts, or listens, does so until ``held`` ends."""
         mounts = _scripts(command, site)
+        mounted = _Mounted(mounts, {})
+        agents = itertools.count()
         for mount in command.mounts:
             expanded = self._expanded(mount, ground, site)
-            target = target_in(expanded, ground.workdir)
+            default = _AGENT.format(next(agents)) if mount.type == "ssh" else ""
+            target = target_in(expanded, ground.workdir, default)
             if mount.type == "tmpfs":
                 size = {"SizeBytes": _bytes(expanded.text("size"))} if expanded.text("size") else {}
                 mounts.append({"Type": "tmpfs", "Target": target, "TmpfsOptions": size})
@@ -125,12 +147,15 @@ class Shells:
             if mount.type == "secret":
                 self._add_secret(expanded, target, site, mounts)
                 continue
+            if mount.type == "ssh":
+                self._add_agent(expanded, target, site, held, mounted)
+                continue
             if mount.type == "cache":
                 source = self._caches.take(expanded, target, held, site.check)
             else:
                 source = files.mount_source(expanded, ground, site)
             mounts.append({"Type": "bind", "Source": source, "Target": target, "ReadOnly": expanded.is_read_only})
-        return mounts
+        return mounted
 
     @staticmethod
     def _expanded(mount: Mount, ground: Ground, site: Site) -> Mount:
@@ -155,6 +180,24 @@ class Shells:
         mode = mount.number("mode", 0o400, 8)
         trees.own(self._core.runtime, path, mount.number("uid", 0), mount.number("gid", 0), mode)
         mounts.append({"Type": "bind", "Source": str(path), "Target": target, "ReadOnly": True})
+
+    def _add_agent(self, mount: Mount, target: str, site: Site, held: ExitStack, mounted: _Mounted) -> None:
+        """A socket in the run folder that listens while the step lasts. The first one is what ssh looks for."""
+        agent = mount.text("id") or "default"
+        if not self._agents.has(site.order.agents, agent):
+            if mount.is_on("required"):
+                raise InvalidArgument(f"no agent of ssh with the id {agent}: give it with --ssh {agent}")
+            return
+        user, group, mode = mount.number("uid", 0), mount.number("gid", 0), mount.number("mode", 0o600, 8)
+        self._sockets.mkdir(mode=0o700, exist_ok=True)
+        path = self._sockets / os.urandom(8).hex()
+
+        def own(path: Path) -> None:
+            trees.own(self._core.runtime, path, user, group, mode)
+
+        held.enter_context(StepSocket(self._agents, site.order.agents, agent, path, own))
+        mounted.mounts.append({"Type": "bind", "Source": str(path), "Target": target, "ReadOnly": False})
+        mounted.env.setdefault(_AGENT_VARIABLE, target)
 
     def forget_secrets(self, build_id: str) -> None:
         """Nothing of them outlives the build."""

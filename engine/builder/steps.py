@@ -8,6 +8,7 @@ from typing import Any, Callable, Mapping
 
 from engine.builder import keys
 from engine.builder.dockerfile import DockerfileError, Instruction, trigger_of
+from engine.builder.entitlements import check_entitled
 from engine.builder.files import Files
 from engine.builder.ground import Ground
 from engine.builder.instructions import Arg, Command, Copy, Run, Setting, command_of
@@ -185,6 +186,7 @@ class StageRun:
         return self._files.copy(command, destination, self.ground, self._site, self._whole, cached)
 
     def _run(self, command: Run) -> Made:
+        check_entitled(command, self._site.order)  # the plan doesn't know what a base image's triggers ask for
         argv = self._shells.words_of(command, self.ground)
         arguments = {name: value for name, value in self.ground.arguments.items() if name not in PREDEFINED}
         inputs = self._shells.inputs(command, argv, self.ground, arguments, self._site, self._files)

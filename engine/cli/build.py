@@ -14,6 +14,8 @@ from engine.cli.output import STDERR, STDOUT, CommandError, out, printable
 from engine.cli.quantities import parse_size, parse_swap
 from engine.cli.session import Session
 from engine.client import jsontext
+from engine.client.agents import Agents, parse_agents
+from engine.client.cache_options import check_targets, images_of
 from engine.client.credentials import CredentialFile, auth_header
 from engine.client.errors import APIError
 
@@ -27,8 +29,7 @@ _TICK_MS = 200
 
 
 def build(session: Session, options: Options, arguments: list[str]) -> int:
-    if options.ssh:
-        raise CommandError("--ssh is not supported: give keys with --secret")
+    check_targets(options.cache_to, "--cache-to")
     output = parse_output(options.output)
     if output is not None:
         output.prepare()
@@ -36,11 +37,12 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
     query = _query(options, output, str(session.client.address))
     headers = {"X-Docket-Secrets": _secrets(options.secret)} if options.secret else {}
     headers |= _registry_config()
-    with open_context(arguments[0], options.file, dict(options.build_context)) as context:
+    agents = Agents(parse_agents(options.ssh, os.environ), session.client.address)
+    with open_context(arguments[0], options.file, dict(options.build_context)) as context, agents as joined:
         query += [("dockerfile", context.dockerfile), ("remote", context.remote or None)]
         query.append(("contexts", context.named or None))
         response = session.client.stream(
-            "POST", "/build", query=query, upload=context.pieces(), headers=headers
+            "POST", "/build", query=query, upload=context.pieces(), headers={**headers, **joined}
         )  # fmt: skip
         listener = Listener(progress)
         try:
@@ -107,12 +109,12 @@ def _query(options: Options, output: Output | None, host: str) -> list[tuple[str
     return [
         ("docket", True), *(("t", name) for name in options.tag),
         *(("t", name) for name in (output.names if output else ())), ("output", output and output.archive or None),
-        ("cachefrom", _cache_from(options.cache_from) or None),
+        ("cachefrom", images_of(options.cache_from, "--cache-from") or None),
         ("buildargs", _arguments(options.build_arg, host) or None), ("labels", _labels(options.label) or None),
         ("nocache", options.no_cache), ("pull", options.pull), ("target", options.target or None),
         ("rm", None if options.rm else "0"), ("forcerm", options.force_rm),
         ("networkmode", options.network if options.network != "default" else None),
-        ("platform", options.platform or None), *limits,
+        ("platform", options.platform or None), *(("allow", name) for name in options.allow), *limits,
     ]  # fmt: skip
 
 
@@ -121,18 +123,6 @@ def _named_context(given: str) -> tuple[str, str]:
     if not name or not place:
         raise ValueError("use name=path, name=docker-image://image or the address of a git repository")
     return name, place
-
-
-def _cache_from(given: list[str]) -> list[str]:
-    """Images: ``NAME``, several by commas, or ``type=registry,ref=NAME``."""
-    names = []
-    for word in given:
-        fields = dict(part.partition("=")[::2] for part in word.split(","))
-        kind = fields.get("type", "registry")
-        if kind != "registry" or "type" in fields and not fields.get("ref"):
-            raise CommandError(f"--cache-from {word} is not supported: name an image, or type=registry,ref=NAME")
-        names += [fields["ref"]] if "ref" in fields else [part for part in word.split(",") if part]
-    return names
 
 
 def _arguments(given: list[str], host: str) -> dict[str, Any]:
@@ -236,10 +226,12 @@ BUILD = Command(
     build,
     "[OPTIONS] PATH | URL | -",
     listed("--add-host", "Add a custom host-to-IP mapping (\"host:ip\")"),
+    listed("--allow", "Allow extra privileged entitlement (\"network.host\", \"security.insecure\")"),
     listed("--build-arg", "Set build-time variables"),
     listed("--build-context", "Additional contexts that FROM and --from may name (\"name=path\", "
            "\"name=docker-image://image\")", "stringArray", _named_context),
     listed("--cache-from", "Images whose steps may be used, where they say what these depended on"),
+    listed("--cache-to", "Where the steps of the build go for others (\"type=inline\": into the image)"),
     text("--cgroup-parent", "Set the parent cgroup for the RUN instructions during build"),
     integer("--cpu-period", "Limit the CPU CFS (Completely Fair Scheduler) period"),
     integer("--cpu-quota", "Limit the CPU CFS (Completely Fair Scheduler) quota"),
@@ -264,7 +256,7 @@ BUILD = Command(
     switch("--rm", "Remove intermediate containers after a successful build", True),
     listed("--secret", "Secret to expose to the build (\"id=mysecret[,src=/local/secret]\")"),
     text("--shm-size", "Size of \"/dev/shm\"", kind="bytes", parse=parse_size),
-    listed("--ssh", "SSH agent socket or keys to expose to the build"),
+    listed("--ssh", "SSH agent socket or keys to expose to the build (\"default|id[=socket|key[,key]]\")"),
     listed("-t, --tag", "Name and optionally a tag in the \"name:tag\" format"),
     text("--target", "Set the target build stage to build"),
     listed("--ulimit", "Ulimit options", kind="ulimit", parse=parse_ulimit),
@@ -279,5 +271,6 @@ docket build - < Dockerfile
 docket build https://example.org/project.git#main:docker
 docket build -o out . && ls out
 docket build --cache-from registry.example/app:latest -t app .
+docket build --ssh default -t app .
 """,
 )  # fmt: skip

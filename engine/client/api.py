@@ -155,11 +155,13 @@ class Client:
         connection.send_chunks(upload)
         return self._checked(connection.read_response())
 
-    def hijack(self, path: str, body: Any = None, *, query: Query | None = None) -> Response:
+    def hijack(
+        self, path: str, body: Any = None, *, query: Query | None = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
         """A POST that turns its connection into a container's streams; the response's ``connection`` is theirs.
 
         ``response.headers["content-type"]`` tells raw from multiplexed where the engine is recent enough."""
-        upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        upgrade = {**(headers or {}), "Connection": "Upgrade", "Upgrade": "tcp"}
         return self._exchange("POST", path, query, body, own_connection=True, extra=upgrade)
 
     def negotiate(self) -> str:

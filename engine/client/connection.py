@@ -9,7 +9,7 @@ The socket module costs 8 ms at start (it builds enumerations and imports select
 from __future__ import annotations
 
 import os
-from _socket import AF_INET, AF_INET6, AF_UNIX, MSG_DONTWAIT, MSG_PEEK, SHUT_WR, SOCK_STREAM, getaddrinfo
+from _socket import AF_INET, AF_INET6, AF_UNIX, MSG_DONTWAIT, MSG_PEEK, SHUT_RDWR, SHUT_WR, SOCK_STREAM, getaddrinfo
 from _socket import socket as Socket
 
 from engine.client.address import Address
@@ -260,6 +260,15 @@ class Connection:
             self.socket.shutdown(SHUT_WR)
         except OSError:
             return  # the engine has closed it already
+
+    def break_off(self) -> None:
+        """From another thread: whoever reads from it finds its end."""
+        try:
+            raw = Socket(fileno=os.dup(self.fileno()))  # below TLS, which is the reader's
+            raw.shutdown(SHUT_RDWR)
+        except OSError:
+            return  # it has ended already
+        raw.close()
 
     def close(self) -> None:
         self.is_open = False

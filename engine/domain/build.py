@@ -23,7 +23,8 @@ class Status(StrEnum):
 class BuildStarted(Event):
     """Intent: a context is about to be received, and containers and layers to be made. ``references`` are the names
     that the image gets if all goes well; ``dockerfile`` is the file's path in the context, ``source`` the context's
-    origin where it is not the client's."""
+    origin where it is not the client's. ``entitlements`` are what the client lets RUN ask for beyond the isolation of
+    every container."""
 
     TYPE: ClassVar[str] = "build.started"
     OPENS: ClassVar[str] = "build"
@@ -33,6 +34,7 @@ class BuildStarted(Event):
     source: str
     target: str
     started_at_us: int
+    entitlements: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -313,7 +313,8 @@ class ContainerUpdateFailed(Event):
 @dataclass(frozen=True, slots=True)
 class ContainerTroubled(Event):
     """Something could not be put in order, and nobody waits for an answer that would say so. ``during``: "recovery"
-    (its shim lives and can't be reached), "cgroups" (what they hold doesn't go), "log" (output is missing in it)."""
+    (its shim lives and can't be reached), "cgroups" (what they hold doesn't go), "log" (output is missing in it),
+    "shim" (a defect of its ended a connection, or lost what came by one)."""
 
     TYPE: ClassVar[str] = "container.troubled"
     container_id: str

@@ -31,7 +31,8 @@ __all__ = [
     "Change", "Context", "Document", "EventLog", "Head", "Problem", "Recorded", "Report", "Subscription",
 ]  # fmt: skip
 
-PAGE_ROWS = 256
+PAGE_ROWS = 64
+"""What each of those holds who read the past, a hundred of them at once: some 2 KB an event."""
 END = 2**63 - 1
 """Greater than every sequence number."""
 

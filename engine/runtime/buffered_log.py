@@ -87,7 +87,7 @@ class BufferedLog:
 
     def _watch(self, on: bool) -> None:
         if on and not self._watched:
-            self._loop.watch(self._pipe, OUT, self._writable)
+            self._loop.watch(self._pipe, OUT, self._writable, lambda: self._watch(False))
         elif self._watched and not on:
             self._loop.forget(self._pipe)
         self._watched = on

@@ -227,7 +227,7 @@ class Client:
         events = (IN if reads else 0) | (OUT if self._backlog else 0)
         if events != self._watched:
             self._watched = events
-            self._loop.watch(self._socket.fileno(), events, self._serve)
+            self._loop.watch(self._socket.fileno(), events, self._serve, self.leave)
 
     def _serve(self, events: int) -> None:
         try:

@@ -11,8 +11,9 @@ from collections import deque
 
 from engine.kernel.steps import step
 from engine.runtime import messages
-from engine.runtime.loop import GONE, IN, OUT, Loop, accept
+from engine.runtime.loop import GONE, IN, OUT, Loop, accept, lose_one
 from engine.runtime.messages import Message
+from engine.runtime.setup import failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ class Connection:
         self._handler = handler
         self._on_gone = on_gone
         self._waiting: deque[Message] = deque()
-        loop.watch(sock.fileno(), IN, self._serve)
+        self._watch(IN)
+
+    def _watch(self, events: int) -> None:
+        self._loop.watch(self.socket.fileno(), events, self._serve, self.close)
 
     def send(self, message: Message) -> None:
         """Now, or when the other end reads again."""
@@ -56,18 +60,21 @@ class Connection:
                 messages.send(self.socket, self._waiting[0], flags=messages.DONT_WAIT)
                 self._waiting.popleft()
         except BlockingIOError:
-            self._loop.watch(self.socket.fileno(), IN | OUT, self._serve)
+            self._watch(IN | OUT)
             return
         except OSError:
             self.close()
             return
-        self._loop.watch(self.socket.fileno(), IN, self._serve)
+        self._watch(IN)
 
     def _serve(self, events: int) -> None:
         if events & IN:
             try:
                 received = messages.receive(self.socket, messages.DONT_WAIT)
             except BlockingIOError:
+                return
+            except messages.Truncated as error:
+                self._refuse(error)
                 return
             if received is None:
                 self.close()
@@ -78,6 +85,15 @@ class Connection:
             return
         if events & OUT:
             self._flush()
+
+    def _refuse(self, error: messages.Truncated) -> None:
+        """A request whose descriptors didn't all arrive; where that was the one with its text, nobody knows which."""
+        for fd in error.fds:
+            os.close(fd)
+        if error.message is None:
+            self.close()
+        else:
+            self.send({"reply": error.message["id"], "error": failure(error)})
 
     def close(self) -> None:
         if self.socket.fileno() >= 0:
@@ -121,11 +137,11 @@ class Control:
                 os.umask(previous)
             listener.listen(8)
         self._listener = listener
-        self._loop.watch(listener.fileno(), IN, self._accept)
+        self._loop.watch(listener.fileno(), IN, self._accept, lose_one)
 
     def _accept(self, events: int) -> None:
         assert self._listener is not None
-        if (sock := accept(self._loop, self._listener, self._accept)) is None:
+        if (sock := accept(self._loop, self._listener)) is None:
             return
         sock.setblocking(True)
         self._connections.append(Connection(self._loop, sock, self._handler, self._gone))

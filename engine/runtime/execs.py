@@ -82,11 +82,11 @@ class Execs:
             stdin_once=True, captured=client is not None,
             on_detached=lambda: self._control.tell_all({"type": "exec_detached", "exec_id": plan["exec_id"]}),
         )  # fmt: skip
-        if client is not None:
-            stdio.attach(fds.pop(), client)
         try:
+            if client is not None:
+                stdio.attach(fds.pop(), client)
             pid, handshake = exec_process.start(plan, self._target, stdio.for_child)
-        except OSError:
+        except BaseException:
             stdio.abandon()
             raise
         execution = _Exec(plan["exec_id"], pid, handshake, stdio)
@@ -98,7 +98,7 @@ class Execs:
         stdio = Stdio(self._loop, self._directory, tty=False, open_stdin=False, stdin_once=True, log=output)
         try:
             pid, handshake = exec_process.start(plan, self._target, stdio.for_child)
-        except OSError:
+        except BaseException:
             stdio.abandon()
             raise
         execution = _Exec(plan["exec_id"], pid, handshake, stdio, _Probe(connection, request_id, output))
@@ -113,15 +113,21 @@ class Execs:
     def _await_handshake(self, execution: _Exec, connection: Connection, request_id: int) -> None:
         self._by_pid[execution.pid] = execution
         self._loop.watch(
-            execution.handshake.fileno(), IN, lambda events: self._answered(execution, connection, request_id)
-        )
+            execution.handshake.fileno(), IN, lambda events: self._answered(execution, connection, request_id),
+            lambda: self._refuse(execution, connection, request_id, died("the process")),
+        )  # fmt: skip
 
     def _answered(self, execution: _Exec, connection: Connection, request_id: int) -> None:
         """The child's next word: ready, a failure, or the end of file by which execve(2) closes its end."""
-        received = messages.receive(execution.handshake)
-        message, fds = received if received is not None else (None, [])
+        try:
+            received = messages.receive(execution.handshake)
+            message, fds = received if received is not None else (None, [])
+            if message is not None and message["type"] == "ready":
+                execution.stdio.open(fds[0] if fds else -1)
+        except OSError as error:  # no descriptor is left
+            self._refuse(execution, connection, request_id, failure(error))
+            return
         if message is not None and message["type"] == "ready":
-            execution.stdio.open(fds[0] if fds else -1)
             execution.went = True
             execution.started_at_us = time.time_ns() // 1000
             try:
@@ -132,8 +138,11 @@ class Execs:
         if message is None and execution.went:
             self._started(execution, connection, request_id)
             return
+        self._refuse(execution, connection, request_id, message or died("the process"))
+
+    def _refuse(self, execution: _Exec, connection: Connection, request_id: int, error: Json) -> None:
         self._drop(execution)
-        connection.send({"reply": request_id, "error": message or died("the process")})
+        connection.send({"reply": request_id, "error": error})
 
     def _started(self, execution: _Exec, connection: Connection, request_id: int) -> None:
         self._close_handshake(execution)

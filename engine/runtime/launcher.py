@@ -34,8 +34,10 @@ from engine.runtime import messages, network, resolver_sockets, user_network
 from engine.runtime.journal import Journal
 from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed, Watcher, stop_if_gone
 from engine.runtime.other_runtime import OtherLaunch
-from engine.runtime.setup import Json, failure, joined_namespaces, new_namespaces, refuse_unknown
-from engine.runtime.userns import root_of
+from engine.runtime.setup import (
+    Json, failure, has_user_namespace, joined_namespaces, new_namespaces, refuse_unknown,
+)  # fmt: skip
+from engine.runtime.userns import root_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ def _launch(daemon: socket.socket, shim: socket.socket, cgroup: Cgroup, director
         own = new_namespaces(plan["spec"])
         report = {
             "type": "launched", "pid": launched.pid, "kinds": sorted(own | joined_namespaces(plan["spec"]).keys()),
-            "own_pids": "pid" in own, "root": root_of(plan["spec"].get("linux") or {}),
+            "own_pids": "pid" in own, "root": _root_of(plan["spec"], launched.evidence),
             "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
             "helper_pid": interfaces.helper_pid,
             "oci_runtime": plan.get("oci_runtime"), "container_id": plan["container_id"],
@@ -133,6 +135,12 @@ def _launch(daemon: socket.socket, shim: socket.socket, cgroup: Cgroup, director
     except Exception as error:
         report = failure(error)
     messages.send(shim, report, fds)
+
+
+def _root_of(spec: Json, evidence: Json) -> tuple[int, int]:
+    if not has_user_namespace(spec):
+        return 0, 0  # as seen from the engine's, whichever that is
+    return root_in(evidence["uid_map"]), root_in(evidence["gid_map"])
 
 
 class Interfaces(Watcher):

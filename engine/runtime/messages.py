@@ -5,6 +5,7 @@ A message that doesn't fit into a packet travels in a memfd that is the first de
 
 from __future__ import annotations
 
+import errno
 import os
 
 import _socket
@@ -26,9 +27,19 @@ DONT_WAIT = _socket.MSG_DONTWAIT
 _INLINE_BYTES = 60_000
 _MOST_FDS = 250
 _ANCILLARY_BYTES = _socket.CMSG_SPACE(4 * (_MOST_FDS + 1))
-_MSG_NOSIGNAL, _MSG_CMSG_CLOEXEC = _socket.MSG_NOSIGNAL, _socket.MSG_CMSG_CLOEXEC
+_MSG_NOSIGNAL, _MSG_CMSG_CLOEXEC, _MSG_CTRUNC = _socket.MSG_NOSIGNAL, _socket.MSG_CMSG_CLOEXEC, _socket.MSG_CTRUNC
 _INLINE, _IN_FILE = b"J", b"F"
 _encode, _decode = json_text.dumps, json_text.loads
+
+
+class Truncated(OSError):
+    """Not all descriptors of a message arrived, since the receiver may have no more. ``message`` is its text (None
+    where that travelled in one of them), ``fds`` are those that did arrive, and belong to the receiver."""
+
+    def __init__(self, message: Message | None, fds: list[int]) -> None:
+        super().__init__(errno.EMFILE, os.strerror(errno.EMFILE))
+        self.message = message
+        self.fds = fds
 
 
 def pair() -> tuple[sockets.UnixSocket, sockets.UnixSocket]:
@@ -61,22 +72,24 @@ def _send(sock: Socket, payload: bytes, fds: Sequence[int], flags: int) -> None:
     sock.sendmsg([payload], sockets.rights(fds), flags | _MSG_NOSIGNAL)
 
 
-def _receive(sock: Socket, flags: int) -> tuple[bytes, list[tuple[int, int, bytes]]]:
-    return sock.recvmsg(_INLINE_BYTES + 1, _ANCILLARY_BYTES, flags | _MSG_CMSG_CLOEXEC)[:2]
+def _receive(sock: Socket, flags: int) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
+    return sock.recvmsg(_INLINE_BYTES + 1, _ANCILLARY_BYTES, flags | _MSG_CMSG_CLOEXEC)[:3]
 
 
 def receive(sock: Socket, flags: int = 0) -> tuple[Message, list[int]] | None:
-    """The next message and its descriptors, close-on-exec; None when the other end is closed."""
+    """The next message and its descriptors, close-on-exec; None when the other end is closed. Raises Truncated."""
     try:
-        payload, ancillary = _receive(sock, flags)
+        payload, ancillary, got = _receive(sock, flags)
     except ConnectionResetError:  # told once, where the other end closed with something unread ...
         try:
-            payload, ancillary = _receive(sock, flags)  # ... and what it had said before that is still to be heard
+            payload, ancillary, got = _receive(sock, flags)  # ... and what it had said before that is still to be heard
         except ConnectionResetError:
             return None
     descriptors = sockets.descriptors(ancillary)
     if not payload:
         return None
+    if got & _MSG_CTRUNC:
+        raise Truncated(None if payload[:1] == _IN_FILE else _decode(payload[1:].decode()), descriptors)
     if payload[:1] == _IN_FILE:
         with os.fdopen(descriptors.pop(0), "rb") as file:
             return _decode(file.read().decode()), descriptors

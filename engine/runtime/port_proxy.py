@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from engine.runtime.loop import GONE, IN, OUT, Loop, accept
+from engine.runtime.loop import GONE, IN, OUT, Loop, accept, lose_one
 from engine.runtime.udp_relay import UdpRelay
 
 TYPE_CHECKING = False
@@ -44,11 +44,10 @@ class PortProxies:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.listen(_BACKLOG)
         self._listening.append((sock, lambda events: self._accept(sock, target, port)))
-        self._loop.watch(sock.fileno(), IN, self._listening[-1][1])
+        self._loop.watch(sock.fileno(), IN, self._listening[-1][1], lose_one)
 
     def _accept(self, sock: socket.socket, target: str, port: int) -> None:
-        callback = next(callback for one, callback in self._listening if one is sock)
-        client = accept(self._loop, sock, callback)
+        client = accept(self._loop, sock)
         if client is None:
             return
         server = _connect(target, port)
@@ -66,7 +65,7 @@ class PortProxies:
         self._connections.discard(connection)
         if was_full:
             for sock, callback in self._listening:
-                self._loop.watch(sock.fileno(), IN, callback)
+                self._loop.watch(sock.fileno(), IN, callback, lose_one)
 
     def close(self) -> None:
         """Let go of the ports and of what is connected through them."""
@@ -105,7 +104,7 @@ class _Connection:
         self._ended: set[socket.socket] = set()
         self._shut: set[socket.socket] = set()
         self._connecting = server
-        loop.watch(server.fileno(), OUT, lambda events: self._turn(server, events))
+        loop.watch(server.fileno(), OUT, lambda events: self._turn(server, events), self.close)
 
     def _turn(self, sock: socket.socket, events: int) -> None:
         try:
@@ -148,7 +147,7 @@ class _Connection:
             readable = sock not in self._ended and not self._waiting[peer]
             events = (IN if readable else 0) | (OUT if self._waiting[sock] else 0)
             if events:
-                self._loop.watch(sock.fileno(), events, lambda found, one=sock: self._turn(one, found))
+                self._loop.watch(sock.fileno(), events, lambda found, one=sock: self._turn(one, found), self.close)
             else:
                 self._loop.forget(sock.fileno())
 

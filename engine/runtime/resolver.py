@@ -13,7 +13,7 @@ import sys
 from engine.runtime import dns_message
 from engine.runtime.dns_message import NOT_IMPLEMENTED, Query
 from engine.runtime.known_names import KnownNames
-from engine.runtime.loop import GONE, IN, OUT, Loop, accept
+from engine.runtime.loop import GONE, IN, OUT, Loop, accept, lose_one
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Resolver:
         self._udp, self._tcp = (socket.socket(fileno=fd) for fd in fds)
         self._waiting: set[_Forward] = set()
         self._connections: set[_Connection] = set()
-        loop.watch(self._udp.fileno(), IN, self._read)
-        loop.watch(self._tcp.fileno(), IN, self._accept)
+        loop.watch(self._udp.fileno(), IN, self._read, lose_one)
+        loop.watch(self._tcp.fileno(), IN, self._accept, lose_one)
 
     def close(self) -> None:
         for one in [*self._waiting, *self._connections]:
@@ -78,7 +78,7 @@ class Resolver:
             return  # the asker is gone, or doesn't read
 
     def _accept(self, events: int) -> None:
-        sock = accept(self._loop, self._tcp, self._accept)
+        sock = accept(self._loop, self._tcp)
         if sock is None:
             return
         if len(self._connections) >= _MOST_CONNECTIONS:
@@ -121,7 +121,7 @@ class _Connection:
         self._resolver = resolver
         self._on_end = on_end
         self._received = self._waiting = b""
-        loop.watch(sock.fileno(), IN, self._turn)
+        loop.watch(sock.fileno(), IN, self._turn, self.close)
         loop.later(_TCP_S, self.close)
 
     def _turn(self, events: int) -> None:
@@ -168,12 +168,12 @@ class _Connection:
             self.close()
             return
         readable = IN if len(self._waiting) < _MOST_UNREAD_BYTES else 0
-        self._loop.watch(self._sock.fileno(), readable | (OUT if self._waiting else 0), self._turn)
+        self._loop.watch(self._sock.fileno(), readable | (OUT if self._waiting else 0), self._turn, self.close)
 
     def _flush(self) -> None:
         while self._waiting:
             self._waiting = self._waiting[self._sock.send(self._waiting) :]
-        self._loop.watch(self._sock.fileno(), IN, self._turn)
+        self._loop.watch(self._sock.fileno(), IN, self._turn, self.close)
 
     def close(self) -> None:
         if self._sock.fileno() >= 0:
@@ -226,14 +226,14 @@ class _Forward:
             sock.connect((server, _SERVER_PORT))
             if not self._is_tcp:
                 sock.send(self._data)
-                self._loop.watch(sock.fileno(), IN, self._turn)
+                self._loop.watch(sock.fileno(), IN, self._turn, self.close)
                 return
         except BlockingIOError:
             pass
         except OSError:
             self._ask_next()
             return
-        self._loop.watch(sock.fileno(), OUT, self._turn)
+        self._loop.watch(sock.fileno(), OUT, self._turn, self.close)
 
     def _expired(self, attempt: int) -> None:
         if self._sock is not None and attempt == self._attempt:
@@ -245,7 +245,7 @@ class _Forward:
             if self._is_tcp and events & OUT:
                 self._data = self._data[self._sock.send(self._data) :]
                 if not self._data:
-                    self._loop.watch(self._sock.fileno(), IN, self._turn)
+                    self._loop.watch(self._sock.fileno(), IN, self._turn, self.close)
                 return
             data = self._sock.recv(_MOST_BYTES)
         except BlockingIOError:

@@ -7,6 +7,7 @@ the subreaper of what they leave. It holds the liveness lock, which nobody else 
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -24,7 +25,7 @@ from engine.runtime.journal import Journal
 from engine.runtime.json_log import JsonLog
 from engine.runtime.launch import died
 from engine.runtime.launcher import Launcher
-from engine.runtime.loop import IN, Loop
+from engine.runtime.loop import IN, Loop, tell
 from engine.runtime.messages import Message
 from engine.runtime.port_proxy import PortProxies
 from engine.runtime.resolver import Resolver
@@ -40,6 +41,7 @@ LINGER_S = 60.0
 _QUICK_S = 0.2
 _OOM_RECHECKS = 5
 _OOM_RECHECK_S = 0.05
+_MOST_DEFECTS = 16
 
 
 def main(waiting: socket.socket) -> None:
@@ -88,7 +90,8 @@ class Shim:
         self._launcher = launcher
         self._directory: str = settings["directory"]
         self._lock_fd = lock_fd
-        self._loop = Loop()
+        self._loop = Loop(self._defect)
+        self._defects: set[str] = set()
         self._control = Control(
             self._loop, settings["socket_folder"], settings["container_id"], connection, self._requested
         )
@@ -179,11 +182,20 @@ class Shim:
         buffer = settings.get("buffer_bytes")
         return BufferedLog(self._loop, log, buffer) if buffer else log
 
-    def _log_error(self, error: OSError) -> None:
+    def _log_error(self, error: Exception) -> None:
         """The container goes on without its log, and the daemon is told once."""
         if not self._log_failed:
             self._log_failed = True
-            self._control.tell_all({"type": "log_failed", "message": error.strerror or str(error)})
+            message = getattr(error, "strerror", None) or str(error)
+            self._control.tell_all({"type": "log_failed", "message": message})
+
+    def _defect(self, error: Exception) -> None:
+        """Of ours, contained by the loop. The daemon is told of each once: somebody may bring it about often."""
+        tell(error)
+        message = failure(error)["message"]
+        if message not in self._defects and len(self._defects) < _MOST_DEFECTS:
+            self._defects.add(message)
+            self._control.tell_all({"type": "defect", "message": message})
 
     def _undo(self, report: Json) -> None:
         """Leave nothing of a launch that failed: all our children are its launcher, its init and helpers."""
@@ -220,7 +232,7 @@ class Shim:
             self._oom_fd = self._cgroup.oom_watch_fd()
         except OSError:
             return  # no memory controller: nothing counts either, and the missing limits have been warned of
-        self._loop.watch(self._oom_fd, IN, self._oom_event)
+        self._loop.watch(self._oom_fd, IN, self._oom_event, lambda: self._loop.forget(self._oom_fd))
 
     def _oom_event(self, events: int) -> None:
         try:
@@ -314,20 +326,22 @@ class Shim:
             case "attach":
                 self._stdio.attach(fds.pop(), request["client"])
             case "exec":
-                if self._cgroup.is_frozen():
-                    raise OSError(16, "the container is paused")
+                self._refuse_while_frozen()
                 plan = {"oomScoreAdj": self._oom_score, **request["plan"]}
                 self._execs.start(connection, request["id"], plan, request["client"], fds)
                 return None
             case "probe":
-                if self._cgroup.is_frozen():
-                    raise OSError(16, "the container is paused")
+                self._refuse_while_frozen()
                 plan = {"oomScoreAdj": self._oom_score, **request["plan"]}
                 self._execs.probe(connection, request["id"], plan, request["timeout_s"])
                 return None
             case other:
                 raise OSError(22, f"the shim knows no request {other!r}")
         return {}
+
+    def _refuse_while_frozen(self) -> None:
+        if self._cgroup.is_frozen():
+            raise OSError(errno.EBUSY, "the container is paused")
 
     def _update(self, resources: Json) -> Json:
         """New limits for the living; where one of them can't be had, all are as before."""

@@ -14,19 +14,21 @@ import select
 import signal
 import socket
 import sys
+import time
 from typing import Any, Callable, Mapping
 
 from engine.domain.errors import EngineError
 from engine.kernel import cgroups
-from engine.kernel.namespaces import clone, mapped_ids
+from engine.kernel.namespaces import clone
 from engine.kernel.process import close_all_but, set_dumpable, set_name, set_parent_death_signal, signal_fd
 from engine.kernel.steps import step
-from engine.runtime import credentials, messages, rehearsal, sweep
+from engine.runtime import init, messages, rehearsal, sweep
 from engine.runtime.setup import failure
 from engine.runtime.spare import Spare
 
 Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
 Visit = Callable[[socket.socket], None]
+_SHORT_S = 0.1
 _USUAL_ARGUMENTS = 4
 """Of ``interpreter.run_module``: the program, the folder of its modules, the module, the descriptor."""
 
@@ -48,8 +50,7 @@ def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
     ended = signal_fd([signal.SIGCHLD])
     cgroups.take_over()
     cgroups.detect()
-    mapped_ids()
-    credentials.grantable()
+    init.ask_once()
     rehearsal.rehearse()
     gc.collect()
     gc.freeze()  # children share these pages as long as the collector doesn't walk over them
@@ -71,7 +72,12 @@ def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
         if door is not None and visit is not None and ready == door.fileno():
             _receive(door, visit)
             continue
-        if (received := messages.receive(connection)) is None:
+        try:
+            received = messages.receive(connection)
+        except messages.Truncated as error:
+            _refuse(error)
+            continue
+        if received is None:
             return
         request, fds = received
         own = socket.socket(fileno=fds[0])
@@ -106,7 +112,11 @@ def _open_door(path: str) -> socket.socket | None:
 
 def _receive(door: socket.socket, visit: Visit) -> None:
     """Who connects gets a process of its own, which outlives us."""
-    visitor, _ = door.accept()
+    try:
+        visitor, _ = door.accept()
+    except OSError:  # no descriptor is left, and who waits would be reported again at once
+        time.sleep(_SHORT_S)
+        return
     try:
         pid = clone(0)
     except OSError:
@@ -122,6 +132,15 @@ def _receive(door: socket.socket, visit: Visit) -> None:
         raise
     finally:
         os._exit(0)
+
+
+def _refuse(error: messages.Truncated) -> None:
+    """A request that came without its descriptors: the first one leads to who asks."""
+    if error.fds:
+        with socket.socket(fileno=error.fds[0]) as own:
+            messages.send(own, {**failure(error), "step": "spawner.fork"})
+    for fd in error.fds[1:]:
+        os.close(fd)
 
 
 def _reap(ended: int) -> None:

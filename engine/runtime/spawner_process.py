@@ -95,7 +95,8 @@ class SpawnerProcess:
             own.close()
             if answer is not None:
                 raise _error(answer[0])
-        raise OSError(errno.ECHILD, f"the spawner died {_ATTEMPTS} times in a row")
+        text = f"the spawner took none of {_ATTEMPTS} requests (is it killed, or out of descriptors?)"
+        raise OSError(errno.ECHILD, text)
 
     def _request(self, message: dict[str, Any], fds: Sequence[int]) -> None:
         """Hand over a request. Where the spawner has died since, another one gets it. Raises OSError."""

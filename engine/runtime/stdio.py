@@ -60,7 +60,7 @@ class Input:
             while self._pending:
                 del self._pending[: os.write(self._fd, self._pending[:READ_BYTES])]
         except BlockingIOError:
-            self._loop.watch(self._fd, OUT, lambda events: self._room())
+            self._loop.watch(self._fd, OUT, lambda events: self._room(), self.close)
             return
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.EIO):
@@ -89,7 +89,7 @@ class Stdio:
 
     def __init__(
         self, loop: Loop, folder: str, *, tty: bool, open_stdin: bool, stdin_once: bool, captured: bool = True,
-        log: JsonLog | BufferedLog | None = None, on_log_error: Callable[[OSError], None] | None = None,
+        log: JsonLog | BufferedLog | None = None, on_log_error: Callable[[Exception], None] | None = None,
         on_detached: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._loop = loop
@@ -104,25 +104,27 @@ class Stdio:
         self._terminal = -1
         self._typed_ahead = bytearray()
         self.clients: list[Client] = []
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self.for_child = [null, null, null]
-        if not tty and open_stdin:
-            self.for_child[0], writer = os.pipe2(os.O_CLOEXEC)
-            self._input = self._new_input(writer)
-        for number, name in ((1, "stdout"), (2, "stderr")) if captured and not tty else ():
-            self._outputs[name], self.for_child[number] = os.pipe2(os.O_CLOEXEC)
-        self._null = null
+        self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self.for_child = [self._null] * 3
+        try:
+            if not tty and open_stdin:
+                self.for_child[0], writer = os.pipe2(os.O_CLOEXEC)
+                self._input = self._new_input(writer)
+            for number, name in ((1, "stdout"), (2, "stderr")) if captured and not tty else ():
+                self._outputs[name], self.for_child[number] = os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            self.abandon()
+            raise
 
     def _new_input(self, fd: int) -> Input:
         os.set_blocking(fd, False)
         return Input(self._loop, fd, lambda: self._hold_clients(False))
 
     def open(self, terminal_fd: int = -1) -> None:
-        """The child has its ends: close ours of those, and begin to read."""
-        for fd in {*self.for_child, self._null}:
-            os.close(fd)
-        self.for_child = []
+        """The child has its ends: close ours of those, and begin to read. Raises OSError."""
+        self._close_childs()
         if terminal_fd >= 0:
+            os.set_blocking(terminal_fd, False)
             self._terminal = terminal_fd
             self._outputs["stdout"] = terminal_fd
             self._input = self._new_input(os.dup(terminal_fd))
@@ -131,7 +133,15 @@ class Stdio:
             self._hold_clients(self._input.is_full)
         for name, fd in self._outputs.items():
             os.set_blocking(fd, False)
-            self._loop.watch(fd, IN, lambda events, name=name, fd=fd: self._readable(name, fd))
+            self._watch(name, fd)
+
+    def _watch(self, name: str, fd: int) -> None:
+        self._loop.watch(fd, IN, lambda events: self._readable(name, fd), lambda: self._end_of(name, fd))
+
+    def _close_childs(self) -> None:
+        for fd in {*self.for_child, self._null} if self.for_child else ():
+            os.close(fd)
+        self.for_child = []
 
     # --- output ----------------------------------------------------------------------------------------------------
 
@@ -150,7 +160,7 @@ class Stdio:
             return False
         self._to_log(lambda log: log.write(stream, data))
         for client in list(self.clients):
-            client.write(stream, data)
+            self._loop.contain(client.leave, client.write, stream, data)
         return True
 
     def _end_of(self, stream: str, fd: int) -> None:
@@ -166,7 +176,7 @@ class Stdio:
             return
         try:
             act(self._log)
-        except OSError as error:
+        except Exception as error:  # a defect there must cost no more than the log
             if self._on_log_error is not None:
                 self._on_log_error(error)
 
@@ -236,14 +246,12 @@ class Stdio:
             self._log = None
         for client in list(self.clients):
             client.wants_input = False
-            client.finish()
+            self._loop.contain(client.leave, client.finish)
 
     def abandon(self) -> None:
         """The process never came to be; why, the daemon tells the clients."""
         for client in list(self.clients):
             client.wants_input = False
             client.release()
-        for fd in {*self.for_child, self._null} if self.for_child else ():
-            os.close(fd)
-        self.for_child = []
+        self._close_childs()
         self.finish()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import time
 
-from engine.runtime.loop import IN, Loop
+from engine.runtime.loop import IN, Loop, lose_one
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class UdpRelay:
         if sock.family == socket.AF_INET:
             level, option = socket.IPPROTO_IP, _IP_PKTINFO
         sock.setsockopt(level, option, 1)  # the answer comes from where it was asked
-        loop.watch(sock.fileno(), IN, self._receive)
+        loop.watch(sock.fileno(), IN, self._receive, lose_one)
 
     def _receive(self, events: int) -> None:
         for _ in range(_TURN):
@@ -67,7 +67,7 @@ class UdpRelay:
             sock.close()
             return None
         self._clients[source] = client
-        self._loop.watch(sock.fileno(), IN, lambda events: client.answer(events))
+        self._loop.watch(sock.fileno(), IN, client.answer, lambda: self._dismiss(client))
         self._look_later()
         return client
 

@@ -49,6 +49,8 @@ class Monitor:
                     self._core.recorder.record("container", container_id, oom, self.context(container_id))
             case "log_failed":
                 self._lifecycle.tell_trouble(container_id, "log", message["message"], self.context(container_id))
+            case "defect":
+                self._lifecycle.tell_trouble(container_id, "shim", message["message"], self.context(container_id))
             case "detached":
                 context = self.context(container_id, causes=("container.attached",))
                 self._core.recorder.record("container", container_id, ContainerDetached(container_id), context)

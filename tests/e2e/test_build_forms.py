@@ -191,7 +191,7 @@ def test_steps_of_an_image_from_elsewhere(engine: Engine, tmp_path: Path) -> Non
     """Its layers are used where it says what they depended on and they lie on the same; else the reason is said."""
     text = "FROM base\nRUN head -c 8 /dev/urandom > /id\nCOPY f /f\n"
     folder = context_of(tmp_path / "c", text, f="x")
-    build(engine, "-t", "elsewhere", folder)
+    build(engine, "--cache-to", "type=inline", "-t", "elsewhere", folder)
     layers = engine.inspect("elsewhere")["RootFS"]["Layers"]
     saved = engine.docket("save", "-o", str(tmp_path / "saved.tar"), "elsewhere")
     engine.docket("rmi", "elsewhere")

@@ -9,9 +9,11 @@ from typing import Iterator
 
 import pytest
 
+from support.builds import context_of
 from support.docker_registry import free_port, make_authority, make_certificate
 from support.engine import Engine, docket_command, running_engine
 from support.machine import ENGINE_NEEDS, first_lack
+from support.ssh_agent import agent_with, copy_ssh_add, make_key
 from support.terminal import Terminal
 from support.waiting import eventually
 
@@ -86,6 +88,16 @@ def test_a_terminal(far: Far) -> None:
         assert terminal.end() == 0
     assert far.engine.inspect("shell")["State"]["Running"] is True
     far.ask("rm", "-f", "shell")
+
+
+def test_a_build_that_asks_an_agent_here(far: Far, tmp_path: Path) -> None:
+    key = make_key(tmp_path / "key")
+    text = "FROM base\nCOPY root /\nRUN --mount=type=ssh for i in 1 2 3; do ssh-add -l; done > /seen\n"
+    folder = context_of(tmp_path / "c", text)
+    copy_ssh_add(tmp_path / "c/root")
+    with agent_with(tmp_path / "key", tmp_path / "agent") as agent:
+        far.ask("build", "--network=none", "--ssh", f"default={agent}", "-t", "asked", folder)
+    assert far.ask("run", "--rm", "asked", "cat", "/seen") == 3 * key
 
 
 def test_who_reads_nothing_holds_up_no_container_and_no_daemon(far: Far) -> None:

@@ -123,8 +123,8 @@ INSIDE = ("rootfs.mask", "process.user", "process.capabilities", "process.seccom
 """Steps of an init that has its new root: no file of the host's can arm them or hold it there."""
 
 ARMED_AT_START = ("spawner.start", *INSIDE)
-OPEN_UNTIL_A_START = ("content.remove", "layer.remove")
-"""Steps whose failure leaves the removal of an image open: a daemon that starts carries it out."""
+LEFT_FOR_A_START = ("layer.remove",)
+"""Steps whose failure leaves something on record that the next start takes away: here a tree that resists."""
 
 TERMS = {"kill": "kill", "fail": "1*error(EIO)", "hold": "1*wait({held})"}
 
@@ -177,7 +177,7 @@ def armed(engine: Engine, step: str, what: str) -> Iterator[bool]:
             engine.stop()
         yield engine.daemon is not None or start_armed(engine, failpoints(engine, step, what))
     finally:
-        if what != "fail" or step in (*ARMED_AT_START, *OPEN_UNTIL_A_START):
+        if what != "fail" or step in (*ARMED_AT_START, *LEFT_FOR_A_START):
             end_daemon(engine)
         switch(engine, step, what).unlink()
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import collections
-from typing import Any, Iterator, Mapping
+import socket
+from typing import Any, Callable, Iterator, Mapping
 
 from engine.api.documents import parse_json, parse_json_object
-from engine.api.exchange import MULTIPLEXED_STREAM, Answer, Request, reply
+from engine.api.exchange import MULTIPLEXED_STREAM, RAW_STREAM, Answer, Hijack, Request, reply
 from engine.api.filters import read_filters
 from engine.api.router import Route
 from engine.api.streams import byte_stream, frames, json_lines
+from engine.builder.entitlements import ENTITLEMENTS, HOST_NETWORK, INSECURE
 from engine.builder.orders import Line, NamedContext, Order
 from engine.builder.usage import MOUNT, STEP, Choice
 from engine.domain.errors import InvalidArgument, NotSupported
@@ -30,6 +32,7 @@ _UNSUPPORTED = {
     "isolation": "--isolation is not supported: it is for Windows",
     "session": "sessions are not supported: set DOCKER_BUILDKIT=0",
 }  # fmt: skip
+_AGENTS = "x-docket-agents"
 _OUTPUTS = ("", "tar", "oci")
 _SECRETS_LIMIT_BYTES = 512 * 1024
 _KEPT_LINES = 1000
@@ -93,6 +96,9 @@ def _order(request: Request) -> Order:
         output=request.text("output"),
         cache_from=_cache_from(request),
         contexts=_contexts(request),
+        agents=request.headers.get(_AGENTS, ""),
+        entitlements=_entitlements(request),
+        privileged=request.flag("privileged"),
     )
 
 
@@ -112,6 +118,15 @@ def _cache_from(request: Request) -> tuple[str, ...]:
     for name in names:
         Reference.parse(name)
     return tuple(names)
+
+
+def _entitlements(request: Request) -> frozenset[str]:
+    """What the client allows; what it asks for itself, for all steps, it allows as well."""
+    found = set(request.texts("allow"))
+    if unknown := sorted(found - ENTITLEMENTS):
+        raise InvalidArgument(f"unknown entitlement {unknown[0][:100]!r}: use {' or '.join(sorted(ENTITLEMENTS))}")
+    found |= {INSECURE} if request.flag("privileged") else set()
+    return frozenset(found | ({HOST_NETWORK} if request.text("networkmode") == "host" else set()))
 
 
 def _contexts(request: Request) -> dict[str, NamedContext]:
@@ -226,4 +241,19 @@ def prune(services: Any, request: Request) -> Answer:
     return reply({"CachesDeleted": forgotten or None, "SpaceReclaimed": freed})
 
 
-ROUTES: tuple[Route, ...] = (("POST", "/build", build), ("POST", "/build/prune", prune))
+def agent(services: Any, request: Request) -> Answer:
+    """A connection that the client keeps ready for a build, for a step that wants to ask an agent of its: see
+    ``builder.agents``."""
+    word, name = request.headers.get(_AGENTS, ""), request.text("id")
+    if not word or not name:
+        raise InvalidArgument(f"an agent has an id, and the build's word in {_AGENTS}")
+
+    def take(fd: int, early: bytes, send_head: Callable[[], None]) -> None:
+        services.builds.agents.serve(word, name, socket.socket(fileno=fd), send_head)
+
+    return Hijack(take, False, RAW_STREAM)
+
+
+ROUTES: tuple[Route, ...] = (
+    ("POST", "/build", build), ("POST", "/build/prune", prune), ("POST", "/docket/build/agent", agent),
+)

@@ -33,8 +33,9 @@ def build(invocation: Invocation, options: Options, arguments: list[str]) -> int
     with Scene(invocation, "build", arguments, progress=progress) as scene:
         desired = desired_state(scene.project, tuple(arguments), with_needs=options.with_dependencies)
         given = BuildOptions(
-            arguments=dict(options.build_arg), no_cache=options.no_cache, pull=options.pull, memory=options.memory or 0
-        )
+            arguments=dict(options.build_arg), no_cache=options.no_cache, pull=options.pull, memory=options.memory or 0,
+            ssh=options.ssh,
+        )  # fmt: skip
         plan = scene.operations.build(desired, given)
         if not plan:
             scene.progress.warns("No services to build")
@@ -136,6 +137,7 @@ BUILD = Verb(
     switch("--pull", "Always attempt to pull a newer version of the image"),
     switch("--push", "Push service images"),
     switch("-q, --quiet", "Suppress the build output"),
+    listed("--ssh", "Set SSH authentications used when building service images (use 'default' for the default agent)"),
     switch("--with-dependencies", "Also build dependencies (transitively)"),
     examples="docket compose build --no-cache web",
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import Any, Callable, ContextManager, Iterator, Mapping, Protocol
+from typing import Any, Callable, ContextManager, Iterator, Mapping, Protocol, Sequence
 
 from engine import __version__
 from engine.client import jsontext
+from engine.client.agents import Agents, parse_agents
 from engine.client.api import Client, path_of
+from engine.client.cache_options import check_targets, images_of
 from engine.client.connection import Response
 from engine.client.credentials import CredentialFile, auth_header, registry_of
 from engine.compose import labels
@@ -20,10 +22,6 @@ from engine.compose.running.listening import Listener
 from engine.compose.running.plan import Action
 
 _INSTEAD = {
-    "ssh": "give keys by build.secrets, and RUN --mount=type=secret",
-    "cache_to": "the engine keeps its cache; images that were pushed carry their steps' keys for cache_from",
-    "entitlements": "a step has the powers of every container",
-    "privileged": "a step has the powers of every container",
     "isolation": "it is for containers of Windows",
     "provenance": "no attestations are made: the audit trail has an image's steps",
     "sbom": "no attestations are made: the audit trail has an image's steps",
@@ -51,9 +49,11 @@ class BuildOptions:
     """What ``docket compose build`` adds to what the file says."""
 
     def __init__(
-        self, *, arguments: Mapping[str, str] | None = None, no_cache: bool = False, pull: bool = False, memory: int = 0
-    ) -> None:
+        self, *, arguments: Mapping[str, str] | None = None, no_cache: bool = False, pull: bool = False,
+        memory: int = 0, ssh: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.arguments = arguments or {}
+        self.ssh = ssh
         self.no_cache = no_cache
         self.pull = pull
         self.memory = memory
@@ -92,11 +92,14 @@ class Images:
         headers = {"X-Docket-Secrets": secrets} if (secrets := self._secrets(given)) else {}
         if known := CredentialFile().all():
             headers["X-Registry-Config"] = auth_header(known)  # type: ignore[arg-type]
+        check_targets(given.get("cache_to") or (), f"services.{service.name}.build.cache_to")
+        agents = Agents(self._given_agents(given), client.address)
         named = self._named_contexts(given)
-        with _Dockerfile(given) as file, self._open_context(given.get("context") or ".", file, named) as context:
+        with _Dockerfile(given) as file, self._open_context(given.get("context") or ".", file, named) as context, \
+             agents as joined:  # fmt: skip
             query = [*self._query(service, given), ("dockerfile", context.dockerfile)]
             query += [("remote", context.remote or None), ("contexts", dict(context.named) or None)]
-            response = client.stream("POST", "/build", query=query, upload=context.pieces(), headers=headers)
+            response = client.stream("POST", "/build", query=query, upload=context.pieces(), headers=headers | joined)
             self._follow(action, response)
 
     def _query(self, service: Service, given: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -107,7 +110,7 @@ class Images:
         if len(platforms) > 1:
             raise ComposeError(f"services.{service.name}.build.platforms: an image is built for one platform")
         hosts = [str(entry).replace("=", ":", 1) for entry in given.get("extra_hosts") or ()]
-        network = given.get("network")
+        network, place = given.get("network"), f"services.{service.name}.build"
         return [
             ("docket", True), *(("t", name) for name in [service.image, *(given.get("tags") or ())]),
             ("buildargs", self._arguments(given) or None), ("labels", {**(given.get("labels") or {}), **own}),
@@ -117,8 +120,14 @@ class Images:
             ("platform", platforms[0] if platforms else None), ("extrahosts", ",".join(hosts) or None),
             ("shmsize", whole(given["shm_size"], "build.shm_size") if given.get("shm_size") else None),
             ("ulimits", ulimits(given.get("ulimits")) or None), ("memory", self._options.memory or None),
-            ("cachefrom", [_image_of(str(entry)) for entry in given.get("cache_from") or ()] or None),
+            ("cachefrom", images_of(given.get("cache_from") or (), f"{place}.cache_from") or None),
+            *(("allow", str(name)) for name in given.get("entitlements") or ()),
+            ("privileged", bool(given.get("privileged"))),
         ]  # fmt: skip
+
+    def _given_agents(self, given: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Those of the command line instead of those of the file."""
+        return parse_agents(self._options.ssh or given.get("ssh") or (), self._desired.project.environment)
 
     def _named_contexts(self, given: Mapping[str, Any]) -> dict[str, str]:
         """Places by name; a service stands for its image, which is built before."""
@@ -173,16 +182,6 @@ class Images:
                     self._listener.gets_on(action, text)
         finally:
             response.close()
-
-
-def _image_of(source: str) -> str:
-    """The image of ``cache_from``: its name, or ``type=registry,ref=NAME``. Raises ComposeError."""
-    if "=" not in source:
-        return source
-    fields = dict(part.partition("=")[::2] for part in source.split(","))
-    if fields.get("type") != "registry" or not fields.get("ref"):
-        raise ComposeError(f"cache_from: {source} is not supported: name an image, or type=registry,ref=NAME")
-    return fields["ref"]
 
 
 def _said(message: Mapping[str, Any]) -> str:
