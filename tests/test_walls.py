@@ -31,11 +31,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recovery": LOW | MIDDLE | {"services"},
     "api": BELOW_THE_SOCKET - {"api"},
     "daemon": BELOW_THE_SOCKET | {"client"},  # of the client: where an engine's folders are
-    "oci": LOW | {"runtime"},
+    "loading": set(),
+    "oci": LOW | {"runtime", "loading"},
     "spawner": LOW | {"runtime", "images", "networking", "builder", "oci"},
     "client": set(),
     "compose": {"client"},
-    "cli": {"client", "compose"},
+    "cli": {"client", "compose", "loading"},
 }
 """Room -> the other rooms that it may import. Rooms of one row of the house don't see each other."""
 

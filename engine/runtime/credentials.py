@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import errno
 import os
 import stat
@@ -164,6 +163,8 @@ class SeccompFilter(Operation):
     step = "process.seccomp"
 
     def __init__(self, seccomp_plan: dict[str, Any]) -> None:
+        import binascii  # here: a library of its own, for who has a profile
+
         self._program = binascii.a2b_base64(seccomp_plan["program"])
         self._flags = seccomp_plan["flags"]
         self._listens = bool(seccomp_plan.get("listener"))

@@ -6,6 +6,7 @@ import os
 
 from engine.kernel import sockets
 from engine.kernel.cgroups import Cgroup
+from engine.kernel.namespaces import mapped_ids
 from engine.kernel.process import close_all_but, set_dumpable
 from engine.kernel.steps import step
 from engine.runtime import (
@@ -75,6 +76,12 @@ def last_operations(
         credentials.SetCapabilities(sets),
         *([credentials.NoNewPrivileges(), *seccomp_filter] if no_new_privileges else []),
     ]
+
+
+def ask_once() -> None:
+    """What every init asks of the machine. What was asked before a fork the fork knows, too."""
+    mapped_ids()
+    credentials.grantable()
 
 
 class EnterCgroup(Operation):

@@ -142,6 +142,7 @@ class Launch:
             return
         if "pid" in joined:
             joining.enter("pid", joined["pid"])  # for our children: we have no other ones
+        init.ask_once()
         with step("init.clone"):
             self.pid, born_in_it = clone_in(self._cgroup, flags | (CLONE_PARENT if self._as_sibling else 0))
         if self.pid == 0:

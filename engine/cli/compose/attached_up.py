@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from _queue import SimpleQueue
-from typing import Any, Callable
 
 from engine.cli.compose.log_lines import LogPrinter
 from engine.cli.compose.outputs import Outputs
@@ -22,6 +21,10 @@ from engine.compose.running.actual import Container
 from engine.compose.running.desired import Desired
 from engine.compose.running.names import log_name
 from engine.compose.running.plan import KILL, Action
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 _INTERRUPTED = 130
 _ENDING = (signal.SIGINT, signal.SIGTERM)

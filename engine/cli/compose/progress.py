@@ -6,11 +6,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import Callable
 
 from engine.cli.output import STDERR, encoded, printable, write_all
 from engine.compose.running.listening import Listener, done_word, subject, working_word
 from engine.compose.running.plan import BUILD, Action
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
 
 _ESCAPE = "\x1b["
 _GREEN, _YELLOW, _RED, _PLAIN = _ESCAPE + "32m", _ESCAPE + "33m", _ESCAPE + "31m", _ESCAPE + "0m"

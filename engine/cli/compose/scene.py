@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Mapping, Sequence
 
 from engine.cli.compose.invocation import Invocation
 from engine.cli.compose.progress import Progress, progress_for
@@ -19,6 +18,8 @@ from engine.compose.running.plan import Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Mapping, Sequence
+
     from engine.cli.build_sources import Context
 
 

@@ -3,8 +3,6 @@ depends on."""
 
 from __future__ import annotations
 
-from typing import Callable, Iterable, Mapping
-
 from engine.compose import labels
 from engine.compose.project import Project
 from engine.compose.records import Record
@@ -14,7 +12,12 @@ from engine.compose.running.plan import (
     CONTAINER, IMAGE, KILL, NETWORK, PAUSE, REMOVE, STOP, UNPAUSE, VOLUME, Action, Draft, Plan, key_of,
 )  # fmt: skip
 
-Needs = Mapping[str, tuple[str, ...]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterable, Mapping
+
+    Needs = Mapping[str, tuple[str, ...]]
+
 NONE, LOCAL, ALL = "", "local", "all"
 
 
@@ -144,7 +147,6 @@ def plan_remove(
                 Action(REMOVE, CONTAINER, one.name, one.service, after, container=one, settings={"volumes": volumes})
             )
     return draft.finished()
-
 
 _CHOOSERS: Mapping[str, Callable[[Container], bool]] = {
     KILL: lambda one: one.up,
