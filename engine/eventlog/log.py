@@ -24,7 +24,7 @@ from engine.eventlog.projections import OWNED
 from engine.eventlog.recent import Bodies, Stored
 from engine.eventlog.records import Change, Context, Document, Head, Problem, Recorded, Report
 from engine.eventlog.subscriptions import Board, Subscription
-from engine.eventlog.verification import verify, verify_apart
+from engine.eventlog.verification import SMALL_LOG, verify, verify_apart
 from engine.eventlog.writer import Append, Writer
 
 __all__ = [
@@ -33,8 +33,6 @@ __all__ = [
 
 PAGE_ROWS = 64
 """What each of those holds who read the past, a hundred of them at once: some 2 KB an event."""
-SMALL_LOG = 5_000
-"""So few events are verified sooner than two processes have started."""
 END = 2**63 - 1
 """Greater than every sequence number."""
 

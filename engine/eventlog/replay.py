@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Protocol
+from typing import Any, Iterator, Protocol
 
 from engine.domain.errors import EngineError, NameTaken
 from engine.domain.nouns import NOUNS
@@ -26,10 +26,7 @@ class Ledger(Protocol):
         """Event ``seq`` began an interval. Answers with what ``ended`` is to be given for it."""
 
     def ended(self, table: str, begun: Any, end: StoredRow) -> None:
-        """The columns that were missing: nothing but None where the interval lasts beyond the end of the log."""
-
-    def stands(self, table: str, row: StoredRow) -> None:
-        """A current object at the end of the log."""
+        """The columns that were missing."""
 
 
 class _Life:
@@ -59,6 +56,21 @@ class Replay:
             raise EngineError(f"no noun is named {noun!r}")
         before = self._rows[noun].get(id)
         project(self, NOUNS[noun], id, before, seq, version, decode_event(type_, schema, data))
+
+    # --- what stood before the first event, where that is not the beginning of the log ---
+
+    def resume(self, noun: str, row: Row, begun: Any) -> None:
+        self._rows[noun][row.id] = row
+        self._lives[noun][row.id] = life = _Life(noun)
+        life.begun = begun
+
+    def resume_name(self, noun: str, name: str, id: str, begun: Any) -> None:
+        self._names[noun, name] = (id, begun)
+
+    def resume_link(self, target: str, noun: str, id: str, begun: Any) -> None:
+        self._links.setdefault((target, noun), {})[id] = begun
+
+    # --- as Tables ---
 
     def open(self, noun: str, row: Row) -> None:
         self._rows[noun][row.id] = row
@@ -95,18 +107,24 @@ class Replay:
     def owned(self, noun: str, id: str, owned: str) -> list[Row]:
         return [self._rows[owned][belonging] for belonging in self._links.get((f"{noun}/{id}", owned), ())]
 
-    def finish(self) -> None:
-        """Tell the ledger of everything that still is so at the end of the log."""
-        ledger = self._ledger
+    # --- what is so after the last event ---
+
+    def standing(self) -> Iterator[tuple[str, StoredRow]]:
+        """The current objects: table and row."""
         for noun, rows in self._rows.items():
             for id, row in rows.items():
-                ledger.stands(current[noun].name, (id, row.version, row.born, row.since))
-                ledger.ended(_HISTORY[noun], self._lives[noun][id].begun, (None, None))
+                yield current[noun].name, (id, row.version, row.born, row.since)
+
+    def lasting(self) -> Iterator[tuple[str, Any]]:
+        """Each interval that has not ended: its table, and what the ledger answered with when it began."""
+        for noun, lives in self._lives.items():
+            for life in lives.values():
+                yield _HISTORY[noun], life.begun
         for _, begun in self._names.values():
-            ledger.ended(names.name, begun, (None,))
+            yield names.name, begun
         for linked in self._links.values():
             for begun in linked.values():
-                ledger.ended(links.name, begun, (None,))
+                yield links.name, begun
 
 
 PROJECTED = (*current.values(), *history.values(), names, links)
@@ -128,9 +146,9 @@ class _Writing:
         return row
 
     def ended(self, table: str, begun: StoredRow, end: StoredRow) -> None:
-        self.stands(table, begun + end)
+        self.write(table, begun + end)
 
-    def stands(self, table: str, row: StoredRow) -> None:
+    def write(self, table: str, row: StoredRow) -> None:
         rows = self._waiting[table]
         rows.append(row)
         if len(rows) >= BATCH_ROWS:
@@ -167,6 +185,9 @@ def rebuild(connection: sqlite3.Connection) -> None:
             raise EngineError(
                 f"event {seq} of the log can't be folded: {error}: see `python -m engine.eventlog.verification`"
             ) from error
-    replay.finish()
+    for table, begun in replay.lasting():
+        writing.write(table, begun + (None,) * (len(COLUMNS[table]) - len(begun)))
+    for table, row in replay.standing():
+        writing.write(table, row)
     writing.finish()
     connection.execute(statements.SET_FINGERPRINT, {"fingerprint": FINGERPRINT})

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Text, bindparam, column, delete, func, insert, null, or_, select, union_all, update
+from sqlalchemy import (
+    Select, Text, bindparam, column, delete, func, insert, literal_column, null, or_, select, union_all, update,
+)  # fmt: skip
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.sql.expression import ColumnElement, Executable, TableValuedAlias
@@ -32,6 +34,21 @@ def _listed(parameter: str) -> TableValuedAlias:
     return func.json_each(bindparam(parameter)).table_valued(column("value", Text), name=parameter)
 
 
+def _misnumbered() -> Select[Any]:
+    """Events whose version does not follow that of the event before in their stream: seq, stream, version, and that one
+    (0: there is none). A stream's versions lie in one index, so nothing is sorted."""
+    in_order: dict[str, Any] = {"partition_by": events.c.stream, "order_by": events.c.version}
+    seq, version = events.c.seq, events.c.version
+    placed = select(
+        seq, events.c.stream, version,
+        func.lag(version, literal_column("1"), literal_column("0")).over(**in_order).label("version_before"),
+        func.lag(seq, literal_column("1"), seq).over(**in_order).label("seq_before"),
+    ).subquery("placed")  # fmt: skip
+    return select(placed.c.seq, placed.c.stream, placed.c.version, placed.c.version_before).where(
+        or_(placed.c.version != placed.c.version_before + literal_column("1"), placed.c.seq < placed.c.seq_before)
+    )
+
+
 # --- the log itself -----------------------------------------------------------------------------------------------
 
 _STORED = [column for column in events.c if column.name != "latest_us"]
@@ -40,7 +57,18 @@ INSERT_EVENT = sql(insert(events))
 LAST_EVENT = sql(select(events.c.seq, events.c.hash, events.c.latest_us).order_by(events.c.seq.desc()).limit(1))
 LATEST_US = sql(select(events.c.latest_us).where(events.c.seq == bindparam("seq")))
 STREAM_VERSION = sql(select(func.max(events.c.version)).where(events.c.stream == bindparam("stream")))
-ALL_EVENTS = sql(select(*_STORED, events.c.latest_us).order_by(events.c.seq))
+EVENTS_OF_STRETCH = sql(
+    select(*_STORED, events.c.latest_us)
+    .where(events.c.seq >= bindparam("first"), events.c.seq <= bindparam("last"))
+    .order_by(events.c.seq)
+)  # fmt: skip
+EVENT_BEFORE = sql(
+    select(*_STORED, events.c.latest_us)
+    .where(events.c.seq < bindparam("first"))
+    .order_by(events.c.seq.desc())
+    .limit(1)
+)  # fmt: skip
+MISNUMBERED_EVENTS = sql(_misnumbered())
 FOLDED_EVENTS = sql(
     select(events.c.seq, events.c.stream, events.c.version, events.c.type, events.c.schema, events.c.data)
     .order_by(events.c.seq)
@@ -71,6 +99,11 @@ STORE_DOCUMENT = sql(
 )
 REDACT_DOCUMENT = sql(update(documents).where(documents.c.digest == bindparam("redacted")).values(body=null()))
 DOCUMENT = sql(select(documents.c.body).where(documents.c.digest == bindparam("digest")).limit(1))
+NAMING_EVENTS = sql(
+    select(events.c.seq, events.c.documents)
+    .where(events.c.documents != literal_column("'{}'"))
+    .order_by(events.c.seq)
+)  # fmt: skip
 ALL_DOCUMENTS = sql(select(documents.c.digest, documents.c.kind, documents.c.body))
 
 

@@ -92,10 +92,7 @@ class Launch:
         try:
             self._clone(own, childs)
             childs.close()
-            warnings = []
-            if has_user_namespace(self._plan["spec"]):
-                warnings = userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
-            interfaces = self._watcher.cloned(self.pid)
+            warnings, interfaces = self._accompany(own)
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
@@ -117,6 +114,16 @@ class Launch:
         finally:
             own.close()
             childs.close()
+
+    def _accompany(self, own: socket.socket) -> tuple[list[str], list[Json]]:
+        """What others do while the init sets itself up: warnings, and the network interfaces that were made."""
+        warnings = []
+        try:
+            if has_user_namespace(self._plan["spec"]):
+                warnings = userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
+            return warnings, self._watcher.cloned(self.pid)
+        except OSError as error:
+            raise first_cause(own, error) from error
 
     def _clone(self, own: socket.socket, childs: socket.socket) -> None:
         kinds = new_namespaces(self._plan["spec"])
@@ -176,6 +183,16 @@ class Launch:
 
     def _stop_if_daemon_is_gone(self) -> None:
         stop_if_gone(self._daemon)
+
+
+def first_cause(own: socket.socket, error: OSError) -> OSError | SetupFailed:
+    """Where the init has ended meanwhile, whoever looks for it in /proc runs into that: what it said is the reason."""
+    if not select.select([own], [], [], 0)[0]:
+        return error
+    answer = messages.receive(own)
+    if answer is None:
+        return SetupFailed(died("the container's first process"))
+    return SetupFailed(answer[0]) if answer[0]["type"] == "failed" else error
 
 
 def stop_if_gone(daemon: socket.socket) -> None:
