@@ -29,7 +29,7 @@ from engine.eventlog.log import Context, EventLog
 from engine.images.content import ContentStore
 from engine.images.registry.client import Registries as RegistryClient
 from engine.images.registry.downloads import Downloads
-from engine.kernel import cgroups
+from engine.kernel import allocator, cgroups
 from engine.kernel.service_manager import notify
 from engine.networking.host import HostNetwork
 from engine.recovery.containers import ContainerRecovery
@@ -372,6 +372,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Errors at the start are one line, and exit status 1."""
     arguments = _arguments(argv)
     run_dir = Path(arguments.run_dir).absolute()
+    allocator.share_one_arena()
     try:
         settings = engine_settings.read(
             Path(arguments.config_file or default_config()),

@@ -31,11 +31,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recovery": LOW | MIDDLE | {"services"},
     "api": BELOW_THE_SOCKET - {"api"},
     "daemon": BELOW_THE_SOCKET | {"client"},  # of the client: where an engine's folders are
-    "oci": LOW | {"runtime"},
+    "loading": set(),
+    "oci": LOW | {"runtime", "loading"},
     "spawner": LOW | {"runtime", "images", "networking", "builder", "oci"},
     "client": set(),
     "compose": {"client"},
-    "cli": {"client", "compose"},
+    "cli": {"client", "compose", "loading"},
 }
 """Room -> the other rooms that it may import. Rooms of one row of the house don't see each other."""
 
@@ -166,6 +167,11 @@ def test_the_client_path_imports_nothing_heavy() -> None:
 def test_the_client_path_stays_above_the_socket() -> None:
     rooms = {imported_room(name) for name in modules_after(import_all("cli", "client"))} - {None}
     assert rooms <= {"cli", "client", "compose"}
+
+
+def test_an_engine_that_starts_imports_nothing_that_it_rarely_needs() -> None:
+    """SQLAlchemy has written the statements before, and migrates in a process of its own: half of a start's time."""
+    assert not modules_after("import engine.daemon") & {"sqlalchemy", "alembic"}
 
 
 def test_the_kernel_half_never_sees_the_database() -> None:

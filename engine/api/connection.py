@@ -14,11 +14,12 @@ import time
 import traceback
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Iterable, Iterator, Mapping
 
 from engine import __version__
 from engine.api import API_VERSION, causes
 from engine.api.departures import Departures
+from engine.api.event_tail import Tail, Told
 from engine.api.exchange import JSON, Answer, Exchange, Hijack, Reply, Request, Stream, frame
 from engine.api.router import Router
 from engine.api.status import body_of, message_of, status_of
@@ -55,6 +56,7 @@ class Composition:
         self.make_attachment = make_attachment
         self.clock = clock
         self.departures = Departures()
+        self.tail = Tail(services)
         self.stopping = threading.Event()
 
 
@@ -111,6 +113,9 @@ class Connection(Exchange):
             if self._shared.stopping.is_set():
                 departed.set()
         return self._departed
+
+    def tell(self, records: Iterable[Any]) -> Iterator[Told]:
+        return self._shared.tail.follow(records)
 
     def now_us(self) -> int:
         return self._shared.clock()

@@ -29,7 +29,7 @@ FILTERS = frozenset(
 )  # fmt: skip
 
 REMEMBERED = 1000
-"""How many containers a follower keeps folded; others are folded anew when they come up."""
+"""How many containers a translator keeps folded; others are folded anew when they come up."""
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ import re
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator, Mapping, Protocol
+from typing import Any, Callable, Iterable, Iterator, Mapping, Protocol
 from urllib.parse import parse_qsl
 
 from engine.api.documents import encode, parse_json_object, read_limited
@@ -99,6 +99,10 @@ class Request:
         """Set when the client leaves or the server stops. Asked for once, the connection is watched."""
         return self._exchange.departed()
 
+    def tell(self, records: Iterable[Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
+        """Records of the log as Docker's events, each with its line; all followers share them."""
+        return self._exchange.tell(records)
+
     @property
     def now_us(self) -> int:
         return self._exchange.now_us()
@@ -118,6 +122,8 @@ class Exchange(Protocol):
     def context(self) -> Any: ...
 
     def departed(self) -> threading.Event: ...
+
+    def tell(self, records: Iterable[Any]) -> Iterator[tuple[dict[str, Any], bytes]]: ...
 
     def now_us(self) -> int: ...
 

@@ -13,9 +13,12 @@ from engine.api.exchange import JSON
 from engine.api.router import Router
 from engine.api.routes import ROUTES
 from engine.api.status import body_of
+from engine.kernel import allocator
 
 CONNECTIONS = 2048
 """More than this are told to try again later: each costs a thread."""
+CROWD = 64
+"""So many connections at once leave a heap behind that is worth giving back, when most of them are gone."""
 
 
 class Server:
@@ -41,6 +44,7 @@ class Server:
         )
         self._lock = threading.Lock()
         self._connections: dict[Connection, threading.Thread] = {}
+        self._most = 0
         self._acceptors = [
             threading.Thread(target=self._accept, args=(door,), name="api-accept", daemon=True) for door in doors
         ]
@@ -99,6 +103,7 @@ class Server:
             thread = threading.Thread(target=self._run, args=(connection,), name="api-connection", daemon=True)
             with self._lock:
                 self._connections[connection] = thread
+                self._most = max(self._most, len(self._connections))
             thread.start()
         except (OSError, RuntimeError) as error:
             print(f"api: a connection could not be served: {error}", file=sys.stderr)
@@ -108,8 +113,18 @@ class Server:
         try:
             connection.serve()
         finally:
-            with self._lock:
-                self._connections.pop(connection, None)
+            if self._has_ended(connection):
+                allocator.give_back()
+
+    def _has_ended(self, connection: Connection) -> bool:
+        """Forget a connection. True where it was one of the last of a crowd."""
+        with self._lock:
+            self._connections.pop(connection, None)
+            left = len(self._connections)
+            if self._most < CROWD or left > self._most // 8:
+                return False
+            self._most = left
+            return True
 
 
 def _turn_away(sock: socket.socket) -> None:

@@ -18,6 +18,8 @@ from urllib.parse import unquote_to_bytes
 HEAD_BYTES = 64 * 1024
 HEADERS = 100
 TARGET_BYTES = 16 * 1024
+READ_AHEAD_BYTES = 4096
+"""What a connection that waits for its next request holds, however many there are."""
 CHUNK_LINE_BYTES = 1024
 TRAILER_BYTES = 8 * 1024
 
@@ -76,7 +78,7 @@ class Source:
     def _fill(self, timeout_s: float) -> bool:
         """Wait for more bytes. False at the end of the stream. Raises TimeoutError."""
         self._sock.settimeout(max(timeout_s, 0.001))
-        received = self._sock.recv(65536)
+        received = self._sock.recv(READ_AHEAD_BYTES)
         self._buffer += received
         return bool(received)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from engine.cli.flags import Flag, listed, text
-from engine.cli.output import out
+from engine.cli.output import out, printable
 from engine.cli.table import layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Sequence
 
+UNBOUNDED = 1 << 16
 FORMAT_HELP = (
     "Format output: 'table' (default), 'table TEMPLATE' (with column headers), 'json', or a Go TEMPLATE, as in "
     "'{{.ID}}: {{json .}}'"
@@ -86,6 +87,23 @@ def short_id(id: str) -> str:
 def shorten(text_given: str, limit: int) -> str:
     """At most ``limit`` characters, an ellipsis at the end of what is cut."""
     return text_given if len(text_given) <= limit else text_given[: limit - 1] + "…"
+
+
+def room() -> int:
+    """Columns that a table for people has; a great many where a program or a file takes it."""
+    from engine.cli.terminal import size
+
+    found = size()
+    return found[1] if found else UNBOUNDED
+
+
+def fitted(rows: Sequence[Sequence[str]], columns: int, least: int = 12) -> str:
+    """A table whose last cells are cut so that its lines fit; ``least`` characters of them stay anyhow."""
+    if columns == UNBOUNDED:
+        return layout(rows)
+    others = layout([(*row[:-1], "") for row in rows], 0).splitlines()
+    most = max(least, columns - max(map(len, others)))
+    return layout([(*row[:-1], shorten(printable(row[-1]), most)) for row in rows], 0)
 
 
 def labels_text(labels: dict[str, str] | None) -> str:

@@ -19,8 +19,8 @@ Read = Callable[[int, Collection[str] | None, int], list[Recorded]]
 
 MOST_KEPT = 256
 """Events that wait in memory for a subscriber."""
-MOST_READ = 1024
-"""Events that one who fell behind gets at once: a hundred of them, minutes late, must fit into memory."""
+MOST_READ = 128
+"""Events that one who fell behind gets at once, 2 KB each: a hundred of them, minutes late, must fit into memory."""
 
 
 class Subscription:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import errno
 import os
 
+from engine.kernel import procfs
+
 _SWITCH = "/sys/module/apparmor/parameters/enabled"
 _LOADED = "/sys/kernel/security/apparmor/profiles"
-_PLACES = ("/proc/self/attr/apparmor/exec", "/proc/self/attr/exec")
+_PLACES = ("attr/apparmor/exec", "attr/exec")
 """The second one where AppArmor is the only such module, or before Linux 5.8."""
 
 
@@ -31,24 +33,24 @@ def is_loaded(profile: str) -> bool:
         return False
 
 
-def confine_next_program(profile: str) -> None:
-    """From execve(2) on the caller is under ``profile``, and so is all that it executes. To be called while /proc is
-    the host's, or known to be the kernel's. Raises OSError: ENOENT where no such profile is loaded."""
-    place = next((path for path in _PLACES if os.path.exists(path)), _PLACES[1])
+def confine_next_program(profile: str) -> str:
+    """From execve(2) on the caller is under ``profile``, and so is all that it executes. What the kernel says to that:
+    the profile and its mode. Raises OSError: ENOENT where no such profile is loaded."""
     try:
-        with open(place, "wb", buffering=0) as file:
-            file.write(b"exec " + os.fsencode(profile))
+        fd = _open_exec()
+        try:
+            os.write(fd, b"exec " + os.fsencode(profile))
+            os.lseek(fd, 0, os.SEEK_SET)
+            return os.read(fd, 4096).rstrip(b"\0\n").decode("utf-8", "replace")
+        finally:
+            os.close(fd)
     except OSError as error:
         text = "no such profile is loaded" if error.errno == errno.ENOENT else error.strerror
         raise OSError(error.errno, text, f"AppArmor profile {profile}") from error
 
 
-def next_confinement(pid: int) -> str:
-    """What ``confine_next_program`` has set, as the kernel says it; nothing where that is nothing."""
-    for path in _PLACES:
-        try:
-            with open(path.replace("self", str(pid)), "rb") as file:
-                return file.read().rstrip(b"\0\n").decode("utf-8", "replace")
-        except OSError:
-            continue  # EINVAL as well: it is another module's
-    return ""
+def _open_exec() -> int:
+    try:
+        return procfs.open_own(_PLACES[0], os.O_RDWR)
+    except FileNotFoundError:
+        return procfs.open_own(_PLACES[1], os.O_RDWR)

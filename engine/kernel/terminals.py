@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-import termios
 
+# termios, which has some of these, is a library of its own that a container without a terminal need not load
+TIOCSCTTY = 0x540E
+TIOCGWINSZ = 0x5413
+TIOCSWINSZ = 0x5414
 TIOCGPTPEER = 0x5441
 TIOCSPTLCK = 0x40045431
 
@@ -20,15 +23,15 @@ def open_terminal(ptmx_fd: int) -> tuple[int, int]:
 
 def make_controlling(slave_fd: int) -> None:
     """Make a terminal the controlling one of this session leader (TIOCSCTTY)."""
-    fcntl.ioctl(slave_fd, termios.TIOCSCTTY, 0)
+    fcntl.ioctl(slave_fd, TIOCSCTTY, 0)
 
 
 def copy_window_size(source_fd: int, target_fd: int) -> None:
     """Give one terminal the size of another one."""
-    size = fcntl.ioctl(source_fd, termios.TIOCGWINSZ, bytes(8))
-    fcntl.ioctl(target_fd, termios.TIOCSWINSZ, size)
+    size = fcntl.ioctl(source_fd, TIOCGWINSZ, bytes(8))
+    fcntl.ioctl(target_fd, TIOCSWINSZ, size)
 
 
 def set_window_size(fd: int, rows: int, columns: int) -> None:
     """TIOCSWINSZ: size in characters; the foreground process group gets SIGWINCH where it changes."""
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    fcntl.ioctl(fd, TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

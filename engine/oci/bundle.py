@@ -10,7 +10,7 @@ from engine.kernel.cgroups import Cgroup
 from engine.oci import shape
 from engine.oci.containers import OWN_CGROUPS
 from engine.oci.programs import seccomp_plan
-from engine.runtime.setup import refuse_unknown
+from engine.runtime.setup import has_user_namespace, refuse_unknown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ def _check(spec: Json) -> None:
     check_process(process)
     if "mount" not in {entry["type"] for entry in spec["linux"].get("namespaces") or []}:
         raise OSError(errno.EOPNOTSUPP, "a container without a mount namespace is not supported", "linux.namespaces")
+    for field in ("uidMappings", "gidMappings"):
+        if spec["linux"].get(field) and not has_user_namespace(spec):
+            raise OSError(errno.EINVAL, "it maps users, and there is no user namespace", f"linux.{field}")
 
 
 def check_process(process: Json) -> None:

@@ -104,6 +104,8 @@ class _Creation(Watcher):
 
     def cloned(self, pid: int) -> list[Json]:
         self._state |= {"pid": pid, "started_ticks": started_ticks(pid)[1]}
+        if "user" in self._state["kinds"]:
+            self._state["root"] = root_of(pid)
         return []
 
     def hooks(self, pid: int) -> Json:
@@ -162,7 +164,7 @@ def _state(container_id: str, bundle: str, spec: Json, plan: Json) -> Json:
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "pid": 0, "started_ticks": 0, "started": False,
         "creating": [os.getpid(), started_ticks(os.getpid())[1]], "cgroup_path": plan["cgroup_path"],
         "cgroup_made": False, "kinds": sorted(kinds),
-        "own_pids": "pid" in new_namespaces(spec), "root": root_of(linux), "process": spec["process"],
+        "own_pids": "pid" in new_namespaces(spec), "root": (0, 0), "process": spec["process"],
         "seccomp": plan["seccomp"], "hooks": spec.get("hooks") or {}, "personality": linux.get("personality") or {},
         "same_keyring": plan["same_keyring"],
     }  # fmt: skip

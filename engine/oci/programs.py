@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import errno
 import os
 
@@ -34,6 +33,8 @@ def seccomp_plan(profile: Json | None, cache: str) -> Json | None:
             _keep(path, program)
     except (ValueError, KeyError, TypeError) as error:
         raise OSError(errno.EINVAL, f"invalid seccomp profile: {error}", "linux.seccomp") from error
+    import binascii  # here: a library of its own, for who has a profile
+
     found = {
         "program": binascii.b2a_base64(program, newline=False).decode(), "flags": profile.get("flags") or [],
         "digest": digest,

@@ -11,30 +11,55 @@ from __future__ import annotations
 import os
 import sys
 
+from engine import loading
 from engine.oci.served import ask
 
 _ENTERING = ("create", "run", "exec")
 _WITH_VALUE = ("root", "log", "log-format", "rootless")
 _PROGRAM = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from engine.oci.sealed import again; again(sys.argv[1:])"
+_DOORSTEP_BYTES = 256 * 1024
+"""How large a program can be that is there only to load libpython. What is larger can't be hidden in place."""
 
 
-def leave_the_host(words: list[str]) -> None:
-    """Returns only where that is not needed, or done in place."""
-    if _verb(words) not in _ENTERING:
-        return
-    from engine.runtime.interpreter import interpreter_path, sealed, unwritable
+def main() -> None:
+    """What the script calls."""
+    words = sys.argv[1:]
+    verb = _verb(words)
+    if (status := ask(verb, words)) is not None:
+        os._exit(status)
+    enters = verb in _ENTERING
+    if enters and not _may_hide():
+        _start_again(words)
+    _load(verb)
+    if enters and not _hides():
+        _start_again(words)
+    _carry_out(words)
 
-    if sys.flags.isolated and sys.getfilesystemencoding() == "utf-8" and _becomes(sealed()):
-        return
-    parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    # isolated from the environment and without site-packages, as all that runs as root here
-    flags = ["-I", "-S", "-X", "utf8", "-c", _PROGRAM]
-    os.execve(unwritable(), [interpreter_path(), *flags, parent, *words], os.environ)
+
+def again(words: list[str]) -> None:
+    """The same from an interpreter that may be seen in a container."""
+    _load(_verb(words))
+    _carry_out(words)
 
 
-def _becomes(fd: int) -> bool:
+def _carry_out(words: list[str]) -> None:
+    from engine.oci.main import carry_out, leave
+
+    leave(carry_out(words))
+
+
+def _may_hide() -> bool:
+    """Whether it is worth a try, for which there is more to load than for a new start."""
+    if not sys.flags.isolated or sys.getfilesystemencoding() != "utf-8":
+        return False
+    return os.stat("/proc/self/exe").st_size <= _DOORSTEP_BYTES
+
+
+def _hides() -> bool:
     from engine.kernel import own_program
+    from engine.runtime.interpreter import sealed
 
+    fd = sealed()
     try:
         own_program.become(fd)
     except OSError:
@@ -42,6 +67,28 @@ def _becomes(fd: int) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def _start_again(words: list[str]) -> None:
+    from engine.runtime.interpreter import interpreter_path, unwritable
+
+    parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    # isolated from the environment and without site-packages, as all that runs as root here
+    flags = ["-I", "-S", "-X", "utf8", "-c", _PROGRAM]
+    os.execve(unwritable(), [interpreter_path(), *flags, parent, *words], os.environ)
+
+
+def _load(verb: str) -> None:
+    """What the verb takes. (A word that is none has no file, and says so later.)"""
+
+    def import_all() -> None:
+        for name in ("kernel.own_program", "runtime.interpreter", "oci.main", "oci.verbs"):
+            __import__(f"engine.{name}")
+        if (known := sys.modules["engine.oci.verbs"].VERBS.get(verb)) is not None:
+            known.load()
+
+    if verb.isalpha():
+        loading.load(f"docket-runtime-{verb}", import_all)
 
 
 def _verb(words: list[str]) -> str:
@@ -53,25 +100,3 @@ def _verb(words: list[str]) -> str:
         if word.lstrip("-") in _WITH_VALUE:
             next(rest, None)
     return ""
-
-
-def main() -> None:
-    """What the script calls."""
-    words = sys.argv[1:]
-    if (status := ask(_verb(words), words)) is not None:
-        os._exit(status)
-    leave_the_host(words)
-    again(words)
-
-
-def again(words: list[str]) -> None:
-    """The same without asking, and from an interpreter that may be seen in a container."""
-    from engine.oci import loading
-
-    is_prepared = _verb(words) not in _ENTERING or loading.prepare()
-    from engine.oci.main import carry_out, leave
-
-    status = carry_out(words)
-    if not is_prepared:
-        loading.keep()
-    leave(status)

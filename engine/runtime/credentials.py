@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import errno
 import os
 import stat
@@ -146,10 +145,12 @@ class SetCapabilities(Operation):
     def execute(self, setup: Setup) -> None:
         had = capabilities.get_sets()[1]
         masks = {name: capabilities.to_mask(names or ()) & had for name, names in self._sets.items()}
-        ambient = masks.get("ambient", 0)
-        permitted, effective = masks.get("permitted", 0), masks.get("effective", 0)
-        inheritable = masks.get("inheritable", 0) | ambient
+        permitted, effective, inheritable = (masks.get(name, 0) for name in ("permitted", "effective", "inheritable"))
+        ambient = masks.get("ambient", 0) & permitted & inheritable  # the others can't be (capabilities(7))
         if setup.user.uid != 0:
+            if lacking := masks.get("ambient", 0) & ~ambient:
+                names = ", ".join(capabilities.to_names(lacking))
+                setup.warnings.append(f"not given as ambient capabilities, since they are not inheritable: {names}")
             permitted = effective = ambient
         capabilities.set_sets(effective & permitted, permitted, inheritable)
         capabilities.set_ambient(ambient)
@@ -162,6 +163,8 @@ class SeccompFilter(Operation):
     step = "process.seccomp"
 
     def __init__(self, seccomp_plan: dict[str, Any]) -> None:
+        import binascii  # here: a library of its own, for who has a profile
+
         self._program = binascii.a2b_base64(seccomp_plan["program"])
         self._flags = seccomp_plan["flags"]
         self._listens = bool(seccomp_plan.get("listener"))

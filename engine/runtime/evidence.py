@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from engine.kernel import apparmor, capabilities, cgroups, namespaces
+from engine.kernel import capabilities, cgroups, namespaces
 from engine.kernel.digest import sha256_hex
 
 TYPE_CHECKING = False
@@ -34,7 +34,6 @@ def read(pid: int, cgroup: cgroups.Cgroup) -> dict[str, Any]:
             "gid": int(status["Gid"][0]),
             "groups": [int(number) for number in status["Groups"]],
         },
-        **({"apparmor": profile} if (profile := apparmor.next_confinement(pid)) else {}),
         "uid_map": _text(pid, "uid_map").split(),
         "gid_map": _text(pid, "gid_map").split(),
         "time_offsets": _time_offsets(pid),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 
 from engine.kernel import capabilities, namespaces
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, CLONE_PARENT, FLAGS, setns
 from engine.kernel.steps import step
-from engine.runtime import command, credentials, devices, identity, init, messages, scheduling, userns
+from engine.runtime import command, credentials, devices, go_between, identity, init, messages, scheduling, userns
 from engine.runtime.launch import clone_in
-from engine.runtime.setup import Json, Operation, Setup, load_nothing_more, failure
+from engine.runtime.setup import Json, Operation, Setup, load_nothing_more
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,30 +126,13 @@ def _clone(target: Target, flags: int, run: Callable[[bool], NoReturn]) -> int:
 
 
 def _cloned_by_another(target: Target, run: Callable[[bool], NoReturn]) -> int:
-    """From a user namespace nobody comes back to the host's pid namespace. So a child that ends at once goes there, and
-    makes a child of ours."""
-    own, its = messages.pair()
-    with own:
-        with its:
-            between = namespaces.clone(0)
-            if between == 0:
-                _between(target, its, run)
-        received = messages.receive(own)
-    os.waitpid(between, 0)
-    answer = received[0] if received is not None else {"errno": errno.ECHILD, "message": "it ended"}
-    if "pid" not in answer:
-        raise OSError(answer["errno"], answer["message"])
-    return answer["pid"]
+    """From a user namespace nobody comes back to the host's pid namespace."""
 
-
-def _between(target: Target, parent: socket.socket, run: Callable[[bool], NoReturn]) -> NoReturn:
-    try:
+    def make() -> int:
         setns(target.pid_fd, CLONE_NEWPID)
-        messages.send(parent, {"pid": _clone(target, CLONE_PARENT, run)})
-    except OSError as error:
-        messages.send(parent, failure(error))
-    finally:
-        os._exit(0)
+        return _clone(target, CLONE_PARENT, run)
+
+    return go_between.cloned(make)
 
 
 def _run(

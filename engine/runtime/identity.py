@@ -10,7 +10,7 @@ import _signal as signal
 import _socket
 
 from engine.kernel import apparmor, cgroups, links
-from engine.kernel.namespaces import CLONE_NEWCGROUP, FLAGS, open_existing, setns, unshare
+from engine.kernel.namespaces import CLONE_NEWCGROUP, unshare
 from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
 from engine.kernel.process import join_new_session_keyring, set_parent_death_signal, setdomainname
 from engine.runtime.setup import Json, Operation, Setup
@@ -23,26 +23,6 @@ class OwnCgroupNamespace(Operation):
 
     def execute(self, setup: Setup) -> None:
         unshare(CLONE_NEWCGROUP)
-
-
-class JoinNamespace(Operation):
-    """An existing namespace instead of one of its own. (A pid namespace is joined by clone(2): see ``launch``.)"""
-
-    step = "namespace.join"
-
-    def __init__(self, kind: str, entry: Json) -> None:
-        self._kind = kind
-        self._entry = entry
-
-    def describe(self, setup: Setup) -> str:
-        return f"join the {self._kind} namespace {self._entry['path']}"
-
-    def execute(self, setup: Setup) -> None:
-        fd = open_existing(self._kind, self._entry["path"], self._entry.get("inode"))
-        try:
-            setns(fd, FLAGS[self._kind])
-        finally:
-            os.close(fd)
 
 
 class OomScore(Operation):
@@ -67,8 +47,7 @@ class OomScore(Operation):
 
 
 class AppArmor(Operation):
-    """The profile of the command. While /proc is still the host's: a container's may not be what it seems to be
-    (CVE-2019-19921, CVE-2025-52881)."""
+    """The profile of the command. While /proc is still the host's. What the kernel made of it nobody else could ask."""
 
     step = "process.identity"
 
@@ -76,7 +55,7 @@ class AppArmor(Operation):
         self._profile = profile
 
     def execute(self, setup: Setup) -> None:
-        apparmor.confine_next_program(self._profile)
+        setup.apparmor = apparmor.confine_next_program(self._profile)
 
 
 class Hostname(Operation):

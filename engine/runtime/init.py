@@ -6,11 +6,12 @@ import os
 
 from engine.kernel import sockets
 from engine.kernel.cgroups import Cgroup
+from engine.kernel.namespaces import mapped_ids
 from engine.kernel.process import close_all_but, set_dumpable
 from engine.kernel.steps import step
 from engine.runtime import (
-    command, credentials, devices, hooks, identity, messages, reaper, rootfs, scheduling, setup as setups,
-    userns,
+    command, credentials, devices, hooks, identity, joining, messages, reaper, rootfs, scheduling,
+    setup as setups, userns,
 )  # fmt: skip
 from engine.runtime.setup import Json, Operation, Setup
 
@@ -27,13 +28,14 @@ def operations(setup: Setup) -> list[Operation]:
     own_cgroup_namespace = [identity.OwnCgroupNamespace()] if "cgroup" in setup.new_namespaces else []
     has_own_dev = any(entry["destination"] == "/dev" and entry.get("type") != "bind" for entry in setup.mounts)
     nodes: list[Operation] = [devices.DeviceNode(device) for device in linux.get("devices") or []]
-    joins = [identity.JoinNamespace(kind, one) for kind, one in setup.joined_namespaces.items() if kind != "pid"]
-    is_mapped = "user" in setup.new_namespaces  # then the launcher has prepared what takes the host's root
+    is_mapped = setup.has_user_namespace  # then the launcher has prepared what takes the host's root
+    joined = {} if "user" in setup.joined_namespaces else setup.joined_namespaces  # else it was cloned in all of them
     return [
         *own_cgroup_namespace,
-        *joins,
+        *(joining.JoinNamespace(kind, one) for kind, one in joined.items() if kind not in ("pid", "mount")),
         *([] if is_mapped else [identity.OomScore(), scheduling.Scheduling(process)]),
         *([] if setup.plan.get("same_keyring") else [identity.Keyring()]),
+        *(joining.JoinNamespace(kind, one) for kind, one in joined.items() if kind == "mount"),
         *([] if is_mapped else [rootfs.OpenBindSources()]),
         rootfs.CutPropagation(),
         userns.AttachRoot() if is_mapped else rootfs.MountRoot(),
@@ -76,6 +78,12 @@ def last_operations(
     ]
 
 
+def ask_once() -> None:
+    """What every init asks of the machine. What was asked before a fork the fork knows, too."""
+    mapped_ids()
+    credentials.grantable()
+
+
 class EnterCgroup(Operation):
     """Before anything else is set up, so that no limit is missing for a moment. The trees are found by the host's
     paths, which are still in sight."""
@@ -111,7 +119,7 @@ def run(
         prepare(work.handshake, stdio, keep)
         os.umask(0)
         first: Operation = EnterCgroup(cgroup, skip_unified=born_in_it)
-        if "user" in work.setup.new_namespaces:
+        if work.setup.has_user_namespace:
             first = userns.TakePrepared(work.handshake)
         converse(work.handshake, work.setup, lambda: [first, *work.operations])
     finally:
@@ -140,7 +148,8 @@ def converse(handshake: socket.socket, setup: Setup, plan_operations: Callable[[
         setup.handshake_fd = handshake.fileno()
         setups.run(plan_operations(), setup)
         terminal = [setup.terminal_fd] if setup.terminal_fd >= 0 else []
-        messages.send(handshake, {"type": "ready", "warnings": setup.warnings, "binds": setup.binds}, terminal)
+        found = {"warnings": setup.warnings, "binds": setup.binds, "apparmor": setup.apparmor}
+        messages.send(handshake, {"type": "ready", **found}, terminal)
         if (go := messages.receive(handshake)) is None:
             os._exit(1)  # the shim is gone
         if go[1]:

@@ -8,17 +8,16 @@ import time
 
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import (
-    CLONE_NEWCGROUP, CLONE_NEWPID, CLONE_NEWTIME, CLONE_PARENT, FLAGS, clone_near_cgroup, open_existing, setns,
-    unshare_time,
+    CLONE_NEWCGROUP, CLONE_NEWTIME, CLONE_PARENT, FLAGS, clone, clone_near_cgroup, unshare_time,
 )  # fmt: skip
 from engine.kernel.steps import step
-from engine.runtime import evidence, init, messages, userns
-from engine.runtime.setup import Json, joined_namespaces, new_namespaces
+from engine.runtime import evidence, go_between, init, joining, messages, userns
+from engine.runtime.setup import Json, has_user_namespace, joined_namespaces, new_namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from typing import Any, Sequence
+    from typing import Any, NoReturn, Sequence
 
 
 SECCOMP_MODE_FILTER = 2
@@ -93,14 +92,13 @@ class Launch:
         try:
             self._clone(own, childs)
             childs.close()
-            warnings = []
-            if "user" in new_namespaces(self._plan["spec"]):
-                warnings = userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
-            interfaces = self._watcher.cloned(self.pid)
+            warnings, interfaces = self._accompany(own)
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
                 found["binds"] = ready["binds"]
+                if ready["apparmor"]:
+                    found["apparmor"] = ready["apparmor"]
             if found["seccomp_mode"] == SECCOMP_MODE_FILTER:
                 found["seccomp_profile"] = (self._plan.get("seccomp") or {}).get("digest", "")
             if interfaces:
@@ -117,6 +115,16 @@ class Launch:
             own.close()
             childs.close()
 
+    def _accompany(self, own: socket.socket) -> tuple[list[str], list[Json]]:
+        """What others do while the init sets itself up: warnings, and the network interfaces that were made."""
+        warnings = []
+        try:
+            if has_user_namespace(self._plan["spec"]):
+                warnings = userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
+            return warnings, self._watcher.cloned(self.pid)
+        except OSError as error:
+            raise first_cause(own, error) from error
+
     def _clone(self, own: socket.socket, childs: socket.socket) -> None:
         kinds = new_namespaces(self._plan["spec"])
         flags = 0
@@ -126,17 +134,33 @@ class Launch:
         if "time" in kinds:
             with step("namespace.time"):
                 unshare_time(_time_offsets(self._plan["spec"]["linux"]))
-        if (pids := joined_namespaces(self._plan["spec"]).get("pid")) is not None:
-            with step("namespace.join"):  # of our children: we are a short-lived process that has no other ones
-                fd = open_existing("pid", pids["path"], pids.get("inode"))
-                setns(fd, CLONE_NEWPID)
-                os.close(fd)
+        joined = joined_namespaces(self._plan["spec"])
         work = init.SetUp(self._plan, childs)
+        if "user" in joined:
+            self.pid = go_between.cloned(
+                lambda: self._clone_inside(joined, flags, own, work), as_sibling=self._as_sibling
+            )
+            return
+        if "pid" in joined:
+            joining.enter("pid", joined["pid"])  # for our children: we have no other ones
+        init.ask_once()
         with step("init.clone"):
             self.pid, born_in_it = clone_in(self._cgroup, flags | (CLONE_PARENT if self._as_sibling else 0))
         if self.pid == 0:
-            own.close()
-            init.run(work, self._cgroup, born_in_it, self._stdio, self._keep)
+            self._be_init(work, born_in_it, own)
+
+    def _clone_inside(self, joined: Json, flags: int, own: socket.socket, work: init.SetUp) -> int:
+        """In the process in between: a new namespace belongs to the user namespace that its maker is in."""
+        joining.enter_all(joined)
+        with step("init.clone"):
+            pid = clone(flags | CLONE_PARENT)
+        if pid == 0:
+            self._be_init(work, False, own)
+        return pid
+
+    def _be_init(self, work: init.SetUp, born_in_its_cgroup: bool, own: socket.socket) -> NoReturn:
+        own.close()
+        init.run(work, self._cgroup, born_in_its_cgroup, self._stdio, self._keep)
 
     def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:
         poll = select.poll()
@@ -160,6 +184,16 @@ class Launch:
 
     def _stop_if_daemon_is_gone(self) -> None:
         stop_if_gone(self._daemon)
+
+
+def first_cause(own: socket.socket, error: OSError) -> OSError | SetupFailed:
+    """Where the init has ended meanwhile, whoever looks for it in /proc runs into that: what it said is the reason."""
+    if not select.select([own], [], [], 0)[0]:
+        return error
+    answer = messages.receive(own)
+    if answer is None:
+        return SetupFailed(died("the container's first process"))
+    return SetupFailed(answer[0]) if answer[0]["type"] == "failed" else error
 
 
 def stop_if_gone(daemon: socket.socket) -> None:

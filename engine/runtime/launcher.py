@@ -35,8 +35,10 @@ from engine.runtime import messages, network, resolver_sockets, user_network
 from engine.runtime.journal import Journal
 from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed, Watcher, stop_if_gone
 from engine.runtime.other_runtime import OtherLaunch
-from engine.runtime.setup import Json, failure, joined_namespaces, new_namespaces, refuse_unknown
-from engine.runtime.userns import root_of
+from engine.runtime.setup import (
+    Json, failure, has_user_namespace, joined_namespaces, new_namespaces, refuse_unknown,
+)  # fmt: skip
+from engine.runtime.userns import root_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,7 +154,7 @@ def _launch(daemon: socket.socket, shim: Socket, cgroup: Cgroup, directory: str)
         own = new_namespaces(plan["spec"])
         report = {
             "type": "launched", "pid": launched.pid, "kinds": sorted(own | joined_namespaces(plan["spec"]).keys()),
-            "own_pids": "pid" in own, "root": root_of(plan["spec"].get("linux") or {}),
+            "own_pids": "pid" in own, "root": _root_of(plan["spec"], launched.evidence),
             "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
             "helper_pid": interfaces.helper_pid,
             "oci_runtime": plan.get("oci_runtime"), "container_id": plan["container_id"],
@@ -174,8 +176,14 @@ def is_plain(plan: Json) -> bool:
     """Whether the launch has changed nothing of this process: it neither went into namespaces for its child, nor has it
     children of its own, nor did another runtime do the work."""
     spec = plan["spec"]
-    into_namespaces = new_namespaces(spec) & {"time", "user"} or "pid" in joined_namespaces(spec)
+    into_namespaces = new_namespaces(spec) & {"time", "user"} or joined_namespaces(spec).keys() & {"pid", "user"}
     return not (into_namespaces or plan.get("user_network") or plan.get("oci_runtime"))
+
+
+def _root_of(spec: Json, evidence: Json) -> tuple[int, int]:
+    if not has_user_namespace(spec):
+        return 0, 0  # as seen from the engine's, whichever that is
+    return root_in(evidence["uid_map"]), root_in(evidence["gid_map"])
 
 
 class Interfaces(Watcher):

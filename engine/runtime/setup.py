@@ -46,6 +46,8 @@ class Setup:
         self.terminal_fd = -1
         """The master of the terminal, which goes to the shim."""
         self.handshake_fd = -1
+        self.apparmor = ""
+        """The profile of the command and its mode, as the kernel says it."""
         self.user = User(0, 0, (0,), "/")
         self.command = ""
         self.state: Json = {}
@@ -62,6 +64,11 @@ class Setup:
     @property
     def joined_namespaces(self) -> dict[str, Json]:
         return joined_namespaces(self.spec)
+
+    @property
+    def has_user_namespace(self) -> bool:
+        """Then the launcher prepares what takes the host's root: see ``userns``."""
+        return has_user_namespace(self.spec)
 
 
 _KNOWN = {
@@ -92,18 +99,23 @@ def new_namespaces(spec: Json) -> set[str]:
 
 
 def joined_namespaces(spec: Json) -> dict[str, Json]:
-    """Kind -> the entry of an existing namespace that the process joins. Raises OSError for what can't be joined."""
-    found = {entry["type"]: entry for entry in _namespaces(spec) if entry.get("path")}
-    for kind in found.keys() & {"mount", "user"}:
-        raise OSError(errno.EOPNOTSUPP, f"an existing {kind} namespace can't be joined by this version")
-    return found
+    """Kind -> the entry of an existing namespace that the process joins."""
+    return {entry["type"]: entry for entry in _namespaces(spec) if entry.get("path")}
+
+
+def has_user_namespace(spec: Json) -> bool:
+    """Another one than the engine's, made for it or joined."""
+    return any(entry["type"] == "user" for entry in _namespaces(spec))
 
 
 def _namespaces(spec: Json) -> list[Json]:
     entries = (spec.get("linux") or {}).get("namespaces") or []
-    for entry in entries:
-        if entry["type"] not in FLAGS:
-            raise OSError(errno.EOPNOTSUPP, f"a namespace of type {entry['type']} can't be made by this version")
+    kinds = [entry["type"] for entry in entries]
+    for kind in kinds:
+        if kind not in FLAGS:
+            raise OSError(errno.EOPNOTSUPP, f"a namespace of type {kind} can't be made by this version")
+        if kinds.count(kind) > 1:
+            raise OSError(errno.EINVAL, f"two namespaces of type {kind} can't be those of one process")
     return entries
 
 

@@ -8,6 +8,7 @@ its container comes, and after it has gone, is in ``shim_process``.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -303,20 +304,22 @@ class Shim:
             case "attach":
                 self._stdio.attach(fds.pop(), request["client"])
             case "exec":
-                if self._cgroup.is_frozen():
-                    raise OSError(16, "the container is paused")
+                self._refuse_while_frozen()
                 plan = {"oomScoreAdj": self._oom_score, **request["plan"]}
                 self._execs.start(connection, request["id"], plan, request["client"], fds)
                 return None
             case "probe":
-                if self._cgroup.is_frozen():
-                    raise OSError(16, "the container is paused")
+                self._refuse_while_frozen()
                 plan = {"oomScoreAdj": self._oom_score, **request["plan"]}
                 self._execs.probe(connection, request["id"], plan, request["timeout_s"])
                 return None
             case other:
                 raise OSError(22, f"the shim knows no request {other!r}")
         return {}
+
+    def _refuse_while_frozen(self) -> None:
+        if self._cgroup.is_frozen():
+            raise OSError(errno.EBUSY, "the container is paused")
 
     def _update(self, resources: Json) -> Json:
         """New limits for the living; where one of them can't be had, all are as before."""

@@ -1,7 +1,7 @@
 """The process of a shim: it waits for a container, is its shim to the end, and may wait for another one then.
 
-It serves again where the container lived for a moment only and ended in order (``Shim.is_as_new``). Then all that it had
-of that container, objects and descriptors, is gone before the spawner hears that it is free.
+It serves again where the container lived for a moment only and ended in order (``Shim.is_as_new``). Then all that it
+had of that container, objects and descriptors, is gone before the spawner hears that it is free.
 """
 
 from __future__ import annotations

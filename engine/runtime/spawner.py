@@ -19,10 +19,10 @@ from typing import Any, Callable, Mapping
 
 from engine.domain.errors import EngineError
 from engine.kernel import cgroups
-from engine.kernel.namespaces import clone, mapped_ids
+from engine.kernel.namespaces import clone
 from engine.kernel.process import run_and_exit, set_dumpable, set_name, set_parent_death_signal, signal_fd
 from engine.kernel.steps import step
-from engine.runtime import credentials, messages, rehearsal, sweep
+from engine.runtime import init, messages, rehearsal, sweep
 from engine.runtime.setup import failure
 from engine.runtime.spare import Spare
 
@@ -50,8 +50,7 @@ def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
     ended = signal_fd([signal.SIGCHLD])
     cgroups.take_over()
     cgroups.detect()
-    mapped_ids()
-    credentials.grantable()
+    init.ask_once()
     rehearsal.rehearse()
     gc.collect()
     gc.freeze()  # children share these pages as long as the collector doesn't walk over them

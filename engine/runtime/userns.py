@@ -19,13 +19,14 @@ import errno
 import os
 import stat
 
-from engine.kernel import mounts
+from engine.kernel import mounts, namespaces
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.mounts import AT_RECURSIVE, OPEN_TREE_CLONE
 from engine.kernel.namespaces import CLONE_NEWNS, unshare
 from engine.kernel.steps import step
 from engine.runtime import messages, mount_options, overlay, owners, rootfs, scheduling, shifted
-from engine.runtime.setup import Json, Operation, Setup
+from engine.runtime.joining import InMountNamespaceOf
+from engine.runtime.setup import Json, Operation, Setup, joined_namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _PLACE = "/etc"
 """Where the init attaches its root for the moment before it becomes the root: any folder that everybody may enter."""
+_PLACEHOLDER = [{"containerID": 0, "hostID": 0, "size": 1}]
 
 
 # --- the launcher's side --------------------------------------------------------------------------------------------
@@ -42,27 +44,26 @@ _PLACE = "/etc"
 def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshake: socket.socket) -> list[str]:
     """Everything for the init ``pid``, which waits for it. Changes the caller's mount namespace. What a user should
     know. Raises OSError."""
-    linux = plan["spec"]["linux"]
-    if not (linux.get("uidMappings") and linux.get("gidMappings")):
-        raise OSError(errno.EINVAL, "a user namespace can't be made without uidMappings and gidMappings")
+    joined = joined_namespaces(plan["spec"])
     with step("cgroup.join"):
         cgroup.join(pid)
     with step("userns.map"):
-        for name in ("uid", "gid"):
-            owners.write(f"/proc/{pid}/{name}_map", owners.map_text(linux[f"{name}Mappings"]))
+        (_compare_maps if "user" in joined else _write_maps)(pid, plan["spec"]["linux"])
+        root_ids = root_of(pid)
         process = plan["spec"].get("process") or {}
         scheduling.apply(pid, process)
         score = process.get("oomScoreAdj") or 0
         if score > 0:
             owners.write(f"/proc/{pid}/oom_score_adj", str(score))
-        own_pipes(stdio, root_of(linux))
+        own_pipes(stdio, root_ids)
         namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     setup = Setup(plan)
     with step("rootfs.overlay"):
         unshare(CLONE_NEWNS)
         mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
-        root, warnings = _make_root(plan, namespace)
-    with step("rootfs.mounts"):
+        with InMountNamespaceOf(joined):
+            root, warnings = _make_root(plan, namespace, root_ids)
+    with step("rootfs.mounts"), InMountNamespaceOf(joined):
         for index, entry in enumerate(setup.mounts):
             if entry.get("type") == "bind" or {"bind", "rbind"} & set(entry.get("options") or ()):
                 setup.sources[index] = _clone_source(setup, entry, namespace)
@@ -72,14 +73,37 @@ def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshak
     return warnings
 
 
-def root_of(linux: Json) -> tuple[int, int]:
-    """The host's numbers of the namespace's root, user and group; 0 where there is none."""
-    found = [0, 0]
-    for index, kind in enumerate(("uid", "gid")):
-        for mapping in linux.get(f"{kind}Mappings") or []:
-            if mapping["containerID"] == 0:
-                found[index] = mapping["hostID"]
-    return found[0], found[1]
+def _write_maps(pid: int, linux: Json) -> None:
+    if not (linux.get("uidMappings") and linux.get("gidMappings")):
+        raise OSError(errno.EINVAL, "a user namespace can't be made without uidMappings and gidMappings")
+    for name in ("uid", "gid"):
+        owners.write(f"/proc/{pid}/{name}_map", owners.map_text(linux[f"{name}Mappings"]))
+
+
+def _compare_maps(pid: int, linux: Json) -> None:
+    """A namespace that is joined has its maps. Callers give them nevertheless, as older versions of runc asked for it:
+    containerd the real ones, podman a placeholder."""
+    for name in ("uid", "gid"):
+        given = linux.get(f"{name}Mappings")
+        if given and given != _PLACEHOLDER and owners.map_text(given).split() != _map(pid, name):
+            raise OSError(errno.EINVAL, "they are not those of the user namespace that is joined", f"{name}Mappings")
+
+
+def _map(pid: int | str, name: str) -> list[str]:
+    with open(f"/proc/{pid}/{name}_map", encoding="ascii") as file:
+        return file.read().split()
+
+
+def root_of(pid: int) -> tuple[int, int]:
+    """The host's numbers of the root of a process's user namespace, user and group, once that has its maps."""
+    return root_in(_map(pid, "uid")), root_in(_map(pid, "gid"))
+
+
+def root_in(words: Sequence[str]) -> int:
+    """The host's number of 0 in a map: first number inside, first one outside, how many, and the next ones. 0 where
+    there is none."""
+    inside, outside = words[::3], words[1::3]
+    return int(outside[inside.index("0")]) if "0" in inside else 0
 
 
 def own_pipes(stdio: Sequence[int], owner: tuple[int, int]) -> None:
@@ -89,7 +113,7 @@ def own_pipes(stdio: Sequence[int], owner: tuple[int, int]) -> None:
             os.fchown(fd, *owner)
 
 
-def _make_root(plan: Json, namespace: int) -> tuple[int, list[str]]:
+def _make_root(plan: Json, namespace: int, root_ids: tuple[int, int]) -> tuple[int, list[str]]:
     """A detached overlay, and what to warn of. Its layers are attached first, since older kernels take no detached
     ones. The writable layer is not mapped: the kernel itself makes files in it, as the host's root, whom a map would
     not know."""
@@ -109,7 +133,7 @@ def _make_root(plan: Json, namespace: int) -> tuple[int, list[str]]:
             place, is_new = shifted.copy_of(layer, plan["directory"], linux)
             lower.append(place)
             copied += is_new
-    os.chown(layers["upper"], *root_of(linux))
+    os.chown(layers["upper"], *root_ids)
     os.mkdir(f"{scratch}/root", 0o700)
     overlay.mount_overlay(lower, layers["upper"], layers["work"], f"{scratch}/root")
     text = f"{copied} layers were copied for this container: their file system can't be mounted with mapped owners"
@@ -156,7 +180,10 @@ def _clone_source(setup: Setup, entry: Json, namespace: int) -> int:
 
 def become_root() -> None:
     """Take the identity of the namespace's root, whose number only the map makes one of the host's."""
-    os.setgroups([])
+    try:
+        os.setgroups([])
+    except PermissionError:
+        pass  # the namespace forbids it (user_namespaces(7)), so they went before it was entered, or it has one group
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
 
@@ -178,6 +205,7 @@ class TakePrepared(Operation):
         setup.sources = dict(zip(message["indexes"], sources, strict=True))
         setup.binds = message["binds"]
         become_root()
+        namespaces.forget_mapped_ids()
 
 
 class AttachRoot(Operation):

@@ -77,6 +77,7 @@ def test_info(api: Api) -> None:
     assert info["NCPU"] == len(os.sched_getaffinity(0))
     assert info["MemTotal"] > 0
     assert info["Swarm"]["LocalNodeState"] == "inactive"
+    assert info["NEventsListener"] == 2
 
 
 def test_disk_usage(api: Api) -> None:

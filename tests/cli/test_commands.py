@@ -326,6 +326,21 @@ def test_audit_trail(docket: Docket, fake: FakeEngine) -> None:
     assert '"seq":14' in docket("audit", "trail", "--format", "json", "web").out
 
 
+@pytest.mark.parametrize(("columns", "last"), [
+    (80, ["14", "2026-11-24T03:15:47Z", "container.started", "cli uid 0", "pid=7 layer=ababab…"]),
+    (120, ["14", "2026-11-24T03:15:47Z", "container.started", "cli uid 0 pid 42",
+           "pid=7 layer=abababababab at=\\x1b[2J evidence.cgroup…"]),
+])
+def test_a_trail_fits_the_terminal(
+    docket: Docket, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch, columns: int, last: list[str]
+) -> None:
+    monkeypatch.setattr("engine.cli.terminal.size", lambda: (24, columns))
+    fake.on["GET /docket/audit/trail"] = answer([RECORD])
+    lines = docket("audit", "trail", "web").out.splitlines()
+    assert re.split(r" {3,}", lines[1]) == last and max(map(len, lines)) <= columns
+    assert "/usr/bin/docket?" in docket("audit", "trail", "--no-trunc", "web").out
+
+
 def test_audit_verify(docket: Docket, fake: FakeEngine) -> None:
     head = {"seq": 2, "hash": "ab", "published": "2:ab"}
     fake.on["GET /docket/audit/verify"] = answer({"ok": True, "events": 2, "head": head, "problems": []})

@@ -190,3 +190,18 @@ def test_preserved_descriptors_of_one_more_process(runtime: Runtime) -> None:
     os.close(reader)
     assert shown == b"through 3\n"
 
+
+
+def test_ambient_capabilities_are_those_that_are_inheritable_too(runtime: Runtime) -> None:
+    """So the kernel has it, and runc. The others would be powers that nobody else gives to another user than root."""
+
+    def of_user(spec: dict[str, Any]) -> None:
+        names = ["CAP_KILL", "CAP_AUDIT_WRITE"]
+        spec["process"]["user"] = {"uid": 1000, "gid": 1000}
+        spec["process"]["capabilities"] = {name: names for name in ("bounding", "permitted", "effective", "ambient")}
+        spec["process"]["capabilities"]["inheritable"] = ["CAP_KILL"]
+
+    runtime.configure("grep", "^Cap[^B]", "/proc/self/status", change=of_user)
+    done = runtime.complete("run", "--bundle", str(runtime.bundle), "one")
+    assert {int(word, 16) for word in done.stdout.split()[1::2]} == {1 << 5}
+    assert "not inheritable: CAP_AUDIT_WRITE" in done.stderr

@@ -98,6 +98,7 @@ def test_nobody_waits_for_long_beside_a_container(runtime: Runtime) -> None:
         ({"spec": {"linux": {"namespaces": [{"type": "time"}]}}}, False),
         ({"spec": {"linux": {"namespaces": [{"type": "user"}]}}}, False),
         ({"spec": {"linux": {"namespaces": [{"type": "pid", "path": "/proc/1/ns/pid"}]}}}, False),
+        ({"spec": {"linux": {"namespaces": [{"type": "user", "path": "/proc/1/ns/user"}]}}}, False),
         ({"spec": {"linux": {"namespaces": [{"type": "network", "path": "/proc/1/ns/net"}]}}}, True),
     ],
 )  # fmt: skip

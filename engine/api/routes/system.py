@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Iterator
 
-from engine.api.events import FILTERS, Translator, matches
-from engine.api.documents import encode
+from engine.api.event_tail import Told
+from engine.api.events import FILTERS, matches
 from engine.api.exchange import Answer, Reply, Request, Stream, reply
 from engine.api.filters import Filters, read_filters
 from engine.api.router import Route
@@ -37,7 +37,8 @@ def version(services: Any, request: Request) -> Answer:
 
 
 def info(services: Any, request: Request) -> Answer:
-    return reply(system_views.info(services.system.info(), request.now_us))
+    facts = {**services.system.info(), "NEventsListener": services.events.followers}
+    return reply(system_views.info(facts, request.now_us))
 
 
 def events(services: Any, request: Request) -> Answer:
@@ -47,7 +48,7 @@ def events(services: Any, request: Request) -> Answer:
         raise InvalidArgument("`since` time cannot be after `until` time")
     # following begins before the head leaves: whoever has seen the head misses nothing of what he does next
     records = services.events.follow(since_us, until_us, request.departed)
-    return Stream(_event_lines(records, Translator(services), filters), release=records.close)
+    return Stream(_event_lines(request.tell(records), filters), release=records.close)
 
 
 def _moment(request: Request, name: str) -> int | None:
@@ -55,11 +56,10 @@ def _moment(request: Request, name: str) -> int | None:
     return parse_time_us(text, request.now_us) if text and text != "0" else None
 
 
-def _event_lines(records: Iterator[Any], translator: Translator, filters: Filters) -> Iterator[bytes]:
-    for record in records:
-        for event in translator.translate(record):
-            if matches(event, filters):
-                yield encode(event)
+def _event_lines(told: Iterator[Told], filters: Filters) -> Iterator[bytes]:
+    for event, line in told:
+        if matches(event, filters):
+            yield line
 
 
 _DISK_TYPES = ("container", "image", "volume", "build-cache")

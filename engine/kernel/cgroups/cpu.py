@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 
 from engine.kernel.cgroups import files
 from engine.kernel.cgroups.files import refuse
@@ -95,6 +94,8 @@ def weight(shares: int) -> int:
         return 1
     if shares >= 262_144:
         return 10_000
+    import math  # here: a library of its own, for v2 alone
+
     log = math.log2(shares)
     return math.ceil(10 ** ((log * log + 125 * log) / 612 - 7 / 34))
 
