@@ -33,6 +33,9 @@ _SHORT_S = 0.1
 _USUAL_ARGUMENTS = 4
 """Of ``interpreter.run_module``: the program, the folder of its modules, the module, the descriptor."""
 
+_DEEPEST_CALLS = 5000
+"""Walks through trees call themselves twice a folder, and a path has at most 2048 of these; the stack holds more."""
+
 
 def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
     """Serve until the daemon is gone. ``jobs`` are what workers can be asked for, by name.
@@ -195,6 +198,7 @@ def _work(
     if os.getppid() != parent:
         return
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+    sys.setrecursionlimit(_DEEPEST_CALLS)
     try:
         if request["name"] not in jobs:
             raise EngineError(f"the spawner knows no job {request['name']!r}")
