@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
+from engine.kernel import ctypes
 from engine.kernel.libc import LIBC, check
 from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_XDEV, openat2
 
