@@ -79,13 +79,14 @@ def _start_again(words: list[str]) -> None:
 
 
 def _load(verb: str) -> None:
-    """What the verb takes. (A word that is none has no file, and says so later.)"""
+    """What the verb takes."""
 
-    def import_all() -> None:
+    def import_all() -> bool:
         for name in ("kernel.own_program", "runtime.interpreter", "oci.main", "oci.verbs"):
             __import__(f"engine.{name}")
         if (known := sys.modules["engine.oci.verbs"].VERBS.get(verb)) is not None:
             known.load()
+        return known is not None
 
     if verb.isalpha():
         loading.load(f"docket-runtime-{verb}", import_all)
