@@ -82,9 +82,12 @@ def _load(verb: str) -> None:
     """What the verb takes."""
 
     def import_all() -> bool:
-        for name in ("kernel.own_program", "runtime.interpreter", "oci.main", "oci.verbs"):
+        hiding = ("kernel.own_program", "runtime.interpreter") if verb in _ENTERING else ()
+        for name in (*hiding, "oci.main", "oci.containers"):
             __import__(f"engine.{name}")
-        if (known := sys.modules["engine.oci.verbs"].VERBS.get(verb)) is not None:
+        from engine.oci.dispatch import VERBS
+
+        if (known := VERBS.get(verb)) is not None:
             known.load()
         return known is not None
 
