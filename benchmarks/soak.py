@@ -143,7 +143,8 @@ class Soak:
         """What any follower saw, all saw whose first and last event lie around it."""
         everything = set().union(*self.seen)
         for seen in filter(None, self.seen):
-            if missed := {seq for seq in everything if min(seen) < seq < max(seen)} - seen:
+            first, last = min(seen), max(seen)
+            if missed := {seq for seq in everything if first < seq < last} - seen:
                 self.fail(f"a follower missed {len(missed)} events, the first of them {min(missed)}")
 
     def stuck(self, number: int) -> None:

@@ -170,6 +170,11 @@ def test_the_client_path_stays_above_the_socket() -> None:
     assert rooms <= {"cli", "client", "compose", "loading"}
 
 
+def test_an_engine_that_starts_imports_nothing_that_it_rarely_needs() -> None:
+    """SQLAlchemy has written the statements before, and migrates in a process of its own: half of a start's time."""
+    assert not modules_after("import engine.daemon") & {"sqlalchemy", "alembic"}
+
+
 def test_the_kernel_half_never_sees_the_database() -> None:
     modules = modules_after(import_all("spawner", "kernel"))
     assert "engine.spawner" in modules

@@ -6,12 +6,14 @@ other's containers again.
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine.client import jsontext
 from engine.compose.digests import digest
 from engine.compose.model.elements import SERVICE
 from engine.compose.model.shapes import HTML_ESCAPES, JSON
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LEFT_OUT = ("build", "depends_on", "profiles", "pull_policy", "scale")
 """What may change without a container becoming another one."""

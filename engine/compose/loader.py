@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine.compose.model import selection
 from engine.compose.model.consistency import check
 from engine.compose.model.elements import PROJECT
@@ -17,6 +15,10 @@ from engine.compose.reading.including import include
 from engine.compose.reading.layers import read_layers
 from engine.compose.reading.merging import merge
 from engine.compose.reading.resolving import resolve_service
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def load(options: LoadOptions) -> Project:

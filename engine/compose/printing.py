@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from engine.compose import yamltext
 from engine.compose.model.elements import PROJECT
 from engine.compose.model.ordering import natural_order
 from engine.compose.model.shapes import HTML_ESCAPES, JSON, YAML, ordered
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _ORDER = ("name", "services", "networks", "volumes", "secrets", "configs", "models")
 

@@ -4,10 +4,13 @@ texts of several lines as literal blocks, quotes only where a text would be read
 from __future__ import annotations
 
 import re
-from typing import Any, Iterator
 
 from engine.compose.model.shapes import number_text
 from engine.compose.reading.documents import plain_scalar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator
 
 _OLD_BOOLEANS = {word for base in ("y", "yes", "n", "no", "on", "off")
                  for word in (base, base.capitalize(), base.upper())}  # fmt: skip
@@ -89,7 +92,6 @@ def _block(text: str, depth: int) -> str:
     chomping = "-" if not kept else "+" if kept > 1 or text == "\n" else ""
     lines = text.removesuffix("\n").split("\n")
     return f"|{hint}{chomping}\n" + "\n".join(margin + line if line else "" for line in lines)
-
 
 _ESCAPES = {
     "\0": "0", "\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r", "\x1b": "e", '"': '"',

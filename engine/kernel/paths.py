@@ -16,6 +16,9 @@ RESOLVE_IN_ROOT = 0x10
 
 _SYNC_FILE_RANGE_WRITE = 2
 
+_STATFS_BYTES = 120
+
+LIBC.fstatfs.argtypes = [ctypes.c_int, ctypes.c_char_p]
 LIBC.syncfs.argtypes = [ctypes.c_int]
 LIBC.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 
@@ -38,6 +41,13 @@ def openat2(dir_fd: int, path: str | bytes, flags: int, mode: int = 0, *, resolv
 def open_in_root(root_fd: int, path: str | bytes, flags: int, mode: int = 0) -> int:
     """Open as a process chrooted into ``root_fd`` would, and never through /proc's magic links."""
     return openat2(root_fd, path, flags, mode, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+
+
+def file_system_type(fd: int) -> int:
+    """The magic number of the file system that ``fd`` lies on (fstatfs(2), whose struct begins with it)."""
+    found = ctypes.create_string_buffer(_STATFS_BYTES)
+    check(LIBC.fstatfs(fd, found), fd)
+    return ctypes.c_long.from_buffer(found).value
 
 
 def syncfs(fd: int) -> None:

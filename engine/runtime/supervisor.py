@@ -69,6 +69,10 @@ class LaunchFailed(EngineError):
         self.exit_code = exit_code
 
 
+class Paused(Conflict):
+    """Nothing begins in a container that is paused."""
+
+
 class Supervisor:
     """``on_message(container_id, message)`` gets the news of each container in order; it may block.
 
@@ -116,15 +120,17 @@ class Supervisor:
         """
         plan = {**plan, "socket_folder": str(self._shims)}
         try:
-            own = self._spawner.fork({"op": "shim"}, [lock_fd])
+            own = self._spawner.fork(
+                {"op": "shim"}, [lock_fd], lambda shim: _hand_over(shim, plan, attachments, held)
+            )
         except OSError as error:
-            _close_all(attachments)
             raise LaunchFailed(
                 f"the shim can't be started: {errors.describe(error)}", step=getattr(error, "step", "spawner.fork"),
                 errno=error.errno or 0, exit_code=128,
             ) from error  # fmt: skip
+        finally:
+            _close_all(attachments)
         try:
-            _hand_over(own, plan, attachments, held)
             answer = messages.receive(own)
             if answer is None:
                 raise self._shim_died(plan)
@@ -226,14 +232,14 @@ class Supervisor:
             os.close(attachment.fd)
 
     def exec(self, container_id: str, plan: dict[str, Any], attachment: Attachment | None) -> dict[str, Any]:
-        """One more process in the container: {"pid", "started_at_us"}. Raises LaunchFailed, NotFound."""
+        """One more process in the container: {"pid", "started_at_us"}. Raises LaunchFailed, NotFound, Paused."""
         request = {"op": "exec", "plan": plan, "client": _wishes(attachment) if attachment else None}
         try:
             answer = self._link(container_id).ask(request, [attachment.fd] if attachment else [])
         finally:
             _close_all([attachment] if attachment else [])
         if "error" in answer:
-            raise _launch_failed(answer["error"])
+            raise _exec_failed(container_id, answer["error"])
         return {"pid": answer["pid"], "started_at_us": answer["started_at_us"]}
 
     def kill_first(self, pid: int, pid_namespace: int) -> None:
@@ -242,11 +248,11 @@ class Supervisor:
 
     def probe(self, container_id: str, plan: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """Run a command in the container and wait for its end, or kill it after ``timeout_s``: {"exit_code", "output"
-        (its first 4096 bytes), "timed_out", "started_at_us", "finished_at_us"}. Raises LaunchFailed, NotFound."""
+        (its first 4096 bytes), "timed_out", "started_at_us", "finished_at_us"}. Raises as ``exec``."""
         request = {"op": "probe", "plan": plan, "timeout_s": timeout_s}
         answer = self._link(container_id).ask(request, wait_s=timeout_s + ANSWER_S)
         if "error" in answer:
-            raise _launch_failed(answer["error"])
+            raise _exec_failed(container_id, answer["error"])
         return answer
 
     def _ask(self, container_id: str, request: dict[str, Any], fds: Sequence[int] = ()) -> None:
@@ -411,8 +417,6 @@ def _hand_over(
         messages.send(own, {"plan": plan})
     except ConnectionError:
         return
-    finally:
-        _close_all(attachments)
 
 
 def _close_all(attachments: Sequence[Attachment]) -> None:
@@ -439,6 +443,13 @@ def _launch_failed(report: dict[str, Any]) -> LaunchFailed:
     where = "" if report["step"] in ("", "exec.start", "process.user") else f"{report['step']}: "
     text = f"unable to start container process: {where}{report['message']}"
     return LaunchFailed(text, step=report["step"], errno=report["errno"], exit_code=report["exit_code"])
+
+
+def _exec_failed(container_id: str, report: dict[str, Any]) -> EngineError:
+    """The shim's own refusal has no step: the container was paused while the request was on its way."""
+    if report["errno"] == errno.EBUSY and not report["step"]:
+        return Paused(f"container {container_id} is paused, unpause the container before exec")
+    return _launch_failed(report)
 
 
 def _os_error(report: dict[str, Any]) -> OSError:

@@ -63,7 +63,7 @@ class Settings:
 
 def normalize(body: Mapping[str, Any], image_config: Mapping[str, Any]) -> Settings:
     """Check and complete a request. Raises InvalidArgument or NotSupported with one line for the user."""
-    host = dict(_mapping(body, "HostConfig"))
+    host = security_options.with_system_paths(dict(_mapping(body, "HostConfig")))
     warnings: list[str] = []
     config = _merge_image({**_CONFIG_DEFAULTS, **_known_config(body)}, image_config)
     _check_config(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Iterator
+from typing import Callable, Iterator
 
 from engine.domain.container import Container
 from engine.domain.errors import NotFound
@@ -24,11 +24,15 @@ class Follower:
     none comes twice.
     """
 
-    def __init__(self, core: Core, since_us: int | None, until_us: int | None, stop: threading.Event) -> None:
+    def __init__(
+        self, core: Core, since_us: int | None, until_us: int | None, stop: threading.Event,
+        on_close: Callable[[Follower], None],
+    ) -> None:  # fmt: skip
         self._core = core
         self._since_us = since_us
         self._until_us = until_us
         self._stop = stop
+        self._on_close = on_close
         self._subscription = core.log.subscribe()
         self._last = core.log.head().seq
 
@@ -45,6 +49,7 @@ class Follower:
 
     def close(self) -> None:
         self._subscription.close()
+        self._on_close(self)
 
 
 class Events:
@@ -52,10 +57,18 @@ class Events:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._followers: set[Follower] = set()
+
+    @property
+    def followers(self) -> int:
+        """How many there are at the moment."""
+        return len(self._followers)
 
     def follow(self, since_us: int | None, until_us: int | None, stop: threading.Event) -> Follower:
         """See Follower."""
-        return Follower(self._core, since_us, until_us, stop)
+        follower = Follower(self._core, since_us, until_us, stop, self._followers.discard)
+        self._followers.add(follower)
+        return follower
 
     def mounts(self, container: Container) -> Iterator[tuple[str, dict[str, str]]]:
         """The volumes of a container that may be gone, each with how it is mounted, in Docker's words; without that

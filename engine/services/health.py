@@ -17,7 +17,7 @@ from engine.domain.container import ALIVE, Container, ContainerHealthChanged, St
 from engine.domain.errors import EngineError, describe
 from engine.domain.health import STARTING, UNHEALTHY, Health, HealthCheck, after_probe, next_probe_s
 from engine.eventlog.log import Context
-from engine.runtime.supervisor import LaunchFailed
+from engine.runtime.supervisor import LaunchFailed, Paused
 from engine.services import health_config
 from engine.services.core import Core
 from engine.services.launch_plan import build_exec_plan
@@ -102,7 +102,8 @@ class HealthChecks:
             result = self._probe(container_id, watch)
             if (state := self._current(container_id, watch)) is None:
                 return
-            self._judge(state, watch, result)
+            if result is not None:
+                self._judge(state, watch, result)
         self._schedule(container_id, watch)
 
     def _current(self, container_id: str, watch: _Watch) -> Container | None:
@@ -114,10 +115,13 @@ class HealthChecks:
             return None
         return state
 
-    def _probe(self, container_id: str, watch: _Watch) -> Result:
+    def _probe(self, container_id: str, watch: _Watch) -> Result | None:
+        """None where it was paused just now."""
         begun = self._core.clock.now_us()
         try:
             answer = self._core.runtime.probe(container_id, watch.plan, watch.check.timeout_s)
+        except Paused:
+            return None
         except LaunchFailed as error:
             return Result(begun, self._core.clock.now_us(), error.exit_code, str(error))
         except (OSError, EngineError) as error:

@@ -145,8 +145,8 @@ def _user_mount(
     }
 
 
-def _path_lists(host: Mapping[str, Any], options: SecurityOptions) -> dict[str, list[str]]:
-    if host.get("Privileged") or options.unmasked:
+def _path_lists(host: Mapping[str, Any]) -> dict[str, list[str]]:
+    if host.get("Privileged"):
         return {"maskedPaths": [], "readonlyPaths": []}
     masked, read_only = host.get("MaskedPaths"), host.get("ReadonlyPaths")
     return {
@@ -200,7 +200,7 @@ def build(
             *(_generated(place, file, mapped=mapped) for place, file in files.items() if place not in wanted),
             *(_user_mount(mount, volume_folder, volume_opts or {}, mapped=mapped) for mount in mounts),
         ],
-        "linux": _linux(host, options, namespaces, mappings),
+        "linux": _linux(host, namespaces, mappings),
         "annotations": host.get("Annotations") or {},
     }
 
@@ -229,9 +229,8 @@ def _generated(destination: str, source: Path, *, mapped: bool) -> dict[str, Any
 
 
 def _linux(
-    host: Mapping[str, Any], options: SecurityOptions, namespaces: Sequence[Mapping[str, Any]],
-    mappings: Mapping[str, Any],
-) -> dict[str, Any]:  # fmt: skip
+    host: Mapping[str, Any], namespaces: Sequence[Mapping[str, Any]], mappings: Mapping[str, Any]
+) -> dict[str, Any]:
     time_offsets = clock_offsets.offsets(host)
     nodes, device_rules = devices.of_container(host)
     return {
@@ -246,6 +245,6 @@ def _linux(
         "resources": {**limits.resources(host), "devices": device_rules},
         "sysctl": sysctls(host),
         "devices": nodes,
-        **_path_lists(host, options),
+        **_path_lists(host),
         "rootfsPropagation": "rprivate",
     }

@@ -54,12 +54,12 @@ def _ends_with_the_session() -> bool:
     return os.path.exists(session) and not os.path.exists(lingers)
 
 
-def about(rootless: Rootless) -> Json:
-    """What ``docket info`` says of it, under Docker's names."""
+def about(rootless: Rootless, lacks: list[str] | None) -> Json:
+    """What ``docket info`` says of it, under Docker's names. ``lacks`` are the warnings of single limits."""
     hierarchy = cgroups.detect()
-    notes = []
+    notes = list(lacks or ())
     if not hierarchy.mount_points:
-        notes.append(f"WARNING: no limits for containers: {hierarchy.refusal}")
+        notes = [f"WARNING: no limits for containers: {hierarchy.refusal}"]
     if rootless.single:
         notes.append(
             f"WARNING: one user and group only, what belongs to others in images becomes root's: {rootless.single}"

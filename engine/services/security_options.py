@@ -16,12 +16,11 @@ _SELINUX_FOLDER = "/sys/fs/selinux/policy"
 
 @dataclass(frozen=True, slots=True)
 class SecurityOptions:
-    """``seccomp`` is a profile in Docker's format, None for the default, or "unconfined". ``unmasked``: nothing below
-    /proc and /sys is masked or read-only. ``writable_cgroups``: the container may make cgroups below its own."""
+    """``seccomp`` is a profile in Docker's format, None for the default, or "unconfined". ``writable_cgroups``: the
+    container may make cgroups below its own."""
 
     no_new_privileges: bool = False
     seccomp: dict[str, Any] | str | None = None
-    unmasked: bool = False
     writable_cgroups: bool = False
     apparmor: str | None = None
     """A profile that is loaded already, or "unconfined"; None where nothing is said."""
@@ -40,8 +39,6 @@ def parse(host: Mapping[str, Any]) -> SecurityOptions:
             found["no_new_privileges"] = _switch(option, value or "true")
         elif name == "seccomp":
             found["seccomp"] = _seccomp(value)
-        elif name == "systempaths" and value == "unconfined":
-            found["unmasked"] = True
         elif name == "writable-cgroups":
             found["writable_cgroups"] = _switch(option, value)
         elif name == "apparmor" and apparmor.is_enabled():
@@ -51,6 +48,16 @@ def parse(host: Mapping[str, Any]) -> SecurityOptions:
         else:
             raise InvalidArgument(f"invalid --security-opt 2: {_shown(option)!r}")
     return SecurityOptions(**found, warnings=tuple(warnings))
+
+
+def with_system_paths(host: dict[str, Any]) -> dict[str, Any]:
+    """"systempaths=unconfined" says that nothing below /proc and /sys is masked or read-only. As Docker's client, which
+    leaves the lists of these paths empty instead."""
+    options = host.get("SecurityOpt") or []
+    kept = [option for option in options if option not in ("systempaths=unconfined", "systempaths:unconfined")]
+    if len(kept) == len(options):
+        return host
+    return {**host, "SecurityOpt": kept, "MaskedPaths": [], "ReadonlyPaths": []}
 
 
 def apparmor_profile(host: Mapping[str, Any]) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from typing import Any
+from pathlib import Path
+from typing import Any, Mapping
 
 from engine.images.registry.settings import RegistrySettings
 from engine.kernel import cgroups
+from engine.kernel.paths import file_system_type
 from engine.services import rootless, trees
 from engine.services.core import Core
 
@@ -16,6 +19,34 @@ _CONTROLLERS = {
     "PidsLimit": "pids",
 }  # fmt: skip
 """Docker's name of an ability -> the controller that it needs."""
+_LACKS = {
+    "MemoryLimit": "memory limit", "SwapLimit": "swap limit", "OomKillDisable": "oom kill disable",
+    "CpuCfsQuota": "cpu cfs quota", "CpuCfsPeriod": "cpu cfs period", "CPUShares": "cpu shares", "CPUSet": "cpuset",
+    "PidsLimit": "pids limit",
+}  # fmt: skip
+"""... -> how Docker warns where it isn't there."""
+_FILE_SYSTEMS = {
+    0xEF53: "extfs", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x01021994: "tmpfs", 0x794C7630: "overlayfs",
+    0x2FC12FC1: "zfs", 0xF2F52010: "f2fs", 0x6969: "nfs",
+}  # fmt: skip
+"""Magic number (statfs(2)) -> Docker's name."""
+
+
+def abilities(hierarchy: cgroups.Hierarchy) -> dict[str, Any]:
+    """Which limits the host's cgroups allow, and Docker's warnings of those that they don't."""
+    found = {name: controller in hierarchy.controllers for name, controller in _CONTROLLERS.items()}
+    found["SwapLimit"] = _counts_swap(hierarchy)
+    found["OomKillDisable"] = "memory" in hierarchy.controllers and hierarchy.is_v1("memory")
+    lacks = [name for name in _LACKS if not found[name] and (name != "OomKillDisable" or hierarchy.mode != "v2")]
+    warnings = [f"WARNING: No {_LACKS[name]} support" for name in lacks]
+    return {**found, "Warnings": warnings or None}
+
+
+def proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Those of the engine itself, without the credentials in their addresses."""
+    names = {"HttpProxy": "HTTP_PROXY", "HttpsProxy": "HTTPS_PROXY", "NoProxy": "NO_PROXY"}
+    given = {name: environment.get(word) or environment.get(word.lower()) or "" for name, word in names.items()}
+    return {name: re.sub(r"^(\w+://)[^/]*@", r"\1xxxxx:xxxxx@", value) for name, value in given.items()}
 
 
 def _counts_swap(hierarchy: cgroups.Hierarchy) -> bool:
@@ -43,6 +74,14 @@ def registry_config(settings: RegistrySettings) -> dict[str, Any]:
     }
 
 
+def _file_system_of(path: Path) -> str:
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        return _FILE_SYSTEMS.get(file_system_type(fd), "<unknown>")
+    finally:
+        os.close(fd)
+
+
 class System:
     """``docket info``, ``docket system df``."""
 
@@ -56,6 +95,7 @@ class System:
         statuses = Counter(container.public_status for container in log.all("container"))
         running, paused = statuses["running"], statuses["paused"]
         hierarchy = cgroups.detect()
+        limits = abilities(hierarchy)
         head = log.head()
         return {
             "Containers": statuses.total(),
@@ -65,12 +105,16 @@ class System:
             "Images": sum(image.status == "present" for image in log.all("image")),
             "DockerRootDir": str(self._core.store.root),
             "CgroupVersion": "2" if hierarchy.mode == "v2" else "1",
-            **{name: controller in hierarchy.controllers for name, controller in _CONTROLLERS.items()},
-            "SwapLimit": _counts_swap(hierarchy),
+            "DriverStatus": [
+                ["Backing Filesystem", _file_system_of(self._core.store.root)],
+                ["userxattr", str(self._core.rootless is not None).lower()],
+            ],
+            **limits,
+            **proxies(os.environ),
             "Runtimes": self._core.runtimes.public(),
             "DefaultRuntime": self._core.runtimes.default,
             "RegistryConfig": registry_config(self._registries),
-            **(rootless.about(self._core.rootless) if self._core.rootless else {}),
+            **(rootless.about(self._core.rootless, limits["Warnings"]) if self._core.rootless else {}),
             "Docket": {"CgroupParent": self._core.cgroup_parent, "Events": head.seq, "Head": f"{head.seq}:{head.hash}"},
         }
 

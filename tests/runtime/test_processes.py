@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.domain.errors import Conflict
 from engine.runtime.supervisor import LaunchFailed
 from support.containers import Runtime, layer
 from support.waiting import eventually
@@ -240,3 +241,17 @@ def test_a_container_may_be_launched_again(runtime: Runtime) -> None:
         container.wait()
         assert len(container.log.read_text().splitlines()) == count
     assert (container.directory / "upper" / "file").read_text() == "x\n" * 3
+
+
+def test_nothing_begins_in_a_container_that_is_paused(runtime: Runtime) -> None:
+    """Who asked before that learns it from the shim: a conflict, as Docker has it, and no failure of the engine's."""
+    container = runtime.start("sleep", "100")
+    runtime.supervisor.pause(container.id)
+    for ask in (
+        lambda plan: runtime.supervisor.exec(container.id, plan, None),
+        lambda plan: runtime.supervisor.probe(container.id, plan, 5),
+    ):
+        with pytest.raises(Conflict, match=f"{container.id} is paused, unpause the container before exec"):
+            ask({"exec_id": "e" * 64, "args": ["true"], "env": ["PATH=/bin"], "capabilities": []})
+    runtime.supervisor.resume(container.id)
+    assert runtime.exec(container, "echo", "x").out == "x\n"

@@ -78,6 +78,13 @@ def test_what_a_real_client_sends_without_asking_for_anything_is_accepted() -> N
     assert settings(HostConfig=silent, UnknownField="ignored").warnings == ()
 
 
+@pytest.mark.parametrize("mark", ["=", ":"])
+def test_unconfined_system_paths_are_empty_lists_as_docker_shows_them(mark: str) -> None:
+    given = ["no-new-privileges", f"systempaths{mark}unconfined"]
+    host = settings(HostConfig={"SecurityOpt": given}).host_config
+    assert (host["SecurityOpt"], host["MaskedPaths"], host["ReadonlyPaths"]) == (["no-new-privileges"], [], [])
+
+
 @pytest.mark.parametrize(
     "body, message",
     [

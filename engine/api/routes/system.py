@@ -37,7 +37,8 @@ def version(services: Any, request: Request) -> Answer:
 
 
 def info(services: Any, request: Request) -> Answer:
-    return reply(system_views.info(services.system.info(), request.now_us))
+    facts = {**services.system.info(), "NEventsListener": services.events.followers}
+    return reply(system_views.info(facts, request.now_us))
 
 
 def events(services: Any, request: Request) -> Answer:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Callable, Iterable
 
 from engine.cli.output import STDERR, STDOUT, encoded, printable, write_all
 from engine.client import framing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterable
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 _RESET = b"\x1b[0m"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable, Mapping
 
 from engine.cli.compose.log_lines import LineSplitter, LogPrinter
 from engine.client.api import Client, path_of
 from engine.client.connection import Response
 from engine.client.errors import ClientError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Mapping
 
 _PIECE_BYTES = 65536
 _END_S = 2.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Mapping, Sequence
 
 from engine.cli.compose.invocation import Invocation
 from engine.cli.compose.progress import Progress, progress_for
@@ -19,6 +18,8 @@ from engine.compose.running.plan import Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Mapping, Sequence
+
     from engine.cli.build_sources import Context
 
 
@@ -133,7 +134,7 @@ class Scene:
 
     def running_container(self, service: str, index: int = 0) -> Container:
         """The container of a service that runs: the first, or the one with that number. Raises CommandError."""
-        running = [one for one in self.containers([service]) if one.up]
+        running = [one for one in self.containers() if one.service == service and one.up]
         for one in running:
             if index in (0, one.number):
                 return one

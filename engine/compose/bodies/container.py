@@ -5,8 +5,6 @@ What the file leaves open is left out: the engine's defaults are the engine's, a
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
-
 from engine.compose import labels
 from engine.compose.bodies.endpoints import network_config
 from engine.compose.bodies.host_config import host_config
@@ -16,7 +14,11 @@ from engine.compose.project import Project
 from engine.compose.bodies.values import nanoseconds, seconds, whole
 from engine.compose.records import Record
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
+
+    Json = dict[str, Any]
 
 
 class Surroundings(Record):

@@ -6,11 +6,14 @@ and follow a container that is made anew with another address.
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
-
 from engine.compose.project import ComposeError, Project
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
+
+    Json = dict[str, Any]
+
 _SERVICE = "service:"
 
 

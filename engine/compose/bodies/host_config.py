@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping
 
 from engine.client import jsontext
 from engine.compose.bodies.endpoints import shared_namespace
@@ -11,8 +10,12 @@ from engine.compose.bodies.ports import port_bindings
 from engine.compose.project import ComposeError, Project
 from engine.compose.bodies.values import nano_cpus, whole
 
-Json = dict[str, Any]
-Service = Mapping[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
+    Json = dict[str, Any]
+    Service = Mapping[str, Any]
 
 _AS_THEY_ARE = {
     "Annotations": "annotations", "CgroupParent": "cgroup_parent", "CgroupnsMode": "cgroup",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Iterator, Mapping
 
 from engine.compose.bodies.mounts import definition, place_of
 from engine.compose.digests import digest
 from engine.compose.project import ComposeError, Project
 from engine.compose.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, Mapping
 
 _DEFAULT_MODE = 0o444
 

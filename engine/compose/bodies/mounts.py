@@ -5,12 +5,14 @@ Docker Compose uses the old notation of binds wherever that can say it, since on
 
 from __future__ import annotations
 
-from typing import Any, Mapping
-
 from engine.compose.project import ComposeError, Project
 from engine.compose.bodies.values import whole
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
+    Json = dict[str, Any]
 
 
 def storage(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
-
 from engine.compose import labels
 from engine.compose.bodies.container import without_silence
 from engine.compose.project import Project
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
+    Json = dict[str, Any]
 
 
 def network_body(project: Project, key: str, network: Mapping[str, Any], config_hash: str, version: str) -> Json:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
-
 from engine.compose.project import ComposeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
 
 
 def port_bindings(service: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine.client.moments import duration_ns
 from engine.compose.project import ComposeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _NS = 1_000_000_000
 

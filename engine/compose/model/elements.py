@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine.compose.model.positions import Path, Positions
 from engine.compose.model.shapes import (
     DURATION, FLAG, JSON, MODE, NULL, NUMBER, OCTAL, PAIRS, RATE, SET, SIZE, SOME_DURATION, TEXT, TEXTS, WHOLE,
     Element, Field, Kind, Listed, Mapped, kept, kept_in_json,
 )  # fmt: skip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Ulimit(Kind):
@@ -45,7 +47,6 @@ class Count(Kind):
 
     def canonical(self, value: Any, path: Path, positions: Positions) -> Any:
         return -1 if value == "all" else WHOLE.canonical(value, path, positions)
-
 
 ULIMITS = Mapped(Ulimit())
 FILE_REFERENCE = Element(source=TEXT, target=TEXT, uid=TEXT, gid=TEXT, mode=MODE)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator
 
 _NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 _NAMED = ("networks", "volumes", "secrets", "configs")

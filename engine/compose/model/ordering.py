@@ -6,7 +6,10 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from typing import Iterable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
 
 _NUMBER = r"\d+"
 

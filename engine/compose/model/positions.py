@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Iterable
 
 from engine.compose.project import ComposeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
 
 Path = tuple[str | int, ...]
 """Keys and indexes from the top of a file: ("services", "web", "ports", 0)."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 import functools
 import os
 import re
-from typing import Any
 
 from engine.client import jsontext
 from engine.compose.model.positions import Path, Positions
 from engine.compose.project import ComposeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 Wrong = tuple[Path, str]
 _NAMES = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine.compose.project import ComposeError, Project
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MOUNTED = ("secrets", "configs")
 

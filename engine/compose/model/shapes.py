@@ -8,11 +8,14 @@ is asked; ``canonical`` turns a value in long form into the model's; ``shown`` i
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Iterator
 
 from engine.compose.model import quantities
 from engine.compose.model.ordering import natural_order
 from engine.compose.model.positions import Path, Positions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterator
 
 JSON, YAML = "json", "yaml"
 HTML_ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
@@ -311,7 +314,6 @@ def kept(kind: Kind) -> Field:
 def kept_in_json(kind: Kind) -> Field:
     """An element that JSON has in any case."""
     return Field(kind, IN_JSON)
-
 
 TEXT = Text()
 WHOLE = Whole()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine.compose.reading.context import Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SERVICE = frozenset("""
     annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs container_name

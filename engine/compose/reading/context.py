@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Mapping
-
 from engine.compose.model.positions import Positions
 from engine.compose.project import LoadOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping
 
 
 class Context:

@@ -1,4 +1,4 @@
-"""YAML documents to plain values with the places of their keys: the only importer of PyYAML.
+"""YAML documents to plain values with the places of their keys.
 
 Scalars mean what they mean to Docker Compose (YAML 1.2's core schema, and octal numbers with a leading 0): ``yes`` and
 ``22:22`` are texts. The tags ``!reset`` and ``!override`` of the compose specification are taken out and remembered.
@@ -7,10 +7,14 @@ Scalars mean what they mean to Docker Compose (YAML 1.2's core schema, and octal
 from __future__ import annotations
 
 import re
-from typing import Any, Iterator
 
 from engine.compose.model.positions import Path, Positions, shown_file
 from engine.compose.project import ComposeError
+from engine.compose.reading.pyyaml import pyyaml
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator
 
 _NODES = 200_000
 """The most nodes that a document may have with its aliases expanded."""
@@ -36,7 +40,7 @@ class Document:
 
 def documents(text: str, file: str) -> list[Document]:
     """The documents of a text that are not empty. Raises ComposeError with file and line."""
-    yaml = _yaml()
+    yaml = pyyaml()
     try:
         nodes = list(yaml.compose_all(text, Loader=_loader(yaml)))
     except yaml.MarkedYAMLError as error:
@@ -52,17 +56,6 @@ def documents(text: str, file: str) -> list[Document]:
 
 def _line_of(error: Any, text: str) -> int:
     return text.count("\n", 0, getattr(error, "position", 0)) + 1
-
-
-def _yaml() -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise ComposeError(
-            "compose files are YAML, and PyYAML is not installed: "
-            "pip install PyYAML, in the environment that docket is in"
-        ) from error
-    return yaml
 
 
 def _loader(yaml: Any) -> Any:

@@ -8,11 +8,14 @@ variables; within single quotes everything stands for itself.
 from __future__ import annotations
 
 import re
-from typing import Callable, Mapping
 
 from engine.compose.model.positions import shown_file
 from engine.compose.project import ComposeError
 from engine.compose.reading.interpolation import InterpolationError, substitute
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Mapping
 
 _SPACE = " \t\v\f\r\x85\xa0"
 _NAME = r"[\w.\-\[\]]+$"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from engine.compose.model.positions import Path, Positions, shown_file
 from engine.compose.project import ComposeError
@@ -11,6 +10,10 @@ from engine.compose.reading.context import Context
 from engine.compose.reading.layers import Layer, read_layers
 from engine.compose.reading.merging import merge
 from engine.compose.reading.paths import NO_REMOTE_FILES, is_remote_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 Chain = tuple[tuple[str, str], ...]
 """Which services (file, name) led here."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Any, Callable
 
 from engine.compose.model.positions import Path, Positions, dotted
 from engine.compose.model.shapes import text_of
@@ -11,7 +10,12 @@ from engine.compose.reading.mounts import parse_device, parse_volume
 from engine.compose.reading.ports import parse_port
 from engine.compose.reading.words import split_words
 
-Change = Callable[[Any], Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    Change = Callable[[Any], Any]
+
 _SECTIONS = ("networks", "volumes", "secrets", "configs", "models")
 
 
@@ -237,7 +241,6 @@ def _deploy(value: dict[str, Any]) -> dict[str, Any]:
         reservations = {**reservations, "devices": _gpus(reservations["devices"])}
         found["resources"] = {**found["resources"], "reservations": reservations}
     return found
-
 
 _SERVICE: dict[str, Change] = {
     "annotations": labels, "build": _build, "configs": _references, "depends_on": _depends_on, "devices": _devices,

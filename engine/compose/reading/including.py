@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable
 
 from engine.compose.model.positions import Path, shown_file
 from engine.compose.reading.context import Context
@@ -11,8 +10,13 @@ from engine.compose.reading.layers import Layer
 from engine.compose.reading.paths import NO_REMOTE_FILES, is_remote_file
 from engine.compose.reading.variables import default_files, with_files
 
-Load = Callable[[list[str], str, Context, tuple[str, ...]], dict[str, Any]]
-"""Files, folder, context, and the files that are being included, to the merged model."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    Load = Callable[[list[str], str, Context, tuple[str, ...]], dict[str, Any]]
+    """Files, folder, context, and the files that are being included, to the merged model."""
+
 _SECTIONS = ("services", "volumes", "networks", "secrets", "configs", "models")
 
 

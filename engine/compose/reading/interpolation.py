@@ -5,9 +5,12 @@ that nothing of this follows."""
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Iterator, Mapping
 
 from engine.compose.model.positions import Path, Positions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterator, Mapping
 
 _NAME = r"[_a-zA-Z][_a-zA-Z0-9]*"
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")

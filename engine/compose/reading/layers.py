@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from engine.compose.model import schema
 from engine.compose.model.elements import PROJECT
@@ -16,6 +15,10 @@ from engine.compose.reading.interpolation import Interpolation
 from engine.compose.reading.merging import without_repeats
 from engine.compose.reading.paths import resolve_paths, resolver
 from engine.compose.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Layer(Record):

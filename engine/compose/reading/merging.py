@@ -3,12 +3,14 @@ replaced; some lists have one entry a key, some elements are replaced as a whole
 
 from __future__ import annotations
 
-from typing import Any, Callable
-
 from engine.compose.model.positions import Path
 from engine.compose.model.shapes import text_of
 
-Merge = Callable[[Any, Any, Path], Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    Merge = Callable[[Any, Any, Path], Any]
 
 
 def merge(base: Any, over: Any, path: Path = ()) -> Any:
@@ -60,7 +62,6 @@ def _pools(base: list[dict[str, Any]], over: list[dict[str, Any]], path: Path) -
     by_subnet = {pool.get("subnet"): pool for pool in base}
     return [_merge_mappings(by_subnet.get(pool.get("subnet"), {}), pool, path) for pool in over]
 
-
 _RULES: dict[tuple[str, ...], Merge] = {
     ("services", "*", "command"): _replace,
     ("services", "*", "entrypoint"): _replace,
@@ -87,7 +88,6 @@ def _port_key(entry: dict[str, Any]) -> Any:
 
 def _mounted_at(default: str) -> Callable[[dict[str, Any]], Any]:
     return lambda entry: entry.get("target") or f"{default}/{entry.get('source')}"
-
 
 _KEYS: dict[str, Callable[[Any], Any]] = {
     "ports": _port_key,

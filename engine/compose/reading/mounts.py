@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _PROPAGATION = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
 _CONSISTENCY = ("consistent", "cached", "delegated")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    Resolve = Callable[[str], str]
 
 NO_REMOTE_FILES = "remote compose files are not supported: fetch it, and name the local file"
 _REMOTE = ("https://", "http://", "git://", "ssh://", "github.com/", "git@")
-Resolve = Callable[[str], str]
 
 
 def resolver(folder: str, home: str) -> Resolve:

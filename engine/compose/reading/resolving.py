@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from engine.compose.model.positions import Path, shown_file
 from engine.compose.reading.context import Context
 from engine.compose.reading.dotenv import read_variables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def resolve_service(name: str, service: dict[str, Any], context: Context) -> None:

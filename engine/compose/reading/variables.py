@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Callable, Iterable, Mapping
 
 from engine.compose.model.positions import shown_file
 from engine.compose.project import ComposeError
 from engine.compose.reading.dotenv import read_variables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterable, Mapping
 
 _TRUE = ("1", "t", "true", "yes", "on")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping
-
 from engine.client.api import Client, path_of
 from engine.client.errors import APIError
 from engine.compose import labels
 from engine.compose.records import Record
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Mapping
+
+    Json = dict[str, Any]
+
 RUNNING_STATES = ("running", "paused", "restarting")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping
-
 from engine.client import jsontext
 from engine.compose.bodies.injected import injected_files
 from engine.compose.project import Project
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, Mapping
 
 _NOT_THE_CONTAINERS = ("build", "depends_on", "develop", "profiles", "pull_policy", "scale", "post_start", "pre_stop")
 """Keys that say how it is made, when and how often, but not what it is. Docker Compose's hash leaves most of them out,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
-
 from engine.compose.bodies.endpoints import network_name, ordered_networks
 from engine.compose.bodies.mounts import volume_name
 from engine.compose.project import ComposeError, Project
@@ -13,7 +11,11 @@ from engine.compose.running.dependencies import (
     Dependency, dependencies_of, in_order, linked_with, shared_with, with_dependencies,
 )  # fmt: skip
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
+    Json = dict[str, Any]
 
 
 class Service(Record):

@@ -7,7 +7,6 @@ it should go, and there when it should be there, is no error.
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable, Mapping
 
 from engine import __version__
 from engine.client.api import Client, path_of
@@ -30,10 +29,13 @@ from engine.compose.running.waiting import wait_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Callable, Mapping
+
     from engine.compose.running.images import Images
 
-Json = dict[str, Any]
-Effect = Callable[[Client, Action], "str | None"]
+    Json = dict[str, Any]
+    Effect = Callable[[Client, Action], "str | None"]
+
 _NOT_FOUND, _CONFLICT, _FORBIDDEN = 404, 409, 403
 _MANY_ENDPOINTS = (1, 44)
 """From this version of the API on a container is created with all of its endpoints."""

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import threading
 from _queue import SimpleQueue
-from typing import Callable
 
 from engine.client.api import Client
 from engine.compose.running.listening import Listener
 from engine.compose.running.plan import WAIT, Action, Plan
 from engine.compose.running.waiting import GivenUp
 
-Perform = Callable[[Client, Action, threading.Event], str]
-"""Does one action; the event is set when it should give up. Answers with why it was skipped, or ""."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    Perform = Callable[[Client, Action, threading.Event], str]
+    """Does one action; the event is set when it should give up. Answers with why it was skipped, or ""."""
 
 USUAL_WORKERS = 16
 

@@ -7,12 +7,14 @@ is empty left out, keys of mappings sorted.
 
 from __future__ import annotations
 
-from typing import Any, Mapping
-
 from engine.client import jsontext
 from engine.compose.digests import digest
 from engine.compose.hashes import config_hash
 from engine.compose.running.desired import Service
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
 
 _NETWORK_FIELDS = (
     "name", "driver", "driver_opts", "ipam", "external", "internal", "attachable", "labels", "enable_ipv4",
@@ -30,7 +32,7 @@ def network_hash(network: Mapping[str, Any]) -> str:
     return _digest(found)
 
 
-class _Kept(dict[str, Any]):
+class _Kept(dict[str, "Any"]):
     """A structure, which Go writes even where it is empty, and whose fields have their order."""
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping
-
 from engine.client.api import Client, path_of
 from engine.client.framing import FrameReader
 from engine.compose.bodies.container import environment
 from engine.compose.project import ComposeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Mapping
 
 _PIECE_BYTES = 65536
 

@@ -3,14 +3,16 @@ elsewhere (``docket compose -p shop down``)."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine.compose import labels
 from engine.compose.project import Project
 from engine.compose.running.actual import Actual
 from engine.compose.running.dependencies import STARTED
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Json = dict[str, Any]
 
 
 def observed_project(name: str, actual: Actual) -> Project:

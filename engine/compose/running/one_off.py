@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import Any, Mapping, Sequence
 
 from engine import __version__
 from engine.client.api import Client
@@ -16,6 +15,10 @@ from engine.compose.running.actual import read
 from engine.compose.running.desired import Desired, Service
 from engine.compose.running.effects import create_container, inject
 from engine.compose.running.hashing import service_hash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
 
 _NOT_A_ONE_OFFS = ("container_name", "restart", "stdin_open", "tty")
 _SLUG_BYTES, _SHORT_SLUG_CHARACTERS = 32, 12

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Callable, Iterable, Mapping
 
 from engine.client.api import Client, path_of
 from engine.client.moments import unix_ns
@@ -25,10 +24,13 @@ from engine.compose.running.plan_images import asks_for_age, plan_builds, plan_i
 from engine.compose.running.plan_restart import plan_restart
 from engine.compose.running.plan_up import UpOptions, plan_up
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, Iterable, Mapping
+
     from engine.compose.running.images import BuildOptions, OpenContext
 
-Show = Callable[[Plan], None]
+    Show = Callable[[Plan], None]
 
 
 class Operations:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Iterator, Mapping
-
 from engine.compose.records import Record
 from engine.compose.running.actual import Container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Iterator, Mapping
 
 CREATE, RECREATE, RENAME, START, STOP, RESTART, REMOVE, KILL, PAUSE, UNPAUSE, WAIT, DISCONNECT, PULL, BUILD, PUSH = (
     "create", "recreate", "rename", "start", "stop", "restart", "remove", "kill", "pause", "unpause", "wait",

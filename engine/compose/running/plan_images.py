@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping
-
 from engine.compose.bodies.values import nanoseconds
 from engine.compose.project import ComposeError
 from engine.compose.running.desired import Desired, Service
 from engine.compose.running.plan import BUILD, IMAGE, PULL, PUSH, Action, Draft, Plan, key_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Mapping
 
 POLICIES = ("always", "missing", "if_not_present", "never", "build")
 _DAY_S = 86400

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Mapping
-
 from engine.compose import labels
 from engine.compose.project import ComposeError
 from engine.compose.running.actual import Actual, Network
 from engine.compose.running.desired import Desired
 from engine.compose.running.hashing import network_hash, volume_hash
 from engine.compose.running.plan import CREATE, NETWORK, REMOVE, VOLUME, Action, Draft
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping
 
 
 def add_networks(draft: Draft, desired: Desired, actual: Actual, wanted: set[str]) -> frozenset[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Iterable
-
 from engine.compose.running.actual import Actual
 from engine.compose.running.desired import Desired
 from engine.compose.running.plan import CONTAINER, RESTART, Action, Draft, Plan, key_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
 
 
 def plan_restart(

@@ -6,8 +6,6 @@ needs is there. What a command that was cut off has left (a container under a na
 
 from __future__ import annotations
 
-from typing import Callable, Mapping
-
 from engine.compose import labels
 from engine.compose.project import ComposeError
 from engine.compose.records import Record
@@ -22,8 +20,12 @@ from engine.compose.running.plan import (
 from engine.compose.running.plan_down import add_orphans
 from engine.compose.running.plan_resources import add_networks, add_volumes
 
-Hash = Callable[[Service, Mapping[str, str]], str]
-"""Of a service, with the ids of the containers that it shares something with, by service."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Mapping
+
+    Hash = Callable[[Service, Mapping[str, str]], str]
+    """Of a service, with the ids of the containers that it shares something with, by service."""
 
 
 class UpOptions(Record):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from engine.client.api import Client
 from engine.compose.project import ComposeError
 from engine.compose.running.dependencies import COMPLETED, HEALTHY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.2
 

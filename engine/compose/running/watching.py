@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import posixpath
-from typing import Any, Iterator, Mapping, Sequence
 
 from engine.client.dockerignore import Ignored, read_lines
 from engine.compose.project import ComposeError
 from engine.compose.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, Mapping, Sequence
 
 REBUILD, RESTART, EXEC = "rebuild", "restart", "exec"
 _SYNC = "sync"

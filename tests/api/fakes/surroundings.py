@@ -100,6 +100,8 @@ class Audit:
 
 
 class Events:
+    followers = 2
+
     def __init__(self, log: Log) -> None:
         self._log = log
         self.ended = threading.Event()
