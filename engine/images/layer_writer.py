@@ -151,7 +151,7 @@ class LayerWriter:
             entry.uid, entry.gid = self._rules.owners.on_disk(entry.uid, entry.gid)
         if self._ids is not None:
             self._squash(entry, *self._ids)
-        if self._rules.whiteouts and self._is_whiteout(entry, components):
+        if self._rules.whiteouts and WHITEOUT in name and self._is_whiteout(entry, components):
             return
         name = components.pop()
         self._make[entry.kind](entry, self._folder(b"/".join((*self._rules.prefix, *components))), name)
