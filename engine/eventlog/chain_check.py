@@ -6,16 +6,14 @@ import sqlite3
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Integer
-
 from engine.eventlog import chain, statements
 from engine.eventlog.codec import canonical, parsed
 from engine.eventlog.findings import Findings
+from engine.eventlog.layout import EVENT_COLUMNS
 from engine.eventlog.records import Head
 from engine.eventlog.stretches import Stretch
-from engine.eventlog.tables import events
 
-_TYPES = [int if isinstance(column.type, Integer) else str for column in events.columns]
+_TYPES = [*EVENT_COLUMNS.values()]
 
 
 class ChainCheck:

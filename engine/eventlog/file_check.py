@@ -9,7 +9,7 @@ from typing import Any
 from engine.eventlog import statements
 from engine.eventlog.codec import parsed
 from engine.eventlog.findings import Findings
-from engine.eventlog.tables import TRIGGERS
+from engine.eventlog.layout import TRIGGERS
 
 
 def check_file(connection: sqlite3.Connection) -> Findings:

@@ -14,19 +14,18 @@ from engine.domain.errors import EngineError
 from engine.domain.nouns import NOUNS
 from engine.eventlog.codec import decode_state
 from engine.eventlog.findings import Findings
+from engine.eventlog.layout import CURRENT, HISTORY, KEYS, PROJECTED
 from engine.eventlog.projections import Row
-from engine.eventlog.replay import COLUMNS, PROJECTED, Replay, StoredRow
+from engine.eventlog.replay import Replay, StoredRow
 from engine.eventlog.stretches import Stretch
-from engine.eventlog.tables import current, history, links, names
 
-_INTERVALS = tuple(table.name for table in (*history.values(), names, links))
+_INTERVALS = (*HISTORY.values(), "names", "links")
 _KEY: dict[str, Callable[[StoredRow], Any]] = {
-    table.name: itemgetter(*(COLUMNS[table.name].index(column.name) for column in table.primary_key))
-    for table in PROJECTED
+    table: itemgetter(*map(columns.index, KEYS[table])) for table, columns in PROJECTED.items()
 }
 _SEQ: dict[str, Callable[[StoredRow], Any]] = {
     table: itemgetter(columns.index("since" if "since" in columns else "valid_from"))
-    for table, columns in COLUMNS.items()
+    for table, columns in PROJECTED.items()
 }
 """A projected row's key, and the event that it is about: what brought the object into that state, name or link."""
 
@@ -50,8 +49,8 @@ class ProjectionCheck:
 
     def _resume(self) -> None:
         """What stood before the stretch, by the tables."""
-        for noun, table in history.items():
-            for row in _lasting_before(self._connection, table.name, self._stretch, _VERSION):
+        for noun, table in HISTORY.items():
+            for row in _lasting_before(self._connection, table, self._stretch, _VERSION):
                 since, born, id, text, *end, version = row
                 try:
                     state = decode_state(NOUNS[noun], text)
@@ -59,9 +58,9 @@ class ProjectionCheck:
                     self._unfolded.add(f"{noun}/{id}")
                     continue
                 self._replay.resume(noun, Row(id, version, born, since, state), ((since, born, id, text), tuple(end)))
-        for row in _lasting_before(self._connection, names.name, self._stretch):
+        for row in _lasting_before(self._connection, "names", self._stretch):
             self._replay.resume_name(*row[:2], row[3], (row[:4], row[4:]))
-        for row in _lasting_before(self._connection, links.name, self._stretch):
+        for row in _lasting_before(self._connection, "links", self._stretch):
             self._replay.resume_link(*row[:3], (row[:4], row[4:]))
 
     def fold(self, seq: int, stream: str, version: int, type_: str, schema: int, data: Any) -> None:
@@ -83,7 +82,7 @@ class ProjectionCheck:
         for stored in self._stored.values():
             stored.finish()
         if self._stretch.ends_the_log:
-            expected = {table.name: dict[Any, StoredRow]() for table in current.values()}
+            expected = {table: dict[Any, StoredRow]() for table in CURRENT.values()}
             for table, row in self._replay.standing():
                 expected[table][_KEY[table](row)] = row
             for table, rows in expected.items():
@@ -194,7 +193,7 @@ class _Stored:
 
 def _select(table: str, *more: str) -> str:
     """Asked for by name, so that a damaged schema is seen."""
-    return f"SELECT {', '.join((*COLUMNS[table], *more))} FROM {table}"
+    return f"SELECT {', '.join((*PROJECTED[table], *more))} FROM {table}"
 
 
 def _lasting_before(connection: sqlite3.Connection, table: str, stretch: Stretch, *more: str) -> list[StoredRow]:

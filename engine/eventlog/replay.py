@@ -10,13 +10,13 @@ from engine.domain.nouns import NOUNS
 from engine.eventlog import statements
 from engine.eventlog.codec import StateTexts, decode_event, parsed
 from engine.eventlog.intervals import fork
+from engine.eventlog.layout import CURRENT, HISTORY, PROJECTED
 from engine.eventlog.projections import FINGERPRINT, Row, project
-from engine.eventlog.tables import current, history, links, names, projections
 
 BATCH_ROWS = 1000
 
 StoredRow = tuple[Any, ...]
-"""A table's row, or part of it, in the order of ``COLUMNS``."""
+"""A table's row, or part of it, in the order of ``PROJECTED``."""
 
 
 class Ledger(Protocol):
@@ -77,10 +77,10 @@ class Replay:
         lives = self._lives[noun]
         life = lives.get(row.id) or lives.setdefault(row.id, _Life(noun))
         begun = (row.since, row.born, row.id, life.texts.of(row.state))
-        life.begun = self._ledger.began(_HISTORY[noun], row.since, begun)
+        life.begun = self._ledger.began(HISTORY[noun], row.since, begun)
 
     def close(self, noun: str, row: Row, seq: int) -> None:
-        self._ledger.ended(_HISTORY[noun], self._lives[noun][row.id].begun, (seq, fork(row.since, seq)))
+        self._ledger.ended(HISTORY[noun], self._lives[noun][row.id].begun, (seq, fork(row.since, seq)))
 
     def drop(self, noun: str, id: str) -> None:
         del self._rows[noun][id], self._lives[noun][id]
@@ -88,19 +88,19 @@ class Replay:
     def take(self, noun: str, name: str, id: str, seq: int) -> None:
         if held := self._names.get((noun, name)):
             raise NameTaken(name, held[0])
-        self._names[noun, name] = (id, self._ledger.began(names.name, seq, (noun, name, seq, id)))
+        self._names[noun, name] = (id, self._ledger.began("names", seq, (noun, name, seq, id)))
 
     def release(self, noun: str, name: str, seq: int) -> None:
         _, begun = self._names.pop((noun, name))
-        self._ledger.ended(names.name, begun, (seq,))
+        self._ledger.ended("names", begun, (seq,))
 
     def link(self, target: str, noun: str, id: str, seq: int) -> None:
-        begun = self._ledger.began(links.name, seq, (target, noun, id, seq))
+        begun = self._ledger.began("links", seq, (target, noun, id, seq))
         self._links.setdefault((target, noun), {})[id] = begun
 
     def unlink(self, target: str, noun: str, id: str, seq: int) -> None:
         linked = self._links[target, noun]
-        self._ledger.ended(links.name, linked.pop(id), (seq,))
+        self._ledger.ended("links", linked.pop(id), (seq,))
         if not linked:
             del self._links[target, noun]
 
@@ -113,26 +113,18 @@ class Replay:
         """The current objects: table and row."""
         for noun, rows in self._rows.items():
             for id, row in rows.items():
-                yield current[noun].name, (id, row.version, row.born, row.since)
+                yield CURRENT[noun], (id, row.version, row.born, row.since)
 
     def lasting(self) -> Iterator[tuple[str, Any]]:
         """Each interval that has not ended: its table, and what the ledger answered with when it began."""
         for noun, lives in self._lives.items():
             for life in lives.values():
-                yield _HISTORY[noun], life.begun
+                yield HISTORY[noun], life.begun
         for _, begun in self._names.values():
-            yield names.name, begun
+            yield "names", begun
         for linked in self._links.values():
             for begun in linked.values():
-                yield links.name, begun
-
-
-PROJECTED = (*current.values(), *history.values(), names, links)
-COLUMNS = {
-    table.name: sorted(table.columns.keys(), key=lambda name: name in ("valid_to", "node")) for table in PROJECTED
-}
-"""Those that the end of an interval fills come last."""
-_HISTORY = {noun: table.name for noun, table in history.items()}
+                yield "links", begun
 
 
 class _Writing:
@@ -140,7 +132,7 @@ class _Writing:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._waiting: dict[str, list[StoredRow]] = {table.name: [] for table in PROJECTED}
+        self._waiting: dict[str, list[StoredRow]] = {table: [] for table in PROJECTED}
 
     def began(self, table: str, seq: int, row: StoredRow) -> StoredRow:
         return row
@@ -165,7 +157,7 @@ class _Writing:
 
 _INSERTS = {
     table: f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-    for table, columns in COLUMNS.items()
+    for table, columns in PROJECTED.items()
 }
 
 
@@ -174,8 +166,8 @@ def rebuild(connection: sqlite3.Connection) -> None:
 
     Raises EngineError with the sequence number of an event that has no place where it stands.
     """
-    for table in (*PROJECTED, projections):
-        connection.execute(f"DELETE FROM {table.name}")
+    for table in (*PROJECTED, "projections"):
+        connection.execute(f"DELETE FROM {table}")
     writing = _Writing(connection)
     replay = Replay(writing)
     for seq, stream, version, type_, schema, data in connection.execute(statements.FOLDED_EVENTS):
@@ -186,7 +178,7 @@ def rebuild(connection: sqlite3.Connection) -> None:
                 f"event {seq} of the log can't be folded: {error}: see `python -m engine.eventlog.verification`"
             ) from error
     for table, begun in replay.lasting():
-        writing.write(table, begun + (None,) * (len(COLUMNS[table]) - len(begun)))
+        writing.write(table, begun + (None,) * (len(PROJECTED[table]) - len(begun)))
     for table, row in replay.standing():
         writing.write(table, row)
     writing.finish()

@@ -19,8 +19,8 @@ from engine.domain.layer import LayerStored, LayerUnpacking
 from engine.domain.volume import VolumeCreated, VolumeCreating
 from engine.eventlog import chain, verification
 from engine.eventlog import log as log_module
+from engine.eventlog.layout import TRIGGERS
 from engine.eventlog.log import Change, Context, Document, EventLog, Head, Report
-from engine.eventlog.tables import TRIGGERS
 from engine.eventlog.verification import MOST_PROBLEMS, main, verify, verify_apart
 
 from lives import CONTEXT, Lives
