@@ -179,8 +179,8 @@ EVENTS = [
         " --format '{{.Action}} {{.Actor.Attributes.signal}} {{.Actor.Attributes.exitCode}}"
         " {{.Actor.Attributes.image}}'"),
 ]
-"""Early, since a Docker remembers 256 events, whoever made them. Until in a second, since the client cuts to whole ones:
-what has just happened would be left out."""
+"""Early, since a Docker remembers 256 events, whoever made them. Until in a second, since the client cuts to whole ones
+and would leave out what has just happened."""
 
 OPTIONS_OF_A_HOST = (
     "ExtraHosts", "CapAdd", "CapDrop", "CgroupnsMode", "CpuPeriod", "CpuQuota", "CpuShares", "CpusetCpus", "CpusetMems",
