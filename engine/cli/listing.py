@@ -46,8 +46,15 @@ def filters_query(filters: Sequence[tuple[str, str]]) -> dict[str, dict[str, boo
     return query or None
 
 
-def show(rows: Sequence[Row], columns: Sequence[tuple[str, str]], format: str, headers: dict[str, str]) -> None:
-    """Print the rows. ``columns`` are the default table's (header, field), ``headers`` those of every field."""
+def show(
+    rows: Sequence[Row], columns: Sequence[tuple[str, str]], format: str, headers: dict[str, str],
+    raw: Sequence[tuple[str, str]] = (),
+) -> None:  # fmt: skip
+    """Print the rows. ``columns`` are the default table's (header, field), ``headers`` those of every field, ``raw``
+    the lines (title, field) of ``--format raw``, which is a template like any other where there are none."""
+    if format == "raw" and raw:
+        out("".join(_raw_lines(row, raw) for row in rows))
+        return
     if format in ("", "table"):
         out(layout([[header for header, _ in columns], *([str(row[field]) for _, field in columns] for row in rows)]))
         return
@@ -60,6 +67,12 @@ def show(rows: Sequence[Row], columns: Sequence[tuple[str, str]], format: str, h
         out(layout([line.split("\t") for line in [head, *lines]]))
     elif lines:
         out(for_terminal("\n".join(lines) + "\n"))
+
+
+def _raw_lines(row: Row, fields: Sequence[tuple[str, str]]) -> str:
+    """A line a field, and an empty one behind them, unless the field is all that is asked for."""
+    lines = "".join(f"{title}: {printable(str(row[field]))}".rstrip() + "\n" for title, field in fields)
+    return lines + ("\n" if len(fields) > 1 else "")
 
 
 def header_row(headers: dict[str, str]) -> Row:
