@@ -347,12 +347,14 @@ class Supervisor:
             self._mailboxes.put(link.container_id, {"type": "lost", "directory": link.directory})
 
     def _last_words(self, container_id: str, directory: str) -> dict[str, Any] | None:
-        """What became of a shim whose connection ended: its journal's last word, or that it is lost. None where it
-        lives, by its lock, and is connected again."""
+        """What became of a shim whose connection ended: its journal's last word, or that it is lost, or that it lives,
+        by its lock, and can't be reached. None where it is connected again."""
         deadline = time.monotonic() + _FAREWELL_S
         while not _is_lock_free(directory):
-            if time.monotonic() > deadline or self._connect(container_id, directory) is not None:
+            if self._connect(container_id, directory) is not None:
                 return None
+            if time.monotonic() > deadline:
+                return {"type": "defect", "message": "the shim lives, and can't be reached: its connection has ended"}
             time.sleep(0.001)  # the kernel closes a dying process's descriptors one after the other
         self._forget_socket(container_id)
         last = [record for record in journal.read(directory) if record["type"] == "exited"]
