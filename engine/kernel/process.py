@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 
 import _signal as signal
 
+from engine.kernel import ctypes
 from engine.kernel.libc import LIBC, SYS_close_range, SYS_keyctl, SYS_pidfd_getfd, check, syscall
 
 TYPE_CHECKING = False

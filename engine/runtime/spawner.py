@@ -17,6 +17,7 @@ import sys
 import time
 from typing import Any, Callable, Mapping
 
+from engine.domain.error_reports import to_report
 from engine.domain.errors import EngineError
 from engine.kernel import cgroups
 from engine.kernel.namespaces import clone
@@ -31,6 +32,9 @@ Visit = Callable[[socket.socket], None]
 _SHORT_S = 0.1
 _USUAL_ARGUMENTS = 4
 """Of ``interpreter.run_module``: the program, the folder of its modules, the module, the descriptor."""
+
+_DEEPEST_CALLS = 5000
+"""Walks through trees call themselves twice a folder, and a path has at most 2048 of these; the stack holds more."""
 
 
 def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
@@ -182,21 +186,13 @@ def _work(
     if os.getppid() != parent:
         return
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+    sys.setrecursionlimit(_DEEPEST_CALLS)
     try:
         if request["name"] not in jobs:
             raise EngineError(f"the spawner knows no job {request['name']!r}")
         answer = {"result": jobs[request["name"]](request["arguments"], fds)}
-    except EngineError as error:
-        answer = {"error": {"class": type(error).__name__, "message": str(error)}}
-    except OSError as error:
-        answer = {"error": {
-            "class": "OSError", "errno": error.errno, "strerror": error.strerror or str(error),
-            "filename": None if error.filename is None else os.fsdecode(error.filename),
-            "step": getattr(error, "step", ""),
-        }}  # fmt: skip
-    except Exception as error:
-        text = f"job {request['name']}: {type(error).__name__}: {error}"
-        answer = {"error": {"class": "EngineError", "message": text}}
+    except Exception as error:  # carried over to the daemon, which raises it
+        answer = {"error": to_report(error, f"job {request['name']}")}
     messages.send(own, answer)
 
 
