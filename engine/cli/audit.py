@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from typing import Any, Sequence
 
 NOUNS = (
-    "container", "image", "layer", "volume", "network", "exec", "endpoint", "build", "cache", "document", "runtime",
-    "prune",
+    "container", "image", "layer", "volume", "network", "exec", "endpoint", "build", "cache", "document", "remap",
+    "runtime", "prune",
 )  # fmt: skip
 _SHOWN_CHARACTERS = 60
 _POINTERS = ("_digest", "container_id", "image_id", "build_id", "_at_us")

@@ -10,7 +10,7 @@ from sqlalchemy import UniqueConstraint, text
 
 from engine.domain.nouns import NOUNS
 
-REVISION = "0006"
+REVISION = "0007"
 """The newest migration. Revisions are counted in four digits, so that newer is greater."""
 
 metadata = MetaData()

@@ -92,9 +92,8 @@ class Launch:
         try:
             self._clone(own, childs)
             childs.close()
-            warnings = []
             if has_user_namespace(self._plan["spec"]):
-                warnings = userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
+                userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
             interfaces = self._watcher.cloned(self.pid)
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
@@ -112,8 +111,7 @@ class Launch:
             started_at_us = time.time_ns() // 1000
             if (answer := messages.receive(own)) is not None:
                 raise SetupFailed(answer[0])
-            warnings += ready["warnings"]
-            return Launched(self.pid, started_at_us, found, warnings, fds[0] if fds else -1)
+            return Launched(self.pid, started_at_us, found, ready["warnings"], fds[0] if fds else -1)
         finally:
             own.close()
             childs.close()
