@@ -37,7 +37,7 @@ log, and a slow machine's first seconds don't need all of them."""
 READERS = 64
 """Descriptors of the log that SQLite keeps for the next who asks: as many as asked at one moment (closing one would
 drop the locks of the process's others, fcntl(2)), so more rounds don't make them more."""
-MOST_GROWTH_KIB = 32 * 1024
+MOST_GROWTH_KIB = 24 * 1024
 """Caches fill and the allocator keeps what it had at the peak; a leak of what 200 clients ask for is more than this."""
 
 
@@ -143,7 +143,8 @@ class Soak:
         """What any follower saw, all saw whose first and last event lie around it."""
         everything = set().union(*self.seen)
         for seen in filter(None, self.seen):
-            if missed := {seq for seq in everything if min(seen) < seq < max(seen)} - seen:
+            first, last = min(seen), max(seen)
+            if missed := {seq for seq in everything if first < seq < last} - seen:
                 self.fail(f"a follower missed {len(missed)} events, the first of them {min(missed)}")
 
     def stuck(self, number: int) -> None:

@@ -6,10 +6,9 @@ import os
 
 from engine.cli.command import Command
 from engine.cli.flags import Options, switch, text
-from engine.cli.listing import for_terminal, short_id, shorten
+from engine.cli.listing import UNBOUNDED, fitted, for_terminal, room, short_id, shorten
 from engine.cli.output import STDOUT, CommandError, out, printable
 from engine.cli.session import Session
-from engine.cli.table import layout
 from engine.client import jsontext
 
 TYPE_CHECKING = False
@@ -21,6 +20,8 @@ NOUNS = (
     "runtime", "prune",
 )  # fmt: skip
 _SHOWN_CHARACTERS = 60
+WITH_EVERYTHING, _WITH_CAUSE, _WITH_PID = 200, 132, 100
+"""Columns of a terminal from which on a table has program and microseconds, causes, pids."""
 _POINTERS = ("_digest", "container_id", "image_id", "build_id", "_at_us")
 _FIRST = ("source", "reference", "outcome", "instruction", "reason")
 """Where something came from is what people look for."""
@@ -59,28 +60,37 @@ def _object_query(options: Options, arguments: list[str]) -> dict[str, Any]:
 
 
 def _trail_table(records: Sequence[dict[str, Any]], *, whole: bool) -> str:
-    rows = [("SEQ", "TIME", "EVENT", "WHO", "CAUSE", "FACTS")]
-    for record in records:
-        usual = () if whole else record.get("defaults", ())
-        facts = facts_of({name: value for name, value in record["data"].items() if name not in usual}, whole=whole)
-        rows.append((
-            str(record["seq"]),
-            record["time"],
-            record["type"],
-            who(record["actor"]),
-            cause(record["causation"], whole=whole),
-            facts if whole else shorten(facts, _SHOWN_CHARACTERS),
-        ))  # fmt: skip
-    return layout(rows)
+    columns = UNBOUNDED if whole else room()
+    rows = [_trail_row(record, columns, whole=whole) for record in records]
+    header = ["SEQ", "TIME", "EVENT", "WHO", "CAUSE", "FACTS"]
+    if columns < _WITH_CAUSE:
+        for row in (header, *rows):
+            del row[4]
+    return fitted([header, *rows], columns)
 
 
-def who(actor: dict[str, Any]) -> str:
+def _trail_row(record: dict[str, Any], columns: int, *, whole: bool) -> list[str]:
+    usual = () if whole else record.get("defaults", ())
+    facts = facts_of({name: value for name, value in record["data"].items() if name not in usual}, whole=whole)
+    return [
+        str(record["seq"]), moment(record["time"], columns), record["type"], who(record["actor"], columns),
+        cause(record["causation"], whole=whole), facts if whole else shorten(facts, _SHOWN_CHARACTERS),
+    ]  # fmt: skip
+
+
+def moment(time: str, columns: int) -> str:
+    """To the second, where room is short."""
+    return time if columns >= WITH_EVERYTHING else f"{time[:19]}Z"
+
+
+def who(actor: dict[str, Any], columns: int) -> str:
     """"cli uid 0 pid 42 /usr/bin/docket", or who came over TLS: "cli CN=alice 10.0.0.7:50312". A program that could not
-    be checked carries a question mark."""
+    be checked carries a question mark. Where room is short, program and pid are left out."""
     parts = [str(actor.get("door", "?"))]
     parts += [str(actor[name]) for name in ("subject", "address") if actor.get(name)]
-    parts += [f"{name} {actor[name]}" for name in ("uid", "pid") if actor.get(name) is not None]
-    if program := actor.get("program"):
+    numbers = ("uid", "pid") if columns >= _WITH_PID else ("uid",)
+    parts += [f"{name} {actor[name]}" for name in numbers if actor.get(name) is not None]
+    if (program := actor.get("program")) and columns >= WITH_EVERYTHING:
         parts.append(f"{program}{'' if actor.get('program_checked') else '?'}")
     return " ".join(parts)
 

@@ -19,6 +19,10 @@ _HEADERS = {
     "Mounts": "MOUNTS", "LocalVolumes": "LOCAL VOLUMES", "Networks": "NETWORKS", "Platform": "PLATFORM",
 }  # fmt: skip
 _COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
+_RAW = (
+    ("container_id", "ID"), ("image", "Image"), ("command", "Command"), ("created_at", "CreatedAt"),
+    ("state", "State"), ("status", "Status"), ("names", "Names"), ("labels", "Labels"), ("ports", "Ports"),
+)  # fmt: skip
 AS_OF_HELP = "As it was then: RFC 3339, unix seconds, a duration ago (2h), or seq:NUMBER of an event"
 
 
@@ -40,7 +44,8 @@ def list_containers(session: Session, options: Options, arguments: list[str]) ->
         return 0
     fields = _COLUMNS + (("Size",) if options.size else ())
     rows = [container_row(one, whole=options.no_trunc, with_virtual=needs_size) for one in found]
-    show(rows, [(_HEADERS[field], field) for field in fields], options.format, _HEADERS)
+    raw = _RAW[:1] if options.quiet else _RAW + ((("size", "Size"),) if options.size else ())
+    show(rows, [(_HEADERS[field], field) for field in fields], options.format, _HEADERS, raw)
     return 0
 
 

@@ -14,7 +14,8 @@ from engine.client.api import Client
 from engine.client.connection import Connection
 from engine.client.errors import EngineUnreachable
 
-_START_DEADLINE_S = 20.0
+_START_DEADLINE_S = 60.0
+"""A slow machine makes the first database in half of that; many containers take time to find again."""
 _POLL_S = 0.01
 _LAST_BYTES = 4096
 _RIVAL = "another docket daemon"
@@ -74,7 +75,8 @@ def start_daemon(root: str, run_dir: str, client: Client) -> None:
         time.sleep(_POLL_S)
     if ended:
         raise CommandError(f"the daemon did not start: {_last_line(run_dir, began).removeprefix('docket: ')}")
-    raise CommandError(f"the daemon did not answer in {_START_DEADLINE_S:.0f} s; see {run_dir}/daemon.log")
+    what = f"the daemon is still starting after {_START_DEADLINE_S:.0f} s"
+    raise CommandError(f"{what}: try again in a moment; what it says is in {run_dir}/daemon.log")
 
 
 def _spawn(argv: list[str], log: int) -> int:

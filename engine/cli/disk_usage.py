@@ -29,7 +29,9 @@ def show_disk_usage(session: Session, options: Options, arguments: list[str]) ->
     elif options.verbose:
         out(_details(usage))
     else:
-        show(_totals(usage), [(_HEADERS[field], field) for field in _HEADERS], options.format, _HEADERS)
+        columns = [(_HEADERS[field], field) for field in _HEADERS]
+        raw = [(title.lower(), field) for title, field in columns]
+        show(_totals(usage), columns, options.format, _HEADERS, raw)
     return 0
 
 

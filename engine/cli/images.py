@@ -25,6 +25,9 @@ _HEADERS = {
 _NONE = "<none>"
 
 
+_RAW = {"ID": "image_id", "CreatedAt": "created_at", "Size": "virtual_size"}
+
+
 def list_images(session: Session, options: Options, arguments: list[str]) -> int:
     filters = filters_query(options.filter) or {}
     if arguments:
@@ -39,8 +42,13 @@ def list_images(session: Session, options: Options, arguments: list[str]) -> int
     if options.quiet and not options.format:
         out("".join(row["ID"] + "\n" for row in rows))
         return 0
-    fields = ["Repository", "Tag", *(["Digest"] if options.digests else []), "ID", "CreatedSince", "Size"]
-    show(rows, [(_HEADERS[field], field) for field in fields], options.format, _HEADERS)
+    digest = ["Digest"] if options.digests else []
+    fields = ["Repository", "Tag", *digest, "ID", "CreatedSince", "Size"]
+    raw = ["ID"] if options.quiet else ["Repository", "Tag", *digest, "ID", "CreatedAt", "Size"]
+    show(
+        rows, [(_HEADERS[field], field) for field in fields], options.format, _HEADERS,
+        [(_RAW.get(field, field.lower()), field) for field in raw],
+    )  # fmt: skip
     return 0
 
 

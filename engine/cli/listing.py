@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from engine.cli.flags import Flag, listed, text
-from engine.cli.output import out
+from engine.cli.output import out, printable
 from engine.cli.table import layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Sequence
 
+UNBOUNDED = 1 << 16
 FORMAT_HELP = (
     "Format output: 'table' (default), 'table TEMPLATE' (with column headers), 'json', or a Go TEMPLATE, as in "
     "'{{.ID}}: {{json .}}'"
@@ -45,8 +46,15 @@ def filters_query(filters: Sequence[tuple[str, str]]) -> dict[str, dict[str, boo
     return query or None
 
 
-def show(rows: Sequence[Row], columns: Sequence[tuple[str, str]], format: str, headers: dict[str, str]) -> None:
-    """Print the rows. ``columns`` are the default table's (header, field), ``headers`` those of every field."""
+def show(
+    rows: Sequence[Row], columns: Sequence[tuple[str, str]], format: str, headers: dict[str, str],
+    raw: Sequence[tuple[str, str]] = (),
+) -> None:  # fmt: skip
+    """Print the rows. ``columns`` are the default table's (header, field), ``headers`` those of every field, ``raw``
+    the lines (title, field) of ``--format raw``, which is a template like any other where there are none."""
+    if format == "raw" and raw:
+        out("".join(_raw_lines(row, raw) for row in rows))
+        return
     if format in ("", "table"):
         out(layout([[header for header, _ in columns], *([str(row[field]) for _, field in columns] for row in rows)]))
         return
@@ -59,6 +67,12 @@ def show(rows: Sequence[Row], columns: Sequence[tuple[str, str]], format: str, h
         out(layout([line.split("\t") for line in [head, *lines]]))
     elif lines:
         out(for_terminal("\n".join(lines) + "\n"))
+
+
+def _raw_lines(row: Row, fields: Sequence[tuple[str, str]]) -> str:
+    """A line a field, and an empty one behind them, unless the field is all that is asked for."""
+    lines = "".join(f"{title}: {printable(str(row[field]))}".rstrip() + "\n" for title, field in fields)
+    return lines + ("\n" if len(fields) > 1 else "")
 
 
 def header_row(headers: dict[str, str]) -> Row:
@@ -86,6 +100,23 @@ def short_id(id: str) -> str:
 def shorten(text_given: str, limit: int) -> str:
     """At most ``limit`` characters, an ellipsis at the end of what is cut."""
     return text_given if len(text_given) <= limit else text_given[: limit - 1] + "…"
+
+
+def room() -> int:
+    """Columns that a table for people has; a great many where a program or a file takes it."""
+    from engine.cli.terminal import size
+
+    found = size()
+    return found[1] if found else UNBOUNDED
+
+
+def fitted(rows: Sequence[Sequence[str]], columns: int, least: int = 12) -> str:
+    """A table whose last cells are cut so that its lines fit; ``least`` characters of them stay anyhow."""
+    if columns == UNBOUNDED:
+        return layout(rows)
+    others = layout([(*row[:-1], "") for row in rows], 0).splitlines()
+    most = max(least, columns - max(map(len, others)))
+    return layout([(*row[:-1], shorten(printable(row[-1]), most)) for row in rows], 0)
 
 
 def labels_text(labels: dict[str, str] | None) -> str:

@@ -71,6 +71,9 @@ def _distribute(pools: list[dict[str, Any]], key: str, values: Sequence[str]) ->
         pool[key] = value
 
 
+_COLUMNS = ("ID", "Name", "Driver", "Scope")
+
+
 def list_networks(session: Session, options: Options, arguments: list[str]) -> int:
     query: dict[str, Any] = {"filters": filters_query(options.filter)}
     path = "/networks"
@@ -81,7 +84,8 @@ def list_networks(session: Session, options: Options, arguments: list[str]) -> i
         out("".join((one["Id"] if options.no_trunc else short_id(one["Id"])) + "\n" for one in found))
         return 0
     rows = [_row(network, whole=options.no_trunc) for network in found]
-    show(rows, [(_HEADERS[field], field) for field in ("ID", "Name", "Driver", "Scope")], options.format, _HEADERS)
+    raw = [("network_id", "ID"), *(() if options.quiet else ((name.lower(), name) for name in _COLUMNS[1:]))]
+    show(rows, [(_HEADERS[field], field) for field in _COLUMNS], options.format, _HEADERS, raw)
     return 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from engine.cli.command import Command
 from engine.cli.flags import Options, switch, text
 from engine.cli.images import removal_lines
@@ -23,15 +25,13 @@ def _confirmed(options: Options, warning: str) -> bool:
         return True
     out(f"WARNING! {warning}\n{_QUESTION}")
     answer = _read_line()
-    if not answer.endswith("\n"):
-        out("\n")
+    if not answer.endswith("\n") and os.isatty(0):
+        out("\n")  # after Ctrl-D; a pipe that has ended gets no line, as with Docker
     return answer.strip().lower() in ("y", "yes")
 
 
 def _read_line() -> str:
     """One line of standard input, byte by byte, so that nothing is taken from whoever reads on."""
-    import os
-
     line = b""
     while not line.endswith(b"\n") and (byte := os.read(0, 1)):
         line += byte
@@ -109,6 +109,10 @@ def prune_networks(session: Session, options: Options, arguments: list[str]) -> 
     return 0
 
 
+def _listed(items: Sequence[str]) -> str:
+    return "".join(f"  - {item}\n" for item in items)
+
+
 def prune_system(session: Session, options: Options, arguments: list[str]) -> int:
     if options.volumes and any(name == "until" for name, _ in options.filter):
         raise CommandError('ERROR: The "until" filter is not supported with "--volumes"')
@@ -116,7 +120,10 @@ def prune_system(session: Session, options: Options, arguments: list[str]) -> in
     if options.volumes:
         items.append("all anonymous volumes not used by at least one container")
     items += [_which_images(options), "unused build cache"]
-    listed_items = "".join(f"  - {item}\n" for item in items)
+    listed_items = _listed(items)
+    if options.filter:
+        given = sorted(f"{name}={value}" for name, value in options.filter)
+        listed_items += f"\n  Items to be pruned will be filtered with:\n{_listed(given)}"
     if not _confirmed(options, f"This will remove:\n{listed_items}"):
         return 0
     client = session.client

@@ -47,14 +47,17 @@ def list_volumes(session: Session, options: Options, arguments: list[str]) -> in
     if options.quiet and not options.format:
         out("".join(name + "\n" for name in sorted(volume["Name"] for volume in found)))
     else:
-        show_volumes(found, options.format)
+        show_volumes(found, options.format, quiet=options.quiet)
     return 0
 
 
-def show_volumes(found: Sequence[dict[str, Any]], form: str) -> None:
+_RAW = (("name", "Name"), ("driver", "Driver"))
+
+
+def show_volumes(found: Sequence[dict[str, Any]], form: str, *, quiet: bool = False) -> None:
     """As a table or in another ``--format``, by name."""
     rows = [volume_row(volume) for volume in sorted(found, key=lambda volume: volume["Name"])]
-    show(rows, [(_HEADERS[field], field) for field in ("Driver", "Name")], form, _HEADERS)
+    show(rows, [(_HEADERS[field], field) for field in ("Driver", "Name")], form, _HEADERS, _RAW[:1] if quiet else _RAW)
 
 
 def volume_row(volume: dict[str, Any]) -> Row:

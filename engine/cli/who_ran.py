@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 
-from engine.cli.audit import who
+from engine.cli.audit import moment, who
 from engine.cli.command import Command
 from engine.cli.flags import Options, switch, text
-from engine.cli.listing import for_terminal, short_id
+from engine.cli.listing import UNBOUNDED, fitted, for_terminal, room, short_id
 from engine.cli.output import STDOUT, CommandError, out
 from engine.cli.session import Session
-from engine.cli.table import layout
 from engine.client import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Sequence
 
 
 def show_who_ran(session: Session, options: Options, arguments: list[str]) -> int:
@@ -34,13 +37,20 @@ def show_who_ran(session: Session, options: Options, arguments: list[str]) -> in
         template, _ = parse_format(options.format)
         out(for_terminal("".join(template.execute(run) + "\n" for run in runs)))
     else:
-        rows = [("SEQ", "TIME", "CONTAINER", "NAME", "IMAGE", "WHO", "WITH")]
-        for run in runs:
-            container = run["container_id"] if options.no_trunc else short_id(run["container_id"])
-            facts = ", ".join(run["facts"])
-            rows.append((str(run["seq"]), run["time"], container, run["name"], run["image"], who(run["actor"]), facts))
-        out(layout(rows))
+        out(_table(runs, whole=options.no_trunc))
     return 0
+
+
+def _table(runs: Sequence[dict[str, Any]], *, whole: bool) -> str:
+    columns = UNBOUNDED if whole else room()
+    rows = [["SEQ", "TIME", "CONTAINER", "NAME", "IMAGE", "WHO", "WITH"]]
+    for run in runs:
+        container = run["container_id"] if whole else short_id(run["container_id"])
+        rows.append([
+            str(run["seq"]), moment(run["time"], columns), container, run["name"], run["image"],
+            who(run["actor"], columns), ", ".join(run["facts"]),
+        ])  # fmt: skip
+    return fitted(rows, columns)
 
 
 WHO_RAN = Command(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Callable, Mapping
 
@@ -23,10 +23,10 @@ class Noun:
     status: type
     commands_apart: ModuleType | None = None
     """The module of its commands, where that isn't ``module``."""
+    evolve: Callable[[Any, Event], Any] = field(init=False)
 
-    @property
-    def evolve(self) -> Callable[[Any, Event], Any]:
-        return self.module.evolve
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "evolve", self.module.evolve)
 
     @property
     def decide(self) -> Callable[[Any, Any], list[Event]]:

@@ -7,8 +7,9 @@ table that follows from the events: the *current* objects, their *history* as in
 sequence numbers, the *names* they hold and the *links* between them. An *upcaster* lifts stored data of an old schema.
 
 Services, the API, recovery and the composition root import ``engine.eventlog.log``; the log itself sees only the domain
-and the registry of steps. It is the only importer of SQLAlchemy, Alembic and sqlite3: SQLAlchemy writes each statement
-once, sqlite3 runs it (an execution through SQLAlchemy costs ten times the statement).
+and the registry of steps. It is the only importer of SQLAlchemy, Alembic and sqlite3. Statements are written in
+SQLAlchemy (``queries``), compiled before an engine runs (``statements``), and run by sqlite3: an execution through
+SQLAlchemy costs ten times the statement, and its import half of a start.
 
 Rule for processes: nobody forks while an EventLog is open and goes on to use it in the child. SQLite's locks belong to
 the process, so a child that closes a descriptor of the database drops its parent's locks (sqlite.org/howtocorrupt.html,

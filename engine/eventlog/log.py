@@ -20,11 +20,12 @@ from engine.eventlog.codec import decode_state
 from engine.eventlog.connections import Readers
 from engine.eventlog.intervals import ancestors
 from engine.eventlog.migrate import ensure
+from engine.eventlog.noun_statements import of
 from engine.eventlog.projections import OWNED
 from engine.eventlog.recent import Bodies, Stored
 from engine.eventlog.records import Change, Context, Document, Head, Problem, Recorded, Report
 from engine.eventlog.subscriptions import Board, Subscription
-from engine.eventlog.verification import verify, verify_apart
+from engine.eventlog.verification import SMALL_LOG, verify, verify_apart
 from engine.eventlog.writer import Append, Writer
 
 __all__ = [
@@ -33,8 +34,6 @@ __all__ = [
 
 PAGE_ROWS = 64
 """What each of those holds who read the past, a hundred of them at once: some 2 KB an event."""
-SMALL_LOG = 5_000
-"""So few events are verified sooner than two processes have started."""
 END = 2**63 - 1
 """Greater than every sequence number."""
 
@@ -104,7 +103,7 @@ class EventLog:
     def get(self, noun: str, id: str, *, as_of: int | None = None) -> Any | None:
         """The object's state; None if it does not exist (then)."""
         if as_of is not None:
-            return self._one(noun, statements.of(noun).state_as_of, {"stream": f"{noun}/{id}", "moment": as_of})
+            return self._one(noun, of(noun).state_as_of, {"stream": f"{noun}/{id}", "moment": as_of})
         row = self._row(noun, id)
         return decode_state(NOUNS[noun], row.state) if row else None
 
@@ -115,7 +114,7 @@ class EventLog:
         if known := recent.get(noun, id):
             return known
         changes = recent.changes
-        for values in self._readers.rows(statements.of(noun).row, {"id": id}):
+        for values in self._readers.rows(of(noun).row, {"id": id}):
             row = Stored(*values)
             recent.offer(noun, row, changes)
             return row
@@ -123,7 +122,7 @@ class EventLog:
 
     def all(self, noun: str, *, as_of: int | None = None) -> list[Any]:
         """All objects that exist (then), oldest first."""
-        prepared = statements.of(noun)
+        prepared = of(noun)
         if as_of is None:
             return self._states(noun, prepared.all, {})
         return self._states(noun, prepared.all_as_of, self._moment(as_of))
@@ -134,7 +133,7 @@ class EventLog:
             return self.get(noun, name, as_of=as_of)
         held = {"noun": noun, "name": name}
         if as_of is None:
-            return self._one(noun, statements.of(noun).by_name, held)
+            return self._one(noun, of(noun).by_name, held)
         for id, valid_to in self._readers.rows(statements.NAME_AS_OF, {**held, "moment": as_of}):
             if valid_to is None or valid_to > as_of:
                 return self.get(noun, id, as_of=as_of)
@@ -145,7 +144,7 @@ class EventLog:
         if noun in ("image", "layer"):
             prefix = "sha256:" + prefix.removeprefix("sha256:")
         between = {"low": prefix, "high": _beyond(prefix)}
-        prepared = statements.of(noun)
+        prepared = of(noun)
         if as_of is None:
             return self._states(noun, prepared.by_prefix, {**between, "limit": limit})
         return self._states(noun, prepared.by_prefix_as_of, {**between, **self._moment(as_of)})[:limit]
@@ -235,9 +234,7 @@ class EventLog:
         if until_us is not None:
             until = min(until, self.seq_at(until_us))
         wanted = sorted(set(streams or ()))
-        statement = statements.select_events(
-            0 if streams is None else 1 if len(wanted) == 1 else 2, types is not None
-        )
+        statement = statements.PAGES[0 if streams is None else 1 if len(wanted) == 1 else 2, types is not None]
         values: dict[str, Any] = {"until": until}
         values |= {"stream": wanted[0]} if len(wanted) == 1 else {"streams": json.dumps(wanted)}
         values |= {} if types is None else {"types": json.dumps(sorted(set(types)))}
@@ -258,8 +255,8 @@ class EventLog:
         known = self._writer.recent.get(noun, id)
         if known and known.latest and known.latest.type in types:
             return known.latest
-        values = {"stream": stream, **{f"type{number}": type_ for number, type_ in enumerate(types)}}
-        rows = self._readers.rows(statements.last_of_types(len(types)), values)
+        values = {"stream": stream, "types": json.dumps([*types])}
+        rows = self._readers.rows(statements.LAST_OF_TYPES, values)
         return Recorded(*rows[0]) if rows else None
 
     def trail(self, noun: str, id: str) -> list[Recorded]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import engine
 from engine.domain.errors import EngineError
 from engine.eventlog.connections import connect
-from engine.eventlog.tables import REVISION
+from engine.eventlog.layout import REVISION
 
 
 def scripts_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Verification of what follows from the log: each projected row against a replay of all events.
+"""Verification of what follows from the log: each projected row against a replay of the events.
 
 The replay begins intervals in the order of their events, and each table is read in the same order beside it: no row is
 looked up, and what doesn't match is a row too many or one too few.
@@ -10,73 +10,83 @@ import sqlite3
 from operator import itemgetter
 from typing import Any, Callable, Iterable
 
-from sqlalchemy import Integer
-
 from engine.domain.errors import EngineError
-from engine.eventlog import statements
-from engine.eventlog.codec import parsed
+from engine.domain.nouns import NOUNS
+from engine.eventlog.codec import decode_state
 from engine.eventlog.findings import Findings
-from engine.eventlog.replay import COLUMNS, PROJECTED, Replay, StoredRow
-from engine.eventlog.tables import current, events, history, links, names
+from engine.eventlog.layout import CURRENT, HISTORY, KEYS, PROJECTED
+from engine.eventlog.projections import Row
+from engine.eventlog.replay import Replay, StoredRow
+from engine.eventlog.stretches import Stretch
 
-_INTERVALS = tuple(table.name for table in (*history.values(), names, links))
-_STANDING = tuple(table.name for table in current.values())
+_INTERVALS = (*HISTORY.values(), "names", "links")
 _KEY: dict[str, Callable[[StoredRow], Any]] = {
-    table.name: itemgetter(*(COLUMNS[table.name].index(column.name) for column in table.primary_key))
-    for table in PROJECTED
+    table: itemgetter(*map(columns.index, KEYS[table])) for table, columns in PROJECTED.items()
 }
 _SEQ: dict[str, Callable[[StoredRow], Any]] = {
     table: itemgetter(columns.index("since" if "since" in columns else "valid_from"))
-    for table, columns in COLUMNS.items()
+    for table, columns in PROJECTED.items()
 }
 """A projected row's key, and the event that it is about: what brought the object into that state, name or link."""
 
-_TYPES = tuple(
-    int if isinstance(events.c[name].type, Integer) else str
-    for name in ("seq", "stream", "version", "type", "schema", "data")
-)
+
+_VERSION = "(SELECT version FROM events WHERE seq = valid_from)"
 
 
 class ProjectionCheck:
-    """One run over one snapshot. It is the ledger of its replay."""
+    """One run over a stretch, event by event. It is the ledger of its replay."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, stretch: Stretch, findings: Findings) -> None:
         self._connection = connection
-        self._findings = Findings()
-        self._report = self._findings.report
+        self._stretch = stretch
+        self._report = findings.report
         self._unfolded: set[str] = set()
         self._head = 0
-        self._stored = {table: _Stored(connection, table, self._extra) for table in _INTERVALS}
-        self._standing = {table: dict[Any, StoredRow]() for table in _STANDING}
+        self._stored = {table: _Stored(connection, table, stretch, self._extra) for table in _INTERVALS}
+        self._replay = Replay(self)
+        if not stretch.begins_the_log:
+            self._resume()
 
-    def run(self) -> Findings:
-        replay = Replay(self)
-        for row in self._connection.execute(statements.FOLDED_EVENTS):
-            if tuple(map(type, row)) == _TYPES:  # else the chain doesn't hold, and its check says so
-                self._head = row[0]
-                self._fold(replay, *row)
-        replay.finish()
-        for stored in self._stored.values():
-            stored.finish()
-        for table, expected in self._standing.items():
-            self._check_standing(table, expected)
-        return self._findings
+    def _resume(self) -> None:
+        """What stood before the stretch, by the tables."""
+        for noun, table in HISTORY.items():
+            for row in _lasting_before(self._connection, table, self._stretch, _VERSION):
+                since, born, id, text, *end, version = row
+                try:
+                    state = decode_state(NOUNS[noun], text)
+                except (KeyError, TypeError, ValueError):  # whoever checks that row says so
+                    self._unfolded.add(f"{noun}/{id}")
+                    continue
+                self._replay.resume(noun, Row(id, version, born, since, state), ((since, born, id, text), tuple(end)))
+        for row in _lasting_before(self._connection, "names", self._stretch):
+            self._replay.resume_name(*row[:2], row[3], (row[:4], row[4:]))
+        for row in _lasting_before(self._connection, "links", self._stretch):
+            self._replay.resume_link(*row[:3], (row[:4], row[4:]))
 
-    def _fold(
-        self, replay: Replay, seq: int, stream: str, version: int, type_: str, schema: int, data: str
-    ) -> None:  # fmt: skip
-        try:
-            value = parsed(data)
-        except ValueError:
-            value = None
-        if stream in self._unfolded or not isinstance(value, dict):
+    def fold(self, seq: int, stream: str, version: int, type_: str, schema: int, data: Any) -> None:
+        """One event whose row is made of numbers and texts as it should be (else the chain's check says so)."""
+        self._head = seq
+        if stream in self._unfolded or not isinstance(data, dict):
             self._unfolded.add(stream)
             return
         try:
-            replay.fold(seq, stream, version, type_, schema, value)
+            self._replay.fold(seq, stream, version, type_, schema, data)
         except (EngineError, KeyError, TypeError, ValueError) as error:
             self._unfolded.add(stream)
             self._report(seq, f"the event has no place in {stream}: {error}")
+
+    def finish(self) -> None:
+        """What there is to say at the end of the stretch."""
+        for table, begun in self._replay.lasting():
+            self._lasts(table, begun)
+        for stored in self._stored.values():
+            stored.finish()
+        if self._stretch.ends_the_log:
+            expected = {table: dict[Any, StoredRow]() for table in CURRENT.values()}
+            for table, row in self._replay.standing():
+                expected[table][_KEY[table](row)] = row
+            for table, rows in expected.items():
+                self._check_standing(table, rows)
 
     # --- the replay's ledger ---
 
@@ -99,8 +109,13 @@ class ProjectionCheck:
         if stored is not None and stored != end:
             self._differs(table, row, "differs from what the log says")
 
-    def stands(self, table: str, row: StoredRow) -> None:
-        self._standing[table][_KEY[table](row)] = row
+    def _lasts(self, table: str, begun: tuple[StoredRow, StoredRow | None]) -> None:
+        """Beyond the stretch: what its end is like, if it has one, is for the next one to say, which finds it so."""
+        row, stored = begun
+        if self._stretch.ends_the_log:
+            self.ended(table, begun, (None,) * len(stored or ()))
+        elif stored is not None and isinstance(stored[0], int | float) and stored[0] <= self._stretch.last:
+            self._differs(table, row, "differs from what the log says")
 
     # --- what is said ---
 
@@ -120,7 +135,7 @@ class ProjectionCheck:
     def _extra(self, table: str, row: StoredRow) -> None:
         """Nothing may be there beyond what the replay says."""
         seq = _SEQ[table](row)
-        cut = isinstance(seq, int) and seq > self._head
+        cut = self._stretch.ends_the_log and isinstance(seq, int) and seq > self._head
         what = f"is ahead of the log, whose tail after event {self._head} is cut" if cut else "follows from no event"
         self._report(seq, f"row {_shown(_KEY[table](row))} of {table} {what}")
 
@@ -129,13 +144,17 @@ class _Stored:
     """The rows of one table of intervals, in the order of the events that they began with; ``next`` is the first that
     nobody has looked at. ``extra`` is told of those that nobody takes."""
 
-    def __init__(self, connection: sqlite3.Connection, table: str, extra: Callable[[str, StoredRow], None]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, table: str, stretch: Stretch, extra: Callable[[str, StoredRow], None]
+    ) -> None:
         self._connection = connection
         self._table = table
+        self._stretch = stretch
         self._extra = extra
         self._key = _KEY[table]
         self._seq = _SEQ[table]
-        self._rows = connection.execute(f"{_select(table)} WHERE typeof(valid_from) = 'integer' ORDER BY valid_from")
+        within = "typeof(valid_from) = 'integer' AND valid_from >= ? AND valid_from <= ?"
+        self._rows = connection.execute(f"{_select(table)} WHERE {within} ORDER BY valid_from", stretch)
         self._here: dict[Any, StoredRow] = {}
         self._place = 0
         self.next: StoredRow | None = None
@@ -163,17 +182,24 @@ class _Stored:
             self._extra(self._table, row)
 
     def finish(self) -> None:
-        """Of those, too, whose beginning is no number any more."""
+        """In the last stretch of those, too, whose beginning is no number any more."""
         self._leave(self._here.values())
         if self.next is not None:
             self._leave([self.next])
         self._leave(self._rows)
-        self._leave(self._connection.execute(f"{_select(self._table)} WHERE typeof(valid_from) != 'integer'"))
+        if self._stretch.ends_the_log:
+            self._leave(self._connection.execute(f"{_select(self._table)} WHERE typeof(valid_from) != 'integer'"))
 
 
-def _select(table: str) -> str:
+def _select(table: str, *more: str) -> str:
     """Asked for by name, so that a damaged schema is seen."""
-    return f"SELECT {', '.join(COLUMNS[table])} FROM {table}"
+    return f"SELECT {', '.join((*PROJECTED[table], *more))} FROM {table}"
+
+
+def _lasting_before(connection: sqlite3.Connection, table: str, stretch: Stretch, *more: str) -> list[StoredRow]:
+    """The rows of a table of intervals that began before a stretch and had not ended when it began."""
+    standing = "valid_from < :first AND (valid_to IS NULL OR valid_to >= :first)"
+    return connection.execute(f"{_select(table, *more)} WHERE {standing}", {"first": stretch.first}).fetchall()
 
 
 def _shown(key: Any) -> str:

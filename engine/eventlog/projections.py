@@ -18,6 +18,7 @@ from engine.domain.nouns import NOUNS, Noun
 from engine.eventlog import statements
 from engine.eventlog.codec import decode_state, encode_state
 from engine.eventlog.intervals import fork
+from engine.eventlog.noun_statements import of
 from engine.eventlog.recent import Changes, Recent, Stored
 
 GONE = "removed"
@@ -151,7 +152,7 @@ class LiveTables:
         elif key in self._earlier:
             found = self._earlier[key]
         elif (found := self._recent.get(noun, id)) is None:
-            found = self._execute(statements.of(noun).row, {"id": id}).fetchone()
+            found = self._execute(of(noun).row, {"id": id}).fetchone()
         return Row(*found[:4], decode_state(NOUNS[noun], found[4])) if found else None
 
     def standing(self, noun: str, id: str) -> tuple[Row | None, int]:
@@ -163,7 +164,7 @@ class LiveTables:
         return None, version or 0
 
     def open(self, noun: str, row: Row) -> None:
-        prepared = statements.of(noun)
+        prepared = of(noun)
         values = {"id": row.id, "version": row.version, "born": row.born, "since": row.since}
         self._execute(prepared.set_current, values)
         state = encode_state(row.state)
@@ -173,10 +174,10 @@ class LiveTables:
 
     def close(self, noun: str, row: Row, seq: int) -> None:
         values = {"since": row.since, "seq": seq, "fork": fork(row.since, seq)}
-        self._execute(statements.of(noun).close_history, values)
+        self._execute(of(noun).close_history, values)
 
     def drop(self, noun: str, id: str) -> None:
-        self._execute(statements.of(noun).drop_current, {"id": id})
+        self._execute(of(noun).drop_current, {"id": id})
         self.changes[noun, id] = None
 
     def take(self, noun: str, name: str, id: str, seq: int) -> None:

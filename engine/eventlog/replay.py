@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Protocol
+from typing import Any, Iterator, Protocol
 
 from engine.domain.errors import EngineError, NameTaken
 from engine.domain.nouns import NOUNS
 from engine.eventlog import statements
 from engine.eventlog.codec import StateTexts, decode_event, parsed
 from engine.eventlog.intervals import fork
+from engine.eventlog.layout import CURRENT, HISTORY, PROJECTED
 from engine.eventlog.projections import FINGERPRINT, Row, project
-from engine.eventlog.tables import current, history, links, names, projections
 
 BATCH_ROWS = 1000
 
 StoredRow = tuple[Any, ...]
-"""A table's row, or part of it, in the order of ``COLUMNS``."""
+"""A table's row, or part of it, in the order of ``PROJECTED``."""
 
 
 class Ledger(Protocol):
@@ -26,10 +26,7 @@ class Ledger(Protocol):
         """Event ``seq`` began an interval. Answers with what ``ended`` is to be given for it."""
 
     def ended(self, table: str, begun: Any, end: StoredRow) -> None:
-        """The columns that were missing: nothing but None where the interval lasts beyond the end of the log."""
-
-    def stands(self, table: str, row: StoredRow) -> None:
-        """A current object at the end of the log."""
+        """The columns that were missing."""
 
 
 class _Life:
@@ -60,15 +57,30 @@ class Replay:
         before = self._rows[noun].get(id)
         project(self, NOUNS[noun], id, before, seq, version, decode_event(type_, schema, data))
 
+    # --- what stood before the first event, where that is not the beginning of the log ---
+
+    def resume(self, noun: str, row: Row, begun: Any) -> None:
+        self._rows[noun][row.id] = row
+        self._lives[noun][row.id] = life = _Life(noun)
+        life.begun = begun
+
+    def resume_name(self, noun: str, name: str, id: str, begun: Any) -> None:
+        self._names[noun, name] = (id, begun)
+
+    def resume_link(self, target: str, noun: str, id: str, begun: Any) -> None:
+        self._links.setdefault((target, noun), {})[id] = begun
+
+    # --- as Tables ---
+
     def open(self, noun: str, row: Row) -> None:
         self._rows[noun][row.id] = row
         lives = self._lives[noun]
         life = lives.get(row.id) or lives.setdefault(row.id, _Life(noun))
         begun = (row.since, row.born, row.id, life.texts.of(row.state))
-        life.begun = self._ledger.began(_HISTORY[noun], row.since, begun)
+        life.begun = self._ledger.began(HISTORY[noun], row.since, begun)
 
     def close(self, noun: str, row: Row, seq: int) -> None:
-        self._ledger.ended(_HISTORY[noun], self._lives[noun][row.id].begun, (seq, fork(row.since, seq)))
+        self._ledger.ended(HISTORY[noun], self._lives[noun][row.id].begun, (seq, fork(row.since, seq)))
 
     def drop(self, noun: str, id: str) -> None:
         del self._rows[noun][id], self._lives[noun][id]
@@ -76,45 +88,43 @@ class Replay:
     def take(self, noun: str, name: str, id: str, seq: int) -> None:
         if held := self._names.get((noun, name)):
             raise NameTaken(name, held[0])
-        self._names[noun, name] = (id, self._ledger.began(names.name, seq, (noun, name, seq, id)))
+        self._names[noun, name] = (id, self._ledger.began("names", seq, (noun, name, seq, id)))
 
     def release(self, noun: str, name: str, seq: int) -> None:
         _, begun = self._names.pop((noun, name))
-        self._ledger.ended(names.name, begun, (seq,))
+        self._ledger.ended("names", begun, (seq,))
 
     def link(self, target: str, noun: str, id: str, seq: int) -> None:
-        begun = self._ledger.began(links.name, seq, (target, noun, id, seq))
+        begun = self._ledger.began("links", seq, (target, noun, id, seq))
         self._links.setdefault((target, noun), {})[id] = begun
 
     def unlink(self, target: str, noun: str, id: str, seq: int) -> None:
         linked = self._links[target, noun]
-        self._ledger.ended(links.name, linked.pop(id), (seq,))
+        self._ledger.ended("links", linked.pop(id), (seq,))
         if not linked:
             del self._links[target, noun]
 
     def owned(self, noun: str, id: str, owned: str) -> list[Row]:
         return [self._rows[owned][belonging] for belonging in self._links.get((f"{noun}/{id}", owned), ())]
 
-    def finish(self) -> None:
-        """Tell the ledger of everything that still is so at the end of the log."""
-        ledger = self._ledger
+    # --- what is so after the last event ---
+
+    def standing(self) -> Iterator[tuple[str, StoredRow]]:
+        """The current objects: table and row."""
         for noun, rows in self._rows.items():
             for id, row in rows.items():
-                ledger.stands(current[noun].name, (id, row.version, row.born, row.since))
-                ledger.ended(_HISTORY[noun], self._lives[noun][id].begun, (None, None))
+                yield CURRENT[noun], (id, row.version, row.born, row.since)
+
+    def lasting(self) -> Iterator[tuple[str, Any]]:
+        """Each interval that has not ended: its table, and what the ledger answered with when it began."""
+        for noun, lives in self._lives.items():
+            for life in lives.values():
+                yield HISTORY[noun], life.begun
         for _, begun in self._names.values():
-            ledger.ended(names.name, begun, (None,))
+            yield "names", begun
         for linked in self._links.values():
             for begun in linked.values():
-                ledger.ended(links.name, begun, (None,))
-
-
-PROJECTED = (*current.values(), *history.values(), names, links)
-COLUMNS = {
-    table.name: sorted(table.columns.keys(), key=lambda name: name in ("valid_to", "node")) for table in PROJECTED
-}
-"""Those that the end of an interval fills come last."""
-_HISTORY = {noun: table.name for noun, table in history.items()}
+                yield "links", begun
 
 
 class _Writing:
@@ -122,15 +132,15 @@ class _Writing:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._waiting: dict[str, list[StoredRow]] = {table.name: [] for table in PROJECTED}
+        self._waiting: dict[str, list[StoredRow]] = {table: [] for table in PROJECTED}
 
     def began(self, table: str, seq: int, row: StoredRow) -> StoredRow:
         return row
 
     def ended(self, table: str, begun: StoredRow, end: StoredRow) -> None:
-        self.stands(table, begun + end)
+        self.write(table, begun + end)
 
-    def stands(self, table: str, row: StoredRow) -> None:
+    def write(self, table: str, row: StoredRow) -> None:
         rows = self._waiting[table]
         rows.append(row)
         if len(rows) >= BATCH_ROWS:
@@ -147,7 +157,7 @@ class _Writing:
 
 _INSERTS = {
     table: f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-    for table, columns in COLUMNS.items()
+    for table, columns in PROJECTED.items()
 }
 
 
@@ -156,8 +166,8 @@ def rebuild(connection: sqlite3.Connection) -> None:
 
     Raises EngineError with the sequence number of an event that has no place where it stands.
     """
-    for table in (*PROJECTED, projections):
-        connection.execute(f"DELETE FROM {table.name}")
+    for table in (*PROJECTED, "projections"):
+        connection.execute(f"DELETE FROM {table}")
     writing = _Writing(connection)
     replay = Replay(writing)
     for seq, stream, version, type_, schema, data in connection.execute(statements.FOLDED_EVENTS):
@@ -167,6 +177,9 @@ def rebuild(connection: sqlite3.Connection) -> None:
             raise EngineError(
                 f"event {seq} of the log can't be folded: {error}: see `python -m engine.eventlog.verification`"
             ) from error
-    replay.finish()
+    for table, begun in replay.lasting():
+        writing.write(table, begun + (None,) * (len(PROJECTED[table]) - len(begun)))
+    for table, row in replay.standing():
+        writing.write(table, row)
     writing.finish()
     connection.execute(statements.SET_FINGERPRINT, {"fingerprint": FINGERPRINT})

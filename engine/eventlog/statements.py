@@ -1,228 +1,225 @@
-"""Every statement of the log, written in SQLAlchemy and compiled once; sqlite3 runs the text with named parameters."""
+"""Every statement of the log as text.
+
+Written by `python -m engine.eventlog.queries` from the module of that name, and not by hand.
+"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
-
-from sqlalchemy import Select, Text, bindparam, column, delete, func, insert, null, or_, select, union_all, update
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.sql.expression import ColumnElement, Executable, TableValuedAlias
-
-from engine.eventlog.tables import current, documents, events, history, links, names, projections
-
-_DIALECT = sqlite.dialect(paramstyle="named")
-
-
-def sql(statement: Executable) -> str:
-    """The statement's text, with its constant numbers written out and its bindparams left as parameters."""
-    compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
-    text = str(compiled)
-    for name, value in compiled.params.items():
-        if value is not None:
-            text = re.sub(rf":{name}\b", str(int(value)), text)
-    return text
-
-
-def _listed(parameter: str) -> TableValuedAlias:
-    """A parameter that holds a JSON list, as a table of one column: one statement for lists of any length."""
-    return func.json_each(bindparam(parameter)).table_valued(column("value", Text), name=parameter)
-
-
-# --- the log itself -----------------------------------------------------------------------------------------------
-
-_STORED = [column for column in events.c if column.name != "latest_us"]
-
-INSERT_EVENT = sql(insert(events))
-LAST_EVENT = sql(select(events.c.seq, events.c.hash, events.c.latest_us).order_by(events.c.seq.desc()).limit(1))
-LATEST_US = sql(select(events.c.latest_us).where(events.c.seq == bindparam("seq")))
-STREAM_VERSION = sql(select(func.max(events.c.version)).where(events.c.stream == bindparam("stream")))
-ALL_EVENTS = sql(select(*_STORED, events.c.latest_us).order_by(events.c.seq))
-FOLDED_EVENTS = sql(
-    select(events.c.seq, events.c.stream, events.c.version, events.c.type, events.c.schema, events.c.data)
-    .order_by(events.c.seq)
-)  # fmt: skip
-FIRST_EVENTS = sql(
-    select(events.c.stream, events.c.seq)
-    .where(events.c.version == 1, events.c.stream >= bindparam("low"), events.c.stream < bindparam("high"))
-)  # fmt: skip
-
-LABELLED = sql(
-    select(events.c.stream)
-    .where(events.c.version == 1, func.json_extract(events.c.data, bindparam("path")) == bindparam("wanted"))
-    .order_by(events.c.seq)
-)  # fmt: skip
-CORRELATED = sql(
-    select(*_STORED)
-    .where(events.c.correlation.in_(
-        select(events.c.correlation)
-        .where(events.c.causation >= bindparam("low"), events.c.causation < bindparam("high"))
-    ))
-    .order_by(events.c.seq)
-)  # fmt: skip
-
-STORE_DOCUMENT = sql(
-    (stored := upsert(documents)).on_conflict_do_update(
-        index_elements=["digest", "kind"], set_={"body": stored.excluded.body}, where=documents.c.body.is_(None)
-    )
+INSERT_EVENT = (
+    "INSERT INTO events (seq, stream, version, type, schema, time_us, boot_id, actor, correlation, "
+    "causation, data, documents, prev_hash, hash, latest_us) VALUES (:seq, :stream, :version, :type, "
+    ":schema, :time_us, :boot_id, :actor, :correlation, :causation, :data, :documents, :prev_hash, :hash,"
+    " :latest_us)"
 )
-REDACT_DOCUMENT = sql(update(documents).where(documents.c.digest == bindparam("redacted")).values(body=null()))
-DOCUMENT = sql(select(documents.c.body).where(documents.c.digest == bindparam("digest")).limit(1))
-ALL_DOCUMENTS = sql(select(documents.c.digest, documents.c.kind, documents.c.body))
-
-
-@cache
-def select_events(streams: int, by_type: bool) -> str:
-    """A page of events after ``after`` and not beyond ``until``, in order, of certain types or of all; of no certain
-    streams (0), of one (1), or of those of a list (2)."""
-    source: Any = events
-    if streams > 1:  # they drive the join (SQLite keeps the order of a CROSS JOIN), else the whole log is read
-        wanted = _listed("streams")
-        source = wanted.join(events, events.c.stream == wanted.c.value)
-    page = select(*_STORED).select_from(source).limit(bindparam("limit"))
-    page = page.where(events.c.seq > bindparam("after"), events.c.seq <= bindparam("until"))
-    if streams == 1:
-        page = page.where(events.c.stream == bindparam("stream")).order_by(events.c.version)
-    else:
-        page = page.order_by(events.c.seq)
-    if by_type:
-        page = page.where(events.c.type.in_(select(_listed("types").c.value)))
-    return sql(page).replace(" JOIN ", " CROSS JOIN ")
-
-
-@cache
-def last_of_types(count: int) -> str:
-    """The latest event of a stream that is of one of so many types, ``type0`` and so on."""
-    types = [bindparam(f"type{number}") for number in range(count)]
-    return sql(
-        select(*_STORED)
-        .where(events.c.stream == bindparam("stream"), events.c.type.in_(types))
-        .order_by(events.c.version.desc())
-        .limit(1)
-    )  # fmt: skip
-
-
-# --- names and links ----------------------------------------------------------------------------------------------
-
-_THIS_NAME = (names.c.noun == bindparam("noun"), names.c.name == bindparam("name"))
-_THIS_LINK = (links.c.target == bindparam("target"), links.c.noun == bindparam("noun"))
-
-TAKE_NAME = sql(insert(names))
-RELEASE_NAME = sql(update(names).where(*_THIS_NAME, names.c.valid_to.is_(None)).values(valid_to=bindparam("seq")))
-NAME_HOLDER = sql(select(names.c.id).where(*_THIS_NAME, names.c.valid_to.is_(None)))
-NAME_EVER = sql(select(names.c.id, names.c.valid_from).where(*_THIS_NAME))
-NAME_AS_OF = sql(
-    select(names.c.id, names.c.valid_to)
-    .where(*_THIS_NAME, names.c.valid_from <= bindparam("moment"))
-    .order_by(names.c.valid_from.desc())
-    .limit(1)
+LAST_EVENT = (
+    "SELECT events.seq, events.hash, events.latest_us FROM events ORDER BY events.seq DESC LIMIT 1 OFFSET"
+    " 0"
 )
-NAMES_HELD = sql(
-    select(names.c.name).where(
-        names.c.noun == bindparam("noun"),
-        names.c.name >= bindparam("low"),
-        names.c.name < bindparam("high"),
-        names.c.valid_to.is_(None),
-    )
+LATEST_US = (
+    "SELECT events.latest_us FROM events WHERE events.seq = :seq"
 )
-LINK = sql(insert(links))
-UNLINK = sql(
-    update(links)
-    .where(*_THIS_LINK, links.c.id == bindparam("id"), links.c.valid_to.is_(None))
-    .values(valid_to=bindparam("seq"))
+STREAM_VERSION = (
+    "SELECT max(events.version) AS max_1 FROM events WHERE events.stream = :stream"
 )
-LINKED = sql(select(links.c.id).where(*_THIS_LINK, links.c.valid_to.is_(None)).order_by(links.c.valid_from))
-LINKED_EVER = sql(select(links.c.id).distinct().where(*_THIS_LINK))
-
-IS_FINGERPRINT = sql(select(projections.c.fingerprint == bindparam("fingerprint")))
-SET_FINGERPRINT = sql(insert(projections))
-
-
-# --- each noun's projections --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class NounStatements:
-    """The statements over one noun's two tables. A *row* is id, version, born, since, state; states come by age."""
-
-    row: str
-    set_current: str
-    drop_current: str
-    open_history: str
-    close_history: str
-    all: str
-    all_as_of: str
-    state_as_of: str
-    by_name: str
-    by_prefix: str
-    by_prefix_as_of: str
-
-
-def _as_of(noun: str, *conditions: ColumnElement[bool]) -> str:
-    """States that were valid at ``moment``: those that still are, and those at the moment's nodes of the tree."""
-    past, now, nodes = history[noun], current[noun], _listed("nodes")
-    began = past.c.valid_from <= bindparam("moment")
-    columns = (past.c.state, past.c.born.label("born"))
-    still = (
-        select(*columns)
-        .select_from(now.join(past, past.c.valid_from == now.c.since))
-        .where(began, *conditions)
-    )  # fmt: skip
-    ended = (
-        select(*columns)
-        .select_from(nodes.join(past, past.c.node == nodes.c.value))
-        .where(past.c.node.is_not(None), began, past.c.valid_to > bindparam("moment"), *conditions)
-    )
-    return sql(union_all(still, ended).order_by("born")).replace(" JOIN ", " CROSS JOIN ")
-
-
-@cache
-def of(noun: str) -> NounStatements:
-    """The statements of a noun."""
-    now, past = current[noun], history[noun]
-    this = now.c.id == bindparam("id")
-    state = past.c.state
-    existing = now.join(past, past.c.valid_from == now.c.since)
-    prefixed = (past.c.id >= bindparam("low"), past.c.id < bindparam("high"))
-    held = names.join(now, now.c.id == names.c.id).join(past, past.c.valid_from == now.c.since)
-    stream_rows = events.join(past, past.c.valid_from == events.c.seq)
-    replaced = upsert(now)
-
-    def states(*conditions: ColumnElement[bool]) -> Select[Any]:
-        return select(state).select_from(existing).where(*conditions)
-
-    return NounStatements(
-        row=sql(select(now, state).select_from(existing).where(this)),
-        set_current=sql(
-            replaced.on_conflict_do_update(
-                index_elements=["id"],
-                set_={name: replaced.excluded[name] for name in ("version", "born", "since")},
-            )
-        ),
-        drop_current=sql(delete(now).where(this)),
-        open_history=sql(insert(past)),
-        close_history=sql(
-            update(past)
-            .where(past.c.valid_from == bindparam("since"))
-            .values(valid_to=bindparam("seq"), node=bindparam("fork"))
-        ),
-        all=sql(states().order_by(now.c.born)),
-        all_as_of=_as_of(noun),
-        state_as_of=sql(
-            select(state)
-            .select_from(stream_rows)
-            .where(events.c.stream == bindparam("stream"), events.c.seq <= bindparam("moment"))
-            .where(or_(past.c.valid_to.is_(None), past.c.valid_to > bindparam("moment")))
-            .order_by(events.c.version.desc())
-            .limit(1)
-        ),
-        by_name=sql(select(state).select_from(held).where(*_THIS_NAME, names.c.valid_to.is_(None))),
-        by_prefix=sql(
-            states(now.c.id >= bindparam("low"), now.c.id < bindparam("high")).order_by(now.c.id)
-            .limit(bindparam("limit"))
-        ),
-        by_prefix_as_of=_as_of(noun, *prefixed),
-    )  # fmt: skip
+EVENTS_OF_STRETCH = (
+    "SELECT events.seq, events.stream, events.version, events.type, events.schema, events.time_us, "
+    "events.boot_id, events.actor, events.correlation, events.causation, events.data, events.documents, "
+    "events.prev_hash, events.hash, events.latest_us FROM events WHERE events.seq >= :first AND "
+    "events.seq <= :last ORDER BY events.seq"
+)
+EVENT_BEFORE = (
+    "SELECT events.seq, events.stream, events.version, events.type, events.schema, events.time_us, "
+    "events.boot_id, events.actor, events.correlation, events.causation, events.data, events.documents, "
+    "events.prev_hash, events.hash, events.latest_us FROM events WHERE events.seq < :first ORDER BY "
+    "events.seq DESC LIMIT 1 OFFSET 0"
+)
+MISNUMBERED_EVENTS = (
+    "SELECT placed.seq, placed.stream, placed.version, placed.version_before FROM (SELECT events.seq AS "
+    "seq, events.stream AS stream, events.version AS version, lag(events.version, 1, 0) OVER (PARTITION "
+    "BY events.stream ORDER BY events.version) AS version_before, lag(events.seq, 1, events.seq) OVER "
+    "(PARTITION BY events.stream ORDER BY events.version) AS seq_before FROM events) AS placed WHERE "
+    "placed.version != placed.version_before + 1 OR placed.seq < placed.seq_before"
+)
+FOLDED_EVENTS = (
+    "SELECT events.seq, events.stream, events.version, events.type, events.schema, events.data FROM "
+    "events ORDER BY events.seq"
+)
+FIRST_EVENTS = (
+    "SELECT events.stream, events.seq FROM events WHERE events.version = 1 AND events.stream >= :low AND "
+    "events.stream < :high"
+)
+LABELLED = (
+    "SELECT events.stream FROM events WHERE events.version = 1 AND json_extract(events.data, :path) = "
+    ":wanted ORDER BY events.seq"
+)
+CORRELATED = (
+    "SELECT events.seq, events.stream, events.version, events.type, events.schema, events.time_us, "
+    "events.boot_id, events.actor, events.correlation, events.causation, events.data, events.documents, "
+    "events.prev_hash, events.hash FROM events WHERE events.correlation IN (SELECT events.correlation "
+    "FROM events WHERE events.causation >= :low AND events.causation < :high) ORDER BY events.seq"
+)
+STORE_DOCUMENT = (
+    "INSERT INTO documents (digest, kind, body) VALUES (:digest, :kind, :body) ON CONFLICT (digest, kind)"
+    " DO UPDATE SET body = excluded.body WHERE documents.body IS NULL"
+)
+REDACT_DOCUMENT = (
+    "UPDATE documents SET body=NULL WHERE documents.digest = :redacted"
+)
+DOCUMENT = (
+    "SELECT documents.body FROM documents WHERE documents.digest = :digest LIMIT 1 OFFSET 0"
+)
+NAMING_EVENTS = (
+    "SELECT events.seq, events.documents FROM events WHERE events.documents != '{}' ORDER BY events.seq"
+)
+ALL_DOCUMENTS = (
+    "SELECT documents.digest, documents.kind, documents.body FROM documents"
+)
+PAGES = {
+    (0, False): (
+        "SELECT events.seq, events.stream, events.version, events.type, events.schema, events.time_us, "
+        "events.boot_id, events.actor, events.correlation, events.causation, events.data, events.documents, "
+        "events.prev_hash, events.hash FROM events WHERE events.seq > :after AND events.seq <= :until ORDER "
+        "BY events.seq LIMIT :limit OFFSET 0"
+    ),
+    (0, True): (
+        "SELECT events.seq, events.stream, events.version, events.type, events.schema, events.time_us, "
+        "events.boot_id, events.actor, events.correlation, events.causation, events.data, events.documents, "
+        "events.prev_hash, events.hash FROM events WHERE events.seq > :after AND events.seq <= :until AND "
+        "events.type IN (SELECT types.value FROM json_each(:types) AS types) ORDER BY events.seq LIMIT :limit"
+        " OFFSET 0"
+    ),
+    (1, False): (
+        "SELECT events.seq, events.stream, events.version, events.type, events.schema, events.time_us, "
+        "events.boot_id, events.actor, events.correlation, events.causation, events.data, events.documents, "
+        "events.prev_hash, events.hash FROM events WHERE events.seq > :after AND events.seq <= :until AND "
+        "events.stream = :stream ORDER BY events.version LIMIT :limit OFFSET 0"
+    ),
+    (1, True): (
+        "SELECT events.seq, events.stream, events.version, events.type, events.schema, events.time_us, "
+        "events.boot_id, events.actor, events.correlation, events.causation, events.data, events.documents, "
+        "events.prev_hash, events.hash FROM events WHERE events.seq > :after AND events.seq <= :until AND "
+        "events.stream = :stream AND events.type IN (SELECT types.value FROM json_each(:types) AS types) "
+        "ORDER BY events.version LIMIT :limit OFFSET 0"
+    ),
+    (2, False): (
+        "SELECT events.seq, events.stream, events.version, events.type, events.schema, events.time_us, "
+        "events.boot_id, events.actor, events.correlation, events.causation, events.data, events.documents, "
+        "events.prev_hash, events.hash FROM json_each(:streams) AS streams CROSS JOIN events ON events.stream"
+        " = streams.value WHERE events.seq > :after AND events.seq <= :until ORDER BY events.seq LIMIT :limit"
+        " OFFSET 0"
+    ),
+    (2, True): (
+        "SELECT events.seq, events.stream, events.version, events.type, events.schema, events.time_us, "
+        "events.boot_id, events.actor, events.correlation, events.causation, events.data, events.documents, "
+        "events.prev_hash, events.hash FROM json_each(:streams) AS streams CROSS JOIN events ON events.stream"
+        " = streams.value WHERE events.seq > :after AND events.seq <= :until AND events.type IN (SELECT "
+        "types.value FROM json_each(:types) AS types) ORDER BY events.seq LIMIT :limit OFFSET 0"
+    ),
+}
+LAST_OF_TYPES = (
+    "SELECT events.seq, events.stream, events.version, events.type, events.schema, events.time_us, "
+    "events.boot_id, events.actor, events.correlation, events.causation, events.data, events.documents, "
+    "events.prev_hash, events.hash FROM events WHERE events.stream = :stream AND events.type IN (SELECT "
+    "types.value FROM json_each(:types) AS types) ORDER BY events.version DESC LIMIT 1 OFFSET 0"
+)
+TAKE_NAME = (
+    "INSERT INTO names (noun, name, valid_from, valid_to, id) VALUES (:noun, :name, :valid_from, "
+    ":valid_to, :id)"
+)
+RELEASE_NAME = (
+    "UPDATE names SET valid_to=:seq WHERE names.noun = :noun AND names.name = :name AND names.valid_to IS"
+    " NULL"
+)
+NAME_HOLDER = (
+    "SELECT names.id FROM names WHERE names.noun = :noun AND names.name = :name AND names.valid_to IS "
+    "NULL"
+)
+NAME_EVER = (
+    "SELECT names.id, names.valid_from FROM names WHERE names.noun = :noun AND names.name = :name"
+)
+NAME_AS_OF = (
+    "SELECT names.id, names.valid_to FROM names WHERE names.noun = :noun AND names.name = :name AND "
+    "names.valid_from <= :moment ORDER BY names.valid_from DESC LIMIT 1 OFFSET 0"
+)
+NAMES_HELD = (
+    "SELECT names.name FROM names WHERE names.noun = :noun AND names.name >= :low AND names.name < :high "
+    "AND names.valid_to IS NULL"
+)
+LINK = (
+    "INSERT INTO links (target, noun, id, valid_from, valid_to) VALUES (:target, :noun, :id, :valid_from,"
+    " :valid_to)"
+)
+UNLINK = (
+    "UPDATE links SET valid_to=:seq WHERE links.target = :target AND links.noun = :noun AND links.id = "
+    ":id AND links.valid_to IS NULL"
+)
+LINKED = (
+    "SELECT links.id FROM links WHERE links.target = :target AND links.noun = :noun AND links.valid_to IS"
+    " NULL ORDER BY links.valid_from"
+)
+LINKED_EVER = (
+    "SELECT DISTINCT links.id FROM links WHERE links.target = :target AND links.noun = :noun"
+)
+IS_FINGERPRINT = (
+    "SELECT projections.fingerprint = :fingerprint AS anon_1 FROM projections"
+)
+SET_FINGERPRINT = (
+    "INSERT INTO projections (fingerprint) VALUES (:fingerprint)"
+)
+OF_A_NOUN = {
+    "row": (
+        "SELECT {noun}_current.id, {noun}_current.version, {noun}_current.born, {noun}_current.since, "
+        "{noun}_history.state FROM {noun}_current JOIN {noun}_history ON {noun}_history.valid_from = "
+        "{noun}_current.since WHERE {noun}_current.id = :id"
+    ),
+    "set_current": (
+        "INSERT INTO {noun}_current (id, version, born, since) VALUES (:id, :version, :born, :since) ON "
+        "CONFLICT (id) DO UPDATE SET version = excluded.version, born = excluded.born, since = excluded.since"
+    ),
+    "drop_current": (
+        "DELETE FROM {noun}_current WHERE {noun}_current.id = :id"
+    ),
+    "open_history": (
+        "INSERT INTO {noun}_history (valid_from, valid_to, node, born, id, state) VALUES (:valid_from, "
+        ":valid_to, :node, :born, :id, :state)"
+    ),
+    "close_history": (
+        "UPDATE {noun}_history SET valid_to=:seq, node=:fork WHERE {noun}_history.valid_from = :since"
+    ),
+    "all": (
+        "SELECT {noun}_history.state FROM {noun}_current JOIN {noun}_history ON {noun}_history.valid_from = "
+        "{noun}_current.since ORDER BY {noun}_current.born"
+    ),
+    "all_as_of": (
+        "SELECT {noun}_history.state, {noun}_history.born AS born FROM {noun}_current CROSS JOIN "
+        "{noun}_history ON {noun}_history.valid_from = {noun}_current.since WHERE {noun}_history.valid_from "
+        "<= :moment UNION ALL SELECT {noun}_history.state, {noun}_history.born AS born FROM json_each(:nodes)"
+        " AS nodes CROSS JOIN {noun}_history ON {noun}_history.node = nodes.value WHERE {noun}_history.node "
+        "IS NOT NULL AND {noun}_history.valid_from <= :moment AND {noun}_history.valid_to > :moment ORDER BY "
+        "born"
+    ),
+    "state_as_of": (
+        "SELECT {noun}_history.state FROM events JOIN {noun}_history ON {noun}_history.valid_from = "
+        "events.seq WHERE events.stream = :stream AND events.seq <= :moment AND ({noun}_history.valid_to IS "
+        "NULL OR {noun}_history.valid_to > :moment) ORDER BY events.version DESC LIMIT 1 OFFSET 0"
+    ),
+    "by_name": (
+        "SELECT {noun}_history.state FROM names JOIN {noun}_current ON {noun}_current.id = names.id JOIN "
+        "{noun}_history ON {noun}_history.valid_from = {noun}_current.since WHERE names.noun = :noun AND "
+        "names.name = :name AND names.valid_to IS NULL"
+    ),
+    "by_prefix": (
+        "SELECT {noun}_history.state FROM {noun}_current JOIN {noun}_history ON {noun}_history.valid_from = "
+        "{noun}_current.since WHERE {noun}_current.id >= :low AND {noun}_current.id < :high ORDER BY "
+        "{noun}_current.id LIMIT :limit OFFSET 0"
+    ),
+    "by_prefix_as_of": (
+        "SELECT {noun}_history.state, {noun}_history.born AS born FROM {noun}_current CROSS JOIN "
+        "{noun}_history ON {noun}_history.valid_from = {noun}_current.since WHERE {noun}_history.valid_from "
+        "<= :moment AND {noun}_history.id >= :low AND {noun}_history.id < :high UNION ALL SELECT "
+        "{noun}_history.state, {noun}_history.born AS born FROM json_each(:nodes) AS nodes CROSS JOIN "
+        "{noun}_history ON {noun}_history.node = nodes.value WHERE {noun}_history.node IS NOT NULL AND "
+        "{noun}_history.valid_from <= :moment AND {noun}_history.valid_to > :moment AND {noun}_history.id >= "
+        ":low AND {noun}_history.id < :high ORDER BY born"
+    ),
+}

@@ -1,6 +1,7 @@
-"""The tables, as SQLAlchemy sees them, and the triggers that keep the log append-only.
+"""The tables, as SQLAlchemy sees them: for the statements that are compiled from them, and for tests.
 
-The tables are made by the migrations alone; a test compares what those leave behind with what stands here.
+They are made by the migrations alone; a test compares what those leave behind with what stands here. ``layout`` is what
+an engine that runs needs to know of them.
 """
 
 from __future__ import annotations
@@ -9,9 +10,6 @@ from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, PrimaryKey
 from sqlalchemy import UniqueConstraint, text
 
 from engine.domain.nouns import NOUNS
-
-REVISION = "0007"
-"""The newest migration. Revisions are counted in four digits, so that newer is greater."""
 
 metadata = MetaData()
 
@@ -101,25 +99,3 @@ links = Table(
 )
 
 projections = Table("projections", metadata, Column("fingerprint", Text, primary_key=True), sqlite_with_rowid=False)
-
-TRIGGERS = {
-    "events_no_update": (
-        "CREATE TRIGGER events_no_update BEFORE UPDATE ON events "
-        "BEGIN SELECT RAISE(ABORT, 'events are never changed'); END"
-    ),
-    "events_no_delete": (
-        "CREATE TRIGGER events_no_delete BEFORE DELETE ON events "
-        "BEGIN SELECT RAISE(ABORT, 'events are never removed'); END"
-    ),
-    "documents_no_update": (
-        "CREATE TRIGGER documents_no_update BEFORE UPDATE ON documents "
-        "WHEN NEW.digest IS NOT OLD.digest OR NEW.kind IS NOT OLD.kind "
-        "OR (NEW.body IS NOT NULL AND OLD.body IS NOT NULL) "
-        "BEGIN SELECT RAISE(ABORT, 'documents are never changed'); END"
-    ),
-    "documents_no_delete": (
-        "CREATE TRIGGER documents_no_delete BEFORE DELETE ON documents "
-        "BEGIN SELECT RAISE(ABORT, 'documents are never removed'); END"
-    ),
-}
-"""Normal work only adds. A document's body alone may be redacted (set to NULL), and be stored again after that."""

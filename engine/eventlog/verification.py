@@ -1,14 +1,15 @@
 """Verification: is the log what was once committed, and do the projections follow from it?
 
-Read with connections of its own, from the stored bytes up, in two halves that need nothing of each other: the chain
-(``chain_check``: each row's types, canonical form, place and version; documents; guards) and what follows from it
+Read with connections of its own, from the stored bytes up: the file as a whole (``file_check``: guards, versions,
+documents), each row's types, canonical form and place in the chain (``chain_check``), and what follows from it
 (``projection_check``: each projected row against a replay). What this can't see is a log rewritten as a whole: for
 that, publish the head and verify against it.
 
-A log of some size is verified by two processes, side by side: one processor is not enough for it, and the daemon's
-other threads would wait for this one meanwhile. They are this module as a program, which serves by itself, too, for a
-log whose engine does not start: ``python -m engine.eventlog.verification PATH [SEQ:HASH]`` prints the head and one
-line a problem, and exits with 1 if there are any.
+A log of some size is verified by several processes side by side, one for each of its stretches and one for the file:
+one processor is not enough for it, and the daemon's other threads would wait for this one meanwhile. They are this
+module as a program, which serves by itself, too, for a log whose engine does not start: ``python -m
+engine.eventlog.verification PATH [SEQ:HASH]`` prints the head and one line a problem, and exits with 1 if there are
+any.
 """
 
 from __future__ import annotations
@@ -20,109 +21,147 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, TypeVar
 
 from engine.domain.errors import EngineError
+from engine.eventlog import statements
 from engine.eventlog.chain_check import ChainCheck
 from engine.eventlog.connections import connect
+from engine.eventlog.file_check import check_file
 from engine.eventlog.findings import MOST_PROBLEMS, Findings
 from engine.eventlog.projection_check import ProjectionCheck
 from engine.eventlog.records import Head, Problem, Report
+from engine.eventlog.side_by_side import side_by_side
+from engine.eventlog.stretches import Stretch, stretches
 
-HALVES = ("projections", "chain")
-"""In the order in which they begin: so the chain's snapshot holds every event that the replay folds."""
+SMALL_LOG = 5_000
+"""So few events are verified sooner than other processes have started."""
 
-_HALF = "--half="
+MOST_STRETCHES = 4
+"""Each begins with all that stands at its moment, so more of them gain little."""
+
+_AS_JSON = "--json"
 
 
-def verify(path: Path, against: Head | None = None) -> Report:
-    """Check everything, in this thread. Raises EngineError where the database can't be read at all."""
-    return _joined(_check(path, HALVES, against))
+def verify(path: Path, against: Head | None = None, parts: int = 1) -> Report:
+    """Check everything, in this thread, the log in so many stretches. Raises EngineError where the database can't be
+    read at all."""
+
+    def work(connection: sqlite3.Connection) -> list[Findings]:
+        return [work(connection) for work in _works(_last(connection), parts, against)]
+
+    return _joined(_in_a_snapshot(path, work))
 
 
 def verify_apart(path: Path, against: Head | None = None) -> Report:
-    """The same, by a process for each half. Raises EngineError also where one of them fails."""
-    processes = [_start(path, half, against) for half in HALVES]
-    answers = [process.communicate() for process in processes]
-    for process, (_, said) in zip(processes, answers):
-        if process.returncode != 0:
-            lines = said.decode(errors="replace").strip().splitlines()
-            raise EngineError(lines[-1] if lines else f"the verification ended with status {process.returncode}")
-    return _joined([_decoded(answer) for answer, _ in answers])
-
-
-def _start(path: Path, half: str, against: Head | None) -> subprocess.Popen[bytes]:
-    """Another interpreter, and not a fork: the daemon has threads, and SQLite's locks belong to a process."""
-    published = [f"{against.seq}:{against.hash}"] if against else []
+    """The same, by other processes. Raises EngineError also where one of them fails."""
     above = Path(__file__).resolve().parents[2]
     path_of_modules = os.pathsep.join(filter(None, [str(above), os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "engine.eventlog.verification", _HALF + half, str(path), *published],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    published = [f"{against.seq}:{against.hash}"] if against else []
+    done = subprocess.run(  # another interpreter, and not a fork: the daemon has threads, and has the database open
+        [sys.executable, "-P", "-m", "engine.eventlog.verification", _AS_JSON, str(path), *published],
+        stdin=subprocess.DEVNULL, capture_output=True, check=False,
         env={**os.environ, "PYTHONPATH": path_of_modules},
     )  # fmt: skip
+    if done.returncode != 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise EngineError(lines[-1] if lines else f"the verification ended with status {done.returncode}")
+    return _decoded(done.stdout)
 
 
-def _check(path: Path, halves: Sequence[str], against: Head | None) -> list[Findings]:
-    """The findings of some halves, in one snapshot."""
+def _verify_side_by_side(path: Path, against: Head | None) -> Report:
+    """The same, by forks of this process. Their snapshots are their own: what is appended meanwhile belongs to the last
+    stretch, and changes no row that another one looks at."""
+    works = _works(_in_a_snapshot(path, _last), parts_here(), against)
+    return _joined(side_by_side([partial(_in_a_snapshot, path, work) for work in works]))
 
-    def work(connection: sqlite3.Connection) -> list[Findings]:
-        checks = {"projections": ProjectionCheck(connection), "chain": ChainCheck(connection, against)}
-        return [checks[half].run() for half in halves]
 
+def _works(last: int, parts: int, against: Head | None) -> list[Callable[[sqlite3.Connection], Findings]]:
+    """What there is to do, in any order or at once. The last one comes to know the head."""
+    cut = stretches(last, parts)
+    return [check_file, *(partial(_check_stretch, stretch=stretch, against=against) for stretch in cut)]
+
+
+def _last(connection: sqlite3.Connection) -> int:
+    found = connection.execute(statements.LAST_EVENT).fetchone()
+    return found[0] if found else 0
+
+
+def parts_here() -> int:
+    """In how many stretches a log is verified on this machine: one a processor."""
+    return min(len(os.sched_getaffinity(0)), MOST_STRETCHES)
+
+
+def _check_stretch(connection: sqlite3.Connection, stretch: Stretch, against: Head | None) -> Findings:
+    findings = Findings()
+    rows = ChainCheck(connection, stretch, findings, against)
+    projections = ProjectionCheck(connection, stretch, findings)
+    for row in connection.execute(statements.EVENTS_OF_STRETCH, stretch._asdict()):
+        data = rows.check(row)
+        if data is not None:
+            seq, stream, version, type_, schema = row[:5]
+            projections.fold(seq, stream, version, type_, schema, data)
+    rows.finish()
+    projections.finish()
+    return findings
+
+
+T = TypeVar("T")
+
+
+def _in_a_snapshot(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    """What ``work`` answers with. Raises EngineError where the database can't be read."""
     try:
-        return _in_a_snapshot(path, work)
+        with closing(connect(path, "ro")) as connection:
+            connection.execute("BEGIN")
+            try:
+                return work(connection)
+            except sqlite3.OperationalError as error:
+                if "UTF-8" not in str(error):
+                    raise
+            # damaged text is to be found and named; this way of reading is slower
+            connection.text_factory = lambda stored: stored.decode("utf-8", "surrogateescape")
+            return work(connection)
     except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter where the schema's own text is damaged
         raise EngineError(f'cannot verify the event log "{path}": {error}') from error
 
 
-def _in_a_snapshot(path: Path, work: Callable[[sqlite3.Connection], list[Findings]]) -> list[Findings]:
-    with closing(connect(path, "ro")) as connection:
-        connection.execute("BEGIN")
-        try:
-            return work(connection)
-        except sqlite3.OperationalError as error:
-            if "UTF-8" not in str(error):
-                raise
-        # damaged text is to be found and named; this way of reading is slower
-        connection.text_factory = lambda stored: stored.decode("utf-8", "surrogateescape")
-        return work(connection)
-
-
-def _joined(halves: list[Findings]) -> Report:
-    """One report, its problems in the order of the events that they are about."""
-    projections, chain = halves
-    found = sorted([*chain.problems, *projections.problems], key=lambda problem: _place(problem.seq))
-    more = chain.more + projections.more + len(found[MOST_PROBLEMS:])
+def _joined(parts: list[Findings]) -> Report:
+    """One report, its problems in the order of the events that they are about. The last part knows the head."""
+    found = sorted((problem for part in parts for problem in part.problems), key=lambda problem: _place(problem.seq))
+    more = sum(part.more for part in parts) + len(found[MOST_PROBLEMS:])
     problems = found[:MOST_PROBLEMS] + ([Problem(0, f"{more} more problems")] if more else [])
-    return Report(chain.events, Head(chain.seq, chain.hash), problems, chain.redacted)
+    redacted = [digest for part in parts for digest in part.redacted]
+    return Report(sum(part.events for part in parts), Head(parts[-1].seq, parts[-1].hash), problems, redacted)
 
 
 def _place(seq: object) -> int:
     return seq if isinstance(seq, int) else 0  # a damaged row has anything there
 
 
-def _decoded(answer: bytes) -> Findings:
+def _decoded(answer: bytes) -> Report:
     values = json.loads(answer)
-    return Findings(**{**values, "problems": [Problem(**problem) for problem in values["problems"]]})
+    problems = [Problem(**problem) for problem in values["problems"]]
+    return Report(**{**values, "head": Head(**values["head"]), "problems": problems})
 
 
 def main(arguments: list[str]) -> int:
-    """The program. Answers with its exit status: 0 sound, 1 not, 2 it could not be read. For a half of it the findings
-    go out as JSON, and 0 means that it could be read."""
-    half = arguments.pop(0).removeprefix(_HALF) if arguments and arguments[0].startswith(_HALF) else ""
-    path, *published = arguments
+    """The program. Answers with its exit status: 0 sound, 1 not, 2 it could not be read. Where JSON is asked for, it
+    is the whole report, and 0 means that there is one."""
+    as_json = arguments[0] == _AS_JSON
+    path, *published = arguments[as_json:]
     seq, _, hash_ = published[0].partition(":") if published else ("", "", "")
     against = Head(int(seq), hash_) if published else None
     try:
-        if half:
-            print(json.dumps(asdict(*_check(Path(path), [half], against))))
-            return 0
-        report = verify(Path(path), against)
+        report = _verify_side_by_side(Path(path), against)
     except EngineError as error:
         print(error, file=sys.stderr)
         return 2
+    if as_json:
+        print(json.dumps(asdict(report)))
+        return 0
     for problem in report.problems:
         print(f"event {problem.seq}: {problem.what}" if problem.seq else problem.what)
     print(f"{report.events} events, head {report.head.seq}:{report.head.hash}, {len(report.problems)} problems")

@@ -92,9 +92,7 @@ class Launch:
         try:
             self._clone(own, childs)
             childs.close()
-            if has_user_namespace(self._plan["spec"]):
-                userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
-            interfaces = self._watcher.cloned(self.pid)
+            interfaces = self._accompany(own)
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
@@ -116,6 +114,15 @@ class Launch:
             own.close()
             childs.close()
 
+    def _accompany(self, own: socket.socket) -> list[Json]:
+        """What others do while the init sets itself up: the network interfaces that were made."""
+        try:
+            if has_user_namespace(self._plan["spec"]):
+                userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
+            return self._watcher.cloned(self.pid)
+        except OSError as error:
+            raise first_cause(own, error) from error
+
     def _clone(self, own: socket.socket, childs: socket.socket) -> None:
         kinds = new_namespaces(self._plan["spec"])
         flags = 0
@@ -126,9 +133,10 @@ class Launch:
             with step("namespace.time"):
                 unshare_time(_time_offsets(self._plan["spec"]["linux"]))
         joined = joined_namespaces(self._plan["spec"])
+        work = init.SetUp(self._plan, childs)
         if "user" in joined:
             self.pid = go_between.cloned(
-                lambda: self._clone_inside(joined, flags, own, childs), as_sibling=self._as_sibling
+                lambda: self._clone_inside(joined, flags, own, work), as_sibling=self._as_sibling
             )
             return
         if "pid" in joined:
@@ -137,20 +145,20 @@ class Launch:
         with step("init.clone"):
             self.pid, born_in_it = clone_in(self._cgroup, flags | (CLONE_PARENT if self._as_sibling else 0))
         if self.pid == 0:
-            self._be_init(born_in_it, own, childs)
+            self._be_init(work, born_in_it, own)
 
-    def _clone_inside(self, joined: Json, flags: int, own: socket.socket, childs: socket.socket) -> int:
+    def _clone_inside(self, joined: Json, flags: int, own: socket.socket, work: init.SetUp) -> int:
         """In the process in between: a new namespace belongs to the user namespace that its maker is in."""
         joining.enter_all(joined)
         with step("init.clone"):
             pid = clone(flags | CLONE_PARENT)
         if pid == 0:
-            self._be_init(False, own, childs)
+            self._be_init(work, False, own)
         return pid
 
-    def _be_init(self, born_in_its_cgroup: bool, own: socket.socket, childs: socket.socket) -> NoReturn:
+    def _be_init(self, work: init.SetUp, born_in_its_cgroup: bool, own: socket.socket) -> NoReturn:
         own.close()
-        init.run(self._plan, self._cgroup, born_in_its_cgroup, childs, self._stdio, self._keep)
+        init.run(work, self._cgroup, born_in_its_cgroup, self._stdio, self._keep)
 
     def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:
         poll = select.poll()
@@ -174,6 +182,16 @@ class Launch:
 
     def _stop_if_daemon_is_gone(self) -> None:
         stop_if_gone(self._daemon)
+
+
+def first_cause(own: socket.socket, error: OSError) -> OSError | SetupFailed:
+    """Where the init has ended meanwhile, whoever looks for it in /proc runs into that: what it said is the reason."""
+    if not select.select([own], [], [], 0)[0]:
+        return error
+    answer = messages.receive(own)
+    if answer is None:
+        return SetupFailed(died("the container's first process"))
+    return SetupFailed(answer[0]) if answer[0]["type"] == "failed" else error
 
 
 def stop_if_gone(daemon: socket.socket) -> None:

@@ -50,7 +50,8 @@ class Core:
 
 
 def resolve_container(log: EventLog, reference: str, as_of: int | None = None) -> Container:
-    """By full id, name (with or without slash) or unique id prefix, a name winning over a prefix.
+    """By full id, name (with or without slash), a link's name (``web/db``) or unique id prefix, a name winning over a
+    prefix.
 
     Raises NotFound, or InvalidArgument with the candidates where a prefix is ambiguous.
     """
@@ -58,6 +59,7 @@ def resolve_container(log: EventLog, reference: str, as_of: int | None = None) -
     if not text:
         raise InvalidArgument("no container named: give a name or an id")
     found = log.get("container", text, as_of=as_of) or log.by_name("container", text, as_of=as_of)
+    found = found or _linked(log, text, as_of)
     if found is not None:
         return found
     candidates = log.by_prefix("container", text.lower(), as_of=as_of, limit=5)
@@ -67,3 +69,14 @@ def resolve_container(log: EventLog, reference: str, as_of: int | None = None) -
         listed = ", ".join(f"{candidate.id[:12]} ({candidate.name})" for candidate in candidates)
         raise InvalidArgument(f"multiple IDs found with provided prefix: {reference}: {listed}")
     return candidates[0]
+
+
+def _linked(log: EventLog, text: str, as_of: int | None) -> Container | None:
+    """The container that another one calls so: ``HOLDER/ALIAS``."""
+    name, slash, alias = text.partition("/")
+    holder = log.by_name("container", name, as_of=as_of) if slash else None
+    if holder is None:
+        return None
+    links = parse_document(log.document(holder.config_digest))["HostConfig"].get("Links") or []
+    ids = [link.partition(":")[0] for link in links if link.partition(":")[2] == alias]
+    return log.get("container", ids[0], as_of=as_of) if ids else None

@@ -40,7 +40,7 @@ def test_versions_outside_the_range_are_refused(api: Api, version: str, words: s
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/nothing"), ("POST", "/_ping"), ("POST", "/containers/json"), ("GET", "/vx/info"), ("GET", "/"),
-     ("GET", "/containers/a/b/json"), ("PATCH", "/info"), ("GET", "/images//json/x")],
+     ("GET", "/containers/a/b/none"), ("PATCH", "/info"), ("GET", "/images//json/x")],
 )  # fmt: skip
 def test_unknown_paths(api: Api, method: str, path: str) -> None:
     answer = ask(api.connection, method, path)

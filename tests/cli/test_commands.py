@@ -97,6 +97,12 @@ def test_formats_of_ps(docket: Docket, fake: FakeEngine) -> None:
     )
     assert docket("ps", "--format", 'table {{.Names}}\\t{{.Label "team"}}').out == "NAMES     team\nweb       x\n"
     assert docket("ps", "--format", "{{.Nope}}").status == 1
+    assert docket("ps", "-q", "--format", "raw").out == f"container_id: {ID[:12]}\n"
+    raw = docket("ps", "-s", "--format", "raw").out.splitlines()
+    assert raw[1] == "image: base" and raw[-2:] == ["size: 5B (virtual 1kB)", ""]
+    assert [line.partition(":")[0] for line in raw[:9]] == [
+        "container_id", "image", "command", "created_at", "state", "status", "names", "labels", "ports"
+    ]  # fmt: skip
 
 
 # --- each of several -------------------------------------------------------------------------------------------------
@@ -326,6 +332,21 @@ def test_audit_trail(docket: Docket, fake: FakeEngine) -> None:
     assert '"seq":14' in docket("audit", "trail", "--format", "json", "web").out
 
 
+@pytest.mark.parametrize(("columns", "last"), [
+    (80, ["14", "2026-11-24T03:15:47Z", "container.started", "cli uid 0", "pid=7 layer=ababab…"]),
+    (120, ["14", "2026-11-24T03:15:47Z", "container.started", "cli uid 0 pid 42",
+           "pid=7 layer=abababababab at=\\x1b[2J evidence.cgroup…"]),
+])
+def test_a_trail_fits_the_terminal(
+    docket: Docket, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch, columns: int, last: list[str]
+) -> None:
+    monkeypatch.setattr("engine.cli.terminal.size", lambda: (24, columns))
+    fake.on["GET /docket/audit/trail"] = answer([RECORD])
+    lines = docket("audit", "trail", "web").out.splitlines()
+    assert re.split(r" {3,}", lines[1]) == last and max(map(len, lines)) <= columns
+    assert "/usr/bin/docket?" in docket("audit", "trail", "--no-trunc", "web").out
+
+
 def test_audit_verify(docket: Docket, fake: FakeEngine) -> None:
     head = {"seq": 2, "hash": "ab", "published": "2:ab"}
     fake.on["GET /docket/audit/verify"] = answer({"ok": True, "events": 2, "head": head, "problems": []})
@@ -380,6 +401,16 @@ def test_prune(docket: Docket, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
     fake.on["POST /images/prune"] = answer({"ImagesDeleted": None, "SpaceReclaimed": 0})
     assert docket("image", "prune", "-a", "-f").out == "Total reclaimed space: 0B\n"
     assert fake.asked[-1].query == "filters=%7B%22dangling%22:%7B%22false%22:true%7D%7D"
+
+
+def test_what_a_prune_of_everything_asks(docket: Docket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that ends without its line is no yes, and gets no line where nobody types."""
+    monkeypatch.setattr("engine.cli.prune._read_line", lambda: "")
+    asked = docket("system", "prune", "--filter", "label=b", "--filter", "label=a").out
+    assert asked.endswith(
+        "  - unused build cache\n\n  Items to be pruned will be filtered with:\n  - label=a\n  - label=b\n\n"
+        "Are you sure you want to continue? [y/N] "
+    )
 
 
 def test_prune_of_everything(docket: Docket, fake: FakeEngine) -> None:

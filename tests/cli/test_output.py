@@ -46,6 +46,7 @@ def test_columns_are_ten_wide_or_three_apart() -> None:
         "1              twenty characters       Exited\n"
     )
     assert layout([("A", "B")]) == "A         B\n"
+    assert layout([("#", "UID", "B")], 4, 2) == "#   UID  B\n"
 
 
 def test_a_table_has_one_line_a_row_whatever_is_in_it() -> None:

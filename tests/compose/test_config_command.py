@@ -114,12 +114,13 @@ def test_the_environment(write: Write, capfd: pytest.CaptureFixture[str], monkey
         (["config", "--hash", "nope"], 1, "no such service: nope"),
         (["config", "--format", "toml"], 1, 'unsupported format "toml": use yaml or json'),
         (["confg"], 1, "docket: unknown command: docket compose confg"),
-        (["--compatibility", "config"], 125,
+        (["--compatibility", "config"], 1,
          'docket: invalid argument "true" for "--compatibility" flag: the names that Docker Compose 1 gave are '
          "not supported"),
-        (["--ansi", "maybe", "config"], 125,
+        (["--ansi", "maybe", "config"], 1,
          'docket: invalid argument "maybe" for "--ansi" flag: use one of never, always, auto'),
-        (["config", "--lock-image-digests"], 125, "docket: --lock-image-digests is not supported: name images"),
+        (["config", "--lock-image-digests"], 1, "docket: --lock-image-digests is not supported: name images"),
+        (["scale", "web=x"], 1, "invalid scale specifier: can't parse replica value as int: web=x"),
         (["publish", "x"], 1, "docket: the command compose publish is not supported: push the images by"),
         (["--dry-run", "exec", "web", "true"], 1, "docket: --dry-run: compose exec carries out no plan"),
         (["-f", "nope.yaml", "config"], 1, "open nope.yaml: no such file or directory"),
@@ -135,9 +136,9 @@ def test_refusals(
 
 
 def test_warnings_go_to_standard_error(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
-    write("version: '3'\nservices: {web: {image: 'bb$NO'}}")
+    write("version: '3'\nservices: {web: {image: 'bb$NO'}, api: {image: bb}}")
     status, printed, told = run(capfd, "config", "--images")
-    assert status == 0
+    assert status == 0 and printed == "bb\nbb\n"
     assert told.splitlines() == [
         'WARN: The "NO" variable is not set. Defaulting to a blank string.',
         "WARN: compose.yaml:1: the attribute `version` is obsolete, it will be ignored, please remove it",

@@ -178,7 +178,11 @@ def test_in_the_foreground(shop: Shop) -> None:
     assert done.returncode == 5
     assert "Attaching to one-1, two-1\n" in done.stdout and "one-1  | out\n" in done.stdout
     assert "one-1  | err\n" in done.stderr and "one-1 exited with code 5\n" in done.stdout
-    assert "Container shop-two-1  Stopped" in done.stderr
+    assert "Container shop-two-1  Stopped" in done.stderr and "two-1 exited with code 143\n" in done.stdout
+    assert "Started" not in done.stderr  # their output tells it
+    small(shop, "services: {two: {image: base}}\n")
+    assert shop.compose("rm", "-f").stdout == "Going to remove shop-two-1\n"  # an orphan stays
+    small(shop, JOBS)
     assert shop.compose("up", "one", check=False).returncode == 0
     assert shop.compose("up", "one", "--exit-code-from", "one", check=False).returncode == 5
     logs = shop.compose("logs", "--no-log-prefix", "--tail", "1", "one")
@@ -187,7 +191,9 @@ def test_in_the_foreground(shop: Shop) -> None:
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1] == 'service "one" didn\'t complete successfully: exit 5'
     assert shop.compose("run", "--rm", "-T", "two", "sh", "-c", "exit 8", check=False).returncode == 8
-    assert shop.compose("exec", "-T", "two", "true", check=False).stderr == 'service "two" is not running\n'
+    for name in ("two", "nosuch"):
+        refused = shop.compose("exec", "-T", name, "true", check=False).stderr
+        assert refused == f'service "{name}" is not running\n'
     shop.compose("down", "-t", "0")
 
 

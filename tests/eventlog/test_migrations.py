@@ -17,9 +17,10 @@ from sqlalchemy import create_engine
 import engine
 from engine.domain.errors import EngineError
 from engine.domain.volume import VolumeCreating
-from engine.eventlog import migrate
+from engine.eventlog import migrate, queries, statements
+from engine.eventlog.layout import EVENT_COLUMNS, KEYS, PROJECTED, REVISION, TRIGGERS
 from engine.eventlog.log import Change, EventLog
-from engine.eventlog.tables import REVISION, TRIGGERS, metadata
+from engine.eventlog.tables import metadata
 
 from lives import CONTEXT
 
@@ -157,3 +158,17 @@ def test_an_incomplete_installation_is_named(monkeypatch: pytest.MonkeyPatch, tm
         (tmp_path / beside).mkdir(parents=True)
         (tmp_path / beside / "env.py").touch()
         assert migrate.scripts_folder() == tmp_path / beside
+
+
+def test_the_statements_are_compiled_from_what_stands_in_queries() -> None:
+    assert Path(statements.__file__).read_text() == queries.module(), "run python -m engine.eventlog.queries"
+
+
+def test_the_layout_is_that_of_the_tables() -> None:
+    kinds = {name: column.type.python_type for name, column in metadata.tables["events"].columns.items()}
+    assert list(EVENT_COLUMNS.items()) == list(kinds.items())
+    others = metadata.tables.keys() - {"events", "documents", "projections"}
+    assert {name: sorted(columns) for name, columns in PROJECTED.items()} == {
+        name: sorted(metadata.tables[name].columns.keys()) for name in others
+    }
+    assert KEYS == {name: tuple(metadata.tables[name].primary_key.columns.keys()) for name in others}

@@ -14,6 +14,7 @@ from engine.domain.nouns import NOUNS
 from engine.eventlog import statements
 from engine.eventlog.intervals import ancestors, fork
 from engine.eventlog.log import EventLog
+from engine.eventlog.noun_statements import NounStatements, of
 
 from lives import Lives
 from rows import dump
@@ -129,9 +130,9 @@ def test_the_fork_of_an_interval_is_an_ancestor_of_all_its_moments_and_of_no_oth
 
 
 QUESTIONS = [
-    *(getattr(statements.of("container"), name) for name in statements.NounStatements.__slots__),
-    *(statements.select_events(*choice) for choice in ((0, False), (1, False), (1, True), (2, False), (2, True))),
-    statements.last_of_types(1),
+    *(getattr(of("container"), name) for name in NounStatements.__slots__),
+    *(statements.PAGES[choice] for choice in ((0, False), (1, False), (1, True), (2, False), (2, True))),
+    statements.LAST_OF_TYPES,
     statements.NAME_AS_OF, statements.NAME_EVER, statements.LINKED, statements.LINKED_EVER, statements.FIRST_EVENTS,
     statements.STREAM_VERSION, statements.LATEST_US, statements.DOCUMENT, statements.RELEASE_NAME, statements.UNLINK,
 ]  # fmt: skip

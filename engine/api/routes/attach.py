@@ -91,5 +91,5 @@ def _replay(services: Any, ref: str, fd: int, *, stdout: bool, stderr: bool, fra
 
 
 ROUTES: tuple[Route, ...] = (
-    ("POST", "/containers/{}/attach", attach), ("GET", "/containers/{}/attach/ws", attach_websocket),
+    ("POST", "/containers/{*}/attach", attach), ("GET", "/containers/{*}/attach/ws", attach_websocket),
 )

@@ -90,6 +90,6 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/docket/system/fsck", fsck),
     ("GET", "/docket/containers/json", list_containers),
     ("GET", "/docket/images/json", list_images),
-    ("GET", "/docket/containers/{}/json", inspect_container),
-    ("GET", "/docket/containers/{}/bundle", bundle),
+    ("GET", "/docket/containers/{*}/json", inspect_container),
+    ("GET", "/docket/containers/{*}/bundle", bundle),
 )

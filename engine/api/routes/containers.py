@@ -60,7 +60,7 @@ def create(services: Any, request: Request) -> Answer:
 
 def inspect(services: Any, request: Request) -> Answer:
     view = services.containers.get(request.params[0])
-    return reply(views.inspect(view, size=view.size() if request.flag("size") else None))
+    return reply(views.inspect(view, request.version, size=view.size() if request.flag("size") else None))
 
 
 def start(services: Any, request: Request) -> Answer:
@@ -206,18 +206,18 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/containers/json", list_containers),
     ("POST", "/containers/create", create),
     ("POST", "/containers/prune", prune),
-    ("GET", "/containers/{}/json", inspect),
-    ("GET", "/containers/{}/logs", logs),
-    ("GET", "/containers/{}/top", top),
-    ("POST", "/containers/{}/start", start),
-    ("POST", "/containers/{}/stop", stop),
-    ("POST", "/containers/{}/restart", restart),
-    ("POST", "/containers/{}/kill", kill),
-    ("POST", "/containers/{}/pause", pause),
-    ("POST", "/containers/{}/unpause", unpause),
-    ("POST", "/containers/{}/rename", rename),
-    ("POST", "/containers/{}/update", update),
-    ("POST", "/containers/{}/wait", wait),
-    ("POST", "/containers/{}/resize", resize),
+    ("GET", "/containers/{*}/json", inspect),
+    ("GET", "/containers/{*}/logs", logs),
+    ("GET", "/containers/{*}/top", top),
+    ("POST", "/containers/{*}/start", start),
+    ("POST", "/containers/{*}/stop", stop),
+    ("POST", "/containers/{*}/restart", restart),
+    ("POST", "/containers/{*}/kill", kill),
+    ("POST", "/containers/{*}/pause", pause),
+    ("POST", "/containers/{*}/unpause", unpause),
+    ("POST", "/containers/{*}/rename", rename),
+    ("POST", "/containers/{*}/update", update),
+    ("POST", "/containers/{*}/wait", wait),
+    ("POST", "/containers/{*}/resize", resize),
     ("DELETE", "/containers/{*}", remove),
 )

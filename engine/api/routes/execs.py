@@ -79,7 +79,7 @@ def resize(services: Any, request: Request) -> Answer:
 
 
 ROUTES: tuple[Route, ...] = (
-    ("POST", "/containers/{}/exec", create),
+    ("POST", "/containers/{*}/exec", create),
     ("GET", "/exec/{}/json", inspect),
     ("POST", "/exec/{}/start", start),
     ("POST", "/exec/{}/resize", resize),

@@ -87,10 +87,10 @@ def _instructions(request: Request) -> list[str]:
 
 
 ROUTES: tuple[Route, ...] = (
-    ("GET", "/containers/{}/changes", changes),
-    ("GET", "/containers/{}/export", export),
-    ("HEAD", "/containers/{}/archive", stat_archive),
-    ("GET", "/containers/{}/archive", read_archive),
-    ("PUT", "/containers/{}/archive", write_archive),
+    ("GET", "/containers/{*}/changes", changes),
+    ("GET", "/containers/{*}/export", export),
+    ("HEAD", "/containers/{*}/archive", stat_archive),
+    ("GET", "/containers/{*}/archive", read_archive),
+    ("PUT", "/containers/{*}/archive", write_archive),
     ("POST", "/commit", commit),
 )

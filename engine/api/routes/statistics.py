@@ -36,4 +36,4 @@ def _lines(services: Any, ref: str, departed: threading.Event) -> Iterator[bytes
         before = sample
 
 
-ROUTES: tuple[Route, ...] = (("GET", "/containers/{}/stats", stats),)
+ROUTES: tuple[Route, ...] = (("GET", "/containers/{*}/stats", stats),)

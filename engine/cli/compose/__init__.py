@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Mapping, Sequence
 
+    Parse = Callable[[str, Sequence[str]], tuple[flags.Options, list[str]]]
+
 Place = tuple[str, str, str]
 """Module under engine.cli.compose, attribute in it, summary."""
 
@@ -85,7 +87,7 @@ def run_verb(session: Session, options: flags.Options, arguments: list[str]) -> 
         )
     verb = load(place)
     try:
-        chosen, rest = verb.parse(f"compose {word}", words)
+        chosen, rest = _parsed(verb.parse, f"compose {word}", words)
     except flags.HelpWanted:
         out(verb.help(f"compose {word}", place[2], [f"compose {name}" for name in _names(place)]))
         return 0
@@ -102,6 +104,14 @@ def run_verb(session: Session, options: flags.Options, arguments: list[str]) -> 
         raise CommandError(str(error), verb.failure) from error
 
 
+def _parsed(parse: Parse, path: str, words: Sequence[str]) -> tuple[flags.Options, list[str]]:
+    """Docker Compose ends with 1 where the flags are wrong, too."""
+    try:
+        return parse(path, words)
+    except CommandError as error:
+        raise CommandError(str(error)) from error
+
+
 def _names(place: Place) -> list[str]:
     names = [name for name, here in VERBS.items() if here == place]
     return names + [other for other, name in OTHER_NAMES.items() if name in names]
@@ -109,6 +119,9 @@ def _names(place: Place) -> list[str]:
 
 class _Compose(Command):
     """The group itself: its help text lists the verbs."""
+
+    def parse(self, path: str, words: Sequence[str]) -> tuple[flags.Options, list[str]]:
+        return _parsed(super().parse, path, words)
 
     def help(self, path: str, summary: str, aliases: Sequence[str] = ()) -> str:
         verbs = "\n".join(f"  {name:<11} {place[2]}" for name, place in sorted(VERBS.items()))

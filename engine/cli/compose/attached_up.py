@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from _queue import SimpleQueue
+from _queue import Empty, SimpleQueue
 
 from engine.cli.compose.log_lines import LogPrinter
 from engine.cli.compose.outputs import Outputs
@@ -134,7 +134,7 @@ class AttachedUp:
         while not self._all_ended():
             try:
                 event = self._events.get(timeout=_PAUSE_S)
-            except Exception:  # _queue.Empty: look again whether all have ended
+            except Empty:  # look again whether all have ended
                 continue
             if event is None:
                 raise ComposeError("the engine hung up: the containers go on without us")
@@ -159,12 +159,7 @@ class AttachedUp:
 
     def _died(self, container_id: str, code: int, event: dict[str, Any]) -> int | None:
         restarting = self._will_restart(container_id)
-        name = self._names[container_id]
-        self._codes[container_id] = code
-        if self._services[container_id] in self._shown:
-            if not restarting:
-                self._outputs.ended(container_id)
-            self._printer.note(f"{name} exited with code {code}" + (" (restarting)" if restarting else ""))
+        self._tell_end(container_id, code, restarting)
         if restarting:
             return None
         options = self._options
@@ -173,8 +168,30 @@ class AttachedUp:
             err("Aborting on container exit...")
             self._scene.operations.stop(self._desired.selected, options.timeout)
             self._outputs.join(_PAUSE_S)
+            self._tell_other_ends()
             return self._code_of_chosen() if options.exit_code_from else code
         return None
+
+    def _tell_end(self, container_id: str, code: int, restarting: bool) -> None:
+        self._codes[container_id] = code
+        if self._services[container_id] in self._shown:
+            if not restarting:
+                self._outputs.ended(container_id)
+            text = f"{self._names[container_id]} exited with code {code}"
+            self._printer.note(text + (" (restarting)" if restarting else ""))
+
+    def _tell_other_ends(self) -> None:
+        """Of those that were stopped: their events are on their way."""
+        while self._codes.keys() < self._names.keys():
+            try:
+                event = self._events.get(timeout=_PAUSE_S)
+            except Empty:
+                return  # one that has no end to tell: it never ran
+            if event is None:
+                return
+            container_id, action = event["Actor"]["ID"], event["Action"]
+            if action == "die" and container_id in self._names and container_id not in self._codes:
+                self._tell_end(container_id, int(event["Actor"]["Attributes"].get("exitCode") or 0), False)
 
     def _will_restart(self, container_id: str) -> bool:
         try:

@@ -8,6 +8,8 @@ from engine.cli.output import CommandError, out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterable
+
     from engine.cli.compose.invocation import Invocation
     from engine.cli.flags import Options
     from engine.compose.project import Project
@@ -51,11 +53,11 @@ def _text(project: Project, options: Options) -> str:
         return _variables(project)
     if options.profiles:
         every = [*services.values(), *project.disabled.values()]
-        return _lines({name: None for service in every for name in service.get("profiles", ())})
+        return _lines({name for service in every for name in service.get("profiles", ())})
     if options.images:
-        return _lines({service.get("image") or f"{project.name}-{name}": None for name, service in services.items()})
+        return _lines(service.get("image") or f"{project.name}-{name}" for name, service in services.items())
     if options.environment:
-        return _lines({f"{name}={value}": None for name, value in project.environment.items()})
+        return _lines(f"{name}={value}" for name, value in project.environment.items())
     from engine.compose import printing
 
     if options.no_interpolate:
@@ -80,7 +82,7 @@ def _variables(project: Project) -> str:
     return layout([("NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"), *sorted(rows)], _COLUMN_WIDTH)
 
 
-def _lines(names: dict[str, object]) -> str:
+def _lines(names: Iterable[str]) -> str:
     return "".join(f"{name}\n" for name in sorted(names))
 
 

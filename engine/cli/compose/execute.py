@@ -52,7 +52,10 @@ def copy(invocation: Invocation, options: Options, arguments: list[str]) -> int:
     service = names[0] or names[1]
     _complete(options, quiet=True)
     with Scene(invocation, "cp", [service]) as scene:
-        found = [one for one in scene.containers([service], one_off=options.all) if options.index in (0, one.number)]
+        found = [
+            one for one in scene.containers(one_off=options.all)
+            if one.service == service and options.index in (0, one.number)
+        ]  # fmt: skip
         if not found:
             raise CommandError(f'no container found for service "{service}"')
         if names[0]:

@@ -23,7 +23,7 @@ def down(invocation: Invocation, options: Options, arguments: list[str]) -> int:
         project = scene.any_project
         chosen = DownOptions(options.volumes, options.rmi, options.remove_orphans, options.timeout)
         plan = scene.operations.down(tuple(arguments), chosen)
-        if not plan and not arguments and not invocation.dry_run:
+        if not plan and not project.model["services"] and not arguments and not invocation.dry_run:
             scene.progress.warns(f"No resource found to remove for project \"{project.name}\".")
     return 0
 
@@ -78,7 +78,8 @@ def unpause(invocation: Invocation, options: Options, arguments: list[str]) -> i
 
 def remove(invocation: Invocation, options: Options, arguments: list[str]) -> int:
     with Scene(invocation, "rm", arguments) as scene:
-        going = [one for one in scene.containers(arguments) if options.stop or not one.up]
+        known = scene.any_project.model["services"]
+        going = [one for one in scene.containers(arguments) if one.service in known and (options.stop or not one.up)]
         if not going:
             err("No stopped containers")
             return 0

@@ -8,8 +8,8 @@ import threading
 import time
 
 from engine.cli.output import STDERR, encoded, printable, write_all
-from engine.compose.running.listening import Listener, done_word, subject, working_word
-from engine.compose.running.plan import BUILD, Action
+from engine.compose.running.listening import WITHOUT_BEGINNING, Listener, done_word, subject, working_word
+from engine.compose.running.plan import BUILD, START, WAIT, Action
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ class Progress(Listener):
         with self._lock:
             write()
 
+    def is_attached(self, action: Action) -> bool:
+        """Whether it is about starts in the foreground, which the containers' output tells by itself."""
+        return action.verb in (START, WAIT) and self.on_start is not None
+
     def is_quiet(self, action: Action) -> bool:
         return self._quiet_build if action.verb == BUILD else self._quiet_pull
 
@@ -68,13 +72,16 @@ class Lines(Progress):
     """A line for each thing that begins or ends."""
 
     def begins(self, action: Action) -> None:
-        self._line(subject(action), working_word(action))
+        if action.verb not in WITHOUT_BEGINNING and not self.is_attached(action):
+            self._line(subject(action), working_word(action))
 
     def ends(self, action: Action, skipped: str = "") -> None:
-        self._line(subject(action), skipped or done_word(action))
+        if not self.is_attached(action):
+            self._line(subject(action), skipped or done_word(action))
 
     def fails(self, action: Action, error: BaseException) -> None:
-        self._line(subject(action), f"Error {error}")
+        if not self.is_attached(action):
+            self._line(subject(action), "Error" if action.verb == WAIT else f"Error {error}")
 
     def gets_on(self, action: Action, text: str) -> None:
         if not self.is_quiet(action):

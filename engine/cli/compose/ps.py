@@ -120,7 +120,7 @@ def show_processes(invocation: Invocation, options: Options, arguments: list[str
             number = "" if one.one_off else str(one.number)
             rows += [[one.service, number, *process] for process in found.get("Processes") or ()]
         if rows:
-            out(layout([["SERVICE", "#", *titles], *rows], 0))
+            out(layout([["SERVICE", "#", *titles], *rows], 4, 2))
     return 0
 
 

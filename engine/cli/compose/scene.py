@@ -134,7 +134,7 @@ class Scene:
 
     def running_container(self, service: str, index: int = 0) -> Container:
         """The container of a service that runs: the first, or the one with that number. Raises CommandError."""
-        running = [one for one in self.containers([service]) if one.up]
+        running = [one for one in self.containers() if one.service == service and one.up]
         for one in running:
             if index in (0, one.number):
                 return one

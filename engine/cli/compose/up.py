@@ -63,7 +63,7 @@ def _scale_of(given: str) -> tuple[str, int]:
     try:
         return _scale(given)
     except ValueError as error:
-        raise CommandError(f"invalid scale specifier: {given}: {error}") from error
+        raise CommandError(f"invalid scale specifier: {error}") from error
 
 
 def _desired(scene: Scene, options: Options, arguments: list[str]) -> Desired:
@@ -106,8 +106,10 @@ def _check(options: Options) -> None:
 
 def _scale(given: str) -> tuple[str, int]:
     name, found, count = given.partition("=")
-    if not found or not name or not count.isdecimal():
-        raise ValueError("use SERVICE=NUM")
+    if not found or not name:
+        raise ValueError(f"{given}: use SERVICE=NUM")
+    if not count.isdecimal():
+        raise ValueError(f"can't parse replica value as int: {given}")
     return name, int(count)
 
 

@@ -25,6 +25,8 @@ _WORDS = {
     BUILD: ("Building", "Built"),
     PUSH: ("Pushing", "Pushed"),
 }
+WITHOUT_BEGINNING = frozenset({PAUSE, UNPAUSE})
+"""What takes no time: in plain lines its end alone is told."""
 
 
 class Listener:

@@ -9,12 +9,12 @@ from engine.compose.records import Record
 from engine.compose.running.actual import Actual, Container
 from engine.compose.running.dependencies import dependents
 from engine.compose.running.plan import (
-    CONTAINER, IMAGE, KILL, NETWORK, PAUSE, REMOVE, STOP, UNPAUSE, VOLUME, Action, Draft, Plan, key_of,
+    CONTAINER, IMAGE, NETWORK, REMOVE, STOP, VOLUME, Action, Draft, Plan, key_of,
 )  # fmt: skip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterable, Mapping
+    from typing import Iterable, Mapping
 
     Needs = Mapping[str, tuple[str, ...]]
 
@@ -148,18 +148,12 @@ def plan_remove(
             )
     return draft.finished()
 
-_CHOOSERS: Mapping[str, Callable[[Container], bool]] = {
-    KILL: lambda one: one.up,
-    PAUSE: lambda one: one.state == "running",
-    UNPAUSE: lambda one: one.state == "paused",
-}
-
-
 def plan_each(verb: str, actual: Actual, services: Iterable[str], signal: str = "") -> Plan:
-    """KILL, PAUSE or UNPAUSE for each container to which that can be done, all at once."""
+    """KILL, PAUSE or UNPAUSE for each container that is up, all at once. One that is paused already is an error, as
+    everywhere."""
     draft, chosen = Draft(), set(services)
     for one in actual.containers:
-        if one.service in chosen and not one.one_off and _CHOOSERS[verb](one):
+        if one.service in chosen and not one.one_off and one.up:
             settings = {"signal": signal} if signal else {}
             draft.add(Action(verb, CONTAINER, one.name, one.service, container=one, settings=settings))
     return draft.finished()

@@ -32,6 +32,7 @@ class Attachment:
     framed: bool
     detach_keys: bytes = b""
     early: bytes = b""
+    logs: bool = False
 
 
 @dataclass

@@ -55,6 +55,8 @@ def test_legacy_links(engine: Engine) -> None:
     assert f"PG_PORT_5432_TCP=tcp://{first}:5432\n" in engine.docket("exec", "web", "env").stdout
     assert engine.docket("inspect", "-f", "{{.HostConfig.Links}}", "web").stdout == "[/db:/web/pg]\n"
     assert "db,web/pg" in engine.docket("ps", "--no-trunc", "--format", "{{.Names}}").stdout.split()
+    assert engine.docket("inspect", "-f", "{{.Name}}", "web/pg").stdout == "/db\n"
+    assert engine.docket("exec", "web/pg", "echo", "in").stdout == "in\n"
     engine.docket("stop", "-t", "0", "db")
     assert "Cannot link to a non running container: /db AS /web/pg" in engine.refused("restart", "-t", "0", "web")
     engine.docket("start", "db")
