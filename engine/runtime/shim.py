@@ -28,6 +28,7 @@ from engine.runtime.launch import died
 from engine.runtime.launcher import Launcher
 from engine.runtime.loop import IN, Loop, tell
 from engine.runtime.messages import Message
+from engine.runtime.oom_watch import OomWatch
 from engine.runtime.port_proxy import PortProxies
 from engine.runtime.resolver import Resolver
 from engine.runtime.setup import Json, failure
@@ -42,8 +43,6 @@ LINGER_S = 60.0
 SHORT_LIFE_S = 1.0
 """How long a container's launcher stays: where the container ends sooner, the next one is launched by the same two."""
 _QUICK_S = 0.2
-_OOM_RECHECKS = 5
-_OOM_RECHECK_S = 0.05
 _MOST_DEFECTS = 16
 
 
@@ -60,12 +59,11 @@ class Shim:
             self._loop, settings["socket_folder"], settings["container_id"], connection, self._requested
         )
         self._cgroup = cgroups.Cgroup(settings["cgroup_path"])
+        self._oom_watch = OomWatch(self._loop, self._cgroup, self._note_oom)
         self._slirp_socket = user_network.slirp_socket(settings["socket_folder"], settings["container_id"])
         self._stdio: Stdio | None = None
         self._resolver: Resolver | None = None
         self._pid = self._pid_fd = self._helper = -1
-        self._oom_fd = -1
-        self._oom_kills = 0
         self._oom_score = 0
         self._log_failed = False
         self._made_by: tuple[Json, str] | None = None
@@ -125,7 +123,7 @@ class Shim:
         self._helper = report["helper_pid"]
         self._made_by = (report["oci_runtime"], report["container_id"]) if report.get("oci_runtime") else None
         self._stdio.open(terminal[0] if terminal else -1)
-        self._watch_oom()
+        self._oom_watch.begin()
         self._loop.watch(self._signals, IN, self._children_ended)
         self._has_own_pids = report["own_pids"]
         target = Target(self._cgroup, self._pid, self._pid_fd, set(report["kinds"]), tuple(report["root"]))
@@ -198,39 +196,13 @@ class Shim:
     def _clients(self) -> int:
         return len(self._stdio.clients) if self._stdio is not None else 0
 
-    def _watch_oom(self) -> None:
-        try:
-            self._oom_fd = self._cgroup.oom_watch_fd()
-        except OSError:
-            return  # no memory controller: nothing counts either, and the missing limits have been warned of
-        self._loop.watch(self._oom_fd, IN, self._oom_event, lambda: self._loop.forget(self._oom_fd))
-
-    def _oom_event(self, events: int) -> None:
-        try:
-            os.read(self._oom_fd, 4096)
-        except BlockingIOError:
-            return
-        self._count_oom(_OOM_RECHECKS)
-
-    def _count_oom(self, rechecks: int) -> None:
-        """v1 signals before it kills and counts: look again a little later."""
-        if self._ended:
-            return
-        if not self._note_oom() and rechecks:
-            self._loop.later(_OOM_RECHECK_S, lambda: self._count_oom(rechecks - 1))
-
-    def _note_oom(self) -> bool:
-        kills = self._cgroup.oom_kills()
-        if kills <= self._oom_kills:
-            return False
-        self._oom_kills = kills
+    def _note_oom(self, kills: int) -> None:
         news: Json = {"type": "oom", "kills": kills}
         try:
             self._journal.append(news, durable=False)
         except OSError as error:
             news["unrecorded"] = failure(error)["message"]
         self._control.tell_all(news)
-        return True
 
     def _children_ended(self, events: int) -> None:
         try:
@@ -341,13 +313,10 @@ class Shim:
         self._execs.all_ended()
         self._end_helper()
         self._stdio.finish()
-        self._note_oom()
-        if self._oom_fd >= 0:
-            self._loop.forget(self._oom_fd)
-            os.close(self._oom_fd)
+        self._oom_watch.end()
         leftover = leftover or self._tell_other_runtime() or self._remove_cgroups()
         record: Json = {
-            "type": "exited", "exit_code": exit_code, "oom_killed": self._oom_kills > 0,
+            "type": "exited", "exit_code": exit_code, "oom_killed": self._oom_watch.kills > 0,
             "finished_at_us": finished_at_us,
         }  # fmt: skip
         if leftover:
