@@ -37,7 +37,7 @@ log, and a slow machine's first seconds don't need all of them."""
 READERS = 64
 """Descriptors of the log that SQLite keeps for the next who asks: as many as asked at one moment (closing one would
 drop the locks of the process's others, fcntl(2)), so more rounds don't make them more."""
-MOST_GROWTH_KIB = 32 * 1024
+MOST_GROWTH_KIB = 24 * 1024
 """Caches fill and the allocator keeps what it had at the peak; a leak of what 200 clients ask for is more than this."""
 
 

@@ -24,14 +24,14 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))
 _ModuleType, _Spec = type(sys), type(sys.__spec__)
 
 
-def load(command: str, import_all: Callable[[], None]) -> None:
-    """The modules that ``import_all`` imports for ``command``; calls it where they are in no file."""
+def load(command: str, import_all: Callable[[], bool]) -> None:
+    """The modules that ``import_all`` imports for ``command``. It is called where there is no file of them, and says
+    whether there is to be one: whether there is such a command."""
     path = f"{_FOLDER}/__pycache__/{command}.{sys.implementation.cache_tag}.marshal"
     if (entries := _read(path)) is not None:
         _execute(entries)
         return
-    import_all()
-    if not sys.dont_write_bytecode:
+    if import_all() and not sys.dont_write_bytecode:
         _write(path)
 
 

@@ -29,15 +29,16 @@ def test_a_package_s_files(tmp_path: Path) -> None:
     unit = (tmp_path / "etc/systemd/system/docket.service").read_text()
     assert "ExecStart=/opt/docket/bin/docket daemon\n" in unit
     assert all(line in unit for line in ("Type=notify", "KillMode=process", "Delegate=yes"))
-    assert (tmp_path / "opt/docket/bin/docket").read_text().splitlines()[0].startswith("#!/opt/docket/bin/python")
-    runtime = tmp_path / "opt/docket/bin/docket-runtime"
-    assert runtime.read_text().splitlines()[0] == "#!/opt/docket/bin/python -IS", "nothing of the caller's is imported"
+    runtime, command = tmp_path / "opt/docket/bin/docket-runtime", tmp_path / "opt/docket/bin/docket"
+    for program in (runtime, command):
+        first = program.read_text().splitlines()[0]
+        assert first == "#!/opt/docket/bin/python -IS", "nothing of the caller's is imported"
     assert os.readlink(tmp_path / "usr/local/bin/docket-runtime") == "/opt/docket/bin/docket-runtime"
     answer = [tmp_path / "opt/docket/bin/python", "-IS", runtime, "--version"]
     said = subprocess.run(answer, capture_output=True, text=True, check=True).stdout
     assert said.startswith("docket-runtime version")
     assert "_docket" in (tmp_path / "usr/share/bash-completion/completions/docket").read_text()
-    version = [tmp_path / "opt/docket/bin/python", "-P", "-m", "engine.cli.main", "--version"]
+    version = [tmp_path / "opt/docket/bin/python", "-IS", command, "--version"]
     assert subprocess.run(version, capture_output=True, text=True, check=True).stdout.startswith("Docket version")
     subprocess.run([REPOSITORY / "scripts" / "install", "--destdir", str(tmp_path), "--remove"], check=True)
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []

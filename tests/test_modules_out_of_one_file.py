@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Sequence
 
 import pytest
 from support.sources import REPOSITORY
@@ -19,6 +20,7 @@ def import_all():
     import engine.rooms.attic
     import engine.hall
     print("imported one by one")
+    return sys.argv[2:] != ["unknown"]
 
 loading.load("visit", import_all)
 from engine.rooms import attic, cellar
@@ -41,8 +43,8 @@ def house(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def visit(house: Path, *flags: str) -> list[str]:
-    command = [sys.executable, "-IS", *flags, "-c", PROGRAM, str(house)]
+def visit(house: Path, *flags: str, words: Sequence[str] = ()) -> list[str]:
+    command = [sys.executable, "-IS", *flags, "-c", PROGRAM, str(house), *words]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
@@ -72,4 +74,5 @@ def test_a_file_that_is_torn_or_of_another_place_counts_for_nothing(house: Path,
 
 def test_who_writes_no_compiled_code_writes_no_such_file(house: Path) -> None:
     assert len(visit(house, "-B")) == 2
+    assert len(visit(house, words=["unknown"])) == 2, "nor for a command that there isn't"
     assert not list(house.rglob("*.marshal"))

@@ -146,13 +146,21 @@ class Copier:
             return os.dup(into_fd)
         try:
             return openat2(into_fd, folder, _FOLDER, resolve=_BENEATH)
-        except FileNotFoundError:  # --parents, or --exclude with an exception below
-            above, _, leaf = folder.rpartition("/")
-            parent = self._open_parent(into_fd, above)
+        except FileNotFoundError:
+            return self._made_parents(into_fd, folder)
+
+    def _made_parents(self, into_fd: int, folder: str) -> int:
+        """With those that are missing: of --parents, or of an --exclude with an exception below."""
+        fd = os.dup(into_fd)
+        for part in folder.split("/"):
             try:
-                return _made_folder(parent, leaf, self._parents_owner)
+                below = openat2(fd, part, _FOLDER, resolve=_BENEATH)
+            except FileNotFoundError:
+                below = _made_folder(fd, part, self._parents_owner)
             finally:
-                os.close(parent)
+                os.close(fd)
+            fd = below
+        return fd
 
     # --- one by one ---
 

@@ -54,7 +54,7 @@ def _remove(root_fd: int, content: bytes, names: set[str]) -> None:
             continue
         try:
             os.unlink(leaf, dir_fd=parent)
-        except FileNotFoundError:
-            continue
+        except (FileNotFoundError, IsADirectoryError):
+            continue  # a folder of such a name is no file that planned anything
         finally:
             os.close(parent)

@@ -168,7 +168,8 @@ def _help_on_topic(words: list[str]) -> int:
         from engine.cli.suggestions import hint
 
         meant = hint(words[0], [*commands.COMMANDS, *commands.GROUPS, *guide.TOPICS], "docket help ")
-        raise CommandError(f"docket: unknown help topic: {' '.join(words)}{meant}")
+        topics = "Run 'docket help' for commands and topics"
+        raise CommandError(f"docket: unknown help topic: {' '.join(words)}{meant}\n\n{topics}")
     return 0
 
 

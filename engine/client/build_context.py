@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from engine.client.dockerignore import Matches
 
+    Walk = Iterator["bytes | Walk"]
+
 _PIECE_BYTES = 1 << 18
 _HEADERS_BYTES = 1 << 16  # small files are sent together
 _CAPABILITY = "security.capability"
@@ -76,14 +78,14 @@ class ContextFolder:
         except OSError as error:
             raise _failed(self._path, error) from error
         try:
-            yield from self._folder(fd, "", self._ignored.nothing)
+            yield from _flattened(self._folder(fd, "", self._ignored.nothing))
         finally:
             os.close(fd)
         for name, content in self._extra.items():
             head = tar_header.header(os.fsencode(name), size=len(content), mode=0o600)
             yield head + content + tar_header.padding(len(content))
 
-    def _folder(self, fd: int, path: str, above: Matches) -> Iterator[bytes]:
+    def _folder(self, fd: int, path: str, above: Matches) -> Walk:
         try:
             names = sorted(os.listdir(fd))
         except OSError as error:
@@ -98,24 +100,28 @@ class ContextFolder:
                 continue  # it is gone since the folder was listed
             if stat.S_ISDIR(found.st_mode):
                 if not is_ignored or below in self._above or self._ignored.may_take_back(below):
-                    yield from self._subfolder(fd, name, below, matches, found, is_ignored)
+                    yield self._subfolder(fd, name, below, matches, found, is_ignored)
             elif not is_ignored:
                 yield from self._entry(fd, name, below, found)
 
     def _subfolder(
         self, parent_fd: int, name: str, path: str, matches: Matches, found: os.stat_result, is_ignored: bool
-    ) -> Iterator[bytes]:
+    ) -> Walk:
         try:
             fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
         except OSError as error:
             raise _failed(path, error) from error
         try:
             inside = self._folder(fd, path, matches)
-            first = next(inside, None) if is_ignored else b""
-            if first is None:
-                return  # nothing in it was taken back
-            yield _header(self._place + path, found, fd, ".") + first
-            yield from inside
+            if is_ignored:
+                inside = _flattened(inside)
+                first = next(inside, None)
+                if first is None:
+                    return  # nothing in it was taken back
+                yield _header(self._place + path, found, fd, ".") + first
+            else:
+                yield _header(self._place + path, found, fd, ".")
+            yield inside
         finally:
             os.close(fd)
 
@@ -137,6 +143,19 @@ class ContextFolder:
             yield from _content(fd, path, found.st_size)
         finally:
             os.close(fd)
+
+
+def _flattened(walk: Walk) -> Iterator[bytes]:
+    """The bytes of a walk and of those in it, which may lie deeper in each other than calls may."""
+    walks = [walk]
+    while walks:
+        item = next(walks[-1], None)
+        if item is None:
+            walks.pop()
+        elif isinstance(item, bytes):
+            yield item
+        else:
+            walks.append(item)
 
 
 def _content(fd: int, path: str, size: int) -> Iterator[bytes]:

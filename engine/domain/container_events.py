@@ -314,7 +314,7 @@ class ContainerUpdateFailed(Event):
 class ContainerTroubled(Event):
     """Something could not be put in order, and nobody waits for an answer that would say so. ``during``: "recovery"
     (its shim lives and can't be reached), "cgroups" (what they hold doesn't go), "log" (output is missing in it),
-    "shim" (a defect of its ended a connection, or lost what came by one)."""
+    "shim" (a defect of its ended a connection, or lost what came by one; or it lives and can't be reached any more)."""
 
     TYPE: ClassVar[str] = "container.troubled"
     container_id: str

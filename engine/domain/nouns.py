@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Callable, Mapping
 
 from engine.domain import (
     build, cache, container, container_commands, document, endpoint, exec as exec_, image, layer, network, prune,
-    runtime, volume,
+    remap, runtime, volume,
 )  # fmt: skip
 from engine.domain.machine import Event
 
@@ -23,10 +23,10 @@ class Noun:
     status: type
     commands_apart: ModuleType | None = None
     """The module of its commands, where that isn't ``module``."""
+    evolve: Callable[[Any, Event], Any] = field(init=False)
 
-    @property
-    def evolve(self) -> Callable[[Any, Event], Any]:
-        return self.module.evolve
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "evolve", self.module.evolve)
 
     @property
     def decide(self) -> Callable[[Any, Any], list[Event]]:
@@ -50,6 +50,7 @@ NOUNS: Mapping[str, Noun] = {
         Noun("layer", layer, layer.Layer, layer.Status),
         Noun("network", network, network.Network, network.Status),
         Noun("prune", prune, prune.Prune, prune.Status),
+        Noun("remap", remap, remap.Remap, remap.Status),
         Noun("runtime", runtime, runtime.RuntimeJournal, runtime.Status),
         Noun("volume", volume, volume.Volume, volume.Status),
     )

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import itertools
-import queue
-import threading
+import io
+import json
+import os
+import signal
 import zlib
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, NoReturn
 
-from engine.domain.errors import InvalidArgument, NotSupported
+from engine.domain.error_reports import from_report, to_report
+from engine.domain.errors import EngineError, InvalidArgument, NotSupported
 from engine.images.content import Readable
 from engine.images.limits import Limits
+from engine.images.ring import Ring
+from engine.kernel.process import set_parent_death_signal
 
 PIECE_BYTES = 64 * 1024
 """What malloc(3) keeps when it is freed: larger ones would be mapped and faulted in anew, one after the other."""
-_TOGETHER = 4
-"""Pieces that are handed from thread to thread at once, so that these don't wake each other for each."""
-_AHEAD = 8
-"""How many such bundles the reading thread may be ahead of the consumer, and of the digest."""
-_CLOSE_TIMEOUT_S = 2.0
+_SMALL_BYTES = 1 << 20
+"""What is no larger is decompressed in less time than a process takes to begin."""
 _XZ_MEMORY_BYTES = 256 << 20
 _ZSTD_WINDOW_LOG = 27
 
@@ -90,14 +91,15 @@ def check_supported(name: str, layer: str) -> None:
 
 
 class _Counted:
-    """Counts what was read from a file."""
+    """A file of which the beginning has been read already; counts what is read of it."""
 
-    def __init__(self, file: Readable) -> None:
+    def __init__(self, beginning: bytes, file: Readable) -> None:
+        self._beginning = io.BytesIO(beginning)
         self._file = file
         self.count = 0
 
     def read(self, size: int) -> bytes:
-        data = self._file.read(size)
+        data = self._beginning.read(size) or self._file.read(size)
         self.count += len(data)
         return data
 
@@ -143,99 +145,107 @@ def _next_member(source: _Counted, data: bytes, name: str) -> bytes:
         return data
 
 
-class _Channel:
-    """Pieces on their way from one thread to another. queue.Queue does the same in Python, and takes longer for it."""
-
-    def __init__(self) -> None:
-        self._bundles: queue.SimpleQueue[list[bytes] | BaseException | None] = queue.SimpleQueue()
-        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
-        for _ in range(_AHEAD):
-            self._room.put(None)
-
-    def put(self, pieces: list[bytes]) -> None:
-        """Wait for room."""
-        self._room.get()
-        self._bundles.put(pieces)
-
-    def end(self, error: BaseException | None) -> None:
-        """Nothing follows; ``error`` is what the taker gets to see."""
-        self._bundles.put(error)
-
-    def make_room(self) -> None:
-        """For one more bundle, whoever takes it."""
-        self._room.put(None)
-
-    def taken(self) -> Iterator[bytes]:
-        """The pieces in order. Raises what ``end`` was given."""
-        while (bundle := self._bundles.get()) is not None:
-            if isinstance(bundle, BaseException):
-                raise bundle
-            self._room.put(None)
-            yield from bundle
-
-
 class Uncompressed:
-    """Iterates over the uncompressed pieces of a file. After the last one ``digest`` is theirs.
+    """Iterates over the uncompressed pieces of a file, each good until the next is asked for. After the last one
+    ``digest`` is theirs.
 
-    Reading and decompressing happen in one thread and hashing in another (all three release the GIL) while the consumer
-    writes files. ``close`` ends them early. Errors of the threads are raised from the iteration.
+    Of a large file a process of its own reads, decompresses and digests while the consumer writes files: in one
+    interpreter the two would hold each other up. ``close`` ends it early. Its errors are raised from the iteration.
     """
 
     def __init__(self, file: Readable, limits: Limits) -> None:
-        self._source = _Counted(file)
-        self._limits = limits
-        self._hash = hashlib.sha256()
-        self._pieces = _Channel()
-        self._unhashed = _Channel()
-        self._stopped = False
         self.size_bytes = 0
-        self.format = ""
-        self._hashing = threading.Thread(target=self._digest, name="digest", daemon=True)
-        self._hashing.start()
-        self._thread = threading.Thread(target=self._run, name="decompress", daemon=True)
-        self._thread.start()
+        self.digest = ""
+        beginning, is_whole = _beginning(file)
+        self._source = _Counted(beginning, io.BytesIO() if is_whole else file)
+        self._limits = limits
+        self._helper = None if is_whole else _Helper(self._source, limits)
 
-    @property
-    def digest(self) -> str:
-        return "sha256:" + self._hash.hexdigest()
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._pieces.taken()
-        self._hashing.join()
-
-    def _digest(self) -> None:
-        for piece in self._unhashed.taken():
-            self._hash.update(piece)
-
-    def _run(self) -> None:
-        try:
-            first = self._source.read(PIECE_BYTES)
-            while first and len(first) < 6 and (more := self._source.read(PIECE_BYTES)):
-                first += more  # a pipe may give less than a magic number at once
-            self.format = format_of(first)
-            plain = not self.format
-            pieces = _plain(self._source, first) if plain else _decompressed(self._source, first, self.format)
-            while bundle := list(itertools.islice(pieces, _TOGETHER)):
-                if self._stopped:
-                    return
-                self.size_bytes += sum(map(len, bundle))
-                self._limits.check_stream(self.size_bytes, self.size_bytes if plain else self._source.count)
-                self._unhashed.put(bundle)
-                self._pieces.put(bundle)
-            self._pieces.end(None)
-        except BaseException as error:  # carried over to the consumer, who raises it
-            self._pieces.end(error)
-        finally:
-            self._unhashed.end(None)
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        hashed = hashlib.sha256()
+        for piece in self._helper.taken() if self._helper else _digested(self._source, self._limits, hashed):
+            self.size_bytes += len(piece)
+            yield piece
+        self.digest = self._helper.digest if self._helper else _shown(hashed)
 
     def close(self) -> None:
-        """End the thread. One that waits for a pipe that says nothing is left behind: it ends with the worker."""
-        self._stopped = True
-        self._pieces.make_room()
-        self._thread.join(_CLOSE_TIMEOUT_S)
+        if self._helper:
+            self._helper.close()
 
     def __enter__(self) -> Uncompressed:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _beginning(file: Readable) -> tuple[bytes, bool]:
+    """What comes first, and whether that is all."""
+    data = bytearray()
+    while len(data) < _SMALL_BYTES:
+        if not (more := file.read(PIECE_BYTES)):
+            return bytes(data), True
+        data += more
+    return bytes(data), False
+
+
+def _digested(source: _Counted, limits: Limits, hashed: hashlib._Hash) -> Iterator[bytes]:
+    """The uncompressed pieces, as soon as they are counted and digested."""
+    size_bytes = 0
+    first = source.read(PIECE_BYTES)
+    name = format_of(first)
+    for piece in _decompressed(source, first, name) if name else _plain(source, first):
+        size_bytes += len(piece)
+        limits.check_stream(size_bytes, source.count if name else size_bytes)
+        hashed.update(piece)
+        yield piece
+
+
+def _shown(hashed: hashlib._Hash) -> str:
+    return "sha256:" + hashed.hexdigest()
+
+
+class _Helper:
+    """The process that decompresses: all of it goes into the ring, and then the digest, or what went wrong, is told."""
+
+    def __init__(self, source: _Counted, limits: Limits) -> None:
+        self.digest = ""
+        self._ring = Ring()
+        self._end_fd, told_fd = os.pipe2(os.O_CLOEXEC)
+        parent = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _help(source, limits, self._ring, told_fd, parent)
+        os.close(told_fd)
+
+    def taken(self) -> Iterator[memoryview]:
+        yield from self._ring.taken(self._end_fd)
+        with open(self._end_fd, "rb", closefd=False) as told:
+            answer = json.loads(told.read() or "{}")
+        if "error" in answer:
+            raise from_report(answer["error"])
+        if "digest" not in answer:
+            raise EngineError("the process that decompresses ended before it was done (was it killed?)")
+        self.digest = answer["digest"]
+
+    def close(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        os.close(self._end_fd)
+        self._ring.close()
+
+
+def _help(source: _Counted, limits: Limits, ring: Ring, told_fd: int, parent: int) -> NoReturn:
+    try:
+        set_parent_death_signal(signal.SIGKILL)
+        if os.getppid() == parent:
+            hashed = hashlib.sha256()
+            for piece in _digested(source, limits, hashed):
+                ring.put(piece)
+            ring.flush()
+            os.write(told_fd, json.dumps({"digest": _shown(hashed)}).encode())
+    except Exception as error:  # carried over to the consumer, which raises it
+        ring.flush()
+        os.write(told_fd, json.dumps({"error": to_report(error, "decompressing")}).encode())
+    finally:
+        os._exit(0)

@@ -152,10 +152,10 @@ def digest_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     last = b""
     with _opened(arguments["blob"], fds) as blob, Uncompressed(blob, limits) as pieces:
         for piece in pieces:
-            last = piece if len(piece) >= BLOCK else last[-BLOCK:] + piece
+            last = (last + bytes(piece[-BLOCK:]))[-BLOCK:]
         if not pieces.size_bytes:
             raise InvalidArgument("archive is empty")
-        if pieces.size_bytes % BLOCK or last[-BLOCK:].strip(b"\0"):
+        if pieces.size_bytes % BLOCK or last.strip(b"\0"):
             raise InvalidArgument("archive is truncated, or no tar archive: it does not end with a block of zeros")
         return {"diff_id": pieces.digest, "size_bytes": pieces.size_bytes}
 

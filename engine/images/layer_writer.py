@@ -24,23 +24,21 @@ from typing import Callable, NamedTuple
 
 from engine.domain.errors import InvalidArgument
 from engine.images import tar
+from engine.images.layer_folders import FOLDER, Folders, lstat
 from engine.images.limits import Limits
-from engine.images.overlay_diff import opaque_xattr
+from engine.images.overlay_diff import is_whiteout, opaque_xattr
 from engine.images.owners import Owners
 from engine.images.tar import Entry, Stream
 from engine.images.tar_fields import shown, storable_time_ns
 from engine.kernel.namespaces import Ids, in_user_namespace, is_mapped, mapped_ids
-from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV, openat2, start_writeback
+from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV, start_writeback
 
 WHITEOUT = b".wh."
 WHITEOUT_META = b".wh..wh."
 OPAQUE = b".wh..wh..opq"
 _RESERVED_XATTRS = (b"trusted.overlay.", b"user.overlay.")
 _BENEATH = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_OPEN_FOLDERS = 128
-_IMPLIED_MODE = 0o755
 _LARGE_BYTES = 256 << 10
 """From here on a file is worth a call that lets the disk begin with it, so that the sync at the end has less to do."""
 
@@ -105,10 +103,8 @@ class LayerWriter:
     def __init__(self, stream: Stream, root_fd: int, limits: Limits, rules: Rules = Rules()) -> None:
         self._stream = stream
         self._rules = rules
-        self._root_fd = root_fd
         self._limits = limits
-        self._folders: dict[bytes, int] = {}
-        self._forgotten: list[int] = []
+        self._folders = Folders(root_fd, rules.resolve)
         self._folder_times: dict[bytes, int] = {}
         self.size_bytes = 0
         self.count = 0
@@ -128,7 +124,7 @@ class LayerWriter:
     def apply(self, entry: Entry) -> None:
         """Raises InvalidArgument with the entry's name, or OSError where the machine is at fault."""
         self.count += 1
-        self._close_forgotten()
+        self._folders.close_forgotten()
         try:
             self._apply(entry)
         except OSError as error:
@@ -151,10 +147,10 @@ class LayerWriter:
             entry.uid, entry.gid = self._rules.owners.on_disk(entry.uid, entry.gid)
         if self._ids is not None:
             self._squash(entry, *self._ids)
-        if self._rules.whiteouts and self._is_whiteout(entry, components):
+        if self._rules.whiteouts and WHITEOUT in name and self._is_whiteout(entry, components):
             return
         name = components.pop()
-        self._make[entry.kind](entry, self._folder(b"/".join((*self._rules.prefix, *components))), name)
+        self._make[entry.kind](entry, self._folders.get(b"/".join((*self._rules.prefix, *components))), name)
 
     def _is_whiteout(self, entry: Entry, components: list[bytes]) -> bool:
         """Whether the entry stands for something that is deleted; then it has been dealt with."""
@@ -181,63 +177,17 @@ class LayerWriter:
         if entry.kind != tar.FOLDER:
             raise _refused(entry, "replaces the layer's root")
 
-    # --- folders ---
-
-    def _folder(self, path: bytes) -> int:
-        """A descriptor of a folder of the layer, made where it is missing; it stays this object's."""
-        if not path:
-            return self._root_fd
-        if (known := self._folders.get(path)) is not None:
-            return known
-        try:
-            fd = openat2(self._root_fd, path, _FOLDER_FLAGS, resolve=self._rules.resolve)
-        except (FileNotFoundError, NotADirectoryError):
-            parent, _, name = path.rpartition(b"/")
-            fd = self._implied_folder(self._folder(parent), name)
-        return self._keep(path, fd)
-
-    def _implied_folder(self, parent_fd: int, name: bytes) -> int:
-        """Make a folder that an entry lies below, on top of its own whiteout if need be."""
-        found = _lstat(parent_fd, name)
-        if found is not None and not _is_whiteout(found):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
-        return self._new_folder(parent_fd, name, found, _IMPLIED_MODE)
-
-    def _new_folder(self, parent_fd: int, name: bytes, found: os.stat_result | None, mode: int) -> int:
-        if found is not None:
-            self._unlink(parent_fd, name)
-        os.mkdir(name, mode, dir_fd=parent_fd)
-        fd = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
-        if found is not None and _is_whiteout(found):
-            os.setxattr(fd, opaque_xattr(), b"y")  # the lower layers' folder stays deleted
-        return fd
-
-    def _keep(self, path: bytes, fd: int) -> int:
-        if len(self._folders) >= _OPEN_FOLDERS:
-            os.close(self._folders.pop(next(iter(self._folders))))
-        self._folders[path] = fd
-        return fd
-
-    def _forget_folders(self) -> None:
-        """They are found anew from now on; whoever holds one at the moment goes on with it until the next entry."""
-        self._forgotten += self._folders.values()
-        self._folders.clear()
-
-    def _close_forgotten(self) -> None:
-        while self._forgotten:
-            os.close(self._forgotten.pop())
-
     # --- entries ---
 
     def _make_folder(self, entry: Entry, parent_fd: int, name: bytes) -> None:
         self._stream.skip(entry.stored_bytes)
-        found = _lstat(parent_fd, name)
+        found = lstat(parent_fd, name)
         if found is not None and stat.S_ISDIR(found.st_mode):
-            fd = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+            fd = os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=parent_fd)
         else:
             if self._rules.keep_files and found is not None:
                 raise _refused(entry, "is a folder, where the container has something else")
-            fd = self._new_folder(parent_fd, name, found, entry.mode)
+            fd = self._folders.make(parent_fd, name, found, entry.mode)
         try:
             there = os.fstat(fd)
             if (there.st_uid, there.st_gid) != (entry.uid, entry.gid):
@@ -251,9 +201,7 @@ class LayerWriter:
         parts = (part for part in entry.name.split(b"/") if part not in (b"", b"."))
         path = b"/".join((*self._rules.prefix, *parts))
         self._folder_times[path] = entry.mtime_ns
-        if (old := self._folders.pop(path, None)) is not None:
-            os.close(old)
-        self._keep(path, fd)
+        self._folders.keep(path, fd)
 
     def _make_file(self, entry: Entry, parent_fd: int, name: bytes) -> None:
         self.size_bytes += entry.size_bytes
@@ -333,14 +281,12 @@ class LayerWriter:
             raise _refused(entry, "is a hard link to nothing")
         target_name = target.pop()
         path = b"/".join((*self._rules.prefix, *target))
-        target_fd = os.dup(self._root_fd) if not path else openat2(
-            self._root_fd, path, _FOLDER_FLAGS, resolve=self._rules.resolve
-        )  # fmt: skip
+        target_fd = self._folders.open(path)
         try:
             found = os.lstat(target_name, dir_fd=target_fd)
-            if stat.S_ISDIR(found.st_mode) or _is_whiteout(found):
+            if stat.S_ISDIR(found.st_mode) or is_whiteout(found):
                 raise _refused(entry, f'is a hard link to "{shown(entry.link)}", which is no file')
-            there = _lstat(parent_fd, name)
+            there = lstat(parent_fd, name)
             if there is not None:
                 if os.path.samestat(there, found):
                     return  # unlinking the name first could remove the target itself
@@ -358,15 +304,11 @@ class LayerWriter:
             if not self._rules.replace_folders:
                 raise _refused(entry, "replaces a folder of the same layer by something else")
             shutil.rmtree(name, dir_fd=parent_fd)
-            self._forget_folders()
+            self._folders.forget()
             return
         if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
             self.size_bytes -= found.st_size
-        self._unlink(parent_fd, name)
-
-    def _unlink(self, parent_fd: int, name: bytes) -> None:
-        os.unlink(name, dir_fd=parent_fd)
-        self._forget_folders()  # a path may have led through a link of this name
+        self._folders.unlink(parent_fd, name)
 
     def _set_xattrs(self, entry: Entry, target: int | bytes) -> None:
         for name, value in entry.xattrs.items():
@@ -394,21 +336,21 @@ class LayerWriter:
         if entry.kind not in (tar.REGULAR, tar.HARD_LINK) or entry.size_bytes:
             raise _refused(entry, "is a whiteout but no empty file")
         if name == OPAQUE:
-            os.setxattr(self._folder(parent), opaque_xattr(), b"y")
+            os.setxattr(self._folders.get(parent), opaque_xattr(), b"y")
             if not parent:
                 self._warn("the layer hides everything below it, which overlay does not do for the root")
             return
         hidden = name[len(WHITEOUT) :]
         if hidden in (b"", b".", b"..") or hidden.startswith(WHITEOUT):
             raise _refused(entry, "is a whiteout of nothing that could exist")
-        parent_fd = self._folder(parent)
-        found = _lstat(parent_fd, hidden)
+        parent_fd = self._folders.get(parent)
+        found = lstat(parent_fd, hidden)
         if found is None:
             os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=parent_fd)
             os.chown(hidden, entry.uid, entry.gid, dir_fd=parent_fd, follow_symlinks=False)
         elif stat.S_ISDIR(found.st_mode):
             # the layer has a new folder of this name, above the whiteout: it hides what lies below it
-            fd = os.open(hidden, _FOLDER_FLAGS | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+            fd = os.open(hidden, FOLDER | os.O_NOFOLLOW, dir_fd=parent_fd)
             try:
                 os.setxattr(fd, opaque_xattr(), b"y")
             finally:
@@ -420,7 +362,7 @@ class LayerWriter:
         """The folders' times, which every entry below them has changed, and the digest's last bytes."""
         for path, time_ns in self._folder_times.items():
             try:
-                fd = openat2(self._root_fd, path, _FOLDER_FLAGS, resolve=self._rules.resolve)
+                fd = self._folders.open(path)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # it lay below a link that a later entry replaced
             try:
@@ -435,8 +377,7 @@ class LayerWriter:
         self._stream.drain()
 
     def close(self) -> None:
-        self._forget_folders()
-        self._close_forgotten()
+        self._folders.close()
 
 
 def _refused(entry: Entry, reason: str) -> InvalidArgument:
@@ -453,14 +394,3 @@ def _components(name: bytes, entry: Entry) -> list[bytes]:
     if not name:
         raise _refused(entry, "has no name")
     return components
-
-
-def _lstat(parent_fd: int, name: bytes) -> os.stat_result | None:
-    try:
-        return os.lstat(name, dir_fd=parent_fd)
-    except FileNotFoundError:
-        return None
-
-
-def _is_whiteout(found: os.stat_result) -> bool:
-    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0

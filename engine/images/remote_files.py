@@ -8,14 +8,20 @@ import re
 import threading
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import requests
 import requests.auth
+import requests.certs
 import requests.utils
 
 from engine.domain.errors import Conflict, InvalidArgument, Unavailable
 from engine.images.content import CHUNK_BYTES
+from engine.images.registry.addresses import Place, Reach, check_reach
+from engine.images.registry.cancellation import Cancellation
+from engine.images.registry.certificates import make_context
+from engine.images.registry.connections import Adapter, Call
 
 CONNECT_S, SILENCE_S = 20.0, 60.0
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
@@ -23,12 +29,32 @@ _FILE_MODE = 0o600  # Docker's, for what comes from the network
 
 
 class _Session(requests.Session):
-    """Proxies and authorities are the environment's. The .netrc of whoever runs the engine is no business of those who
-    write Dockerfiles: only a URL's own user and password are told, and only to its host."""
+    """Proxies are the environment's, and authorities the system's. The .netrc of whoever runs the engine is no business
+    of those who write Dockerfiles: only a URL's own user and password are told, and only to its host.
+
+    Redirects may lead no further inside than the server that was asked, since it is the engine's host that follows."""
 
     def __init__(self) -> None:
         super().__init__()
         self.auth = _by_url
+        self._reach: Reach | None = None
+        adapter = Adapter(lambda place: make_context(None, None, True, requests.certs.where()))
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, adapter)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """The first request, and by way of requests itself each that a redirect asks for. Raises Forbidden."""
+        url = request.url = _bare(request.url or "")  # what it says of a user is in a header by now
+        if self._reach is not None:
+            check_reach(Place.of(url).host, self._reach, url)
+        with Call(url, Cancellation(), self._reach) as call:
+            self._following = call
+            return super().send(request, **options)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        if self._following.reach is not None:  # else it went over the same connection, or to a proxy
+            self._reach = self._following.reach
+        return super().get_redirect_target(resp)
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         if self.should_strip_auth(response.request.url, prepared_request.url):
@@ -46,7 +72,7 @@ def download(
     """Bring what a server answers with into the folder. Answers with the file's name: ``name``, or the URL's last part.
 
     ``checksum`` is ``sha256:...`` or "". Raises InvalidArgument where the content isn't what is expected, Unavailable
-    where the server doesn't give it, Conflict where ``stop`` is set meanwhile."""
+    where the server doesn't give it, Forbidden where it leads further inside, Conflict where ``stop`` is set."""
     if checksum and not _CHECKSUM.fullmatch(checksum):
         raise InvalidArgument(f"invalid --checksum {checksum!r}: sha256:<64 hexadecimal digits> is expected")
     name = name or unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
@@ -92,10 +118,14 @@ def _moment(modified: str | None) -> float:
         return 0.0
 
 
-def _shown(url: str) -> str:
+def _bare(url: str) -> str:
     """Without user and password."""
     parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()[:200]
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _shown(url: str) -> str:
+    return _bare(url)[:200]
 
 
 def _reason(error: Exception) -> str:

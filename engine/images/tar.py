@@ -34,25 +34,27 @@ _LARGEST_ID = (1 << 32) - 2  # 2**32 - 1 means "leave it" to chown(2)
 
 
 class Stream:
-    """Exact reads from an iteration of pieces; ends with InvalidArgument where the pieces end too early."""
+    """Exact reads from an iteration of pieces; ends with InvalidArgument where the pieces end too early.
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
+    A piece may be gone when the next is asked for, and so is what ``parts`` gave of it."""
+
+    def __init__(self, pieces: Iterable[bytes | memoryview]) -> None:
         self._pieces = iter(pieces)
-        self._piece = b""
+        self._piece = memoryview(b"")
         self._at = 0
 
     def _more(self) -> bool:
-        self._piece, self._at = next(self._pieces, b""), 0
+        self._piece, self._at = memoryview(next(self._pieces, b"")), 0
         return bool(self._piece)
 
     def read(self, size: int) -> bytes:
         """Exactly ``size`` bytes. Raises InvalidArgument."""
         end = self._at + size
         if end <= len(self._piece):
-            data = self._piece[self._at : end]
+            data = bytes(self._piece[self._at : end])
             self._at = end
             return data
-        return b"".join(self.parts(size))
+        return b"".join(map(bytes, self.parts(size)))
 
     def read_block(self) -> bytes:
         """The next 512 bytes; b"" at the end."""
@@ -65,7 +67,7 @@ class Stream:
         while size:
             if self._at >= len(self._piece) and not self._more():
                 raise InvalidArgument("archive is truncated")
-            part = memoryview(self._piece)[self._at : self._at + size]
+            part = self._piece[self._at : self._at + size]
             self._at += len(part)
             size -= len(part)
             yield part
@@ -74,7 +76,7 @@ class Stream:
         """``size`` bytes into a file at its position."""
         end = self._at + size
         if size and end <= len(self._piece):  # most files lie in one piece
-            written = os.write(fd, memoryview(self._piece)[self._at : end])
+            written = os.write(fd, self._piece[self._at : end])
             self._at += written
             size -= written
         for part in self.parts(size):

@@ -10,10 +10,10 @@ The order in which a process gives up and changes user, as the kernel demands it
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
+from engine.kernel import ctypes
 from engine.kernel.libc import LIBC, SYS_capget, SYS_capset, check, syscall
 
 TYPE_CHECKING = False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno as errno_
 import os
 
-LIBC = ctypes.CDLL(None, use_errno=True)
+from engine.kernel import ctypes
+
+LIBC = ctypes.Library()
 """Releases the GIL around calls; ``PYLIBC`` keeps it, which fork-like calls need."""
-PYLIBC = ctypes.PyDLL(None, use_errno=True)
+PYLIBC = ctypes.Library(keeps_the_lock=True)
 
 MACHINE = os.uname().machine
 if MACHINE not in ("x86_64", "aarch64"):
@@ -38,7 +39,7 @@ SYS_mount_setattr = 442
 
 _MOST_ARGUMENTS = 6
 _syscalls = [
-    ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_long, *[ctypes.c_void_p] * count, use_errno=True)(("syscall", LIBC))
+    LIBC.function("syscall", ctypes.c_long, (ctypes.c_long, *[ctypes.c_void_p] * count))
     for count in range(_MOST_ARGUMENTS + 1)
 ]
 """syscall(2) by its number of arguments. Each is as wide as a pointer, as the kernel wants it; ctypes makes that of

@@ -6,11 +6,11 @@ descriptor too, so that nobody who can rename or link paths decides where it lan
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
 
+from engine.kernel import ctypes
 from engine.kernel.libc import (
     LIBC,
     SYS_fsconfig,

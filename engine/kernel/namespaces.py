@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
 
 import _signal as signal
 
+from engine.kernel import ctypes
 from engine.kernel.libc import LIBC, PYLIBC, SYS_clone, SYS_clone3, check, oserror
 
 Ids = tuple[tuple[int, int], ...]

@@ -6,11 +6,11 @@ of those pages is replaced, in place, by a copy of itself in anonymous memory.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
 
+from engine.kernel import ctypes
 from engine.kernel.libc import LIBC, check, oserror
 
 PR_SET_MM, PR_SET_MM_MAP = 35, 14
@@ -55,6 +55,8 @@ def _own_ranges() -> list[tuple[int, int, int]]:
                 start, end = (int(number, 16) for number in fields[0].split("-"))
                 bits = zip(fields[1], (_READ, _WRITE, _EXECUTE), strict=False)
                 found.append((start, end, sum(bit for letter, bit in bits if letter != "-")))
+            elif found:
+                break  # they lie together, first of all: the kernel refuses where one was left
     return found
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 
+from engine.kernel import ctypes
 from engine.kernel.libc import LIBC, SYS_openat2, check, syscall
 
 RESOLVE_NO_XDEV = 0x01

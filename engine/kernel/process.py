@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+import sys
 
 import _signal as signal
 
+from engine.kernel import ctypes
 from engine.kernel.libc import LIBC, SYS_close_range, SYS_keyctl, SYS_pidfd_getfd, check, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable
+    from typing import Callable, Iterable, NoReturn
 
 KEYCTL_JOIN_SESSION_KEYRING = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -71,16 +72,20 @@ def set_command_line(text: str) -> None:
         ctypes.memmove(start, os.fsencode(text)[: end - start - 1], min(len(os.fsencode(text)), end - start - 1))
 
 
-def kill_children() -> None:
-    """SIGKILL to every child of the caller, which has one thread: not reaped yet, they keep their numbers.
+def children() -> list[int]:
+    """The children of the caller, which has one thread: not reaped yet, they keep their numbers.
     /proc/PID/task/TID/children needs CONFIG_PROC_CHILDREN; without it the whole of /proc is looked through."""
     own = os.getpid()
     try:
         with open(f"/proc/self/task/{own}/children") as file:
-            children = [int(word) for word in file.read().split()]
+            return [int(word) for word in file.read().split()]
     except FileNotFoundError:
-        children = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _parent_of(pid) == own]
-    for pid in children:
+        return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _parent_of(pid) == own]
+
+
+def kill_children() -> None:
+    """SIGKILL to every child of the caller."""
+    for pid in children():
         os.kill(pid, signal.SIGKILL)
 
 
@@ -100,6 +105,20 @@ def close_all_but(kept: Iterable[int]) -> None:
             syscall(SYS_close_range, first, fd - 1, 0, subject="close_range")
         first = fd + 1
     syscall(SYS_close_range, first, _LAST_FD, 0, subject="close_range")
+
+
+def run_and_exit(name: str, kept: Iterable[int], life: Callable[[], None]) -> NoReturn:
+    """The whole of a forked child: of its parent's descriptors it has those that are ``kept``, and it never returns to
+    the parent's code. What ``life`` raises is told on standard error."""
+    status = 1
+    try:
+        close_all_but((0, 1, 2, *kept))
+        life()
+        status = 0
+    except BaseException as error:
+        print(f"docket {name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(status)
 
 
 def signal_fd(numbers: Iterable[int]) -> int:

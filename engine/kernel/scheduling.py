@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-
+from engine.kernel import ctypes
 from engine.kernel.libc import LIBC, SYS_ioprio_set, SYS_sched_setattr, check, syscall
 
 POLICIES = {

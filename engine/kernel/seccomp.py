@@ -12,10 +12,9 @@ as a reason to fall back, where EPERM would break them.
 
 from __future__ import annotations
 
-import ctypes
 import os
 
-from engine.kernel import json_text
+from engine.kernel import ctypes, json_text
 from engine.kernel.digest import sha256_hex
 from engine.kernel.libc import MACHINE, SYS_seccomp, syscall
 

@@ -53,11 +53,11 @@ def _main(arguments: Arguments) -> int:
         raise UsageError("cgroups by systemd are not supported: use the cgroupfs driver")
     if arguments.options.get("no-pivot"):
         raise UsageError("--no-pivot is not supported: a container's root is always taken by pivot_root")
-    from engine.oci import verbs
+    from engine.oci import dispatch
     from engine.oci.containers import Containers
 
     root = os.path.abspath(str(arguments.root.get("root") or DEFAULT_ROOT))
-    return verbs.VERBS[arguments.verb](Containers(root), arguments.options, arguments.rest)
+    return dispatch.VERBS[arguments.verb](Containers(root), arguments.options, arguments.rest)
 
 
 def _describe(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The verbs that only look: state, list, ps, events, features, spec, verify."""
+"""The verbs that only look: list, ps, events, features, spec, verify."""
 
 from __future__ import annotations
 
@@ -26,15 +26,6 @@ def _format(options: Options) -> str:
     if wanted not in ("table", "json"):
         raise Failed(f"invalid format {wanted!r}: use table or json")
     return wanted
-
-
-def _show(value: object) -> None:
-    print(json.dumps(value, indent=2))
-
-
-def show_state(containers: Containers, options: Options, rest: list[str]) -> int:
-    _show(public_state(containers.load(rest[0])))
-    return 0
 
 
 def show_list(containers: Containers, options: Options, rest: list[str]) -> int:
@@ -100,7 +91,7 @@ def write_spec(containers: Containers, options: Options, rest: list[str]) -> int
 
 
 def show_features(containers: Containers, options: Options, rest: list[str]) -> int:
-    _show(features.features())
+    print(json.dumps(features.features(), indent=2))
     return 0
 
 

@@ -79,13 +79,17 @@ def _start_again(words: list[str]) -> None:
 
 
 def _load(verb: str) -> None:
-    """What the verb takes. (A word that is none has no file, and says so later.)"""
+    """What the verb takes."""
 
-    def import_all() -> None:
-        for name in ("kernel.own_program", "runtime.interpreter", "oci.main", "oci.verbs"):
+    def import_all() -> bool:
+        hiding = ("kernel.own_program", "runtime.interpreter") if verb in _ENTERING else ()
+        for name in (*hiding, "oci.main", "oci.containers"):
             __import__(f"engine.{name}")
-        if (known := sys.modules["engine.oci.verbs"].VERBS.get(verb)) is not None:
+        from engine.oci.dispatch import VERBS
+
+        if (known := VERBS.get(verb)) is not None:
             known.load()
+        return known is not None
 
     if verb.isalpha():
         loading.load(f"docket-runtime-{verb}", import_all)

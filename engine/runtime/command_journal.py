@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NAME = "journal"
 START = "0" * 64
-_TAIL_BYTES = 65536
+_TAIL_BYTES = 16384
 
 _encode = json_text.dumps_sorted
 
@@ -72,9 +72,8 @@ class Deed:
 
 def append(root: str, verb: str, container_id: str, phase: str, facts: dict[str, Any]) -> int:
     """Add a line, durably: its number. Raises OSError."""
-    os.makedirs(root, 0o711, exist_ok=True)
     actor = _actor or Actor(os.getuid(), os.getpid(), os.getppid())
-    fd = os.open(os.path.join(root, NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = _open(root)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         seq, last_hash, end = _last(fd)
@@ -92,6 +91,15 @@ def append(root: str, verb: str, container_id: str, phase: str, facts: dict[str,
         return seq + 1
     finally:
         os.close(fd)
+
+
+def _open(root: str) -> int:
+    path, flags = os.path.join(root, NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        os.makedirs(root, 0o711, exist_ok=True)
+        return os.open(path, flags, 0o600)
 
 
 def read(root: str, after: int = 0, after_hash: str = START) -> Iterator[dict[str, Any]]:

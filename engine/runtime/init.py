@@ -49,7 +49,7 @@ def operations(setup: Setup) -> list[Operation]:
         identity.Sysctls(),
         *(rootfs.ReadonlyPath(path) for path in linux.get("readonlyPaths") or []),
         *(rootfs.MaskPath(path) for path in linux.get("maskedPaths") or []),
-        credentials.ResolveUser(setup.plan.get("user") or "", setup.plan.get("groups") or []),
+        credentials.ResolveUser(setup.plan),
         credentials.WorkingDirectory(process["cwd"], create=bool(setup.plan.get("create_workdir"))),
         rootfs.FinishRoot(),
         *([scheduling.Personality(linux["personality"])] if linux.get("personality") else []),
@@ -99,21 +99,29 @@ class EnterCgroup(Operation):
         self._cgroup.enter(skip_unified=self._skip_unified, beside=self._beside)
 
 
+class SetUp:
+    """A first process's work, laid out by whoever clones it: what only the child touched would be copied page by page,
+    which takes longer than the thinking."""
+
+    def __init__(self, plan: Json, handshake: socket.socket) -> None:
+        self.setup = Setup(plan)
+        self.handshake = handshake
+        asking = [AskForHooks(handshake)] if self.setup.spec.get("hooks") else []
+        self.operations = _with_hooks(operations(self.setup), asking)
+
+
 def run(
-    plan: Json, cgroup: Cgroup, born_in_it: bool, handshake: socket.socket, stdio: Sequence[int],
-    keep: Sequence[int] = (),
-) -> NoReturn:  # fmt: skip
+    work: SetUp, cgroup: Cgroup, born_in_it: bool, stdio: Sequence[int], keep: Sequence[int] = ()
+) -> NoReturn:
     """The child of clone(2). ``stdio`` are the descriptors that become 0, 1 and 2 (a terminal replaces them); those to
     ``keep`` the command gets, too."""
     try:
-        prepare(handshake, stdio, keep)
-        setup = Setup(plan)
+        prepare(work.handshake, stdio, keep)
         os.umask(0)
         first: Operation = EnterCgroup(cgroup, skip_unified=born_in_it)
-        if setup.has_user_namespace:
-            first = userns.TakePrepared(handshake)
-        asking = [AskForHooks(handshake)] if setup.spec.get("hooks") else []
-        converse(handshake, setup, lambda: _with_hooks([first, *operations(setup)], asking))
+        if work.setup.has_user_namespace:
+            first = userns.TakePrepared(work.handshake)
+        converse(work.handshake, work.setup, lambda: [first, *work.operations])
     finally:
         os._exit(1)
 

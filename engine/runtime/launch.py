@@ -92,7 +92,7 @@ class Launch:
         try:
             self._clone(own, childs)
             childs.close()
-            warnings, interfaces = self._accompany(own)
+            interfaces = self._accompany(own)
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
@@ -109,19 +109,17 @@ class Launch:
             started_at_us = time.time_ns() // 1000
             if (answer := messages.receive(own)) is not None:
                 raise SetupFailed(answer[0])
-            warnings += ready["warnings"]
-            return Launched(self.pid, started_at_us, found, warnings, fds[0] if fds else -1)
+            return Launched(self.pid, started_at_us, found, ready["warnings"], fds[0] if fds else -1)
         finally:
             own.close()
             childs.close()
 
-    def _accompany(self, own: socket.socket) -> tuple[list[str], list[Json]]:
-        """What others do while the init sets itself up: warnings, and the network interfaces that were made."""
-        warnings = []
+    def _accompany(self, own: socket.socket) -> list[Json]:
+        """What others do while the init sets itself up: the network interfaces that were made."""
         try:
             if has_user_namespace(self._plan["spec"]):
-                warnings = userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
-            return warnings, self._watcher.cloned(self.pid)
+                userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
+            return self._watcher.cloned(self.pid)
         except OSError as error:
             raise first_cause(own, error) from error
 
@@ -135,9 +133,10 @@ class Launch:
             with step("namespace.time"):
                 unshare_time(_time_offsets(self._plan["spec"]["linux"]))
         joined = joined_namespaces(self._plan["spec"])
+        work = init.SetUp(self._plan, childs)
         if "user" in joined:
             self.pid = go_between.cloned(
-                lambda: self._clone_inside(joined, flags, own, childs), as_sibling=self._as_sibling
+                lambda: self._clone_inside(joined, flags, own, work), as_sibling=self._as_sibling
             )
             return
         if "pid" in joined:
@@ -146,20 +145,20 @@ class Launch:
         with step("init.clone"):
             self.pid, born_in_it = clone_in(self._cgroup, flags | (CLONE_PARENT if self._as_sibling else 0))
         if self.pid == 0:
-            self._be_init(born_in_it, own, childs)
+            self._be_init(work, born_in_it, own)
 
-    def _clone_inside(self, joined: Json, flags: int, own: socket.socket, childs: socket.socket) -> int:
+    def _clone_inside(self, joined: Json, flags: int, own: socket.socket, work: init.SetUp) -> int:
         """In the process in between: a new namespace belongs to the user namespace that its maker is in."""
         joining.enter_all(joined)
         with step("init.clone"):
             pid = clone(flags | CLONE_PARENT)
         if pid == 0:
-            self._be_init(False, own, childs)
+            self._be_init(work, False, own)
         return pid
 
-    def _be_init(self, born_in_its_cgroup: bool, own: socket.socket, childs: socket.socket) -> NoReturn:
+    def _be_init(self, work: init.SetUp, born_in_its_cgroup: bool, own: socket.socket) -> NoReturn:
         own.close()
-        init.run(self._plan, self._cgroup, born_in_its_cgroup, childs, self._stdio, self._keep)
+        init.run(work, self._cgroup, born_in_its_cgroup, self._stdio, self._keep)
 
     def _expect_ready(self, own: socket.socket) -> tuple[Json, list[int]]:
         poll = select.poll()

@@ -16,7 +16,8 @@ work side by side.
       │              launched | failed         │
       │<───────────────────────────────────────┤
 
-It dies with the shim. Where it reports a failure, or dies, the shim takes back what there is.
+It dies with the shim. Where it reports a failure, or dies, the shim takes back what there is. After a plain launch it
+stays for a moment, for the shim's next container (see ``spare``).
 """
 
 from __future__ import annotations
@@ -43,65 +44,97 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn, Sequence
 
+    from engine.runtime.messages import Socket
+
 
 class Launcher:
-    """The shim's hold on it: the process waits for ``begin``. Raises OSError where there can't be one."""
+    """The shim's hold on it. ``pid`` is 0 where there is none."""
 
     def __init__(self) -> None:
+        self.pid = 0
+        self._socket = messages.pair()[0]  # which leads nowhere yet
+
+    def fork(self) -> None:
+        """The process, which waits for ``begin``. Raises OSError where there can't be one."""
+        self._socket.close()
         self._socket, launchers = messages.pair()
         shim_pid = os.getpid()
         with launchers:
-            try:
-                self._pid = clone(0)
-            except OSError:
-                self._socket.close()
-                raise
-            if self._pid == 0:
+            self.pid = max(clone(0), 0)
+            if self.pid == 0:
                 _run(launchers, shim_pid)
 
-    def begin(self, directory: str, cgroup_path: str, daemon: socket.socket) -> bool:
-        """The plan is the next message on the connection to the daemon. False where somebody has killed it."""
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def begin(self, directory: str, cgroup_path: str, daemon: socket.socket) -> None:
+        """The plan is the next message on the connection to the daemon. Where somebody has killed it, another one does
+        it. Raises OSError."""
+        beginning = {"directory": directory, "cgroup_path": cgroup_path}
+        if not (self.pid and self._tell(beginning, [daemon.fileno()])):
+            self.end()
+            self.fork()
+            self._tell(beginning, [daemon.fileno()])
+
+    def give_stdio(self, stdio: Sequence[int]) -> None:
+        """What becomes 0, 1 and 2; and the journal is there now. A launcher that has failed doesn't need them."""
+        self._tell({"type": "stdio"}, stdio)
+
+    def _tell(self, message: Json, fds: Sequence[int]) -> bool:
         try:
-            messages.send(self._socket, {"directory": directory, "cgroup_path": cgroup_path}, [daemon.fileno()])
+            messages.send(self._socket, message, fds)
         except (BrokenPipeError, ConnectionResetError):
             return False
         return True
 
-    def give_stdio(self, stdio: Sequence[int]) -> None:
-        """What becomes 0, 1 and 2; and the journal is there now. A launcher that has failed doesn't need them."""
-        try:
-            messages.send(self._socket, {"type": "stdio"}, stdio)
-        except (BrokenPipeError, ConnectionResetError):
-            return
-
     def report(self) -> tuple[Json, list[int]] | None:
-        """Its last words; None where it died without any."""
-        with self._socket:
-            return messages.receive(self._socket)
+        """What became of the launch; None where it died without a word."""
+        received = messages.receive(self._socket)
+        if received is None or not received[0].get("may_serve_again"):
+            self.dismiss()
+        return received
+
+    @property
+    def may_serve_again(self) -> bool:
+        return self.pid > 0 and self._socket.fileno() >= 0
+
+    def dismiss(self) -> None:
+        """It ends by itself now, if it hasn't."""
+        self._socket.close()
+
+    def has_ended(self) -> None:
+        """Somebody has reaped it."""
+        self.pid = 0
 
     def end(self) -> None:
         """Wherever it is: afterwards it makes nothing any more."""
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
 
 
-def _run(shim: socket.socket, shim_pid: int) -> NoReturn:
+def _run(shim: Socket, shim_pid: int) -> NoReturn:
     """The whole life of a launcher, in a process that the shim cloned."""
     try:
         set_parent_death_signal(signal.SIGKILL)
         if os.getppid() == shim_pid:
-            close_all_but((0, 1, 2, shim.fileno()))
             gc.disable()  # neither it nor the init lives long enough
-            if (received := messages.receive(shim)) is not None:
+            close_all_but((0, 1, 2, shim.fileno()))
+            while (received := messages.receive(shim)) is not None:
                 set_name("docket-launcher")
                 settings, fds = received
                 with socket.socket(fileno=fds[0]) as daemon:
-                    _launch(daemon, shim, Cgroup(settings["cgroup_path"]), settings["directory"])
+                    if not _launch(daemon, shim, Cgroup(settings["cgroup_path"]), settings["directory"]):
+                        break
+                close_all_but((0, 1, 2, shim.fileno()))
+                set_name("docket-spare")
     finally:
         os._exit(0)
 
 
-def _launch(daemon: socket.socket, shim: socket.socket, cgroup: Cgroup, directory: str) -> None:
+def _launch(daemon: socket.socket, shim: Socket, cgroup: Cgroup, directory: str) -> bool:
+    """Whether this process is as it was before, and may launch another container."""
     report: Json
     fds: list[int] = []
     try:
@@ -125,6 +158,7 @@ def _launch(daemon: socket.socket, shim: socket.socket, cgroup: Cgroup, director
             "oom_score": (plan["spec"].get("process") or {}).get("oomScoreAdj") or 0,
             "helper_pid": interfaces.helper_pid,
             "oci_runtime": plan.get("oci_runtime"), "container_id": plan["container_id"],
+            "may_serve_again": is_plain(plan),
         }  # fmt: skip
         fds = [*interfaces.resolver_fds, *([launched.terminal_fd] if launched.terminal_fd >= 0 else [])]
         report["resolver_fds"] = len(interfaces.resolver_fds)
@@ -135,6 +169,15 @@ def _launch(daemon: socket.socket, shim: socket.socket, cgroup: Cgroup, director
     except Exception as error:
         report = failure(error)
     messages.send(shim, report, fds)
+    return bool(report.get("may_serve_again"))
+
+
+def is_plain(plan: Json) -> bool:
+    """Whether the launch has changed nothing of this process: it neither went into namespaces for its child, nor has it
+    children of its own, nor did another runtime do the work."""
+    spec = plan["spec"]
+    into_namespaces = new_namespaces(spec) & {"time", "user"} or joined_namespaces(spec).keys() & {"pid", "user"}
+    return not (into_namespaces or plan.get("user_network") or plan.get("oci_runtime"))
 
 
 def _root_of(spec: Json, evidence: Json) -> tuple[int, int]:
@@ -171,7 +214,7 @@ class Interfaces(Watcher):
 
 
 def _make(
-    plan: Json, cgroup: Cgroup, shim: socket.socket, daemon: socket.socket, interfaces: Interfaces
+    plan: Json, cgroup: Cgroup, shim: Socket, daemon: socket.socket, interfaces: Interfaces
 ) -> tuple[Launched, list[str]]:
     """The container, and warnings about its limits."""
     spec = plan["spec"]
@@ -187,7 +230,7 @@ def _make(
     return Launch(plan, cgroup, _take_stdio(shim), daemon, watcher=interfaces).run(), warnings
 
 
-def _take_stdio(shim: socket.socket) -> list[int]:
+def _take_stdio(shim: Socket) -> list[int]:
     """Raises Aborted where the shim has failed before it had them."""
     if (received := messages.receive(shim)) is None:
         raise Aborted

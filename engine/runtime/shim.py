@@ -2,7 +2,8 @@
 
 It holds the stdio, writes log and journal, serves the daemon's requests, and outlives the daemon. It is the parent of
 the container's first process and of every exec, so that their pids can't be reused before it has seen their ends, and
-the subreaper of what they leave. It holds the liveness lock, which nobody else keeps.
+the subreaper of what they leave. It holds the liveness lock, which nobody else keeps. What such a process does before
+its container comes, and after it has gone, is in ``shim_process``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import socket
 import time
 
 from engine.kernel import cgroups
-from engine.kernel.process import kill_children, set_child_subreaper, set_name, signal_fd
+from engine.kernel.process import children, kill_children, signal_fd
 from engine.kernel.steps import step
 from engine.runtime import messages, other_runtime, resolver_sockets, user_network
 from engine.runtime.buffered_log import BufferedLog
@@ -27,6 +28,7 @@ from engine.runtime.launch import died
 from engine.runtime.launcher import Launcher
 from engine.runtime.loop import IN, Loop, tell
 from engine.runtime.messages import Message
+from engine.runtime.oom_watch import OomWatch
 from engine.runtime.port_proxy import PortProxies
 from engine.runtime.resolver import Resolver
 from engine.runtime.setup import Json, failure
@@ -38,55 +40,16 @@ if TYPE_CHECKING:
 
 LINGER_S = 60.0
 """How long a client that doesn't read may keep the last output of an ended container waiting."""
+SHORT_LIFE_S = 1.0
+"""How long a container's launcher stays: where the container ends sooner, the next one is launched by the same two."""
 _QUICK_S = 0.2
-_OOM_RECHECKS = 5
-_OOM_RECHECK_S = 0.05
 _MOST_DEFECTS = 16
-
-
-def main(waiting: socket.socket) -> None:
-    """The whole life of a shim, in a process that the spawner forked. Returns when it is to end."""
-    os.setsid()
-    set_name("docket-spare")
-    set_child_subreaper()
-    launcher = _fork_launcher()
-    given = messages.receive(waiting)
-    waiting.close()
-    if given is None:
-        return  # the spawner has ended, and nobody needs us
-    connection, lock_fd = socket.socket(fileno=given[1][0]), given[1][1]
-    set_name("docket-shim")
-    messages.send(connection, {"type": "forked"})
-    received = messages.receive(connection)
-    if received is None:
-        return
-    shim = Shim(connection, lock_fd, received[0], launcher)
-    if shim.launch(received[0], received[1], _held(connection, len(received[0].get("listeners") or ()))):
-        del received
-        shim.serve()
-
-
-def _fork_launcher() -> Launcher | None:
-    try:
-        return Launcher()
-    except OSError:
-        return None  # it is tried again, and told, when there is somebody to tell
-
-
-def _held(connection: socket.socket, count: int) -> list[int]:
-    """The sockets that hold the host's ports, which follow in messages of their own."""
-    held: list[int] = []
-    while len(held) < count and (received := messages.receive(connection)) is not None:
-        held += received[1]
-    return held
 
 
 class Shim:
     """State of one container."""
 
-    def __init__(
-        self, connection: socket.socket, lock_fd: int, settings: Json, launcher: Launcher | None = None
-    ) -> None:
+    def __init__(self, connection: socket.socket, lock_fd: int, settings: Json, launcher: Launcher) -> None:
         self._launcher = launcher
         self._directory: str = settings["directory"]
         self._lock_fd = lock_fd
@@ -96,17 +59,26 @@ class Shim:
             self._loop, settings["socket_folder"], settings["container_id"], connection, self._requested
         )
         self._cgroup = cgroups.Cgroup(settings["cgroup_path"])
+        self._oom_watch = OomWatch(self._loop, self._cgroup, self._note_oom)
         self._slirp_socket = user_network.slirp_socket(settings["socket_folder"], settings["container_id"])
         self._stdio: Stdio | None = None
         self._resolver: Resolver | None = None
         self._pid = self._pid_fd = self._helper = -1
-        self._oom_fd = -1
-        self._oom_kills = 0
         self._oom_score = 0
         self._log_failed = False
         self._made_by: tuple[Json, str] | None = None
         self._ended = False
+        self._leaves_nothing = False
         self._lingers_until = 0.0
+
+    @property
+    def is_as_new(self) -> bool:
+        """Whether its process may serve another container: this one has ended, and nothing of it is left but objects
+        and descriptors. A container that lived for long has let the launcher go."""
+        launcher = self._launcher
+        return (
+            self._leaves_nothing and not self._defects and launcher.may_serve_again and children() == [launcher.pid]
+        )
 
     # --- launch ----------------------------------------------------------------------------------------------------
 
@@ -126,10 +98,7 @@ class Shim:
 
     def _launch(self, settings: Json, fds: list[int]) -> Json:
         """The launcher's report."""
-        beginning = self._directory, settings["cgroup_path"], self._control.first.socket
-        if self._launcher is None or not self._launcher.begin(*beginning):
-            self._launcher = Launcher()
-            self._launcher.begin(*beginning)
+        self._launcher.begin(self._directory, settings["cgroup_path"], self._control.first.socket)
         self._signals = signal_fd([signal.SIGCHLD])
         self._journal = Journal(self._directory)
         self._stdio = self._open_stdio(settings)
@@ -154,12 +123,13 @@ class Shim:
         self._helper = report["helper_pid"]
         self._made_by = (report["oci_runtime"], report["container_id"]) if report.get("oci_runtime") else None
         self._stdio.open(terminal[0] if terminal else -1)
-        self._watch_oom()
+        self._oom_watch.begin()
         self._loop.watch(self._signals, IN, self._children_ended)
         self._has_own_pids = report["own_pids"]
         target = Target(self._cgroup, self._pid, self._pid_fd, set(report["kinds"]), tuple(report["root"]))
         self._execs = Execs(self._loop, self._directory, self._journal, self._control, target)
         self._control.serve_first()
+        self._loop.later(SHORT_LIFE_S, self._launcher.dismiss)
 
     def _serve_names(self, fds: list[int]) -> None:
         """Answer what the container asks at the sockets of its resolver, if it has one."""
@@ -200,8 +170,7 @@ class Shim:
     def _undo(self, report: Json) -> None:
         """Leave nothing of a launch that failed: all our children are its launcher, its init and helpers."""
         try:
-            if self._launcher is not None:
-                self._launcher.end()
+            self._launcher.end()
             with step("cgroup.kill"):
                 self._cgroup.kill()
             kill_children()  # where there are no cgroups; and what carries the network
@@ -227,39 +196,13 @@ class Shim:
     def _clients(self) -> int:
         return len(self._stdio.clients) if self._stdio is not None else 0
 
-    def _watch_oom(self) -> None:
-        try:
-            self._oom_fd = self._cgroup.oom_watch_fd()
-        except OSError:
-            return  # no memory controller: nothing counts either, and the missing limits have been warned of
-        self._loop.watch(self._oom_fd, IN, self._oom_event, lambda: self._loop.forget(self._oom_fd))
-
-    def _oom_event(self, events: int) -> None:
-        try:
-            os.read(self._oom_fd, 4096)
-        except BlockingIOError:
-            return
-        self._count_oom(_OOM_RECHECKS)
-
-    def _count_oom(self, rechecks: int) -> None:
-        """v1 signals before it kills and counts: look again a little later."""
-        if self._ended:
-            return
-        if not self._note_oom() and rechecks:
-            self._loop.later(_OOM_RECHECK_S, lambda: self._count_oom(rechecks - 1))
-
-    def _note_oom(self) -> bool:
-        kills = self._cgroup.oom_kills()
-        if kills <= self._oom_kills:
-            return False
-        self._oom_kills = kills
+    def _note_oom(self, kills: int) -> None:
         news: Json = {"type": "oom", "kills": kills}
         try:
             self._journal.append(news, durable=False)
         except OSError as error:
             news["unrecorded"] = failure(error)["message"]
         self._control.tell_all(news)
-        return True
 
     def _children_ended(self, events: int) -> None:
         try:
@@ -276,12 +219,19 @@ class Shim:
                 break
             if pid == self._pid:
                 ended = status
-            elif pid == self._helper:
-                self._helper = -1
             else:
-                self._execs.ended(pid, exit_code_of(status))
+                self._reaped(pid, status)
         if ended is not None:
             self._end(exit_code_of(ended))
+
+    def _reaped(self, pid: int, status: int) -> None:
+        """The end of a child that is not the first process."""
+        if pid == self._launcher.pid:
+            self._launcher.has_ended()
+        elif pid == self._helper:
+            self._helper = -1
+        else:
+            self._execs.ended(pid, exit_code_of(status))
 
     # --- requests --------------------------------------------------------------------------------------------------
 
@@ -363,13 +313,10 @@ class Shim:
         self._execs.all_ended()
         self._end_helper()
         self._stdio.finish()
-        self._note_oom()
-        if self._oom_fd >= 0:
-            self._loop.forget(self._oom_fd)
-            os.close(self._oom_fd)
+        self._oom_watch.end()
         leftover = leftover or self._tell_other_runtime() or self._remove_cgroups()
         record: Json = {
-            "type": "exited", "exit_code": exit_code, "oom_killed": self._oom_kills > 0,
+            "type": "exited", "exit_code": exit_code, "oom_killed": self._oom_watch.kills > 0,
             "finished_at_us": finished_at_us,
         }  # fmt: skip
         if leftover:
@@ -378,6 +325,7 @@ class Shim:
             self._journal.append(record)
         except OSError as error:
             record["unrecorded"] = failure(error)["message"]  # a full disk must not keep the daemon from knowing
+        self._leaves_nothing = not (leftover or self._made_by)
         self._ended = True
         self._control.close()
         self._ports.close()
@@ -438,7 +386,7 @@ class Shim:
                 return ""
             if pid == 0:
                 return ""
-            self._execs.ended(pid, exit_code_of(status))
+            self._reaped(pid, status)
 
 
 def _reap_all() -> None:
@@ -465,7 +413,7 @@ def rehearse(folder: str) -> None:
         "log": {"path": f"{folder}/log", "max_bytes": 0, "max_files": 1, "attributes": {}, "compress": False},
     }  # fmt: skip
     with ours:
-        shim = Shim(theirs, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), settings)
+        shim = Shim(theirs, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), settings, Launcher())
         shim._ports = PortProxies(shim._loop, [], [])
         shim._signals = signal_fd([signal.SIGCHLD])
         shim._journal = Journal(folder)

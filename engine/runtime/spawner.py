@@ -2,8 +2,8 @@
 
 It has imported everything that they need, so that a fork is all that a container's launch costs; and of shims it keeps
 one ahead (see ``spare``). The daemon runs two of it: one for shims, and one for workers, whose imports would weigh on
-every shim. When the daemon ends, its end of the
-socket closes and the spawner ends too; shims go on, workers end with it.
+every shim. When the daemon ends, its end of the socket closes and the spawner ends too; shims go on, workers end with
+it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import sys
 import time
 from typing import Any, Callable, Mapping
 
+from engine.domain.error_reports import to_report
 from engine.domain.errors import EngineError
 from engine.kernel import cgroups
 from engine.kernel.namespaces import clone
-from engine.kernel.process import close_all_but, set_dumpable, set_name, set_parent_death_signal, signal_fd
+from engine.kernel.process import run_and_exit, set_dumpable, set_name, set_parent_death_signal, signal_fd
 from engine.kernel.steps import step
 from engine.runtime import init, messages, rehearsal, sweep
 from engine.runtime.setup import failure
@@ -31,6 +32,9 @@ Visit = Callable[[socket.socket], None]
 _SHORT_S = 0.1
 _USUAL_ARGUMENTS = 4
 """Of ``interpreter.run_module``: the program, the folder of its modules, the module, the descriptor."""
+
+_DEEPEST_CALLS = 5000
+"""Walks through trees call themselves twice a folder, and a path has at most 2048 of these; the stack holds more."""
 
 
 def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
@@ -61,13 +65,17 @@ def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
     if door is not None:
         poll.register(door, select.POLLIN)
     spare = Spare()
+    poll.register(spare, select.POLLIN)
     while True:
         if not (events := poll.poll(spare.pause_ms)):
-            spare.prepare()
+            spare.rest()
             continue
         ready = events[0][0]
         if ready == ended:
             _reap(ended)
+            continue
+        if ready == spare.fileno():
+            spare.take_back()
             continue
         if door is not None and visit is not None and ready == door.fileno():
             _receive(door, visit)
@@ -124,14 +132,7 @@ def _receive(door: socket.socket, visit: Visit) -> None:
     if pid != 0:
         visitor.close()
         return
-    try:
-        close_all_but((0, 1, 2, visitor.fileno()))
-        visit(visitor)
-    except BaseException as error:
-        print(f"docket: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        raise
-    finally:
-        os._exit(0)
+    run_and_exit("visit", (visitor.fileno(),), lambda: visit(visitor))
 
 
 def _refuse(error: messages.Truncated) -> None:
@@ -172,43 +173,26 @@ def _fork_worker(request: dict[str, Any], own: socket.socket, fds: list[int], jo
         return
     if pid != 0:
         return
-    status = 1
-    try:
-        close_all_but((0, 1, 2, own.fileno(), *fds))
-        messages.send(own, {"type": "forked"})
-        _work(request, own, fds, jobs, parent)
-        status = 0
-    except BaseException as error:
-        print(f"docket {request['op']}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        raise
-    finally:
-        os._exit(status)
+    run_and_exit("worker", (own.fileno(), *fds), lambda: _work(request, own, fds, jobs, parent))
 
 
 def _work(
     request: dict[str, Any], own: socket.socket, fds: list[int], jobs: Mapping[str, Job], parent: int
 ) -> None:
-    """One job, and its result or its error as the only message."""
+    """One job, and its result or its error as the only message that follows."""
+    messages.send(own, {"type": "forked"})
     set_name("docket-worker")
     set_parent_death_signal(signal.SIGKILL)
     if os.getppid() != parent:
         return
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+    sys.setrecursionlimit(_DEEPEST_CALLS)
     try:
         if request["name"] not in jobs:
             raise EngineError(f"the spawner knows no job {request['name']!r}")
         answer = {"result": jobs[request["name"]](request["arguments"], fds)}
-    except EngineError as error:
-        answer = {"error": {"class": type(error).__name__, "message": str(error)}}
-    except OSError as error:
-        answer = {"error": {
-            "class": "OSError", "errno": error.errno, "strerror": error.strerror or str(error),
-            "filename": None if error.filename is None else os.fsdecode(error.filename),
-            "step": getattr(error, "step", ""),
-        }}  # fmt: skip
-    except Exception as error:
-        text = f"job {request['name']}: {type(error).__name__}: {error}"
-        answer = {"error": {"class": "EngineError", "message": text}}
+    except Exception as error:  # carried over to the daemon, which raises it
+        answer = {"error": to_report(error, f"job {request['name']}")}
     messages.send(own, answer)
 
 

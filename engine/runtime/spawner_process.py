@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from engine.domain.errors import Unavailable
 from engine.kernel.steps import step
@@ -73,17 +73,22 @@ class SpawnerProcess:
         self._number += 1
         self._started_at_s = time.monotonic()
 
-    def fork(self, request: dict[str, Any], fds: Sequence[int] = ()) -> socket.socket:
+    def fork(
+        self, request: dict[str, Any], fds: Sequence[int] = (), ahead: Callable[[socket.socket], None] | None = None
+    ) -> socket.socket:
         """Have it fork a shim or a worker: the connection to the child, which lives. Raises OSError.
 
         A spawner may die with the request in its queue: where no child has said that it is there, nothing has been
-        done, and the next spawner gets the request.
+        done, and the next spawner gets the request. ``ahead`` sends what the child reads first, so that nothing has to
+        be waited for between the two; for each such child anew.
         """
         for _ in range(_ATTEMPTS):
             own, childs = messages.pair()
             try:
                 self._request(request, [childs.fileno(), *fds])
                 childs.close()
+                if ahead is not None:
+                    ahead(own)
                 answer = messages.receive(own)
                 if answer is not None and answer[0]["type"] == "forked":
                     return own

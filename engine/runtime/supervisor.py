@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from engine.domain import errors
-from engine.domain.errors import Conflict, EngineError, Unavailable
+from engine.domain.error_reports import from_report
+from engine.domain.errors import Conflict, EngineError, Unavailable, describe
 from engine.runtime import journal, messages, sweep
 from engine.runtime.control import socket_name
 from engine.runtime.link import ANSWER_S, Link, gone
@@ -120,15 +120,17 @@ class Supervisor:
         """
         plan = {**plan, "socket_folder": str(self._shims)}
         try:
-            own = self._spawner.fork({"op": "shim"}, [lock_fd])
+            own = self._spawner.fork(
+                {"op": "shim"}, [lock_fd], lambda shim: _hand_over(shim, plan, attachments, held)
+            )
         except OSError as error:
-            _close_all(attachments)
             raise LaunchFailed(
-                f"the shim can't be started: {errors.describe(error)}", step=getattr(error, "step", "spawner.fork"),
+                f"the shim can't be started: {describe(error)}", step=getattr(error, "step", "spawner.fork"),
                 errno=error.errno or 0, exit_code=128,
             ) from error  # fmt: skip
+        finally:
+            _close_all(attachments)
         try:
-            _hand_over(own, plan, attachments, held)
             answer = messages.receive(own)
             if answer is None:
                 raise self._shim_died(plan)
@@ -147,7 +149,7 @@ class Supervisor:
         try:
             self.run_job("container.sweep", {"cgroup_path": plan["cgroup_path"]})
         except (OSError, EngineError) as error:
-            message += f"; and afterwards: {errors.describe(error)}"
+            message += f"; and afterwards: {describe(error)}"
         return LaunchFailed(message, step="spawner.fork", errno=0, exit_code=128)
 
     def adopt(self, container_id: str, directory: str) -> list[dict[str, Any]]:
@@ -274,7 +276,7 @@ class Supervisor:
         if answer is None:
             raise EngineError(f"the worker that did {name!r} ended before it was done (was it killed?)")
         if "error" in answer[0]:
-            raise _job_error(answer[0]["error"])
+            raise from_report(answer[0]["error"])
         return answer[0]["result"]
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -345,12 +347,14 @@ class Supervisor:
             self._mailboxes.put(link.container_id, {"type": "lost", "directory": link.directory})
 
     def _last_words(self, container_id: str, directory: str) -> dict[str, Any] | None:
-        """What became of a shim whose connection ended: its journal's last word, or that it is lost. None where it
-        lives, by its lock, and is connected again."""
+        """What became of a shim whose connection ended: its journal's last word, or that it is lost, or that it lives,
+        by its lock, and can't be reached. None where it is connected again."""
         deadline = time.monotonic() + _FAREWELL_S
         while not _is_lock_free(directory):
-            if time.monotonic() > deadline or self._connect(container_id, directory) is not None:
+            if self._connect(container_id, directory) is not None:
                 return None
+            if time.monotonic() > deadline:
+                return {"type": "defect", "message": "the shim lives, and can't be reached: its connection has ended"}
             time.sleep(0.001)  # the kernel closes a dying process's descriptors one after the other
         self._forget_socket(container_id)
         last = [record for record in journal.read(directory) if record["type"] == "exited"]
@@ -415,8 +419,6 @@ def _hand_over(
         messages.send(own, {"plan": plan})
     except ConnectionError:
         return
-    finally:
-        _close_all(attachments)
 
 
 def _close_all(attachments: Sequence[Attachment]) -> None:
@@ -457,15 +459,3 @@ def _os_error(report: dict[str, Any]) -> OSError:
     if report["step"]:
         error.step = report["step"]  # type: ignore[attr-defined]
     return error
-
-
-def _job_error(report: dict[str, Any]) -> Exception:
-    if report["class"] == "OSError":
-        error = OSError(report["errno"] or 0, report["strerror"], report["filename"])
-        if report["step"]:
-            error.step = report["step"]  # type: ignore[attr-defined]
-        return error
-    kind = getattr(errors, report["class"], EngineError)
-    if not issubclass(kind, EngineError) or kind is errors.NameTaken:
-        kind = EngineError
-    return kind(report["message"])

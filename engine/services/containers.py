@@ -66,26 +66,27 @@ class Containers:
         container_id = self._core.randomness.hex(64)
         endpoints = self._endpoints.requested(settings.endpoints, container_id, context)
         anonymous: list[str] = []
-        try:
-            named = self._make_volumes(settings.mounts, anonymous, context)
-            document = Document("container-config", settings.document())
-            created = ContainerCreated(
-                container_id=container_id, name=chosen, image_id=image.id, image=reference,
-                config_digest=document.digest,
-                command=[*(settings.config["Entrypoint"] or []), *(settings.config["Cmd"] or [])],
-                created_at_us=self._core.clock.now_us(), labels=settings.config["Labels"],
-                volumes=[*named, *anonymous], anonymous_volumes=anonymous,
-                auto_remove=bool(settings.host_config.get("AutoRemove")),
-                restart_policy=settings.host_config["RestartPolicy"]["Name"],
-                restart_limit=settings.host_config["RestartPolicy"]["MaximumRetryCount"],
-                health_check=health_config.read(settings.config) is not None,
-            )  # fmt: skip
-            also = [change_of(endpoint) for endpoint in endpoints]
-            self._append_created(created, document, also, context, named=bool(name))
-        except BaseException:
-            for volume in anonymous:
-                self._volumes.remove(volume, force=True, context=context)
-            raise
+        with ExitStack() as held:  # the volumes: nobody else's until they have a user
+            try:
+                named = self._make_volumes(settings.mounts, anonymous, held, context)
+                document = Document("container-config", settings.document())
+                created = ContainerCreated(
+                    container_id=container_id, name=chosen, image_id=image.id, image=reference,
+                    config_digest=document.digest,
+                    command=[*(settings.config["Entrypoint"] or []), *(settings.config["Cmd"] or [])],
+                    created_at_us=self._core.clock.now_us(), labels=settings.config["Labels"],
+                    volumes=[*named, *anonymous], anonymous_volumes=anonymous,
+                    auto_remove=bool(settings.host_config.get("AutoRemove")),
+                    restart_policy=settings.host_config["RestartPolicy"]["Name"],
+                    restart_limit=settings.host_config["RestartPolicy"]["MaximumRetryCount"],
+                    health_check=health_config.read(settings.config) is not None,
+                )  # fmt: skip
+                also = [change_of(endpoint) for endpoint in endpoints]
+                self._append_created(created, document, also, context, named=bool(name))
+            except BaseException:
+                for volume in anonymous:
+                    self._volumes.remove(volume, force=True, context=context)
+                raise
         if settings.host_config["Links"]:
             self.linked.add(container_id, settings.host_config)
         return container_id, warnings
@@ -130,24 +131,26 @@ class Containers:
             raise _name_conflict(chosen, holder.id)
         return chosen
 
-    def _make_volumes(self, mounts: tuple[MountPoint, ...], anonymous: list[str], context: Context) -> list[str]:
-        """Make what is missing; ``anonymous`` collects the names made up here, in the order of the mounts."""
-        named = []
-        for mount in mounts:
-            if mount.type != "volume":
-                continue
-            if mount.source:
-                named.append(mount.source)
-                self._volumes.ensure(
-                    mount.source, context, labels=dict(mount.labels), options=dict(mount.driver_options)
-                )  # fmt: skip
-            else:
-                anonymous.append(self._core.randomness.hex(64))
-                self._volumes.ensure(
-                    anonymous[-1], context, labels=dict(mount.labels), anonymous=True,
-                    options=dict(mount.driver_options),
-                )  # fmt: skip
-        return sorted(set(named))
+    def _make_volumes(
+        self, mounts: tuple[MountPoint, ...], anonymous: list[str], held: ExitStack, context: Context
+    ) -> list[str]:
+        """Make what is missing, and hold all; ``anonymous`` collects the names made up here, in the order of the
+        mounts."""
+        wanted = [mount for mount in mounts if mount.type == "volume"]
+        named = sorted({mount.source for mount in wanted if mount.source})
+        for name in named:
+            held.enter_context(self._core.recorder.exclusive(f"volume/{name}"))
+        for mount in wanted:
+            name = mount.source
+            if not name:
+                name = self._core.randomness.hex(64)
+                anonymous.append(name)
+                held.enter_context(self._core.recorder.exclusive(f"volume/{name}"))
+            self._volumes.ensure(
+                name, context, labels=dict(mount.labels), anonymous=not mount.source,
+                options=dict(mount.driver_options),
+            )  # fmt: skip
+        return named
 
     def _append_created(
         self, created: ContainerCreated, document: Document, also: Sequence[Change], context: Context, *, named: bool

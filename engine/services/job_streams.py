@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Callable, Iterator, TypeVar
 
 from engine.images.content import CHUNK_BYTES, Readable
@@ -15,8 +15,7 @@ def output_of(job: Callable[[list[int]], object]) -> Iterator[bytes]:
     """What a job writes to the descriptor that it gets, as it comes. Raises what the job raises, at the end."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     with open(reader, "rb", buffering=0) as pipe, ThreadPoolExecutor(1, "job") as pool:
-        writing = pool.submit(job, [writer])
-        writing.add_done_callback(lambda _: os.close(writer))
+        writing = _begun(pool, job, writer)
         try:
             while chunk := pipe.read(CHUNK_BYTES):
                 yield chunk
@@ -28,10 +27,9 @@ def output_of(job: Callable[[list[int]], object]) -> Iterator[bytes]:
 def feed(stream: Readable, job: Callable[[list[int]], Result]) -> Result:
     """Have a job read a stream from the descriptor that it gets. A job that has enough says itself what is wrong."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    with ThreadPoolExecutor(1, "job") as pool:
-        reading = pool.submit(job, [reader])
-        reading.add_done_callback(lambda _: os.close(reader))  # ends the writing, where it stopped early
-        with open(writer, "wb", buffering=0) as pipe:
+    with open(writer, "wb", buffering=0) as pipe, ThreadPoolExecutor(1, "job") as pool:
+        reading = _begun(pool, job, reader)
+        with pipe:
             try:
                 while chunk := stream.read(CHUNK_BYTES):
                     view = memoryview(chunk)
@@ -40,3 +38,15 @@ def feed(stream: Readable, job: Callable[[list[int]], Result]) -> Result:
             except BrokenPipeError:
                 pass
         return reading.result()
+
+
+def _begun(pool: ThreadPoolExecutor, job: Callable[[list[int]], Result], fd: int) -> Future[Result]:
+    """The job, under way. Its descriptor is closed when it is done, which ends the other side; also where there is no
+    thread for it."""
+    try:
+        doing = pool.submit(job, [fd])
+    except BaseException:
+        os.close(fd)
+        raise
+    doing.add_done_callback(lambda _: os.close(fd))
+    return doing

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from engine.api.views import containers as views
 from engine.domain.errors import EngineError
 from support.connection import UnixConnection, ask
 from support.engine import base_config
@@ -333,3 +336,17 @@ def test_four_connections_at_once(api: Api) -> None:
     assert sorted(names(api)) == ["n0", "n1", "n2", "n3"]
     for connection in connections:
         connection.close()
+
+
+def test_older_clients_find_the_short_id_among_the_aliases(api: Api) -> None:
+    """docker-compose 1.29 takes a container without it for one that is to be connected anew."""
+    short_id = api.create(Hostname="host")[:12]
+    endpoint = SimpleNamespace(requested=(), aliases=("www",), links=(), mac_address="", addresses=(), id="e")
+    network = SimpleNamespace(name="app", id="n", subnets=(), internal=False)
+    view = replace(api.services.containers.get("web"), endpoints=((endpoint, network),))
+
+    def aliases(*version: int) -> list[str]:
+        return list(views.inspect(view, version)["NetworkSettings"]["Networks"]["app"]["Aliases"])
+
+    assert aliases(1, 44) == ["www", short_id, "host"]
+    assert aliases(1, 45) == ["www"]

@@ -171,15 +171,16 @@ FILES = [
 ]
 
 EVENTS = [
-    Row("system events --since 1h --until 0s --filter container=NAME-down --filter event=create --filter event=die"
+    Row("system events --since 1h --until -1s --filter container=NAME-down --filter event=create --filter event=die"
         " --filter event=commit --filter event=rename --format '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}'"),
-    Row("system events --since 1h --until 0s --filter container=NAME-up --filter type=container"
+    Row("system events --since 1h --until -1s --filter container=NAME-up --filter type=container"
         " --filter event=create --filter event=start --filter event=pause --filter event=unpause --filter event=kill"
         " --filter event=die --filter event=stop --filter event=restart --filter event=update"
         " --format '{{.Action}} {{.Actor.Attributes.signal}} {{.Actor.Attributes.exitCode}}"
         " {{.Actor.Attributes.image}}'"),
 ]
-"""Early, since a Docker remembers 256 events, whoever made them."""
+"""Early, since a Docker remembers 256 events, whoever made them. Until in a second, since the client cuts to whole ones
+and would leave out what has just happened."""
 
 OPTIONS_OF_A_HOST = (
     "ExtraHosts", "CapAdd", "CapDrop", "CgroupnsMode", "CpuPeriod", "CpuQuota", "CpuShares", "CpusetCpus", "CpusetMems",

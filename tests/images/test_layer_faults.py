@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -61,21 +61,23 @@ def test_failed(store: Store, step: str) -> None:
 
 def test_an_early_sync_that_failed_is_not_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel tells of what it could not write once: a later sync would find nothing wrong."""
-    tried = threading.Event()
+    tried_fd, trying_fd = os.pipe()
 
     class Slow(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
-            assert tried.wait(20)
+            assert self.tell() < 1 << 20 or select.select([tried_fd], [], [], 20)[0]
             return super().read(size)
 
     def fail(fd: int) -> None:
-        tried.set()
+        os.write(trying_fd, b".")
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(jobs, "syncfs", fail)
     monkeypatch.setattr(jobs, "_SYNC_BYTES", 0)
     with pytest.raises(OSError, match="Input/output error"):
-        jobs.unpack_into(Slow(tar(member("f", b"text"))), store.layers / "tree", Limits(), early=True)
+        jobs.unpack_into(Slow(tar(member("f", bytes(2 << 20)))), store.layers / "tree", Limits(), early=True)
+    os.close(tried_fd)
+    os.close(trying_fd)
 
 
 @pytest.mark.requires("mounts")

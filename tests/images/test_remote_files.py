@@ -11,16 +11,25 @@ from typing import Any
 
 import pytest
 
+from engine.domain.errors import Forbidden
 from engine.images.remote_files import download
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers with what it was told; ``/elsewhere`` leads to another name of the same host."""
+    """Answers with what it was told; ``/elsewhere`` leads to another name of the same host, ``/inside`` to where clouds
+    keep their machines' secrets."""
+
+    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        if self.path == "/elsewhere":
+        port = self.server.server_address[1]
+        leads = {
+            "/elsewhere": f"http://localhost:{port}/told", "/inside": "http://169.254.169.254/secrets",
+            "/again": "/inside",
+        }  # fmt: skip
+        if self.path in leads:
             self.send_response(302)
-            self.send_header("Location", f"http://localhost:{self.server.server_address[1]}/told")
+            self.send_header("Location", leads[self.path])
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
@@ -60,3 +69,10 @@ def test_only_what_the_url_says(
     monkeypatch.setenv("NETRC", str(netrc))
     download(url.format(address), tmp_path, "", 100, threading.Event(), name="answer")
     assert (tmp_path / "answer").read_bytes() == told
+
+
+@pytest.mark.parametrize("path", ["inside", "again"])
+def test_nobody_is_led_further_inside(address: str, tmp_path: Path, path: str) -> None:
+    with pytest.raises(Forbidden, match="refused to be led to .*169.254.169.254.* is a link-local address"):
+        download(f"http://{address}/{path}", tmp_path, "", 100, threading.Event(), name="answer")
+    assert list(tmp_path.iterdir()) == []

@@ -178,42 +178,6 @@ def test_kill_of_the_spawner(runtime: Runtime) -> None:
     assert runtime.exec(container, "echo", "x").out == "x\n"
 
 
-def spares_of(spawner: int | None) -> list[int]:
-    """Shims that wait for a container, and their launchers."""
-    try:
-        children = Path(f"/proc/{spawner}/task/{spawner}/children").read_text().split()
-    except FileNotFoundError:
-        return []
-    spare = [int(pid) for pid in children if _name(int(pid)) == "docket-spare"]
-    return spare + [child for pid in spare for child in spares_of(pid)]
-
-
-def has_ended(pid: int) -> bool:
-    """It is gone, or a zombie, which has closed everything."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-def test_spare_shims_die_and_nobody_misses_them(runtime: Runtime) -> None:
-    """Killed in advance, the launch has another one; where the spawner ends, they end."""
-    assert runtime.run("echo", "first").out == "first\n"
-    spawner = runtime.supervisor.spawner_pid
-    for victim in (0, 1):  # the shim, its launcher
-        eventually(lambda: len(spares_of(spawner)) == 2, what="one is forked ahead, with its launcher")
-        pid = spares_of(spawner)[victim]
-        os.kill(pid, signal.SIGKILL)
-        eventually(lambda: has_ended(pid))
-        assert runtime.run("echo", "next").out == "next\n"
-    eventually(lambda: len(spares_of(spawner)) == 2)
-    spares = spares_of(spawner)
-    assert spawner is not None
-    os.kill(spawner, signal.SIGKILL)
-    eventually(lambda: all(map(has_ended, spares)))
-    assert runtime.run("echo", "last").out == "last\n"
-
-
 def test_many_launches_while_spawners_die(runtime: Runtime) -> None:
     """Each launch succeeds or fails with one line; no client hangs, nothing stays."""
     outcomes: list[str] = []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.domain.errors import NotFound
-from engine.runtime.supervisor import LaunchFailed
+from engine.runtime.supervisor import LaunchFailed, Paused
 from engine.services import limits, oci_spec
 from support.containers import Runtime
 from support.waiting import eventually
@@ -154,7 +154,7 @@ def test_pause_and_resume(runtime: Runtime) -> None:
     runtime.supervisor.pause(container.id)
     assert runtime.cgroup(container).is_frozen()
     size = container.log.stat().st_size
-    with pytest.raises(LaunchFailed, match="paused"):
+    with pytest.raises(Paused, match="paused"):
         runtime.exec(container, "true")
     assert container.log.stat().st_size - size < 200, "what was in the pipe at most"
     runtime.supervisor.resume(container.id)

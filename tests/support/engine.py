@@ -30,15 +30,9 @@ from support.waiting import eventually
 Completed = subprocess.CompletedProcess[str]
 
 
-@functools.cache
 def docket_command() -> tuple[str, ...]:
-    """The installed command, where this interpreter's environment has it from this checkout; else the module itself."""
-    installed = Path(sys.executable).with_name("docket")
-    where = [sys.executable, "-P", "-c", "import engine; print(engine.__file__)"]
-    found = subprocess.run(where, capture_output=True, text=True, cwd="/", check=False).stdout.strip()
-    if installed.exists() and found and Path(found).is_relative_to(REPOSITORY):
-        return (str(installed),)
-    return (sys.executable, "-c", "import sys; from engine.cli.main import main; sys.exit(main())")
+    """The program of this checkout, as it is installed: isolated, and without looking for packages."""
+    return sys.executable, "-IS", str(REPOSITORY / "scripts/docket")
 
 
 def base_config(*command: str, **host_config: Any) -> dict[str, Any]:

@@ -1,14 +1,17 @@
-"""An engine's services on a real log and store, with jobs done in this process and a registry in memory."""
+"""An engine's services on a real log and store, with jobs done without a spawner and a registry in memory."""
 
 from __future__ import annotations
 
 import io
+import json
+import os
 import tarfile
 import threading
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
 from engine.daemon import Engine, compose, recover
+from engine.domain.error_reports import from_report, to_report
 from engine.eventlog.log import Context, EventLog
 from engine.images import checks
 from engine.images import jobs as image_jobs
@@ -17,6 +20,7 @@ from engine.images.references import Reference
 from engine.images.registry.client import Registries as RegistryClient
 from engine.images.registry.credentials import Credentials
 from engine.images.registry.downloads import Downloads
+from engine.kernel.process import close_all_but
 from engine.services.operations import Notice
 from engine.services.ports import Store, SystemClock, SystemRandomness
 from engine.services.timers import SystemTimers
@@ -28,7 +32,7 @@ CONTEXT = Context({"door": "test", "uid": 0}, "request", "request:test")
 
 
 class Worker:
-    """The runtime as far as images need it: every job in this process. ``before`` may end one before it begins."""
+    """The runtime as far as images need it. ``errors`` end jobs before they begin."""
 
     def __init__(self) -> None:
         self.done: list[tuple[str, dict[str, Any]]] = []
@@ -38,10 +42,37 @@ class Worker:
         self.done.append((name, arguments))
         if name in self.errors:
             raise self.errors[name]
-        return JOBS[name](arguments, list(fds))
+        return _in_worker(name, arguments, fds) if fds else JOBS[name](arguments, [])
 
     def count(self, name: str) -> int:
         return sum(done == name for done, _ in self.done)
+
+
+def _in_worker(name: str, arguments: dict[str, Any], fds: Sequence[int]) -> dict[str, Any]:
+    """In a process that has no other descriptors, as from the spawner: a pipe ends when this process closes its end."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            close_all_but((0, 1, 2, writer, *fds))
+            with os.fdopen(writer, "w") as told:
+                json.dump(_answer(name, arguments, fds), told)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as told:
+        answer = json.loads(told.read())
+    os.waitpid(pid, 0)
+    if "error" in answer:
+        raise from_report(answer["error"])
+    return answer["result"]
+
+
+def _answer(name: str, arguments: dict[str, Any], fds: Sequence[int]) -> dict[str, Any]:
+    try:
+        return {"result": JOBS[name](arguments, list(fds))}
+    except Exception as error:  # carried over
+        return {"error": to_report(error, f"job {name}")}
 
 
 class Home:

@@ -60,7 +60,7 @@ def create(services: Any, request: Request) -> Answer:
 
 def inspect(services: Any, request: Request) -> Answer:
     view = services.containers.get(request.params[0])
-    return reply(views.inspect(view, size=view.size() if request.flag("size") else None))
+    return reply(views.inspect(view, request.version, size=view.size() if request.flag("size") else None))
 
 
 def start(services: Any, request: Request) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from engine.api import API_VERSION
 from engine.api.times import human_duration, rfc3339nano
 from engine.api.views.docker_defaults import CONFIG, ENDPOINT, HOST_CONFIG, NETWORK_SETTINGS, STORAGE_DRIVER, filled
 from engine.api.views.networks import DRIVERS, endpoint_of, network_id
@@ -145,11 +146,16 @@ def _state(view: Any) -> dict[str, Any]:
     }
 
 
-def _network_settings(view: Any) -> dict[str, Any]:
+def _network_settings(view: Any, version: tuple[int, int]) -> dict[str, Any]:
     sandbox = hashlib.sha256(f"{view.state.id}/{view.state.started_at_us}".encode()).hexdigest()
     alive = {"SandboxID": sandbox, "SandboxKey": f"/proc/{view.state.pid}/ns/net"} if view.state.alive else {}
     shown = networks(view)
     default = {key: value for key, value in shown.get("bridge", {}).items() if key in NETWORK_SETTINGS}
+    if version < (1, 45):
+        own = (view.state.id[:12], _config(view)["Hostname"])
+        for endpoint in shown.values():
+            if endpoint["DNSNames"]:  # docker-compose 1.29 connects anew whoever lacks them there
+                endpoint["Aliases"] = list(dict.fromkeys([*(endpoint["Aliases"] or ()), *own]))
     return {**NETWORK_SETTINGS, **default, **alive, "Ports": ports(view), "Networks": shown}
 
 
@@ -187,7 +193,9 @@ def _host_config(view: Any) -> dict[str, Any]:
     return host
 
 
-def inspect(view: Any, *, size: tuple[int, int] | None = None) -> dict[str, Any]:
+def inspect(
+    view: Any, version: tuple[int, int] = API_VERSION, *, size: tuple[int, int] | None = None
+) -> dict[str, Any]:
     """The whole of a container."""
     state: Container = view.state
     sizes = {} if size is None else {"SizeRw": size[0], "SizeRootFs": size[1]}
@@ -218,5 +226,5 @@ def inspect(view: Any, *, size: tuple[int, int] | None = None) -> dict[str, Any]
         **sizes,
         "Mounts": view.mounts,
         "Config": _config(view),
-        "NetworkSettings": _network_settings(view),
+        "NetworkSettings": _network_settings(view, version),
     }

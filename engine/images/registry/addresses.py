@@ -135,4 +135,4 @@ def check_reach(address: str, allowed: Reach, url: str) -> None:
         return  # a name: what it resolves to is checked when the connection stands
     if reach > allowed:
         kind = reach.name.lower().replace("_", "-")
-        raise Forbidden(f"refused to follow the registry to {shown(url)}: {address} is a {kind} address")
+        raise Forbidden(f"refused to be led to {shown(url)}: {address} is a {kind} address")

@@ -126,7 +126,7 @@ def _table_v1(folder: str, name: str) -> list[dict]:
         fields = line.replace(":", " ").split()  # "254:0 Read 4096"; the last line is a bare total
         if len(fields) == 4:
             major, minor, kind, value = fields
-            rows.append({"major": int(major), "minor": int(minor), "kind": kind.lower(), "value": int(value)})
+            rows.append({"major": int(major), "minor": int(minor), "kind": kind, "value": int(value)})
     return rows
 
 

@@ -6,10 +6,10 @@ the default.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 
+from engine.kernel import ctypes
 from engine.kernel.cgroups.devices import ANY, Policy
 from engine.kernel.libc import SYS_bpf, syscall
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
+from engine.kernel import ctypes
 from engine.kernel.cgroups import files
 from engine.kernel.libc import LIBC, check
 

@@ -349,7 +349,7 @@ def test_a_public_registry_leads_to_no_private_place(
     with ScriptedRegistry("127.0.0.3") as public:
         target = f"http://{host}:{registry.port}/v2/team/app/manifests/1"
         public.on("GET", "/manifests/", lambda exchange: exchange.reply(302, Location=target))
-        with pytest.raises(Forbidden, match="refused to follow the registry to .*: .* is a loopback address"):
+        with pytest.raises(Forbidden, match="refused to be led to .*: .* is a loopback address"):
             repository(f"{public.address}/team/app:1").resolve()
     assert not registry.asked
     with ScriptedRegistry("127.0.0.4") as inside:
