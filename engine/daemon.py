@@ -67,6 +67,7 @@ from engine.services.recorder import Recorder
 from engine.services.redactions import Redactions
 from engine.services.registries import Registries
 from engine.services.runtime_journals import RuntimeJournals
+from engine.services.remaps import Remaps
 from engine.services.restarts import Restarts
 from engine.services.settings import Settings
 from engine.services.statistics import Statistics
@@ -139,14 +140,15 @@ def compose(
     content = ContentStore(store.root / "content")
     limits = settings.archive_limits
     trash = Trash(core)
-    layers, blobs, volumes = Layers(core, content, trash, limits), Blobs(core, content), Volumes(core)
+    remaps = Remaps(core, trash)
+    layers, blobs, volumes = Layers(core, content, trash, remaps, limits), Blobs(core, content), Volumes(core)
     health = HealthChecks(core)
     wanted = settings.network
     host = host or HostNetwork(network_tag(store.root), forwards=wanted.forwards, rules=wanted.rules)
     networks = Networks(core, host, default_bridge(store.root))
     endpoints = Endpoints(core, networks)
     containers = Containers(core, volumes, health, endpoints)
-    lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints)
+    lifecycle = Lifecycle(core, containers, volumes, health, trash, endpoints, remaps)
     health.act = lifecycle.act_on_failing_health
     connections = NetworkConnections(core, networks, endpoints)
     lifecycle.has_started = lambda child: connections.linked_has_started(containers.linked.parents(child))
@@ -161,7 +163,7 @@ def compose(
         lifecycle=lifecycle,
         execs=Execs(core),
         images=images,
-        image_removal=ImageRemoval(core, layers, images, blobs),
+        image_removal=ImageRemoval(core, layers, images, blobs, remaps),
         archives=archives,
         commits=Commits(core, content, blobs, archives, lifecycle),
         files=files,

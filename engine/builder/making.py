@@ -10,7 +10,7 @@ from engine.builder.orders import Site
 from engine.builder.step_cache import StepCache
 from engine.builder.usage import WHOLE
 from engine.domain.cache import CacheRecorded
-from engine.domain.image import ImageCreated, TagImage
+from engine.domain.image import ImageCreated
 from engine.eventlog.log import Document
 from engine.images import config as image_config
 from engine.images.content import ContentStore
@@ -44,11 +44,9 @@ class Making:
         )  # fmt: skip
         self._store(document)
         wanted = wanted_layers(ground.chain_ids, ground.diff_ids, ground.blobs, f"build {site.build_id[:12]}")
-        self._images.create(created, document, wanted, site.context)
+        self._images.create_named(created, document, wanted, site.order.references, site.context)
         if recorded is not None:
             self._cache.record(recorded, timeless, site.context)
-        for reference in site.order.references:
-            self._images.name(stored.digest, TagImage(reference), site.context)
         return stored.digest
 
     def _document(self, site: Site, ground: Ground) -> tuple[bytes, CacheRecorded | None, bytes]:

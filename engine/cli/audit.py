@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from typing import Any, Sequence
 
 NOUNS = (
-    "container", "image", "layer", "volume", "network", "exec", "endpoint", "build", "cache", "document", "runtime",
-    "prune",
+    "container", "image", "layer", "volume", "network", "exec", "endpoint", "build", "cache", "document", "remap",
+    "runtime", "prune",
 )  # fmt: skip
 _SHOWN_CHARACTERS = 60
 WITH_EVERYTHING, _WITH_CAUSE, _WITH_PID = 200, 132, 100

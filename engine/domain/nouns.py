@@ -8,7 +8,7 @@ from typing import Any, Callable, Mapping
 
 from engine.domain import (
     build, cache, container, container_commands, document, endpoint, exec as exec_, image, layer, network, prune,
-    runtime, volume,
+    remap, runtime, volume,
 )  # fmt: skip
 from engine.domain.machine import Event
 
@@ -50,6 +50,7 @@ NOUNS: Mapping[str, Noun] = {
         Noun("layer", layer, layer.Layer, layer.Status),
         Noun("network", network, network.Network, network.Status),
         Noun("prune", prune, prune.Prune, prune.Status),
+        Noun("remap", remap, remap.Remap, remap.Status),
         Noun("runtime", runtime, runtime.RuntimeJournal, runtime.Status),
         Noun("volume", volume, volume.Volume, volume.Status),
     )

@@ -9,7 +9,7 @@ from typing import Mapping
 
 from engine.domain.nouns import NOUNS
 
-REVISION = "0006"
+REVISION = "0007"
 """The newest migration. Revisions are counted in four digits, so that newer is greater."""
 
 EVENT_COLUMNS: Mapping[str, type] = {

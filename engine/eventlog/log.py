@@ -193,6 +193,10 @@ class EventLog:
         target, users = f"layer/{chain_id}", ("image", "cache", "container")
         return [f"{noun}/{id}" for noun in users for id in self._linked(target, noun)]
 
+    def remaps_of_layer(self, chain_id: str) -> list[str]:
+        """Ids of the copies with other owners that there are of a layer, oldest first."""
+        return self._linked(f"layer/{chain_id}", "remap")
+
     def execs_of_container(self, id: str) -> list[str]:
         """Ids of a container's execs, oldest first."""
         return self._linked(f"container/{id}", "exec")

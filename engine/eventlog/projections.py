@@ -82,6 +82,8 @@ def links_of(noun: str, state: Any) -> tuple[str, ...]:
         return tuple(f"layer/{chain_id}" for chain_id in dict.fromkeys(state.chain_ids))
     if noun == "endpoint":
         return (f"container/{state.container_id}", f"network/{state.network_id}")
+    if noun == "remap":
+        return (f"layer/{state.chain_id}",)
     return (f"container/{state.container_id}",) if noun == "exec" else ()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import io
 import json
 import os
 import signal
@@ -24,6 +25,8 @@ from engine.kernel.process import set_parent_death_signal
 
 PIECE_BYTES = 64 * 1024
 """What malloc(3) keeps when it is freed: larger ones would be mapped and faulted in anew, one after the other."""
+_SMALL_BYTES = 1 << 20
+"""What is no larger is decompressed in less time than a process takes to begin."""
 _XZ_MEMORY_BYTES = 256 << 20
 _ZSTD_WINDOW_LOG = 27
 
@@ -88,14 +91,15 @@ def check_supported(name: str, layer: str) -> None:
 
 
 class _Counted:
-    """Counts what was read from a file."""
+    """A file of which the beginning has been read already; counts what is read of it."""
 
-    def __init__(self, file: Readable) -> None:
+    def __init__(self, beginning: bytes, file: Readable) -> None:
+        self._beginning = io.BytesIO(beginning)
         self._file = file
         self.count = 0
 
     def read(self, size: int) -> bytes:
-        data = self._file.read(size)
+        data = self._beginning.read(size) or self._file.read(size)
         self.count += len(data)
         return data
 
@@ -145,25 +149,77 @@ class Uncompressed:
     """Iterates over the uncompressed pieces of a file, each good until the next is asked for. After the last one
     ``digest`` is theirs.
 
-    A process of its own reads, decompresses and digests while the consumer writes files: in one interpreter the two
-    would hold each other up. ``close`` ends it early. Its errors are raised from the iteration.
+    Of a large file a process of its own reads, decompresses and digests while the consumer writes files: in one
+    interpreter the two would hold each other up. ``close`` ends it early. Its errors are raised from the iteration.
     """
 
     def __init__(self, file: Readable, limits: Limits) -> None:
         self.size_bytes = 0
         self.digest = ""
-        self._ring = Ring()
-        self._end_fd, told_fd = os.pipe2(os.O_CLOEXEC)
-        own = os.getpid()
-        self._pid = os.fork()
-        if self._pid == 0:
-            _produce(file, limits, self._ring, told_fd, own)
-        os.close(told_fd)
+        beginning, is_whole = _beginning(file)
+        self._source = _Counted(beginning, io.BytesIO() if is_whole else file)
+        self._limits = limits
+        self._helper = None if is_whole else _Helper(self._source, limits)
 
-    def __iter__(self) -> Iterator[memoryview]:
-        for piece in self._ring.taken(self._end_fd):
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        hashed = hashlib.sha256()
+        for piece in self._helper.taken() if self._helper else _digested(self._source, self._limits, hashed):
             self.size_bytes += len(piece)
             yield piece
+        self.digest = self._helper.digest if self._helper else _shown(hashed)
+
+    def close(self) -> None:
+        if self._helper:
+            self._helper.close()
+
+    def __enter__(self) -> Uncompressed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _beginning(file: Readable) -> tuple[bytes, bool]:
+    """What comes first, and whether that is all."""
+    data = bytearray()
+    while len(data) < _SMALL_BYTES:
+        if not (more := file.read(PIECE_BYTES)):
+            return bytes(data), True
+        data += more
+    return bytes(data), False
+
+
+def _digested(source: _Counted, limits: Limits, hashed: hashlib._Hash) -> Iterator[bytes]:
+    """The uncompressed pieces, as soon as they are counted and digested."""
+    size_bytes = 0
+    first = source.read(PIECE_BYTES)
+    name = format_of(first)
+    for piece in _decompressed(source, first, name) if name else _plain(source, first):
+        size_bytes += len(piece)
+        limits.check_stream(size_bytes, source.count if name else size_bytes)
+        hashed.update(piece)
+        yield piece
+
+
+def _shown(hashed: hashlib._Hash) -> str:
+    return "sha256:" + hashed.hexdigest()
+
+
+class _Helper:
+    """The process that decompresses: all of it goes into the ring, and then the digest, or what went wrong, is told."""
+
+    def __init__(self, source: _Counted, limits: Limits) -> None:
+        self.digest = ""
+        self._ring = Ring()
+        self._end_fd, told_fd = os.pipe2(os.O_CLOEXEC)
+        parent = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _help(source, limits, self._ring, told_fd, parent)
+        os.close(told_fd)
+
+    def taken(self) -> Iterator[memoryview]:
+        yield from self._ring.taken(self._end_fd)
         with open(self._end_fd, "rb", closefd=False) as told:
             answer = json.loads(told.read() or "{}")
         if "error" in answer:
@@ -178,38 +234,18 @@ class Uncompressed:
         os.close(self._end_fd)
         self._ring.close()
 
-    def __enter__(self) -> Uncompressed:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _produce(file: Readable, limits: Limits, ring: Ring, told_fd: int, parent: int) -> NoReturn:
-    """The life of the process that decompresses: all of it into the ring, and then the digest or what went wrong."""
+def _help(source: _Counted, limits: Limits, ring: Ring, told_fd: int, parent: int) -> NoReturn:
     try:
         set_parent_death_signal(signal.SIGKILL)
         if os.getppid() == parent:
-            answer = {"digest": _fill(ring, file, limits)}
+            hashed = hashlib.sha256()
+            for piece in _digested(source, limits, hashed):
+                ring.put(piece)
             ring.flush()
-            os.write(told_fd, json.dumps(answer).encode())
+            os.write(told_fd, json.dumps({"digest": _shown(hashed)}).encode())
     except Exception as error:  # carried over to the consumer, which raises it
         ring.flush()
         os.write(told_fd, json.dumps({"error": to_report(error, "decompressing")}).encode())
     finally:
         os._exit(0)
-
-
-def _fill(ring: Ring, file: Readable, limits: Limits) -> str:
-    """Answers with the digest."""
-    source, hashed, size_bytes = _Counted(file), hashlib.sha256(), 0
-    first = source.read(PIECE_BYTES)
-    while first and len(first) < 6 and (more := source.read(PIECE_BYTES)):
-        first += more  # a pipe may give less than a magic number at once
-    name = format_of(first)
-    for piece in _decompressed(source, first, name) if name else _plain(source, first):
-        size_bytes += len(piece)
-        limits.check_stream(size_bytes, source.count if name else size_bytes)
-        hashed.update(piece)
-        ring.put(piece)
-    return "sha256:" + hashed.hexdigest()

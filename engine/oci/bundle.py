@@ -61,6 +61,7 @@ def plan(container_id: str, bundle: str, folder: str, spec: Json, cache: str) ->
         "seccomp": seccomp,
         "user": f"{user.get('uid') or 0}:{user.get('gid') or 0}",
         "groups": list(user.get("additionalGids") or []),
+        "exact_groups": True,
         "umask": user.get("umask"),
         "create_workdir": True,
         "cgroup_path": cgroup_path(container_id, linux.get("cgroupsPath") or ""),

@@ -126,6 +126,7 @@ def _plan(process: Json, state: Json) -> Json:
     return {
         "exec_id": "", "args": process["args"], "env": process.get("env") or [], "cwd": process.get("cwd") or "/",
         "user": f"{user.get('uid') or 0}:{user.get('gid') or 0}", "groups": list(user.get("additionalGids") or []),
+        "exact_groups": True,
         "umask": user.get("umask"), "tty": bool(process.get("terminal")),
         "capability_sets": process.get("capabilities") or {"bounding": []},
         "no_new_privileges": bool(process.get("noNewPrivileges")), "rlimits": process.get("rlimits") or [],

@@ -14,6 +14,8 @@ from engine.domain.image import ImagePullFailed, ImagePushFailed
 from engine.domain.image import Status as ImageStatus
 from engine.domain.layer import LayerUnpackFailed
 from engine.domain.layer import Status as LayerStatus
+from engine.domain.remap import RemapCopyFailed
+from engine.domain.remap import Status as RemapStatus
 from engine.domain.volume import Status as VolumeStatus
 from engine.eventlog.log import Context
 from engine.images.content import ContentStore
@@ -45,6 +47,7 @@ class StoreRecovery:
     def run(self) -> None:
         """Settle layers, images and volumes; sweep what only a crash can leave behind."""
         self._content.sweep()
+        self._settle_remaps()
         self._settle_layers()
         self._settle_images()
         self._release_orphans()
@@ -61,6 +64,12 @@ class StoreRecovery:
                 self._core.recorder.record("layer", layer.id, failed, self._context)
             elif layer.status is LayerStatus.REMOVING:
                 self._try(self._layers.finish_removal, layer.id, self._context)
+
+    def _settle_remaps(self) -> None:
+        for remap in self._core.log.all("remap"):
+            if remap.status is RemapStatus.COPYING:
+                failed = RemapCopyFailed(remap.id, INTERRUPTED)  # its files go with those that nobody knows
+                self._core.recorder.record("remap", remap.id, failed, self._context)
 
     def _settle_images(self) -> None:
         for image in self._core.log.all("image"):
@@ -91,8 +100,17 @@ class StoreRecovery:
     def _sweep_folders(self) -> None:
         """Temporary trees of workers that died. What the log knows, and what others put here, stays."""
         store = self._core.store
-        for folder in [*store.layers.glob("tmp-*"), *store.trash.iterdir(), *self._folders_of_removed()]:
+        found = [*store.layers.glob("tmp-*"), *store.trash.iterdir(), *self._folders_of_removed(), *self._lost_remaps()]
+        for folder in found:
             self._remove(folder)
+
+    def _lost_remaps(self) -> list[Path]:
+        """Copies that are not whole, or that nobody gets any more."""
+        wanted = {
+            self._core.store.remap(remap.id) for remap in self._core.log.all("remap")
+            if remap.status is RemapStatus.PRESENT
+        }  # fmt: skip
+        return [folder for folder in self._core.store.remaps.iterdir() if folder not in wanted]
 
     def _remove(self, folder: Path) -> None:
         """What resists is told: it must not keep the engine from starting."""

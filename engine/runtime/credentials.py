@@ -19,16 +19,20 @@ if TYPE_CHECKING:
 
 
 class ResolveUser(Operation):
-    """Who the process will be, by the image's own passwd and group."""
+    """Who the process will be, by the image's own passwd and group. A plan with ``exact_groups`` names all of them by
+    number, as a specification of the OCI's does."""
 
     step = "process.user"
 
-    def __init__(self, wanted: str, groups: Sequence[str | int]) -> None:
-        self._wanted = wanted
-        self._groups = groups
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self._wanted: str = plan.get("user") or ""
+        self._groups: Sequence[str | int] = plan.get("groups") or ()
+        self._exact = bool(plan.get("exact_groups"))
 
     def execute(self, setup: Setup) -> None:
         setup.user = users.resolve(setup.root_fd, self._wanted, self._groups)
+        if self._exact:
+            setup.user.groups = tuple(map(int, self._groups))
         for number, ids, kind in zip((setup.user.uid, setup.user.gid), mapped_ids(), ("user", "group")):
             if not is_mapped(number, ids):
                 known = ", ".join(f"{first}-{first + count - 1}" if count > 1 else f"{first}" for first, count in ids)

@@ -51,7 +51,7 @@ def operations(plan: Json, pid_fd: int, kinds: set[str]) -> list[Operation]:
         *([identity.AppArmor(plan["apparmor_profile"])] if plan.get("apparmor_profile") else []),
         JoinNamespaces(pid_fd, kinds),
         *([devices.Terminal(console=False)] if plan.get("tty") else []),
-        credentials.ResolveUser(plan.get("user") or "", plan.get("groups") or []),
+        credentials.ResolveUser(plan),
         credentials.WorkingDirectory(plan.get("cwd") or "/", create=False),
         *([scheduling.Personality(plan["personality"])] if plan.get("personality") else []),
         *init.last_operations(

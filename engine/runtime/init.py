@@ -49,7 +49,7 @@ def operations(setup: Setup) -> list[Operation]:
         identity.Sysctls(),
         *(rootfs.ReadonlyPath(path) for path in linux.get("readonlyPaths") or []),
         *(rootfs.MaskPath(path) for path in linux.get("maskedPaths") or []),
-        credentials.ResolveUser(setup.plan.get("user") or "", setup.plan.get("groups") or []),
+        credentials.ResolveUser(setup.plan),
         credentials.WorkingDirectory(process["cwd"], create=bool(setup.plan.get("create_workdir"))),
         rootfs.FinishRoot(),
         *([scheduling.Personality(linux["personality"])] if linux.get("personality") else []),

@@ -92,7 +92,7 @@ class Launch:
         try:
             self._clone(own, childs)
             childs.close()
-            warnings, interfaces = self._accompany(own)
+            interfaces = self._accompany(own)
             ready, fds = self._expect_ready(own)
             with step("evidence.read"):
                 found = evidence.read(self.pid, self._cgroup)
@@ -109,19 +109,17 @@ class Launch:
             started_at_us = time.time_ns() // 1000
             if (answer := messages.receive(own)) is not None:
                 raise SetupFailed(answer[0])
-            warnings += ready["warnings"]
-            return Launched(self.pid, started_at_us, found, warnings, fds[0] if fds else -1)
+            return Launched(self.pid, started_at_us, found, ready["warnings"], fds[0] if fds else -1)
         finally:
             own.close()
             childs.close()
 
-    def _accompany(self, own: socket.socket) -> tuple[list[str], list[Json]]:
-        """What others do while the init sets itself up: warnings, and the network interfaces that were made."""
-        warnings = []
+    def _accompany(self, own: socket.socket) -> list[Json]:
+        """What others do while the init sets itself up: the network interfaces that were made."""
         try:
             if has_user_namespace(self._plan["spec"]):
-                warnings = userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
-            return warnings, self._watcher.cloned(self.pid)
+                userns.prepare(self.pid, self._plan, self._cgroup, self._stdio, own)
+            return self._watcher.cloned(self.pid)
         except OSError as error:
             raise first_cause(own, error) from error
 

@@ -1,52 +1,78 @@
 """Layers on file systems that can't be mounted with mapped owners (an overlay, many network file systems): copies whose
 owners on disk are the host's numbers of the container's users.
 
-They lie in the container's own folder, made by its first start and gone with it. A copy has its name when it is whole.
+One serves all containers with the same ranges (see services.remaps). A copy has its name when it is whole.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import struct
 
-from engine.kernel.digest import sha256_hex
-from engine.kernel.paths import syncfs
-from engine.runtime import copy_up
+from engine.kernel import mounts
+from engine.kernel.paths import fsync_folder, syncfs
+from engine.kernel.steps import step
+from engine.runtime import copy_up, owners
 from engine.runtime.setup import Json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Sequence
 
-FOLDER = "shifted"
+_UNFINISHED = ".part"
+_ANY_MAP = "0 100000 1\n"
 _NOBODY = 65534
 _CAPABILITIES, _LISTS = "security.capability", ("system.posix_acl_access", "system.posix_acl_default")
 _REVISION_2, _REVISION_3 = 0x0200_0000, 0x0300_0000
 _ACL_USER, _ACL_GROUP = 0x02, 0x08
 
 
-def copy_of(layer: str, directory: str, linux: Json) -> tuple[str, bool]:
-    """The copy's folder below a container's ``directory``, and whether it was made just now. Raises OSError."""
-    maps = [linux["uidMappings"], linux["gidMappings"]]
-    place = os.path.join(directory, FOLDER, sha256_hex(f"{layer}\n{maps}".encode())[:16])
-    if os.path.isdir(place):
-        return place, False
-    unfinished = f"{place}.part"
-    if os.path.isdir(unfinished):
-        import shutil  # only after a crash
-
-        shutil.rmtree(unfinished)
-    os.makedirs(unfinished, 0o700)
-    source = os.open(layer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    target = os.open(unfinished, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def copy_job(arguments: Json, fds: Sequence[int]) -> Json:
+    """``layer``'s tree at ``target``, with owners by the mappings ``users`` and ``groups``; durable, and there as a
+    whole or not at all. Raises OSError."""
+    target = arguments["target"]
+    unfinished = f"{target}{_UNFINISHED}"
+    for left in (unfinished, target):
+        if os.path.isdir(left):
+            shutil.rmtree(left)  # of a copy that was cut off
+    os.mkdir(unfinished, 0o700)
+    source = os.open(arguments["layer"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    copy = os.open(unfinished, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        copy_up.fill(source, target, _Owners(*maps))
-        syncfs(target)
+        copy_up.fill(source, copy, _Owners(arguments["users"], arguments["groups"]))
+        syncfs(copy)
     finally:
         os.close(source)
-        os.close(target)
-    os.rename(unfinished, place)
-    return place, True
+        os.close(copy)
+    with step("layer.rename"):
+        os.rename(unfinished, target)
+        fsync_folder(os.path.dirname(target))
+    return {}
+
+
+def can_be_mapped_job(arguments: Json, fds: Sequence[int]) -> Json:
+    """Whether what lies at ``path`` can be mounted with mapped owners."""
+    namespace = owners.mapped_namespace(_ANY_MAP, _ANY_MAP)
+    try:
+        clone = mounts.open_tree(-1, arguments["path"], mounts.OPEN_TREE_CLONE)
+        try:
+            mounts.mount_setattr(
+                clone, attributes=mounts.MOUNT_ATTR_IDMAP, user_namespace=namespace, subject=arguments["path"]
+            )
+        finally:
+            os.close(clone)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return {"can": False}
+    finally:
+        os.close(namespace)
+    return {"can": True}
+
+
+JOBS = {"layer.remap": copy_job, "layer.can_be_mapped": can_be_mapped_job}
 
 
 class _Owners(copy_up.Owners):

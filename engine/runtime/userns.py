@@ -9,8 +9,9 @@
       ├─────────────────────────────────────────────────────>│ becomes the namespace's root; operations as ever
 
 Layers and volumes keep their owners on disk: their mounts are mapped (mount_setattr(2), Linux 5.12; layers of an
-overlay 5.19); layers on a file system that can't be are copied (``shifted``). The writable layer has the host's
-numbers. Bind mounts of the host's folders are not mapped: the host's root is nobody in them.
+overlay 5.19). Where the file system can't, the plan has copies of the layers that have the owners, and what of volumes
+is given to the namespace's root (services.remaps). The writable layer has the host's numbers. Bind mounts of the host's
+folders are not mapped: the host's root is nobody in them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from engine.kernel.cgroups import Cgroup
 from engine.kernel.mounts import AT_RECURSIVE, OPEN_TREE_CLONE
 from engine.kernel.namespaces import CLONE_NEWNS, unshare
 from engine.kernel.steps import step
-from engine.runtime import messages, mount_options, overlay, owners, rootfs, scheduling, shifted
+from engine.runtime import messages, mount_options, overlay, owners, rootfs, scheduling
 from engine.runtime.joining import InMountNamespaceOf
 from engine.runtime.setup import Json, Operation, Setup, joined_namespaces
 
@@ -41,9 +42,8 @@ _PLACEHOLDER = [{"containerID": 0, "hostID": 0, "size": 1}]
 # --- the launcher's side --------------------------------------------------------------------------------------------
 
 
-def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshake: socket.socket) -> list[str]:
-    """Everything for the init ``pid``, which waits for it. Changes the caller's mount namespace. What a user should
-    know. Raises OSError."""
+def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshake: socket.socket) -> None:
+    """Everything for the init ``pid``, which waits for it. Changes the caller's mount namespace. Raises OSError."""
     joined = joined_namespaces(plan["spec"])
     with step("cgroup.join"):
         cgroup.join(pid)
@@ -62,15 +62,14 @@ def prepare(pid: int, plan: Json, cgroup: Cgroup, stdio: Sequence[int], handshak
         unshare(CLONE_NEWNS)
         mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
         with InMountNamespaceOf(joined):
-            root, warnings = _make_root(plan, namespace, root_ids)
+            root = _make_root(plan, namespace, root_ids)
     with step("rootfs.mounts"), InMountNamespaceOf(joined):
         for index, entry in enumerate(setup.mounts):
             if entry.get("type") == "bind" or {"bind", "rbind"} & set(entry.get("options") or ()):
-                setup.sources[index] = _clone_source(setup, entry, namespace)
+                setup.sources[index] = _clone_source(setup, entry, namespace, root_ids)
     indexes = list(setup.sources)
     found = {"type": "prepared", "indexes": indexes, "binds": setup.binds}
     messages.send(handshake, found, [root, *(setup.sources[index] for index in indexes)])
-    return warnings
 
 
 def _write_maps(pid: int, linux: Json) -> None:
@@ -113,8 +112,8 @@ def own_pipes(stdio: Sequence[int], owner: tuple[int, int]) -> None:
             os.fchown(fd, *owner)
 
 
-def _make_root(plan: Json, namespace: int, root_ids: tuple[int, int]) -> tuple[int, list[str]]:
-    """A detached overlay, and what to warn of. Its layers are attached first, since older kernels take no detached
+def _make_root(plan: Json, namespace: int, root_ids: tuple[int, int]) -> int:
+    """A detached overlay. Its layers are attached first, since older kernels take no detached
     ones. The writable layer is not mapped: the kernel itself makes files in it, as the host's root, whom a map would
     not know."""
     scratch = os.path.join(plan["directory"], (plan["spec"].get("root") or {}).get("path") or "rootfs")
@@ -122,26 +121,20 @@ def _make_root(plan: Json, namespace: int, root_ids: tuple[int, int]) -> tuple[i
     if layers is None:  # a bundle's folder has the owners that its maker gave it: the specification maps no root
         clone = mounts.open_tree(-1, scratch, OPEN_TREE_CLONE | AT_RECURSIVE)
         mounts.mount_setattr(clone, propagation=mounts.MS_PRIVATE, recursive=True, subject=scratch)
-        return clone, []
+        return clone
     mounts.mount("tmpfs", scratch, "tmpfs", 0, "mode=700")
-    linux = plan["spec"]["linux"]
-    lower, copied = [], 0
+    lower = []
     for index, layer in enumerate(layers["lower"]):
-        if (clone := _mapped(layer, namespace)) >= 0:
-            lower.append(_attach(clone, f"{scratch}/{index}"))
-        else:
-            place, is_new = shifted.copy_of(layer, plan["directory"], linux)
-            lower.append(place)
-            copied += is_new
+        is_mapped = not layers.get("has_own_owners")
+        lower.append(_attach(_mapped(layer, namespace), f"{scratch}/{index}") if is_mapped else layer)
     os.chown(layers["upper"], *root_ids)
     os.mkdir(f"{scratch}/root", 0o700)
     overlay.mount_overlay(lower, layers["upper"], layers["work"], f"{scratch}/root")
-    text = f"{copied} layers were copied for this container: their file system can't be mounted with mapped owners"
-    return mounts.open_tree(-1, f"{scratch}/root", OPEN_TREE_CLONE), [text] if copied else []
+    return mounts.open_tree(-1, f"{scratch}/root", OPEN_TREE_CLONE)
 
 
 def _mapped(path: str, namespace: int) -> int:
-    """A detached clone that shows each owner by the namespace's map; -1 where the file system can't be mounted so."""
+    """A detached clone that shows each owner by the namespace's map."""
     clone = mounts.open_tree(-1, path, OPEN_TREE_CLONE)
     try:
         mounts.mount_setattr(
@@ -152,7 +145,7 @@ def _mapped(path: str, namespace: int) -> int:
         os.close(clone)
         if error.errno != errno.EINVAL:
             raise
-        return -1
+        raise OSError(errno.EOPNOTSUPP, "its file system can't be mounted with mapped owners", path) from error
     return clone
 
 
@@ -167,12 +160,25 @@ def _attach(clone: int, place: str) -> str:
     return place
 
 
-def _clone_source(setup: Setup, entry: Json, namespace: int) -> int:
+def _clone_source(setup: Setup, entry: Json, namespace: int, root_ids: tuple[int, int]) -> int:
+    if entry["destination"] in (setup.plan.get("given") or ()):
+        _give(entry["source"], root_ids)
     options = mount_options.parse(entry.get("options") or ())
     clone = rootfs.clone_of_host(setup, entry, options)
     owners.shift(clone, entry, options, namespace)
     rootfs.change(clone, options, entry["destination"])
     return clone
+
+
+def _give(path: str, root_ids: tuple[int, int]) -> None:
+    """To the namespace's root, while it is the host's root's: the folder of a volume, or a file of the engine's."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        if (found.st_uid, found.st_gid) == (0, 0):
+            os.fchown(fd, *root_ids)
+    finally:
+        os.close(fd)
 
 
 # --- the init's side ------------------------------------------------------------------------------------------------

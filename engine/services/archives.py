@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, BinaryIO, Iterator, Mapping, Sequence
 
 from engine.domain.errors import InvalidArgument, NotFound
-from engine.domain.image import Image, ImageCreated, SaveImage, TagImage
+from engine.domain.image import Image, ImageCreated, SaveImage
 from engine.eventlog.log import Context
 from engine.images import config as image_config
 from engine.images.compression import format_of
@@ -114,12 +114,10 @@ class Archives:
             created = ImageCreated(
                 image_id, chain_ids, size_bytes, self._core.clock.now_us(), origin, source, manifest_digest, labels
             )
-            self._images.create(created, document, wanted, context)
+            self._images.create_named(created, document, wanted, names, context)
         except Exception:
             self._layers.release(chain_ids, "", context)  # those that came for this image alone
             raise
-        for name in names:
-            self._images.name(image_id, TagImage(name), context)
         return image_id
 
     # --- save ---

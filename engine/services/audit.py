@@ -17,8 +17,8 @@ from engine.services.image_names import stored_name
 
 _PROJECT_LABEL = "com.docker.compose.project"
 _NOUNS = (
-    "container", "image", "volume", "network", "layer", "exec", "endpoint", "build", "cache", "document", "runtime",
-    "prune",
+    "container", "image", "volume", "network", "layer", "exec", "endpoint", "build", "cache", "document", "remap",
+    "runtime", "prune",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from engine.services.image_names import (
 from engine.services.images import Images
 from engine.services.layers import Layers
 from engine.services.recorder import caused_by
+from engine.services.remaps import Remaps
 from engine.services.selection import Filters, Selection, asks
 
 Outcome = list[dict[str, str]]
@@ -34,8 +35,9 @@ class ImageRemoval:
     One of them is ours: forced removal of an image that a stopped container was made from only takes its names away.
     """
 
-    def __init__(self, core: Core, layers: Layers, images: Images, blobs: Blobs) -> None:
+    def __init__(self, core: Core, layers: Layers, images: Images, blobs: Blobs, remaps: Remaps) -> None:
         self._core = core
+        self._remaps = remaps
         self._layers = layers
         self._images = images
         self._blobs = blobs
@@ -146,6 +148,7 @@ class ImageRemoval:
                     continue  # it is being pushed
             freed += sum(sizes.get(entry.get("Deleted", ""), 0) for entry in removed)
             outcome += removed
+        self._remaps.prune(context)
         count = sum("Deleted" in entry for entry in outcome)
         self._core.recorder.decide("prune", "image", RecordPrune("image", count, freed), context)
         return outcome, freed

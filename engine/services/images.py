@@ -37,6 +37,15 @@ class Images:
                     self._core.recorder.decide("image", stored.digest, CreateImage(created), context, [stored])
                     return
 
+    def create_named(
+        self, created: ImageCreated, document: bytes, wanted: Sequence[Wanted], names: Sequence[str], context: Context
+    ) -> None:
+        """The same, with names, and no prune in between, which would take an image that has none yet."""
+        with self._core.recorder.exclusive(f"image/{created.image_id}"):
+            self.create(created, document, wanted, context)
+            for name in names:
+                self.name(created.image_id, TagImage(name), context)
+
     def size_and_labels(self, document: bytes, chain_ids: Sequence[str]) -> tuple[int, dict[str, str]]:
         """What an image's events say of it."""
         labels = (parse_document(document).get("config") or {}).get("Labels") or {}

@@ -147,14 +147,19 @@ def _make_bind_sources(mounts: tuple[mount_points.MountPoint, ...]) -> None:
                 continue  # a file: bound as such
 
 
-def lower_folders(core: Core, container: Container) -> list[str]:
-    """The folders of the image's layers, topmost first. Raises EngineError where the image is gone."""
+def chain_ids_of(core: Core, container: Container) -> list[str]:
+    """The image's layers, topmost first. Raises EngineError where the image is gone."""
     if container.build_id:
-        return [str(core.store.layer(chain_id)) for chain_id in reversed(container.chain_ids)]
+        return list(reversed(container.chain_ids))
     image = core.log.get("image", container.image_id)
     if image is None:
         raise EngineError(f"image {container.image_id} of container {container.id} is gone")
-    return [str(core.store.layer(chain_id)) for chain_id in reversed(image.chain_ids)]
+    return list(reversed(image.chain_ids))
+
+
+def lower_folders(core: Core, container: Container) -> list[str]:
+    """Where these layers lie."""
+    return [str(core.store.layer(chain_id)) for chain_id in chain_ids_of(core, container)]
 
 
 def root_folders(core: Core, container: Container) -> list[str]:

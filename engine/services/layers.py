@@ -25,6 +25,7 @@ from engine.kernel.steps import step
 from engine.services.core import Core
 from engine.services.placing import Placing
 from engine.services.recorder import caused_by
+from engine.services.remaps import Remaps
 from engine.services.trash import Trash
 
 UNPACKED_AT_ONCE = max(2, os.cpu_count() or 1)
@@ -64,9 +65,10 @@ class Layers:
     puts an image on record that wants it: neither can overlook the other."""
 
     def __init__(
-        self, core: Core, content: ContentStore, trash: Trash, limits: dict[str, int] | None = None
+        self, core: Core, content: ContentStore, trash: Trash, remaps: Remaps, limits: dict[str, int] | None = None
     ) -> None:
         self._core = core
+        self._remaps = remaps
         self._trash = trash
         self._placing = Placing(core.runtime)
         self._content = content
@@ -179,6 +181,7 @@ class Layers:
         """The effect and the outcome of an open removal; may be done again after a crash."""
         try:
             folder = self._core.store.layer(chain_id)
+            self._remaps.drop(chain_id, context)
             with step("layer.remove"):
                 if folder.exists():
                     self._trash.throw(folder)

@@ -42,6 +42,7 @@ from engine.services.endpoints import Endpoints
 from engine.services.health import HealthChecks
 from engine.services.launch_plan import build_plan, fresh_volumes
 from engine.services.recorder import caused_by
+from engine.services.remaps import Remaps
 from engine.services.selection import Filters, Selection
 from engine.services.trash import Trash
 from engine.services.views import parse_document
@@ -60,9 +61,10 @@ class Lifecycle:
 
     def __init__(
         self, core: Core, containers: Containers, volumes: Volumes, health: HealthChecks, trash: Trash,
-        endpoints: Endpoints,
+        endpoints: Endpoints, remaps: Remaps,
     ) -> None:  # fmt: skip
         self._endpoints = endpoints
+        self._remaps = remaps
         self.has_started: Callable[[str], None] = lambda container_id: None
         """Told of every start; put in place by the composition."""
         self._core = core
@@ -108,6 +110,7 @@ class Lifecycle:
             network = self._endpoints.begin(container, settings, context)
             try:
                 plan = build_plan(self._core, container, settings, network)
+                warnings = self._remaps.apply(plan, container, context)
                 held = [sock.fileno() for sock in network.held.sockets]
                 with self._volumes.filling(fresh_volumes(self._core, container, settings)) as plan["fill"]:
                     waiting = self._containers.take_waiting(container.id)
@@ -120,7 +123,7 @@ class Lifecycle:
         network.let_go()
         started = ContainerStarted(
             container.id, launched["pid"], launched["started_at_us"], launched["evidence"],
-            [*launched["warnings"], *network.warnings],
+            [*warnings, *launched["warnings"], *network.warnings],
         )  # fmt: skip
         facts = network.facts(launched["evidence"])
         self._core.recorder.record("container", container.id, started, context, before=facts)

@@ -79,6 +79,8 @@ class Store:
         self.containers = root / "containers"
         self.content = root / "content"
         self.layers = root / "layers"
+        self.remaps = root / "remaps"
+        """Copies of layers with the owners of a user namespace, where mounts can't give them."""
         self.volumes = root / "volumes"
         self.trash = root / "trash"
         self.stubs = root / "stubs"
@@ -90,7 +92,9 @@ class Store:
         """Make what is missing. Only the volumes' parent may be entered by others (0711), as Docker has it; nothing by
         anybody where it is an ordinary user's."""
         entered = (self.root, self.volumes) if os.geteuid() == 0 else ()
-        below = (self.containers, self.content, self.layers, self.volumes, self.trash, self.mounted_root)
+        below = (
+            self.containers, self.content, self.layers, self.remaps, self.volumes, self.trash, self.mounted_root
+        )  # fmt: skip
         for folder in (self.root, *below):
             folder.mkdir(mode=0o711 if folder in entered else 0o700, exist_ok=True)
         self._make_stubs()
@@ -108,6 +112,9 @@ class Store:
 
     def layer(self, chain_id: str) -> Path:
         return self.layers / chain_id.removeprefix("sha256:")
+
+    def remap(self, remap_id: str) -> Path:
+        return self.remaps / remap_id.removeprefix("sha256:")
 
     def volume(self, name: str) -> Path:
         return self.volumes / name / "_data"

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.domain import (
     build, cache, container, container_commands, document, endpoint, exec as exec_, image, layer, network, prune,
-    runtime, volume,
+    remap, runtime, volume,
 )  # fmt: skip
 from engine.domain.machine import PREVIOUS, Event
 from engine.domain.nouns import Noun
@@ -24,6 +24,7 @@ IDS = {
     "image": "sha256:" + "1" * 64,
     "layer": "sha256:" + "2" * 64,
     "prune": "image",
+    "remap": "sha256:" + "d" * 64,
     "runtime": "9" * 64,
     "volume": "data",
 }
@@ -41,6 +42,7 @@ SPECIAL = {
     "endpoint_id": IDS["endpoint"],
     "network_id": IDS["network"],
     "prune_id": IDS["prune"],
+    "remap_id": IDS["remap"],
     "runtime_id": IDS["runtime"],
     "image_id": IDS["image"],
     "chain_id": IDS["layer"],
@@ -195,6 +197,11 @@ COMMANDS: dict[str, list[Any]] = {
         network.LowerNetwork(("web",)),
         network.RemoveNetwork(),
         network.RemoveNetwork(("web",)),
+    ],
+    "remap": [
+        remap.CopyLayer(remap.RemapCopying(IDS["remap"], IDS["layer"], "0 300000 65536\n", "0 300000 65536\n")),
+        remap.RemoveRemap("prune"),
+        remap.RemoveRemap("prune", (IDS["container"],)),
     ],
     "volume": [
         volume.CreateVolume(volume.VolumeCreating("data", 1_000_000)),

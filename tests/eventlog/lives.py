@@ -131,7 +131,7 @@ class Lives:
         own = {
             "container": "container_id", "exec": "exec_id", "image": "image_id", "layer": "chain_id",
             "network": "network_id", "endpoint": "endpoint_id", "build": "build_id", "cache": "key",
-            "document": "document_digest", "runtime": "runtime_id", "prune": "prune_id",
+            "document": "document_digest", "runtime": "runtime_id", "prune": "prune_id", "remap": "remap_id",
         }  # fmt: skip
         values[own.get(noun.name, "name")] = id
         referred: dict[str, Any] = {
@@ -147,6 +147,8 @@ class Lives:
         if noun.name == "endpoint":
             referred["network_id"] = self.dice.choice(self.ids["network"])
             referred |= {name: self.dice.sample(ADDRESSES, 1) for name in ("requested", "addresses")}
+        if noun.name == "remap":
+            referred["chain_id"] = self.dice.choice(self.ids["layer"])
         if noun.name == "container":
             referred["image_id"] = self.dice.choice(self.ids["image"])
         for name, value in referred.items():

@@ -192,6 +192,20 @@ def test_preserved_descriptors_of_one_more_process(runtime: Runtime) -> None:
 
 
 
+@pytest.mark.parametrize("groups", [[], [7, 5]])
+def test_groups_are_those_that_are_listed(runtime: Runtime, groups: list[int]) -> None:
+    """The primary one is none of them: who wants it there lists it, as engines do (CVE-2022-36109)."""
+    user = {"uid": 1000, "gid": 50, "additionalGids": groups}
+    runtime.configure("sleep", "1000", change=lambda spec: spec["process"].update(user=user))
+    runtime.create()
+    runtime("start", "one")
+    pid = json.loads(runtime("state", "one"))["pid"]
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        assert f"Groups:\t{' '.join(map(str, sorted(groups)))}" in file.read()
+    shown = runtime("exec", "one", "grep", "-E", "^(Gid|Groups)", "/proc/self/status").split()
+    assert shown == ["Gid:", *["50"] * 4, "Groups:", *map(str, sorted(groups))]
+
+
 def test_ambient_capabilities_are_those_that_are_inheritable_too(runtime: Runtime) -> None:
     """So the kernel has it, and runc. The others would be powers that nobody else gives to another user than root."""
 

@@ -1,7 +1,8 @@
-"""Layers whose file system can't be mounted with mapped owners: the container has copies with shifted ones."""
+"""Layers whose file system can't be mounted with mapped owners: copies with shifted ones."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import struct
@@ -11,12 +12,14 @@ from typing import Any, Iterator
 import pytest
 
 from engine.kernel import mounts
+from engine.runtime import shifted
+from engine.runtime.supervisor import LaunchFailed
 from support.containers import Runtime, layer
-from support.waiting import eventually
 
 pytestmark = pytest.mark.kernel
 
 FIRST, COUNT = 300_000, 65_536
+MAPPING = [{"containerID": 0, "hostID": FIRST, "size": COUNT}]
 
 
 @pytest.fixture
@@ -38,27 +41,41 @@ def unmappable(runtime: Runtime) -> Iterator[Path]:
         mounts.umount(str(place), 0)
 
 
+def copy(layer: Path, target: Path) -> None:
+    shifted.copy_job({"layer": str(layer), "target": str(target), "users": MAPPING, "groups": MAPPING}, [])
+
+
 def mapped(spec: dict[str, Any]) -> None:
-    mapping = [{"containerID": 0, "hostID": FIRST, "size": COUNT}]
-    spec["linux"] |= {"uidMappings": mapping, "gidMappings": mapping}
+    spec["linux"] |= {"uidMappings": MAPPING, "gidMappings": MAPPING}
     spec["linux"]["namespaces"].append({"type": "user"})
 
 
+def test_which_file_systems_can_be_mapped(unmappable: Path, runtime: Runtime) -> None:
+    assert shifted.can_be_mapped_job({"path": str(runtime.home)}, []) == {"can": True}
+    assert shifted.can_be_mapped_job({"path": str(unmappable)}, []) == {"can": False}
+    with pytest.raises(LaunchFailed, match="can't be mounted with mapped owners"):
+        runtime.launch(runtime.plan("true", layers=[unmappable], change=mapped))
+
+
 def test_copies_have_the_owners_that_the_container_sees(runtime: Runtime, unmappable: Path) -> None:
+    place = runtime.home / "copy"
+    (runtime.home / "copy.part").mkdir()  # what a crash has left
+    copy(unmappable, place)
     script = "stat -c %u:%g / /bin/busybox /of-1000 /of-70000; stat -c %h /the-same; rm /of-1000; touch /new; exit 0"
-    plan = runtime.plan("sh", "-c", script, layers=[unmappable], change=mapped)
-    container = runtime.launch(plan)
-    assert "1 layers were copied" in container.facts["warnings"][0]
-    container.wait()
-    shown = eventually(lambda: container.log.read_text())
-    assert [line.split('"')[3].strip("\\n") for line in shown.splitlines()] == [
-        "0:0", "0:0", "1000:1000", "65534:65534", "2",
-    ]  # fmt: skip
-    (copy,) = (container.directory / "shifted").iterdir()
-    assert (copy / "of-1000").stat().st_uid == FIRST + 1000 and (copy / "bin").stat().st_uid == FIRST
-    attribute = os.getxattr(copy / "of-1000", "security.capability")
+    plan = runtime.plan("sh", "-c", script, layers=[place], change=mapped)
+    plan["overlay"]["has_own_owners"] = True
+    done = runtime.launch(plan)
+    done.wait()
+    shown = [line.split('"')[3].strip("\\n") for line in done.log.read_text().splitlines()]
+    assert shown == ["0:0", "0:0", "1000:1000", "65534:65534", "2"]
+    assert (place / "of-1000").stat().st_uid == FIRST + 1000 and (place / "bin").stat().st_uid == FIRST
+    attribute = os.getxattr(place / "of-1000", "security.capability")
     assert struct.unpack("<6I", attribute) == (0x0300_0001, 1, 0, 0, 0, FIRST)
     assert (unmappable / "of-1000").stat().st_uid == 1000, "the layer is as it was"
-    again = runtime.launch(plan)
-    assert again.facts["warnings"] == [], "they are made once"
-    again.wait()
+    assert sorted(os.listdir(runtime.home)).count("copy.part") == 0
+
+
+def test_a_copy_that_fails_is_not_there(runtime: Runtime) -> None:
+    with pytest.raises(OSError) as caught:
+        copy(runtime.home / "none", runtime.home / "copy")
+    assert caught.value.errno == errno.ENOENT and not (runtime.home / "copy").exists()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.domain.errors import Conflict, NotFound
+from engine.services.images import Images
 
 from support.image_home import CONTEXT, Home, ONE, THREE, TWO, imported
+
+PATIENCE_S = 0.2
+"""So long a prune that has to wait is waited for, which costs a test that passes no more than that."""
 
 
 def create(home: Home, image: str) -> str:
@@ -172,3 +177,19 @@ def test_prune_filters(home: Home) -> None:
 def test_what_is_not_there_is_named(home: Home) -> None:
     with pytest.raises(NotFound, match="^No such image: nope:latest$"):
         home.remove("nope")
+
+
+def test_a_prune_takes_no_image_before_it_has_its_name(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    prunes = threading.Thread(target=lambda: prune(home))
+    name = Images.name
+
+    def name_while_somebody_prunes(*arguments: Any) -> bool:
+        prunes.start()
+        prunes.join(PATIENCE_S)
+        return name(*arguments)
+
+    monkeypatch.setattr(Images, "name", name_while_somebody_prunes)
+    image_id = imported(home, "app:1")
+    prunes.join()
+    assert home.image("app:1").id == image_id
+    home.check()
