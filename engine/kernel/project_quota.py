@@ -34,8 +34,8 @@ _STATV_BYTES, _STATV_VERSION, _STATV_FLAGS_AT = 160, 1, 2
 """struct fs_quota_statv, which is asked for by its version."""
 _FS_QUOTA_PDQ_ENFD = 1 << 5
 _EXT4, _XFS = 0xEF53, 0x58465342
-_NO_QUOTAS = (errno.ENOSYS, errno.ESRCH, errno.EINVAL, errno.EOPNOTSUPP)
-"""What kernels say of a file system that has none, or none of projects."""
+_NO_QUOTAS = (errno.ENOSYS, errno.ESRCH)
+"""What kernels say of a file system that can't have any, or has none of projects."""
 
 
 def refusal(fd: int) -> str:
@@ -44,9 +44,9 @@ def refusal(fd: int) -> str:
         return ""
     kind = file_system_type(fd)
     if kind == _XFS:
-        return "its xfs is not mounted with prjquota, or the kernel has no quotas of xfs"
+        return "its xfs is not mounted with prjquota (which takes Linux 5.14 with quotas of xfs)"
     if kind == _EXT4:
-        return "its ext4 lacks the features quota and project, or is not mounted with prjquota"
+        return "its ext4 lacks the features quota and project, or is not mounted with prjquota (which takes Linux 5.14)"
     return "its file system is neither xfs nor ext4"
 
 

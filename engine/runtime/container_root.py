@@ -112,6 +112,7 @@ def _mounted(root: Json) -> int:
     with step("rootfs.overlay"):
         writable_layer.make(layers)
         mount_overlay(layers["lower"], layers["upper"], layers["work"], target)
+        writable_layer.hold_to_limit(layers)
     root_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for source, destination, read_only in root.get("binds") or ():
         with step("rootfs.mounts"):

@@ -188,7 +188,8 @@ def _root_of(spec: Json, evidence: Json) -> tuple[int, int]:
 
 
 class Interfaces(Watcher):
-    """Makes the container's network interfaces while the init sets itself up: their namespace is there already.
+    """Makes the container's network interfaces while the init sets itself up: their namespace is there already. What
+    the command may write is limited when all is set up.
     ``helper_pid`` is the program that carries an ordinary user's network, or -1."""
 
     def __init__(self, plan: Json) -> None:
@@ -210,6 +211,7 @@ class Interfaces(Watcher):
         return made
 
     def ready(self, pid: int, evidence: Json, terminal_fd: int) -> None:
+        writable_layer.hold_to_limit(self._plan.get("overlay") or {})
         if self.helper_pid >= 0:
             evidence["user_network"] = self._plan["user_network"]
 

@@ -1,7 +1,8 @@
 """The folders of a container's writable layer, and how much may be written there.
 
 ``layers`` is a plan's ``overlay``; its ``limit``, where there is one, has ``project`` and ``bytes`` (see
-``engine.kernel.project_quota``).
+``engine.kernel.project_quota``). It holds from after the mount on: overlayfs makes a folder when it is mounted, and a
+root that is full would be read-only from then on, so that nobody could make room in it.
 """
 
 from __future__ import annotations
@@ -20,25 +21,36 @@ if TYPE_CHECKING:
 
 
 def make(layers: Json) -> None:
-    """Make what is missing. The limit is there before anything is written: what was made earlier would not count."""
+    """Make what is missing. It counts for its project before anything is in it: what is there already would not."""
     folders = layers["upper"], layers["work"]
     for folder in folders:
         os.makedirs(folder, 0o755 if folder == layers["upper"] else 0o700, exist_ok=True)
     if limit := layers.get("limit"):
         with step("layer.limit"):
             for folder in folders:
-                _limit(folder, limit["project"], limit["bytes"])
+                _assign(folder, limit["project"])
 
 
-def _limit(folder: str, project: int, most_bytes: int) -> None:
+def _assign(folder: str, project: int) -> None:
     fd = _open(folder)
     try:
         if reason := project_quota.refusal(fd):
             raise OSError(errno.EOPNOTSUPP, f"its size can't be limited: {reason}", folder)
-        project_quota.limit(fd, project, most_bytes)
+        project_quota.lift(fd, project)
         project_quota.assign(fd, project)
     finally:
         os.close(fd)
+
+
+def hold_to_limit(layers: Json) -> None:
+    """From now on, when it is mounted."""
+    if limit := layers.get("limit"):
+        with step("layer.limit"):
+            fd = _open(layers["upper"])
+            try:
+                project_quota.limit(fd, limit["project"], limit["bytes"])
+            finally:
+                os.close(fd)
 
 
 def evidence(plan: Json) -> Json:

@@ -53,10 +53,12 @@ def limiting_engine(stopped_engine: Engine, rootfs: Path, request: pytest.Fixtur
         subprocess.run(["cp", "-a", f"{root_with_base(rootfs)}/.", engine.root], check=True)
         engine.start()
         yield engine
-        engine.close()
     finally:
-        subprocess.run(["umount", str(engine.root)], check=True)
-        engine.root.rmdir()
+        try:
+            engine.close()
+        finally:
+            subprocess.run(["umount", "-l", str(engine.root)], check=True)
+            engine.root.rmdir()
 
 
 def kernels_limit(engine: Engine, project: int) -> int:
@@ -83,13 +85,13 @@ def test_a_container_gets_what_it_was_given_and_no_more(limiting_engine: Engine)
         *said, size = engine.docket("exec", "small", "sh", "-c", FILL).stdout.splitlines()
         assert "No space left" in said[0] or "quota exceeded" in said[0], said
         assert 7 * MIB < int(size) <= 8 * MIB
-        engine.docket("restart", "-t", "0", "small")
+        engine.docket("restart", "-t", "0", "small")  # full as it is, and its root can still be written
     assert engine.docket("exec", "free", "sh", "-c", FILL).stdout.splitlines()[-1] == str(20 * MIB)
     assert "A /big" in engine.docket("diff", "small").stdout.splitlines()
     engine.docket("rm", "-f", "small", "free")
     assert kernels_limit(engine, project) == 0
     eventually(lambda: list((engine.root / "trash").iterdir()) == [], what="its files are gone")
-    engine.docket("create", "--storage-opt", "size=1g", "--name", "next", "base")
+    engine.docket("create", "--storage-opt", "size=1g", "--name", "next", "base", "true")
     assert project_of(engine, "next") == project, "a number that nobody has any more is given again"
 
 
