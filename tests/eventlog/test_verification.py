@@ -351,6 +351,22 @@ def test_other_processes_find_what_one_thread_finds(small: Path, unguarded: sqli
         assert found == verify(small, published, verification.parts_here()) and found.problems
 
 
+def test_the_log_only_is_all_but_the_tables_that_follow_from_it(small: Path, unguarded: sqlite3.Connection) -> None:
+    unguarded.execute("DELETE FROM names")
+    assert problems(small)
+    for parts in (1, 3):
+        assert all(problem.what.startswith("trigger") for problem in verify(small, None, parts, log_only=True).problems)
+    unguarded.execute("DELETE FROM events WHERE seq = 9")
+    published = Head(9, "0" * 64)
+    for damage, seq in (
+        ("SELECT 1", 9), ("UPDATE documents SET body = x'00'", 3), ("UPDATE events SET time_us = 1 WHERE seq = 2", 2),
+    ):  # fmt: skip
+        unguarded.execute(damage)
+        found = verify(small, published, log_only=True)
+        assert seq in [problem.seq for problem in found.problems]
+        assert found == verify_apart(small, published, log_only=True)
+
+
 @pytest.mark.parametrize("parts", [2, 3, 9])
 def test_a_sound_log_is_sound_in_stretches_too(open_log: Callable[..., EventLog], path: Path, parts: int) -> None:
     log, lives = open_log(), Lives(f"stretches {parts}")
