@@ -2,8 +2,8 @@
 
 Read with connections of its own, from the stored bytes up: the file as a whole (``file_check``: guards, versions,
 documents), each row's types, canonical form and place in the chain (``chain_check``), and what follows from it
-(``projection_check``: each projected row against a replay). The replay takes most of the time, and can be left out: what
-is verified then is the log, and not what is answered out of it. What this can't see is a log rewritten as a whole: for
+(``projection_check``: each projected row against a replay). The replay takes most of the time, and can be left out:
+then the log is verified, and not what is answered out of it. What this can't see is a log rewritten as a whole: for
 that, publish the head and verify against it.
 
 A log of some size is verified by several processes side by side, one for each of its stretches and one for the file:

@@ -106,8 +106,8 @@ class Audit:
         return self._core.log.head()
 
     def verify(self, against: str | None = None, *, log_only: bool = False) -> Report:
-        """Check the whole log, against a published head ``SEQ:HASH`` where one is given, and what follows from it unless
-        ``log_only``."""
+        """Check the whole log, against a published head ``SEQ:HASH`` where one is given, and (unless ``log_only``) what
+        follows from it."""
         if against is None:
             return self._core.log.verify(log_only=log_only)
         match = re.fullmatch(r"(\d+):([0-9a-f]{64})", against.strip())
