@@ -156,6 +156,12 @@ def test_verify(benchmark: Any, large: EventLog) -> None:
     note("verify 100,000 events and what follows", benchmark.stats.stats.min, 2.0, 1.0)
 
 
+def test_verify_the_log_only(benchmark: Any, large: EventLog) -> None:
+    report = benchmark.pedantic(large.verify, kwargs={"log_only": True}, rounds=5)
+    assert report.problems == [] and report.events >= EVENTS
+    note("verify 100,000 events", benchmark.stats.stats.min, 2.0, 1.0)
+
+
 def test_rebuild(benchmark: Any, large: EventLog) -> None:
     benchmark.pedantic(large.rebuild, rounds=3)
     note("rebuild from 100,000 events", benchmark.stats.stats.min, 20.0, 1.0)

@@ -305,10 +305,11 @@ class EventLog:
 
         return bisect_right(range(1, self._writer.head.seq + 1), time_us, key=latest_us)
 
-    def verify(self, against: Head | None = None) -> Report:
-        """Check chain, documents, projections and guards; ``against`` is a head that was published earlier."""
+    def verify(self, against: Head | None = None, *, log_only: bool = False) -> Report:
+        """Check chain, documents and guards, and the projections unless ``log_only``; ``against`` is a head that was
+        published earlier."""
         check = verify if self._writer.head.seq < SMALL_LOG else verify_apart
-        return check(self._path, against)
+        return check(self._path, against, log_only=log_only)
 
     def subscribe(self, streams: Collection[str] | None = None) -> Subscription:
         """A cursor over what is committed from now on, to certain streams or (None) to all. Close it."""

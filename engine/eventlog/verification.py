@@ -2,14 +2,15 @@
 
 Read with connections of its own, from the stored bytes up: the file as a whole (``file_check``: guards, versions,
 documents), each row's types, canonical form and place in the chain (``chain_check``), and what follows from it
-(``projection_check``: each projected row against a replay). What this can't see is a log rewritten as a whole: for
+(``projection_check``: each projected row against a replay). The replay takes most of the time, and can be left out:
+then the log is verified, and not what is answered out of it. What this can't see is a log rewritten as a whole: for
 that, publish the head and verify against it.
 
 A log of some size is verified by several processes side by side, one for each of its stretches and one for the file:
 one processor is not enough for it, and the daemon's other threads would wait for this one meanwhile. They are this
 module as a program, which serves by itself, too, for a log whose engine does not start: ``python -m
-engine.eventlog.verification PATH [SEQ:HASH]`` prints the head and one line a problem, and exits with 1 if there are
-any.
+engine.eventlog.verification [--log-only] PATH [SEQ:HASH]`` prints the head and one line a problem, and exits with 1 if
+there are any.
 """
 
 from __future__ import annotations
@@ -42,26 +43,27 @@ SMALL_LOG = 5_000
 MOST_STRETCHES = 4
 """Each begins with all that stands at its moment, so more of them gain little."""
 
-_AS_JSON = "--json"
+_AS_JSON, _LOG_ONLY = "--json", "--log-only"
 
 
-def verify(path: Path, against: Head | None = None, parts: int = 1) -> Report:
+def verify(path: Path, against: Head | None = None, parts: int = 1, *, log_only: bool = False) -> Report:
     """Check everything, in this thread, the log in so many stretches. Raises EngineError where the database can't be
     read at all."""
 
     def work(connection: sqlite3.Connection) -> list[Findings]:
-        return [work(connection) for work in _works(_last(connection), parts, against)]
+        return [work(connection) for work in _works(_last(connection), parts, against, log_only)]
 
     return _joined(_in_a_snapshot(path, work))
 
 
-def verify_apart(path: Path, against: Head | None = None) -> Report:
+def verify_apart(path: Path, against: Head | None = None, *, log_only: bool = False) -> Report:
     """The same, by other processes. Raises EngineError also where one of them fails."""
     above = Path(__file__).resolve().parents[2]
     path_of_modules = os.pathsep.join(filter(None, [str(above), os.environ.get("PYTHONPATH")]))
     published = [f"{against.seq}:{against.hash}"] if against else []
+    flags = [_AS_JSON, _LOG_ONLY] if log_only else [_AS_JSON]
     done = subprocess.run(  # another interpreter, and not a fork: the daemon has threads, and has the database open
-        [sys.executable, "-P", "-m", "engine.eventlog.verification", _AS_JSON, str(path), *published],
+        [sys.executable, "-P", "-m", "engine.eventlog.verification", *flags, str(path), *published],
         stdin=subprocess.DEVNULL, capture_output=True, check=False,
         env={**os.environ, "PYTHONPATH": path_of_modules},
     )  # fmt: skip
@@ -71,17 +73,19 @@ def verify_apart(path: Path, against: Head | None = None) -> Report:
     return _decoded(done.stdout)
 
 
-def _verify_side_by_side(path: Path, against: Head | None) -> Report:
+def _verify_side_by_side(path: Path, against: Head | None, log_only: bool) -> Report:
     """The same, by forks of this process. Their snapshots are their own: what is appended meanwhile belongs to the last
     stretch, and changes no row that another one looks at."""
-    works = _works(_in_a_snapshot(path, _last), parts_here(), against)
+    works = _works(_in_a_snapshot(path, _last), parts_here(), against, log_only)
     return _joined(side_by_side([partial(_in_a_snapshot, path, work) for work in works]))
 
 
-def _works(last: int, parts: int, against: Head | None) -> list[Callable[[sqlite3.Connection], Findings]]:
+def _works(
+    last: int, parts: int, against: Head | None, log_only: bool
+) -> list[Callable[[sqlite3.Connection], Findings]]:
     """What there is to do, in any order or at once. The last one comes to know the head."""
-    cut = stretches(last, parts)
-    return [check_file, *(partial(_check_stretch, stretch=stretch, against=against) for stretch in cut)]
+    check = _check_log if log_only else _check_log_and_tables
+    return [check_file, *(partial(check, stretch=stretch, against=against) for stretch in stretches(last, parts))]
 
 
 def _last(connection: sqlite3.Connection) -> int:
@@ -94,7 +98,16 @@ def parts_here() -> int:
     return min(len(os.sched_getaffinity(0)), MOST_STRETCHES)
 
 
-def _check_stretch(connection: sqlite3.Connection, stretch: Stretch, against: Head | None) -> Findings:
+def _check_log(connection: sqlite3.Connection, stretch: Stretch, against: Head | None) -> Findings:
+    findings = Findings()
+    rows = ChainCheck(connection, stretch, findings, against)
+    for row in connection.execute(statements.EVENTS_OF_STRETCH, stretch._asdict()):
+        rows.check(row)
+    rows.finish()
+    return findings
+
+
+def _check_log_and_tables(connection: sqlite3.Connection, stretch: Stretch, against: Head | None) -> Findings:
     findings = Findings()
     rows = ChainCheck(connection, stretch, findings, against)
     projections = ProjectionCheck(connection, stretch, findings)
@@ -150,16 +163,16 @@ def _decoded(answer: bytes) -> Report:
 def main(arguments: list[str]) -> int:
     """The program. Answers with its exit status: 0 sound, 1 not, 2 it could not be read. Where JSON is asked for, it
     is the whole report, and 0 means that there is one."""
-    as_json = arguments[0] == _AS_JSON
-    path, *published = arguments[as_json:]
+    flags = {argument for argument in arguments if argument in (_AS_JSON, _LOG_ONLY)}
+    path, *published = (argument for argument in arguments if argument not in flags)
     seq, _, hash_ = published[0].partition(":") if published else ("", "", "")
     against = Head(int(seq), hash_) if published else None
     try:
-        report = _verify_side_by_side(Path(path), against)
+        report = _verify_side_by_side(Path(path), against, _LOG_ONLY in flags)
     except EngineError as error:
         print(error, file=sys.stderr)
         return 2
-    if as_json:
+    if _AS_JSON in flags:
         print(json.dumps(asdict(report)))
         return 0
     for problem in report.problems:

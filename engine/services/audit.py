@@ -105,11 +105,12 @@ class Audit:
         """The last sequence number and its hash: publish it, and a later cut of the log is found by it."""
         return self._core.log.head()
 
-    def verify(self, against: str | None = None) -> Report:
-        """Check the whole log, against a published head ``SEQ:HASH`` where one is given."""
+    def verify(self, against: str | None = None, *, log_only: bool = False) -> Report:
+        """Check the whole log, against a published head ``SEQ:HASH`` where one is given, and (unless ``log_only``) what
+        follows from it."""
         if against is None:
-            return self._core.log.verify()
+            return self._core.log.verify(log_only=log_only)
         match = re.fullmatch(r"(\d+):([0-9a-f]{64})", against.strip())
         if match is None:
             raise InvalidArgument(f"invalid head {against!r}: give SEQ:HASH as `docket audit head` prints it")
-        return self._core.log.verify(Head(int(match.group(1)), match.group(2)))
+        return self._core.log.verify(Head(int(match.group(1)), match.group(2)), log_only=log_only)

@@ -324,6 +324,7 @@ def test_dockets_own_paths(api: Api) -> None:
     assert head["published"] == f"{head['seq']}:{head['hash']}"
     assert api.ask("GET", "/docket/audit/verify").json["ok"] is True
     assert api.ask("GET", "/docket/audit/verify?against=99:ff").json["problems"] == [{"seq": 1, "what": "cut"}]
+    assert api.ask("GET", "/docket/audit/verify?against=99:ff&log-only=1").json["ok"] is True
     assert api.ask("GET", "/docket/audit/trail").status == 400
     assert api.ask("GET", "/docket/audit/trail?id=nope").status == 404
     assert api.ask("GET", "/docket/audit/trail?id=x&noun=planet").status == 400

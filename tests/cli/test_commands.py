@@ -351,6 +351,7 @@ def test_audit_verify(docket: Docket, fake: FakeEngine) -> None:
     head = {"seq": 2, "hash": "ab", "published": "2:ab"}
     fake.on["GET /docket/audit/verify"] = answer({"ok": True, "events": 2, "head": head, "problems": []})
     assert docket("audit", "verify") == (0, "the log is whole: 2 events, head 2:ab\n", "")
+    assert docket("audit", "verify", "--log-only").status == 0 and fake.asked[-1].query == "log-only=1"
     problems = [{"seq": 2, "what": f"hash differs {ESCAPE}"}]
     fake.on["GET /docket/audit/verify"] = answer({"ok": False, "events": 2, "head": head, "problems": problems})
     done = docket("audit", "verify", "--against", "1:cd")

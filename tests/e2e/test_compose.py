@@ -212,6 +212,22 @@ def test_the_keyboard_ends_it(shop: Shop) -> None:
     shop.compose("down", "-t", "0")
 
 
+ANOTHER_PROFILE = """
+services:
+  web: {image: base, command: sleep 1000, init: true}
+  tool: {image: base, command: sleep 1000, init: true, profiles: [debug]}
+"""
+
+
+def test_down_leaves_what_has_another_profile_as_docker_compose_does(shop: Shop) -> None:
+    small(shop, ANOTHER_PROFILE)
+    shop.compose("--profile", "debug", "up", "-d")
+    assert "Network shop_default  Resource is still in use\n" in shop.compose("down", "-t", "0").stderr
+    assert [(row["Service"], row["State"]) for row in shop.rows()] == [("tool", "running")]
+    assert "Network shop_default  Removed\n" in shop.compose("--profile", "debug", "down", "-t", "0").stderr
+    assert not shop.rows()
+
+
 WATCHED = """
 services:
   web:

@@ -31,9 +31,10 @@ def trail(services: Any, request: Request) -> Answer:
 
 
 def verify(services: Any, request: Request) -> Answer:
-    """Check the whole chain; ``against`` is a head that was published before, as SEQ:HASH. With ``runtime-root`` also
-    the journal of a docket-runtime."""
-    report = views.report(services.audit.verify(request.text("against") or None))
+    """Check the whole chain and, but for ``log-only``, the tables that follow from it; ``against`` is a head that was
+    published before, as SEQ:HASH. With ``runtime-root`` also the journal of a docket-runtime."""
+    against = request.text("against") or None
+    report = views.report(services.audit.verify(against, log_only=request.flag("log-only")))
     if root := request.text("runtime-root"):
         runtime = services.audit.verify_runtime(root)
         report |= {"runtime": runtime, "ok": report["ok"] and not runtime["problem"]}

@@ -147,7 +147,7 @@ class Operations:
     def down(self, services: tuple[str, ...], options: DownOptions) -> Plan:
         desired = desired_state(self.project, services, with_needs=False)
         actual = self.actual(with_resources=True)
-        chosen = services or (*desired.services, *self.project.disabled)
+        chosen = services or tuple(desired.services)  # what has another profile stays, as with Docker Compose
         images = self._images_that_go(desired, chosen, options)
         plan = plan_down(self.project, actual, desired.needs, chosen, options, images)
         self._carry_out(plan, desired, actual, {}, keep_going=True)

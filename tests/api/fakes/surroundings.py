@@ -94,8 +94,8 @@ class Audit:
     def head(self) -> Any:
         return SimpleNamespace(seq=len(self._log.records), hash="cd" * 32)
 
-    def verify(self, against: str | None = None) -> Any:
-        problems = [SimpleNamespace(seq=1, what="cut")] if against == "99:ff" else []
+    def verify(self, against: str | None = None, *, log_only: bool = False) -> Any:
+        problems = [SimpleNamespace(seq=1, what="cut")] if against == "99:ff" and not log_only else []
         return SimpleNamespace(events=len(self._log.records), head=self.head(), problems=problems)
 
 
