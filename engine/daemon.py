@@ -274,7 +274,7 @@ def _without_root(run_dir: Path) -> tuple[Rootless, dict[str, str]]:
     """An ordinary user's engine: its user namespace, and what its spawners are told. Before there is a thread."""
     rootless = user_namespace(run_dir / "shims")
     environment = cgroups.hand_over()
-    for note in rootless_notes.about(rootless)["Warnings"] or ():
+    for note in rootless_notes.about(rootless, None)["Warnings"] or ():
         print(f"docket: {note}", file=sys.stderr, flush=True)
     return rootless, environment
 
