@@ -10,13 +10,13 @@ from engine.builder import jobs as build_jobs
 from engine.images import checks, commit_jobs, file_archives
 from engine.images import jobs as image_jobs
 from engine.oci import serving
-from engine.runtime import network, shifted, sweep, users
+from engine.runtime import network, shifted, sweep, users, writable_layer
 from engine.runtime.container_root import with_root
 from engine.runtime.spawner import main
 
 JOBS = {
     **image_jobs.JOBS, **checks.JOBS, **commit_jobs.JOBS, **build_jobs.JOBS, **sweep.JOBS, **network.JOBS,
-    **shifted.JOBS,
+    **shifted.JOBS, **writable_layer.JOBS,
     **{name: with_root(job) for name, job in file_archives.ROOT_JOBS.items()},
     "root.user": with_root(users.resolve_job),
 }  # fmt: skip

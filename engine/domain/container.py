@@ -149,6 +149,7 @@ class Container:
     health_check: bool = False
     chain_ids: list[str] = field(default_factory=list)
     build_id: str = ""
+    project: int = 0
     intents: tuple[str, ...] = ()
     resting: Status | None = None
     pid: int = 0
@@ -204,6 +205,7 @@ def _created(event: ContainerCreated) -> Container:
         health_check=event.health_check,
         chain_ids=event.chain_ids,
         build_id=event.build_id,
+        project=event.project,
     )
 
 

@@ -13,7 +13,8 @@ class ContainerCreated(Event):
     """Name, image and configuration are fixed. ``config_digest`` names the stored document with the whole
     configuration (Docker's Config and HostConfig); ``volumes`` are the named and anonymous volumes it mounts.
     ``restart_limit`` is how often ``on-failure`` may restart it in a row (0: without end). A container of a build has
-    the build's id, and its root is ``chain_ids`` in place of its image's layers; then the image may be ""."""
+    the build's id, and its root is ``chain_ids`` in place of its image's layers; then the image may be "". Of one whose
+    writable layer has a limit ``project`` is what its files count for in the file system's quotas."""
 
     TYPE: ClassVar[str] = "container.created"
     container_id: str
@@ -32,6 +33,7 @@ class ContainerCreated(Event):
     health_check: bool = False
     chain_ids: list[str] = field(default_factory=list)
     build_id: str = ""
+    project: int = 0
 
 
 @dataclass(frozen=True, slots=True)

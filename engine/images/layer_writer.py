@@ -22,9 +22,9 @@ import shutil
 import stat
 from typing import Callable, NamedTuple
 
-from engine.domain.errors import InvalidArgument
 from engine.images import tar
 from engine.images.layer_folders import FOLDER, Folders, lstat
+from engine.images.layer_names import ARCHIVES_FAULT, Names, components_of, refused
 from engine.images.limits import Limits
 from engine.images.overlay_diff import is_whiteout, opaque_xattr
 from engine.images.owners import Owners
@@ -42,18 +42,14 @@ _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 _LARGE_BYTES = 256 << 10
 """From here on a file is worth a call that lets the disk begin with it, so that the sync at the end has less to do."""
 
-_ARCHIVES_FAULT = {
-    errno.EXDEV: "leads out of the layer",
-    errno.ELOOP: "leads through too many links",
-    errno.ENOTDIR: "lies below something that is no folder",
-    errno.ENAMETOOLONG: "has too long a name",
-    errno.ENOENT: "lies below, or links to, something that is not in the layer",
-    errno.EINVAL: "can't be stored on this file system",
-    errno.E2BIG: "has too large an extended attribute",
-    errno.ERANGE: "has too long an extended attribute name",
-    errno.EMLINK: "has too many hard links",
-}
-"""What the kernel says when the archive is at fault, not the machine."""
+
+class _Made(NamedTuple):
+    """What a file got that was made in ``folder`` with ``permissions``: the folder may have a say in that."""
+
+    folder: bytes
+    permissions: int
+    owner: tuple[int, int]
+    mode: int
 
 
 class Written(NamedTuple):
@@ -105,11 +101,14 @@ class LayerWriter:
         self._rules = rules
         self._limits = limits
         self._folders = Folders(root_fd, rules.resolve)
+        self._names = Names(rules.prefix)
+        self._made: _Made | None = None  # the last file, while nothing but files come
         self._folder_times: dict[bytes, int] = {}
         self.size_bytes = 0
         self.count = 0
         self.warnings: list[str] = []
         self._ids = mapped_ids() if in_user_namespace() else None
+        self._changes_owners = bool(rules.owner is not None or rules.owners.users or self._ids is not None)
         self._squashed = self._devices = 0
         self._make: dict[bytes, Callable[[Entry, int, bytes], None]] = {
             tar.REGULAR: self._make_file,
@@ -128,29 +127,37 @@ class LayerWriter:
         try:
             self._apply(entry)
         except OSError as error:
-            reason = _ARCHIVES_FAULT.get(error.errno or 0)
+            reason = ARCHIVES_FAULT.get(error.errno or 0)
             if reason is None:
                 raise OSError(error.errno, error.strerror, f"layer entry {shown(entry.name)}") from error
-            raise _refused(entry, reason) from error
+            raise refused(entry, reason) from error
 
     def _apply(self, entry: Entry) -> None:
-        name = entry.name.lstrip(b"/") if self._rules.absolute_names else entry.name
-        components = _components(name, entry)
-        if entry.kind not in self._make:
-            raise _refused(entry, f"is of the unsupported type {shown(entry.kind)!r}")
-        if not components:
+        rules = self._rules
+        path = entry.name.lstrip(b"/") if rules.absolute_names else entry.name
+        make = self._make.get(entry.kind)
+        name = self._names.enter(path, entry)
+        if make is None:
+            raise refused(entry, f"is of the unsupported type {shown(entry.kind)!r}")
+        if not name:
             self._check_root(entry)
             return
+        if self._changes_owners:
+            self._set_owner(entry)
+        if entry.kind != tar.REGULAR:
+            self._made = None
+        if rules.whiteouts and WHITEOUT in path and self._is_whiteout(entry, components_of(path, entry)):
+            self._made = None
+            return
+        make(entry, self._folders.get(self._names.folder), name)
+
+    def _set_owner(self, entry: Entry) -> None:
         if self._rules.owner is not None:
             entry.uid, entry.gid = self._rules.owner
         if self._rules.owners.users:
             entry.uid, entry.gid = self._rules.owners.on_disk(entry.uid, entry.gid)
         if self._ids is not None:
             self._squash(entry, *self._ids)
-        if self._rules.whiteouts and WHITEOUT in name and self._is_whiteout(entry, components):
-            return
-        name = components.pop()
-        self._make[entry.kind](entry, self._folders.get(b"/".join((*self._rules.prefix, *components))), name)
 
     def _is_whiteout(self, entry: Entry, components: list[bytes]) -> bool:
         """Whether the entry stands for something that is deleted; then it has been dealt with."""
@@ -159,7 +166,7 @@ class LayerWriter:
             return True
         parent, name = b"/".join(components[:-1]), components[-1]
         if parent.startswith(WHITEOUT) or b"/" + WHITEOUT in parent:
-            raise _refused(entry, "lies below a whiteout")
+            raise refused(entry, "lies below a whiteout")
         if not name.startswith(WHITEOUT):
             return False
         self._whiteout(entry, parent, name)
@@ -175,19 +182,16 @@ class LayerWriter:
     @staticmethod
     def _check_root(entry: Entry) -> None:
         if entry.kind != tar.FOLDER:
-            raise _refused(entry, "replaces the layer's root")
+            raise refused(entry, "replaces the layer's root")
 
     # --- entries ---
 
     def _make_folder(self, entry: Entry, parent_fd: int, name: bytes) -> None:
         self._stream.skip(entry.stored_bytes)
-        found = lstat(parent_fd, name)
-        if found is not None and stat.S_ISDIR(found.st_mode):
-            fd = os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=parent_fd)
-        else:
-            if self._rules.keep_files and found is not None:
-                raise _refused(entry, "is a folder, where the container has something else")
-            fd = self._folders.make(parent_fd, name, found, entry.mode)
+        try:
+            fd = self._folders.make(parent_fd, name, None, entry.mode)
+        except FileExistsError:
+            fd = self._folder_in_place(entry, parent_fd, name)
         try:
             there = os.fstat(fd)
             if (there.st_uid, there.st_gid) != (entry.uid, entry.gid):
@@ -203,10 +207,19 @@ class LayerWriter:
         self._folder_times[path] = entry.mtime_ns
         self._folders.keep(path, fd)
 
+    def _folder_in_place(self, entry: Entry, parent_fd: int, name: bytes) -> int:
+        """Of what is there already: the folder itself, or one in the place of something else."""
+        found = os.lstat(name, dir_fd=parent_fd)
+        if stat.S_ISDIR(found.st_mode):
+            return os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=parent_fd)
+        if self._rules.keep_files:
+            raise refused(entry, "is a folder, where the container has something else")
+        return self._folders.make(parent_fd, name, found, entry.mode)
+
     def _make_file(self, entry: Entry, parent_fd: int, name: bytes) -> None:
         self.size_bytes += entry.size_bytes
         if self.size_bytes > self._limits.bytes:
-            raise _refused(entry, f"takes the layer over the limit of {self._limits.bytes} bytes")
+            raise refused(entry, f"takes the layer over the limit of {self._limits.bytes} bytes")
         permissions = entry.mode & 0o777
         try:
             fd = os.open(name, _FILE_FLAGS, permissions, dir_fd=parent_fd)
@@ -218,12 +231,14 @@ class LayerWriter:
                 self._stream.copy(entry.stored_bytes, fd)
             else:
                 self._copy_fragments(entry, fd)
-            found = os.fstat(fd)  # most are right as they were made, and two writes to an inode cost more than a look
-            if (found.st_uid, found.st_gid) != (entry.uid, entry.gid):
+            made = self._made
+            if made is None or made.permissions != permissions or made.folder != self._names.folder:
+                made = self._made = self._look(fd, permissions)
+            if made.owner != (entry.uid, entry.gid):
                 os.fchown(fd, entry.uid, entry.gid)
             if entry.xattrs:
                 self._set_xattrs(entry, fd)
-            if found.st_mode & 0o7777 != entry.mode:
+            if made.mode != entry.mode:
                 os.fchmod(fd, entry.mode)  # after chown, which clears the set-id bits
             mtime_ns = storable_time_ns(entry.mtime_ns)
             os.utime(fd, ns=(mtime_ns, mtime_ns))
@@ -231,6 +246,11 @@ class LayerWriter:
                 start_writeback(fd)
         finally:
             os.close(fd)
+
+    def _look(self, fd: int, permissions: int) -> _Made:
+        """Most files are right as they were made: a look at one of them costs less than two writes to each inode."""
+        found = os.fstat(fd)
+        return _Made(self._names.folder, permissions, (found.st_uid, found.st_gid), found.st_mode & 0o7777)
 
     def _copy_fragments(self, entry: Entry, fd: int) -> None:
         assert entry.fragments is not None
@@ -241,7 +261,7 @@ class LayerWriter:
 
     def _make_symlink(self, entry: Entry, parent_fd: int, name: bytes) -> None:
         if not entry.link:
-            raise _refused(entry, "is a symbolic link to nothing")
+            raise refused(entry, "is a symbolic link to nothing")
         try:
             os.symlink(entry.link, name, dir_fd=parent_fd)
         except FileExistsError:
@@ -251,7 +271,7 @@ class LayerWriter:
 
     def _make_node(self, entry: Entry, parent_fd: int, name: bytes) -> None:
         if entry.kind == tar.CHARACTER and entry.device == 0:
-            raise _refused(entry, "is the device 0:0, which stands for a deleted file in a layer")
+            raise refused(entry, "is the device 0:0, which stands for a deleted file in a layer")
         kind = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}[entry.kind]
         try:
             os.mknod(name, kind | 0o600, entry.device, dir_fd=parent_fd)
@@ -276,16 +296,16 @@ class LayerWriter:
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent_fd, follow_symlinks=False)
 
     def _make_hard_link(self, entry: Entry, parent_fd: int, name: bytes) -> None:
-        target = _components(entry.link.lstrip(b"/"), entry)  # an absolute target counts from the layer's root
+        target = components_of(entry.link.lstrip(b"/"), entry)  # an absolute target counts from the layer's root
         if not target:
-            raise _refused(entry, "is a hard link to nothing")
+            raise refused(entry, "is a hard link to nothing")
         target_name = target.pop()
         path = b"/".join((*self._rules.prefix, *target))
         target_fd = self._folders.open(path)
         try:
             found = os.lstat(target_name, dir_fd=target_fd)
             if stat.S_ISDIR(found.st_mode) or is_whiteout(found):
-                raise _refused(entry, f'is a hard link to "{shown(entry.link)}", which is no file')
+                raise refused(entry, f'is a hard link to "{shown(entry.link)}", which is no file')
             there = lstat(parent_fd, name)
             if there is not None:
                 if os.path.samestat(there, found):
@@ -299,10 +319,11 @@ class LayerWriter:
 
     def _clear(self, entry: Entry, parent_fd: int, name: bytes) -> None:
         """Remove what an earlier entry, or a whiteout, left under this name."""
+        self._made = None
         found = os.lstat(name, dir_fd=parent_fd)
         if stat.S_ISDIR(found.st_mode):
             if not self._rules.replace_folders:
-                raise _refused(entry, "replaces a folder of the same layer by something else")
+                raise refused(entry, "replaces a folder of the same layer by something else")
             shutil.rmtree(name, dir_fd=parent_fd)
             self._folders.forget()
             return
@@ -313,9 +334,9 @@ class LayerWriter:
     def _set_xattrs(self, entry: Entry, target: int | bytes) -> None:
         for name, value in entry.xattrs.items():
             if name.startswith(_RESERVED_XATTRS):
-                raise _refused(entry, f"has the extended attribute {shown(name)!r}, which is overlay's own")
+                raise refused(entry, f"has the extended attribute {shown(name)!r}, which is overlay's own")
             if b"\0" in name or not name:
-                raise _refused(entry, "has an extended attribute without a proper name")
+                raise refused(entry, "has an extended attribute without a proper name")
             try:
                 if isinstance(target, int):
                     os.setxattr(target, name, value)
@@ -334,7 +355,7 @@ class LayerWriter:
 
     def _whiteout(self, entry: Entry, parent: bytes, name: bytes) -> None:
         if entry.kind not in (tar.REGULAR, tar.HARD_LINK) or entry.size_bytes:
-            raise _refused(entry, "is a whiteout but no empty file")
+            raise refused(entry, "is a whiteout but no empty file")
         if name == OPAQUE:
             os.setxattr(self._folders.get(parent), opaque_xattr(), b"y")
             if not parent:
@@ -342,7 +363,7 @@ class LayerWriter:
             return
         hidden = name[len(WHITEOUT) :]
         if hidden in (b"", b".", b"..") or hidden.startswith(WHITEOUT):
-            raise _refused(entry, "is a whiteout of nothing that could exist")
+            raise refused(entry, "is a whiteout of nothing that could exist")
         parent_fd = self._folders.get(parent)
         found = lstat(parent_fd, hidden)
         if found is None:
@@ -378,19 +399,3 @@ class LayerWriter:
 
     def close(self) -> None:
         self._folders.close()
-
-
-def _refused(entry: Entry, reason: str) -> InvalidArgument:
-    return InvalidArgument(f'layer entry "{shown(entry.name)}" {reason}')
-
-
-def _components(name: bytes, entry: Entry) -> list[bytes]:
-    """The name's parts, without empty ones and dots. Raises InvalidArgument."""
-    if name.startswith(b"/"):
-        raise _refused(entry, "has an absolute name")
-    components = [part for part in name.split(b"/") if part and part != b"."]
-    if b".." in components:
-        raise _refused(entry, 'has ".." in its name or link')
-    if not name:
-        raise _refused(entry, "has no name")
-    return components

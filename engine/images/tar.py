@@ -7,6 +7,7 @@ stream, or skipped, before the next. POSIX pax(1) and the GNU tar manual, "Tar I
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 import zlib
@@ -25,10 +26,14 @@ REGULAR, HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO = b"0", b"1",
 _REGULAR_FLAGS = frozenset((b"0", b"\0", b"7", b"S"))  # 7 is a contiguous file, S GNU's sparse one
 _WITHOUT_DATA = frozenset((HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, FOLDER, FIFO))
 _LINKS = frozenset((HARD_LINK, SYMLINK))
+_DEVICES = frozenset((CHARACTER, BLOCK_DEVICE))
 _EXTENSIONS = frozenset((b"x", b"X", b"g", b"L", b"K"))
 _GLOBAL_ALLOWED = frozenset((b"comment", b"charset", b"hdrcharset", b"mtime", b"atime", b"ctime"))
 _XATTR = b"SCHILY.xattr."
-_HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
+_HEADER = struct.Struct("100s24s12s12s8sc100s")
+"""Name; mode, uid and gid; size; mtime; checksum; type; link. The rest is looked at where it matters."""
+_MAGIC, _MAJOR, _MINOR = slice(257, 263), slice(329, 337), slice(337, 345)
+_PREFIX_AT = 345
 _ZEROS = bytes(BLOCK)
 _LARGEST_ID = (1 << 32) - 2  # 2**32 - 1 means "leave it" to chown(2)
 
@@ -41,16 +46,17 @@ class Stream:
     def __init__(self, pieces: Iterable[bytes | memoryview]) -> None:
         self._pieces = iter(pieces)
         self._piece = memoryview(b"")
-        self._at = 0
+        self._at = self._length = 0
 
     def _more(self) -> bool:
         self._piece, self._at = memoryview(next(self._pieces, b"")), 0
-        return bool(self._piece)
+        self._length = len(self._piece)
+        return self._length > 0
 
     def read(self, size: int) -> bytes:
         """Exactly ``size`` bytes. Raises InvalidArgument."""
         end = self._at + size
-        if end <= len(self._piece):
+        if end <= self._length:
             data = bytes(self._piece[self._at : end])
             self._at = end
             return data
@@ -58,14 +64,14 @@ class Stream:
 
     def read_block(self) -> bytes:
         """The next 512 bytes; b"" at the end."""
-        if self._at >= len(self._piece) and not self._more():
+        if self._at >= self._length and not self._more():
             return b""
         return self.read(BLOCK)
 
     def parts(self, size: int) -> Iterator[memoryview]:
         """``size`` bytes as they come, without copying. Raises InvalidArgument."""
         while size:
-            if self._at >= len(self._piece) and not self._more():
+            if self._at >= self._length and not self._more():
                 raise InvalidArgument("archive is truncated")
             part = self._piece[self._at : self._at + size]
             self._at += len(part)
@@ -75,9 +81,11 @@ class Stream:
     def copy(self, size: int, fd: int) -> None:
         """``size`` bytes into a file at its position."""
         end = self._at + size
-        if size and end <= len(self._piece):  # most files lie in one piece
+        if size and end <= self._length:  # most files lie in one piece
             written = os.write(fd, self._piece[self._at : end])
             self._at += written
+            if written == size:
+                return
             size -= written
         for part in self.parts(size):
             while part:
@@ -85,7 +93,7 @@ class Stream:
 
     def skip(self, size: int) -> None:
         end = self._at + size
-        if end <= len(self._piece):
+        if end <= self._length:
             self._at = end
             return
         for _ in self.parts(size):
@@ -150,13 +158,13 @@ class _Reader:
                     raise InvalidArgument("archive ends behind an extended header")
                 self._check_end(header)
                 return None
-            fields = _HEADER.unpack(header)
+            fields = _HEADER.unpack_from(header)
             try:
-                _check_sum(header, fields[6])
-                flag = fields[7]
+                _check_sum(header, fields[4])
+                flag = fields[5]
                 if flag not in _EXTENSIONS:
                     return self._entry(header, fields, extensions)
-                self._take_extension(flag, number(fields[4]), extensions)
+                self._take_extension(flag, number(fields[2]), extensions)
             except ValueError as error:
                 name = text(fields[0])
                 raise InvalidArgument(f'archive is corrupt at entry "{shown(name)}": {error}') from error
@@ -188,35 +196,39 @@ class _Reader:
 
     def _entry(self, header: bytes, fields: tuple[bytes, ...], extensions: dict[bytes, bytes]) -> Entry:
         entry = Entry()
-        flag = fields[7]
+        name, access, size, mtime, _, flag, link = fields
         entry.kind = REGULAR if flag in _REGULAR_FLAGS else flag
-        entry.name = _header_name(header, fields)
-        entry.link = text(fields[8]) if flag in _LINKS else b""
-        entry.mode = number(fields[1]) & 0o7777
-        entry.uid, entry.gid = number(fields[2]), number(fields[3])
-        entry.size_bytes = number(fields[4])
-        entry.mtime_ns = number(fields[5]) * 1_000_000_000
+        entry.name = _header_name(header, name)
+        entry.link = text(link) if flag in _LINKS else b""
+        entry.mode, entry.uid, entry.gid = _access(access)
+        entry.size_bytes = number(size)
+        entry.mtime_ns = _repeated(mtime) * 1_000_000_000
         entry.device = 0
         entry.xattrs = {}
         entry.fragments = None
-        if b"L" in extensions:
-            entry.name = text(extensions[b"L"])
-        if b"K" in extensions:
-            entry.link = text(extensions[b"K"])
-        records = pax_records(extensions[b"x"]) if b"x" in extensions else []
-        if records or self._global:
-            _apply_pax(entry, records, self._global)
-        if entry.kind in (CHARACTER, BLOCK_DEVICE):
-            entry.device = _device(fields)
-        if extensions:  # a header's own fields end at a NUL and are short
-            check_name(entry.name)
-            check_name(entry.link)
+        records: list[tuple[bytes, bytes]] = []
+        if extensions or self._global:
+            records = self._apply_extensions(entry, extensions)
+        if flag in _DEVICES:
+            entry.device = _device(header)
         self._set_sizes(entry, header, flag, records)
         if entry.kind == REGULAR and entry.name.endswith(b"/"):
             entry.kind = FOLDER  # as the seventh edition wrote folders
         if not (0 <= entry.uid <= _LARGEST_ID and 0 <= entry.gid <= _LARGEST_ID):
             raise ValueError(f"owner {entry.uid}:{entry.gid} is out of range")
         return entry
+
+    def _apply_extensions(self, entry: Entry, extensions: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+        """Answers with the PAX records. A name out of the header itself ends at a NUL and is short."""
+        if b"L" in extensions:
+            entry.name = text(extensions[b"L"])
+        if b"K" in extensions:
+            entry.link = text(extensions[b"K"])
+        records = pax_records(extensions[b"x"]) if b"x" in extensions else []
+        _apply_pax(entry, records, self._global)
+        check_name(entry.name)
+        check_name(entry.link)
+        return records
 
     def _set_sizes(
         self, entry: Entry, header: bytes, flag: bytes, records: list[tuple[bytes, bytes]]
@@ -227,7 +239,7 @@ class _Reader:
         if entry.kind in _WITHOUT_DATA:
             entry.size_bytes = 0
         entry.stored_bytes = entry.size_bytes
-        if entry.kind != REGULAR:
+        if entry.kind != REGULAR or not (records or flag == b"S"):
             return
         pax = dict(records)
         if flag == b"S":
@@ -246,30 +258,45 @@ class _Reader:
 
 
 def _check_sum(header: bytes, field: bytes) -> None:
-    rest = header[:148] + header[156:]
+    """The sum of all bytes, those of its own field counted as spaces."""
+    spaces = 8 * ord(" ")
+    # Adler's lower half is 1 + sum modulo 65521: most headers' sum, in a tenth of the time
+    likely = ((zlib.adler32(header) & 0xFFFF) - (zlib.adler32(field) & 0xFFFF)) % 65521 + spaces
+    if field == b"%06o\0 " % likely:
+        return
     try:
         expected = number(field)
     except ValueError:
         expected = -1
-    spaces = 8 * ord(" ")
-    if expected == (zlib.adler32(rest) & 0xFFFF) - 1 + spaces:
-        return  # Adler's lower half is 1 + sum modulo 65521: most headers' sum, in a tenth of the time
+    if expected == likely:
+        return
+    rest = header[:148] + header[156:]
     excess = sum(rest) + spaces - expected
     if excess and excess != 256 * sum(byte > 127 for byte in rest):  # old writers summed signed bytes
         raise ValueError("the header's checksum is wrong, or this is no tar archive")
 
 
-def _header_name(header: bytes, fields: tuple[bytes, ...]) -> bytes:
+_repeated = functools.lru_cache(maxsize=1024)(number)
+"""Many entries have the same time."""
+
+
+@functools.lru_cache(maxsize=256)
+def _access(field: bytes) -> tuple[int, int, int]:
+    """Mode, uid and gid, of which a layer has few."""
+    return number(field[:8]) & 0o7777, number(field[8:16]), number(field[16:])
+
+
+def _header_name(header: bytes, field: bytes) -> bytes:
     """Name with prefix. GNU's format keeps times where the others have the prefix; star's prefix is shorter."""
-    name = text(fields[0])
-    if header[257:263] != b"ustar\0":
+    name = text(field)
+    if not header[_PREFIX_AT] or header[_MAGIC] != b"ustar\0":
         return name
-    prefix = text(fields[14][:131] if header[508:512] == b"tar\0" else fields[14])
-    return prefix + b"/" + name if prefix else name
+    is_star = header[508:512] == b"tar\0"
+    return text(header[_PREFIX_AT : _PREFIX_AT + (131 if is_star else 155)]) + b"/" + name
 
 
-def _device(fields: tuple[bytes, ...]) -> int:
-    major, minor = number(fields[12]), number(fields[13])
+def _device(header: bytes) -> int:
+    major, minor = number(header[_MAJOR]), number(header[_MINOR])
     if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
         raise ValueError(f"device {major}:{minor} is out of range")
     return os.makedev(major, minor)

@@ -6,7 +6,6 @@ unpacks it is an attack: numbers with signs or junk, records that don't add up, 
 
 from __future__ import annotations
 
-import functools
 import re
 
 from engine.domain.errors import InvalidArgument
@@ -25,9 +24,8 @@ def shown(name: bytes) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
-@functools.lru_cache(maxsize=1024)
 def number(field: bytes) -> int:
-    """A header's number: octal digits, or GNU's base 256. Raises ValueError. Modes, owners and times repeat a lot."""
+    """A header's number: octal digits, or GNU's base 256. Raises ValueError."""
     if field[0] & 0x80:
         return int.from_bytes(field, "big", signed=True) if field[0] == 0xFF else _base256(field)
     digits = field.partition(b"\0")[0].strip(b" ")

@@ -62,6 +62,7 @@ STEPS: dict[str, str] = {
     "namespace.join": "join a namespace that is there already",
     "namespace.time": "make a time namespace with its offsets",
     "userns.map": "map users and groups of a user namespace",
+    "layer.limit": "limit a writable layer, or take its limit away",
     "rootfs.overlay": "mount the overlay of image layers and writable layer",
     "rootfs.mounts": "mount what the specification lists (proc, sys, dev, volumes)",
     "rootfs.devices": "make the device nodes",

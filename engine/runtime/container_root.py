@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterator
 from engine.kernel import cgroups, mounts, namespaces
 from engine.kernel.mounts import AT_RECURSIVE, OPEN_TREE_CLONE
 from engine.kernel.steps import step
-from engine.runtime import targets, users
+from engine.runtime import targets, users, writable_layer
 from engine.runtime.overlay import mount_overlay
 
 Json = dict[str, Any]
@@ -108,10 +108,11 @@ def _mounted(root: Json) -> int:
     namespaces.unshare(namespaces.CLONE_NEWNS)
     mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
     layers, target = root["overlay"], root["target"]
-    for folder in (layers["upper"], layers["work"], target):
-        os.makedirs(folder, 0o755, exist_ok=True)
+    os.makedirs(target, 0o755, exist_ok=True)
     with step("rootfs.overlay"):
+        writable_layer.make(layers)
         mount_overlay(layers["lower"], layers["upper"], layers["work"], target)
+        writable_layer.hold_to_limit(layers)
     root_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for source, destination, read_only in root.get("binds") or ():
         with step("rootfs.mounts"):

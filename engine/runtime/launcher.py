@@ -31,7 +31,7 @@ from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import clone
 from engine.kernel.process import close_all_but, set_name, set_parent_death_signal
 from engine.kernel.steps import step
-from engine.runtime import messages, network, resolver_sockets, user_network
+from engine.runtime import messages, network, resolver_sockets, user_network, writable_layer
 from engine.runtime.journal import Journal
 from engine.runtime.launch import Aborted, Launch, Launched, SetupFailed, Watcher, stop_if_gone
 from engine.runtime.other_runtime import OtherLaunch
@@ -146,7 +146,8 @@ def _launch(daemon: socket.socket, shim: Socket, cgroup: Cgroup, directory: str)
         launched, warnings = _make(plan, cgroup, shim, daemon, interfaces)
         started = {
             "type": "started", "pid": launched.pid, "started_at_us": launched.started_at_us,
-            "evidence": launched.evidence, "warnings": [*warnings, *launched.warnings],
+            "evidence": {**launched.evidence, **writable_layer.evidence(plan)},
+            "warnings": [*warnings, *launched.warnings],
         }  # fmt: skip
         # no sync: a machine that ends now ends the process, too, and nobody has been told that it ran
         Journal(directory, begins=False).append(started, durable=False)
@@ -187,7 +188,8 @@ def _root_of(spec: Json, evidence: Json) -> tuple[int, int]:
 
 
 class Interfaces(Watcher):
-    """Makes the container's network interfaces while the init sets itself up: their namespace is there already.
+    """Makes the container's network interfaces while the init sets itself up: their namespace is there already. What
+    the command may write is limited when all is set up.
     ``helper_pid`` is the program that carries an ordinary user's network, or -1."""
 
     def __init__(self, plan: Json) -> None:
@@ -209,6 +211,7 @@ class Interfaces(Watcher):
         return made
 
     def ready(self, pid: int, evidence: Json, terminal_fd: int) -> None:
+        writable_layer.hold_to_limit(self._plan.get("overlay") or {})
         if self.helper_pid >= 0:
             evidence["user_network"] = self._plan["user_network"]
 
@@ -242,8 +245,7 @@ def _make_folders(plan: Json) -> None:
     if layers is None:
         return
     with step("rootfs.overlay"):
-        os.makedirs(layers["upper"], 0o755, exist_ok=True)
-        os.makedirs(layers["work"], 0o700, exist_ok=True)
+        writable_layer.make(layers)
         os.chmod(layers["upper"], 0o755)  # it is the container's root folder, whatever our umask
         root = os.path.join(plan["directory"], (plan["spec"].get("root") or {}).get("path") or "rootfs")
         os.makedirs(root, 0o700, exist_ok=True)

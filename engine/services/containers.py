@@ -16,8 +16,8 @@ from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import members
 from engine.runtime.supervisor import Attachment
 from engine.services import (
-    container_config, health_config, json_log, links, network_config, request_shapes, rootless, sharing, trees,
-    user_network, volumes_from,
+    container_config, health_config, json_log, layer_limits, links, network_config, request_shapes, rootless, sharing,
+    trees, user_network, volumes_from,
 )  # fmt: skip
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core, resolve_container
@@ -68,6 +68,7 @@ class Containers:
         anonymous: list[str] = []
         with ExitStack() as held:  # the volumes: nobody else's until they have a user
             try:
+                project = held.enter_context(layer_limits.reserved(self._core, settings.host_config))
                 named = self._make_volumes(settings.mounts, anonymous, held, context)
                 document = Document("container-config", settings.document())
                 created = ContainerCreated(
@@ -79,7 +80,7 @@ class Containers:
                     auto_remove=bool(settings.host_config.get("AutoRemove")),
                     restart_policy=settings.host_config["RestartPolicy"]["Name"],
                     restart_limit=settings.host_config["RestartPolicy"]["MaximumRetryCount"],
-                    health_check=health_config.read(settings.config) is not None,
+                    health_check=health_config.read(settings.config) is not None, project=project,
                 )  # fmt: skip
                 also = [change_of(endpoint) for endpoint in endpoints]
                 self._append_created(created, document, also, context, named=bool(name))

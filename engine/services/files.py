@@ -15,7 +15,7 @@ from engine.images.content import Readable
 from engine.services import mount_points, sharing, user_namespace
 from engine.services.core import Core, resolve_container
 from engine.services.job_streams import feed, output_of
-from engine.services.launch_plan import root_folders, volume_folders
+from engine.services.launch_plan import root_layers, volume_folders
 from engine.services.views import parse_document
 
 _ATTEMPTS = 200
@@ -117,10 +117,7 @@ class Files:
         folder.mkdir(mode=0o700, exist_ok=True)
         binds = [] if plain else self._binds(container, settings["HostConfig"], settings["Config"])
         return {
-            "overlay": {
-                "lower": root_folders(self._core, container), "upper": str(folder / "upper"),
-                "work": str(folder / "work"),
-            },
+            "overlay": root_layers(self._core, container, settings["HostConfig"]),
             "target": str(folder / "rootfs"),
             "binds": binds,
             "read_only": bool(settings["HostConfig"].get("ReadonlyRootfs")),

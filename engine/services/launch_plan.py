@@ -10,7 +10,8 @@ from engine.domain.container import Container
 from engine.domain.errors import Conflict, EngineError
 from engine.runtime.overlay import MOST_LAYERS
 from engine.services import (
-    links, log_config, mount_points, oci_spec, runtimes, security_options, sharing, user_network, volume_options,
+    layer_limits, links, log_config, mount_points, oci_spec, runtimes, security_options, sharing, user_network,
+    volume_options,
 )  # fmt: skip
 from engine.services.container_files import with_defaults, write_container_files
 from engine.services.core import Core
@@ -52,14 +53,12 @@ def build_plan(
         "resolver": network.resolver,
         "listeners": network.held.listeners,
         "user_network": user_network.plan(config, host),
-        "seccomp": filter_for(options, capabilities, privileged=privileged),
+        "seccomp": filter_for(
+            options, capabilities, privileged=privileged, keeps_projects=bool(host.get("StorageOpt"))
+        ),
         "shared_memory": sharing.shared_memory(core, host),
         "init": bool(host.get("Init")),
-        "overlay": {
-            "lower": root_folders(core, container),
-            "upper": str(folder / "upper"),
-            "work": str(folder / "work"),
-        },
+        "overlay": root_layers(core, container, host),
         "user": config["User"],
         "groups": list(host.get("GroupAdd") or []),
         "create_workdir": True,
@@ -169,6 +168,15 @@ def root_folders(core: Core, container: Container) -> list[str]:
     return [*layers, str(core.store.stubs)] if 0 < len(layers) < MOST_LAYERS else layers
 
 
+def root_layers(core: Core, container: Container, host: Mapping[str, Any]) -> dict[str, Any]:
+    """The same and its writable layer, as whoever mounts the root wants it."""
+    folder = core.store.container(container.id)
+    return {
+        "lower": root_folders(core, container), "upper": str(folder / "upper"), "work": str(folder / "work"),
+        **layer_limits.of(container, host),
+    }  # fmt: skip
+
+
 def build_exec_plan(
     exec_id: str, body: Mapping[str, Any], config: Mapping[str, Any], host: Mapping[str, Any], hostname: str
 ) -> dict[str, Any]:
@@ -187,7 +195,9 @@ def build_exec_plan(
         "open_stdin": body["AttachStdin"],
         "privileged": body.get("Privileged", False),
         "capabilities": capabilities,
-        "seccomp": filter_for(options, capabilities, privileged=bool(host.get("Privileged"))),
+        "seccomp": filter_for(
+            options, capabilities, privileged=bool(host.get("Privileged")), keeps_projects=bool(host.get("StorageOpt"))
+        ),
         "no_new_privileges": options.no_new_privileges,
         "apparmor_profile": "" if body.get("Privileged") else security_options.apparmor_profile(host),
         "rlimits": oci_spec.rlimits(host),

@@ -34,7 +34,7 @@ from engine.eventlog.log import Context
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.steps import step
 from engine.runtime.supervisor import LaunchFailed
-from engine.services import trees
+from engine.services import layer_limits, trees
 from engine.services.container_config import parse_signal
 from engine.services.containers import Containers
 from engine.services.core import Core, resolve_container
@@ -341,6 +341,7 @@ class Lifecycle:
         try:
             self._remove_cgroups(container.id)
             self._throw_away(self._core.store.container(container.id))
+            layer_limits.lift(self._core, container)
             self._remove_volumes(container, volumes, context)
         except Exception as error:
             failed = ContainerRemoveFailed(container.id, describe(error))

@@ -44,20 +44,7 @@ def check(host: dict[str, Any]) -> list[str]:
             raise InvalidArgument(f"invalid ulimit type: {ulimit.get('Name')}")
         if (ulimit.get("Soft") or 0) > (ulimit.get("Hard") or 0) >= 0:
             raise InvalidArgument(f"ulimit soft limit must be less than or equal to hard limit: {ulimit}")
-    if host.get("StorageOpt"):
-        raise InvalidArgument(_no_storage_limit(host["StorageOpt"]))
     return warnings
-
-
-def _no_storage_limit(options: Any) -> str:
-    unknown = sorted(set(options) - {"size"}) if isinstance(options, dict) else ["it must be an object"]
-    if unknown:
-        return f"unknown storage option: {unknown[0]}"
-    return (
-        "--storage-opt size is not possible here: the size of a writable layer can be limited on an xfs file system "
-        "with project quotas alone, which this engine doesn't use; limit what is written by --read-only and "
-        "--tmpfs PATH:size=..."
-    )
 
 
 def _check_memory(host: dict[str, Any]) -> list[str]:

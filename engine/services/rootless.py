@@ -28,6 +28,8 @@ def refuse(rootless: Rootless | None, body: Mapping[str, Any]) -> None:
         raise Forbidden("--userns remap takes root: the containers of an ordinary user's engine are in one namespace")
     if (runtime := host.get("Runtime") or OWN) != OWN:
         raise Forbidden(f"--runtime {runtime} takes root: an ordinary user's engine has its own runtime alone")
+    if host.get("StorageOpt"):
+        raise Forbidden("--storage-opt takes root: the kernel lets nobody else set quotas")
     hierarchy = cgroups.detect()
     if not hierarchy.mount_points:
         pid_mode = host.get("PidMode") or ""

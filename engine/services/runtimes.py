@@ -115,7 +115,7 @@ def plan(
     if isinstance(options.seccomp, dict):
         profile = seccomp.resolve(options.seccomp, capabilities)
     elif options.seccomp != "unconfined" and not host.get("Privileged"):
-        profile = default_seccomp(capabilities)
+        profile = default_seccomp(capabilities, keeps_projects=bool(host.get("StorageOpt")))
     return {
         "oci_runtime": {"path": runtime.path, "arguments": list(runtime.arguments)}, "seccomp_profile": profile,
     }  # fmt: skip

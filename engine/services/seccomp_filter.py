@@ -13,24 +13,27 @@ from engine.runtime.seccomp_profile import default_seccomp
 from engine.services.security_options import SecurityOptions
 
 
-def filter_for(options: SecurityOptions, capabilities: Sequence[str], *, privileged: bool) -> dict[str, Any] | None:
+def filter_for(
+    options: SecurityOptions, capabilities: Sequence[str], *, privileged: bool, keeps_projects: bool = False
+) -> dict[str, Any] | None:
     """What the init installs, None for no filter. ``privileged`` takes the default away, and not a profile that was
-    asked for. Raises InvalidArgument for a profile that can't be compiled."""
+    asked for; ``keeps_projects`` is the default's (``default_seccomp``). Raises InvalidArgument for a profile that
+    can't be compiled."""
     if options.seccomp == "unconfined" or (options.seccomp is None and privileged):
         return None
     if options.seccomp is None:
-        return default_filter(capabilities)
+        return default_filter(capabilities, keeps_projects=keeps_projects)
     return _custom(json.dumps(options.seccomp, sort_keys=True), tuple(sorted(capabilities)))
 
 
-def default_filter(capabilities: Sequence[str]) -> dict[str, Any]:
+def default_filter(capabilities: Sequence[str], *, keeps_projects: bool = False) -> dict[str, Any]:
     """What the init installs: ``program`` (BPF in base64), ``flags``, and the ``digest`` that the evidence names."""
-    return _default(tuple(sorted(capabilities)))
+    return _default(tuple(sorted(capabilities)), keeps_projects)
 
 
 @functools.lru_cache(maxsize=32)
-def _default(capabilities: tuple[str, ...]) -> dict[str, Any]:
-    return _compiled(default_seccomp(capabilities))
+def _default(capabilities: tuple[str, ...], keeps_projects: bool) -> dict[str, Any]:
+    return _compiled(default_seccomp(capabilities, keeps_projects=keeps_projects))
 
 
 @functools.lru_cache(maxsize=32)

@@ -110,12 +110,13 @@ CASES: dict[str, str] = {
 }
 """Step -> the story that comes to it."""
 
-OF_THE_OCI_RUNTIME = {"hooks.run"}
-"""No container of the daemon has hooks: tests/oci/test_command.py has their cases."""
+ELSEWHERE = {"hooks.run", "layer.limit"}
+"""Hooks, which no container of the daemon has (tests/oci/test_command.py has their cases), and limits of layers, which
+take a file system with quotas (tests/e2e/test_storage_limits.py)."""
 
 
 def test_every_step_has_its_case() -> None:
-    assert set(CASES) | OF_THE_OCI_RUNTIME == set(STEPS)
+    assert set(CASES) | ELSEWHERE == set(STEPS)
     assert set(CASES.values()) <= set(STORIES)
 
 

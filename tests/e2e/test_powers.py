@@ -153,7 +153,7 @@ def test_a_device_beyond_the_list_stays_closed(engine: Engine) -> None:
         (("--device-cgroup-rule", "c 1:3"), "invalid device cgroup rule format"),
         (("--security-opt", "wings=on"), "invalid --security-opt"),
         (("--cgroup-parent", "../../x"), "invalid cgroup parent"),
-        (("--storage-opt", "size=1G"), "--storage-opt size is not possible here"),
+        (("--storage-opt", "speed=1G"), "unknown storage option: speed"),
         (("--pid", "container:nobody"), "No such container: nobody"),
         (("--ipc", "sideways"), "invalid IPC mode"),
         (("--uts", "host", "--hostname", "x"), "conflicting options"),

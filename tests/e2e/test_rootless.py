@@ -113,7 +113,7 @@ def test_what_takes_root_is_said(mine: Engine) -> None:
     assert "freeze" in mine.refused("pause", mine.run("-d", "base", "sleep", "100").strip())
     refused = {
         ("--userns", "remap"): "takes root", ("--pid", "host"): "cgroup", ("--network", "mine"): "bridges take root",
-        ("-u", "70000"): "user 70000 can't be had",
+        ("-u", "70000"): "user 70000 can't be had", ("--storage-opt", "size=1g"): "takes root",
     }  # fmt: skip
     for words, reason in refused.items():
         network = () if "--network" in words else ("--network", "none")

@@ -27,6 +27,8 @@ ESCAPES: dict[str, tuple[Make, str]] = {
     "parent folder that stays": (lambda out: [folder("a"), member("a/../b")], "a/../b"),
     "only dots": (lambda out: [folder("..")], ".."),
     "absolute name": (lambda out: [member(f"{out}/new")], "new"),
+    "absolute name behind a plain one": (lambda out: [member("a"), member("/new")], "/new"),
+    "parent folder behind a plain name": (lambda out: [member("a/b"), symlink("a/..", "x")], "a/.."),
     "absolute folder": (lambda out: [folder(f"{out}/new")], "new"),
     "absolute symlink, file through it": (lambda out: [symlink("l", str(out)), member("l/new")], "l/new"),
     "absolute symlink, folder through it": (lambda out: [symlink("l", str(out)), folder("l/new")], "l/new"),

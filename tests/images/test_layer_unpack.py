@@ -173,6 +173,21 @@ def test_later_entries_replace_earlier_ones_in_folders(store: Store) -> None:
     assert stat.S_ISCHR((layer / "d/n").stat().st_mode) and (layer / "d/h").samefile(layer / "d/f")
 
 
+def test_each_file_gets_its_own_owner_and_mode(store: Store) -> None:
+    """Whatever the file before it got: the folder may have become one that hands its group on, or another."""
+    blob = tar(
+        folder("a"), folder("b", mode=0o2777, gid=50), member("a/one"), folder("a", mode=0o2755, gid=50),
+        member("a/two"), member("b/one"), member("a/three", mode=0o4755), member("a/four", mode=0o600, uid=1),
+        symlink("link", "b"), member("link/two", gid=50), symlink("link", "."), member("link/three"),
+    )  # fmt: skip
+    layer = store.unpack(blob)
+    found = {path.relative_to(layer).as_posix(): path.lstat() for path in layer.rglob("*") if path.is_file()}
+    assert {name: (oct(stat.S_IMODE(it.st_mode)), it.st_uid, it.st_gid) for name, it in found.items()} == {
+        "a/one": ("0o644", 0, 0), "a/two": ("0o644", 0, 0), "b/one": ("0o644", 0, 0), "a/three": ("0o4755", 0, 0),
+        "a/four": ("0o600", 1, 0), "b/two": ("0o644", 0, 50), "three": ("0o644", 0, 0),
+    }  # fmt: skip
+
+
 def test_attributes_of_the_last_hard_link_count(store: Store) -> None:
     """Docker and containerd take a link's own header as well, so an image looks the same under all three."""
     layer = store.unpack(tar(member("a", mode=0o600, uid=1), hard_link("b", "a", mode=0o4711, uid=2, mtime=5)))

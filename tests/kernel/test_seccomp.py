@@ -23,7 +23,7 @@ from engine.kernel.libc import LIBC, MACHINE
 from engine.kernel.process import set_no_new_privileges
 from engine.kernel.syscall_table import ARCHITECTURES, INT_ARGUMENTS, MACHINES, X32_BIT, numbers
 from engine.runtime import seccomp_profile
-from engine.runtime.seccomp_profile import default_seccomp
+from engine.runtime.seccomp_profile import all_ioctls_but, default_seccomp
 
 DEFAULT_CAPABILITIES = [
     f"CAP_{name}"
@@ -188,6 +188,17 @@ def test_an_int_is_compared_as_the_kernel_reads_it() -> None:
     assert [answer(said, "socket", family) for family in (2, 38, 40, 41, 1 << 32 | 40)] == [
         ALLOW, EPERM, EPERM, ALLOW, EPERM,
     ]  # fmt: skip
+
+
+def test_who_has_a_quota_can_not_leave_it() -> None:
+    """Of all ioctls of every kind and number two are refused, in both widths; nothing else is."""
+    said = default_seccomp(DEFAULT_CAPABILITIES, keeps_projects=True)
+    calls = [0x401C5820, 0x40086602, 0x40046602, 0x801C581F, 0x80086601, 0x5401, 1 << 32 | 0x401C5820]
+    expected = [EPERM, EPERM, EPERM, ALLOW, ALLOW, ALLOW, EPERM]
+    assert [answer(said, "ioctl", 3, call) for call in calls] == expected
+    accepted = [(one["value"], one["valueTwo"]) for one in all_ioctls_but(*calls[:2])]
+    refused = [word for word in range(1 << 16) if not any(word & mask == value for mask, value in accepted)]
+    assert refused == [0x5820, 0x6602]
 
 
 def meaning(filter_: dict, architecture: str, name: str, arguments: tuple[int, ...]) -> int | None:
