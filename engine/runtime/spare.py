@@ -65,7 +65,11 @@ class Spare:
 
     def take_back(self) -> None:
         """The connection of one whose container has ended. The youngest is used first: its pages are still at hand."""
-        if (received := messages.receive(self._returning)) is not None:
+        try:
+            received = messages.receive(self._returning)
+        except messages.Truncated:
+            return  # no room for its connection, so that is closed, and it ends
+        if received is not None:
             self._waiting += [socket.socket(fileno=fd) for fd in received[1]]
         self._let_go(len(self._waiting) - MOST)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import itertools
 import os
 import resource
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ from engine.runtime.control import Connection
 from engine.runtime.loop import IN, Loop
 from engine.runtime.stdio import Stdio
 from engine.runtime.supervisor import LaunchFailed
-from support.containers import Runtime
+from support.containers import Runtime, children_of, is_spare
 from support.waiting import eventually
 
 OUTPUT = {"stdout": True, "stderr": True}
@@ -38,6 +40,7 @@ def descriptors(pid: int | str = "self") -> set[int]:
 @contextmanager
 def room_for(count: int, pid: int = 0) -> Iterator[None]:
     """The process may have ``count`` descriptors more."""
+    gc.collect()  # what closes by itself would make room
     had = descriptors(pid or "self")
     limit = next(itertools.islice((number for number in itertools.count() if number not in had), count, None))
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -143,10 +146,25 @@ def test_a_spawner_without_descriptors_refuses_and_lives(runtime: Runtime, room:
     assert runtime.supervisor.spawner_pid == pid
 
 
+def test_a_spawner_without_descriptors_lets_a_shim_that_comes_back_go(runtime: Runtime) -> None:
+    container = runtime.start("true")
+    container.wait()
+    container = runtime.start("sleep", "100")
+    spawner, shim = runtime.supervisor.spawner_pid, container.shim_pid()
+    assert spawner is not None
+    with room_for(0, spawner):
+        runtime.supervisor.signal(container.id, signal.SIGKILL)
+        container.wait()
+        eventually(lambda: shim not in children_of(spawner), what="the shim has ended")
+    assert runtime.run("echo", "after").out == "after\n"
+    assert runtime.supervisor.spawner_pid == spawner
+
+
 def test_a_shim_without_descriptors_refuses_an_exec_and_lives(runtime: Runtime) -> None:
     container = runtime.start("sleep", "100")
     shim = container.shim_pid()
     assert runtime.exec(container, "echo", "before").out == "before\n"
+    eventually(lambda: not any(map(is_spare, children_of(shim))), what="the launcher has left")
     had = descriptors(shim)
     for room in range(1, 12):
         with room_for(room, shim):

@@ -10,22 +10,8 @@ from typing import Any
 import pytest
 
 from engine.runtime.launcher import is_plain
-from support.containers import Runtime, open_files
+from support.containers import Runtime, children_of, is_spare, open_files
 from support.waiting import eventually
-
-
-def children_of(pid: int | None) -> list[int]:
-    try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
-
-
-def is_spare(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text() == "docket-spare\n"
-    except FileNotFoundError:
-        return False
 
 
 def spares_of(spawner: int | None) -> list[int]:

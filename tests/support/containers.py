@@ -53,6 +53,20 @@ def layer() -> Path:
     return folder
 
 
+def children_of(pid: int | None) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def is_spare(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text() == "docket-spare\n"
+    except FileNotFoundError:
+        return False
+
+
 def open_files(pid: str) -> set[str]:
     """What a process's descriptors lead to; those that come and go meanwhile may be missing."""
     found = set()
