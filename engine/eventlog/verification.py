@@ -84,8 +84,8 @@ def _works(
     last: int, parts: int, against: Head | None, log_only: bool
 ) -> list[Callable[[sqlite3.Connection], Findings]]:
     """What there is to do, in any order or at once. The last one comes to know the head."""
-    check = _check_log if log_only else _check_log_and_tables
-    return [check_file, *(partial(check, stretch=stretch, against=against) for stretch in stretches(last, parts))]
+    check = partial(_check_stretch, against=against, log_only=log_only)
+    return [check_file, *(partial(check, stretch=stretch) for stretch in stretches(last, parts))]
 
 
 def _last(connection: sqlite3.Connection) -> int:
@@ -98,26 +98,20 @@ def parts_here() -> int:
     return min(len(os.sched_getaffinity(0)), MOST_STRETCHES)
 
 
-def _check_log(connection: sqlite3.Connection, stretch: Stretch, against: Head | None) -> Findings:
+def _check_stretch(
+    connection: sqlite3.Connection, stretch: Stretch, against: Head | None, log_only: bool
+) -> Findings:
     findings = Findings()
     rows = ChainCheck(connection, stretch, findings, against)
-    for row in connection.execute(statements.EVENTS_OF_STRETCH, stretch._asdict()):
-        rows.check(row)
-    rows.finish()
-    return findings
-
-
-def _check_log_and_tables(connection: sqlite3.Connection, stretch: Stretch, against: Head | None) -> Findings:
-    findings = Findings()
-    rows = ChainCheck(connection, stretch, findings, against)
-    projections = ProjectionCheck(connection, stretch, findings)
+    projections = None if log_only else ProjectionCheck(connection, stretch, findings)
     for row in connection.execute(statements.EVENTS_OF_STRETCH, stretch._asdict()):
         data = rows.check(row)
-        if data is not None:
+        if projections is not None and data is not None:
             seq, stream, version, type_, schema = row[:5]
             projections.fold(seq, stream, version, type_, schema, data)
     rows.finish()
-    projections.finish()
+    if projections is not None:
+        projections.finish()
     return findings
 
 
