@@ -20,6 +20,7 @@ from typing import Any, Callable, Sequence
 
 from engine.domain.error_reports import from_report
 from engine.domain.errors import Conflict, EngineError, Unavailable, describe
+from engine.kernel import sockets
 from engine.runtime import journal, messages, sweep
 from engine.runtime.control import socket_name
 from engine.runtime.link import ANSWER_S, Link, gone
@@ -175,14 +176,11 @@ class Supervisor:
 
     def _connect(self, container_id: str, directory: str) -> Link | None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        folder = os.open(self._shims, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            sock.connect(f"/proc/self/fd/{folder}/{socket_name(container_id)}")
+            sockets.by_folder(f"{self._shims}/{socket_name(container_id)}", sock.connect)
         except (FileNotFoundError, ConnectionRefusedError):
             sock.close()
             return None  # not bound yet, or just unbound
-        finally:
-            os.close(folder)
         link = Link(container_id, directory, sock)
         self._add(link)
         try:
