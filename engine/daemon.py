@@ -35,15 +35,16 @@ from engine.networking.host import HostNetwork
 from engine.recovery.containers import ContainerRecovery
 from engine.recovery.networks import NetworkRecovery
 from engine.recovery.store import INTERRUPTED, StoreRecovery, forget_volatile
+from engine.runtime.attachment import Attachment
 from engine.runtime.rootless import Rootless, user_namespace
-from engine.runtime.supervisor import Attachment, Supervisor
+from engine.runtime.supervisor import Supervisor
 from engine.services import rootless as rootless_notes
 from engine.services import settings as engine_settings
 from engine.services.archives import Archives
 from engine.services.audit import Audit
 from engine.services.blobs import Blobs
-from engine.services.commits import Commits
 from engine.services.bundles import Bundles
+from engine.services.commits import Commits
 from engine.services.containers import Containers
 from engine.services.core import Core
 from engine.services.endpoints import Endpoints
@@ -66,15 +67,15 @@ from engine.services.pushes import Pushes
 from engine.services.recorder import Recorder
 from engine.services.redactions import Redactions
 from engine.services.registries import Registries
-from engine.services.runtime_journals import RuntimeJournals
 from engine.services.remaps import Remaps
 from engine.services.restarts import Restarts
+from engine.services.runtime_journals import RuntimeJournals
 from engine.services.settings import Settings
 from engine.services.statistics import Statistics
 from engine.services.system import System
+from engine.services.timers import SystemTimers, Timers
 from engine.services.trash import Trash
 from engine.services.updates import Updates
-from engine.services.timers import SystemTimers, Timers
 from engine.services.volumes import Volumes
 from engine.services.who_ran import WhoRan
 

@@ -15,6 +15,7 @@ from typing import Any, Callable, Protocol
 
 from engine.api.peer import identify
 from engine.domain.errors import Conflict
+from engine.kernel import sockets
 
 BACKLOG = 512
 
@@ -65,43 +66,37 @@ def stop_listening(listener: socket.socket) -> None:
 
 
 def listen(path: Path, group: str = "docket") -> socket.socket:
-    """The socket of a UnixDoor. Paths longer than sockaddr_un's 107 bytes work: the folder is reached through its
-    descriptor."""
+    """The socket of a UnixDoor. Raises Conflict where somebody listens there."""
     is_root = os.geteuid() == 0
     path.parent.mkdir(mode=0o711 if is_root else 0o700, parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    _unlink_dead(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        address = f"/proc/self/fd/{folder}/{path.name}"
-        _unlink_dead(address, path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            os.fchmod(listener.fileno(), 0o660 if is_root else 0o600)  # before bind(2): the name gets the socket's mode
-            listener.bind(address)
-            if is_root:
-                _give_to(group, address)
-            listener.listen(BACKLOG)
-        except BaseException:
-            listener.close()
-            raise
-        return listener
-    finally:
-        os.close(folder)
+        os.fchmod(listener.fileno(), 0o660 if is_root else 0o600)  # before bind(2): the name gets the socket's mode
+        sockets.by_folder(str(path), listener.bind)
+        if is_root:
+            _give_to(group, path)
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
-def _give_to(group: str, address: str) -> None:
+def _give_to(group: str, path: Path) -> None:
     try:
-        os.chown(address, -1, grp.getgrnam(group).gr_gid)
+        os.chown(path, -1, grp.getgrnam(group).gr_gid)
     except KeyError:
         pass  # no such group: root alone may connect
 
 
-def _unlink_dead(address: str, path: Path) -> None:
+def _unlink_dead(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            probe.connect(address)
+            sockets.by_folder(str(path), probe.connect)
         except FileNotFoundError:
             return
         except ConnectionRefusedError:
-            os.unlink(address)
+            os.unlink(path)
             return
     raise Conflict(f'another engine listens on "{path}"')

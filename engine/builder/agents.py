@@ -9,12 +9,13 @@ protocol, which passes through unread. Neither keys nor sockets of the client's 
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import threading
 from pathlib import Path
 from typing import Callable
+
+from engine.kernel import sockets
 
 _TAKEN = b"\1"
 _PIECE_BYTES = 65536
@@ -104,7 +105,7 @@ class StepSocket:
         self._ended = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            _bind(self._listener, path)
+            sockets.by_folder(str(path), self._listener.bind)
             own(path)
             self._listener.listen()
         except BaseException:
@@ -134,15 +135,6 @@ class StepSocket:
                 continue
             if not given:
                 program.close()
-
-
-def _bind(listener: socket.socket, path: Path) -> None:
-    """The path may be longer than sockaddr_un has room for."""
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
-    finally:
-        os.close(folder)
 
 
 def _first_of(*sockets: socket.socket) -> list[int]:

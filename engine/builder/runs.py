@@ -9,7 +9,7 @@ from typing import Any, Callable, Mapping
 
 from engine.domain.errors import Conflict, EngineError, NotFound
 from engine.eventlog.log import Context
-from engine.runtime.supervisor import Attachment
+from engine.runtime.attachment import Attachment
 from engine.services.containers import Containers
 from engine.services.core import Core
 from engine.services.lifecycle import Lifecycle

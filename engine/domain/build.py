@@ -5,12 +5,13 @@ Each instruction that was carried out is one event, whether its layer was made o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
 from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.record import Record
 
 
 class Status(StrEnum):
@@ -19,7 +20,6 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
 class BuildStarted(Event):
     """Intent: a context is about to be received, and containers and layers to be made. ``references`` are the names
     that the image gets if all goes well; ``dockerfile`` is the file's path in the context, ``source`` the context's
@@ -37,7 +37,6 @@ class BuildStarted(Event):
     entitlements: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
 class BuildContextReceived(Event):
     """The context is here. ``digest`` is that of the stream as it came, ``dockerfile_digest`` names the stored text."""
 
@@ -49,7 +48,6 @@ class BuildContextReceived(Event):
     dockerfile_digest: str
 
 
-@dataclass(frozen=True, slots=True)
 class BuildStepDone(Event):
     """An instruction was carried out. ``outcome`` is ``made``, ``reused`` (from the cache) or ``set`` (configuration
     alone, or where a stage begins); ``reason`` says why the cache didn't serve, and of a stage's begin what it stands
@@ -68,7 +66,6 @@ class BuildStepDone(Event):
     duration_us: int
 
 
-@dataclass(frozen=True, slots=True)
 class BuildFinished(Event):
     TYPE: ClassVar[str] = "build.finished"
     CLOSES: ClassVar[str] = "build"
@@ -77,7 +74,6 @@ class BuildFinished(Event):
     finished_at_us: int
 
 
-@dataclass(frozen=True, slots=True)
 class BuildFailed(Event):
     TYPE: ClassVar[str] = "build.failed"
     CLOSES: ClassVar[str] = "build"
@@ -97,8 +93,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True)
-class Build:
+class Build(Record):
     """The fold of a build's stream. ``steps_made`` and ``steps_reused`` count."""
 
     id: str
@@ -136,13 +131,11 @@ def evolve(state: Build | None, event: Event) -> Build:
     return changed(state, status=status, intents=intents, **facts)
 
 
-@dataclass(frozen=True, slots=True)
-class StartBuild:
+class StartBuild(Record):
     started: BuildStarted
 
 
-@dataclass(frozen=True, slots=True)
-class TellBuild:
+class TellBuild(Record):
     """Put facts of a running build on record."""
 
     events: tuple[BuildContextReceived | BuildStepDone, ...]

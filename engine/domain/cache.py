@@ -5,12 +5,12 @@ It keeps the layers alive that it refers to, until it is forgotten.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import NotFound
 from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.record import Record
 
 
 class Status(StrEnum):
@@ -18,7 +18,6 @@ class Status(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
 class CacheRecorded(Event):
     """A step was carried out and its outcome can be used again: the file system ``chain_ids`` (from the base upwards),
     whose last layer it made unless ``is_empty``. ``place`` is where in which Dockerfile the step stood, ``inputs``
@@ -35,7 +34,6 @@ class CacheRecorded(Event):
     created_at_us: int
 
 
-@dataclass(frozen=True, slots=True)
 class CacheForgotten(Event):
     """``reason``: ``prune``, or that a layer is gone or damaged."""
 
@@ -53,8 +51,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True)
-class Cache:
+class Cache(Record):
     """The fold of a cached step's stream."""
 
     id: str
@@ -81,13 +78,11 @@ def evolve(state: Cache | None, event: Event) -> Cache:
     return changed(state, status=status, intents=intents)
 
 
-@dataclass(frozen=True, slots=True)
-class RecordCache:
+class RecordCache(Record):
     recorded: CacheRecorded
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetCache:
+class ForgetCache(Record):
     reason: str
 
 

@@ -7,7 +7,7 @@ its outcome, which the log must be able to tell apart. What is asked of a contai
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Mapping
 
@@ -47,6 +47,7 @@ from engine.domain.container_events import (
 )
 from engine.domain.health import STARTING
 from engine.domain.machine import PREVIOUS, Event, Table, changed, next_intents, next_status
+from engine.domain.record import Record
 
 
 class Status(StrEnum):
@@ -128,8 +129,7 @@ PUBLIC_STATUS: Mapping[Status, str] = {
 """What Docker's clients are told. A start that is not the first is shown otherwise: see Container.public_status."""
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(Record):
     """The fold of a container's stream. Times are microseconds since the epoch, 0 where it never happened."""
 
     id: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Callable, Mapping
 
@@ -23,15 +22,14 @@ from engine.domain.container_events import (
 )
 from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotModified
 from engine.domain.machine import Event
+from engine.domain.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class CreateContainer:
+class CreateContainer(Record):
     created: ContainerCreated
 
 
-@dataclass(frozen=True, slots=True)
-class StartContainer:
+class StartContainer(Record):
     """``scheduled``: by the restart policy, which somebody may have been quicker than. ``attached``: the streams of
     each client of the same actor that waits for the start."""
 
@@ -39,30 +37,25 @@ class StartContainer:
     attached: tuple[tuple[str, ...], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AttachClient:
+class AttachClient(Record):
     streams: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StopContainer:
+class StopContainer(Record):
     signal: int
     timeout_s: int
     restarting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class KillContainer:
+class KillContainer(Record):
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
-class PauseContainer:
+class PauseContainer(Record):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class UnpauseContainer:
+class UnpauseContainer(Record):
     pass
 
 
@@ -72,24 +65,20 @@ class FileAccess(StrEnum):
     EXPORT = "export"
 
 
-@dataclass(frozen=True, slots=True)
-class AccessFiles:
+class AccessFiles(Record):
     access: FileAccess
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class RenameContainer:
+class RenameContainer(Record):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateContainer:
+class UpdateContainer(Record):
     config_digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveContainer:
+class RemoveContainer(Record):
     remove_volumes: bool = False
 
 

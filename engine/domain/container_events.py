@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from engine.domain.machine import Event
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerCreated(Event):
     """Name, image and configuration are fixed. ``config_digest`` names the stored document with the whole
     configuration (Docker's Config and HostConfig); ``volumes`` are the named and anonymous volumes it mounts.
@@ -36,7 +35,6 @@ class ContainerCreated(Event):
     project: int = 0
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerStarting(Event):
     """Intent: processes, mounts and cgroups are about to be made."""
 
@@ -45,7 +43,6 @@ class ContainerStarting(Event):
     container_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerStarted(Event):
     """The command runs. ``pid`` is the host's; ``evidence`` is the isolation read back from the kernel."""
 
@@ -58,7 +55,6 @@ class ContainerStarted(Event):
     warnings: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerStartFailed(Event):
     """``exit_code`` is what a client exits with: 127 command not found, 126 not executable, else 128."""
 
@@ -70,7 +66,6 @@ class ContainerStartFailed(Event):
     exit_code: int
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerExited(Event):
     """The first process ended. ``cause`` is ``exit``, or why nobody could see it end: ``shim lost``, ``reboot``."""
 
@@ -83,7 +78,6 @@ class ContainerExited(Event):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerRestartScheduled(Event):
     """The restart policy starts it again at ``due_at_us``, ``delay_us`` after this was decided."""
 
@@ -93,7 +87,6 @@ class ContainerRestartScheduled(Event):
     due_at_us: int
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerRestartCancelled(Event):
     """Somebody stopped it while it waited for its restart: it stays down."""
 
@@ -101,7 +94,6 @@ class ContainerRestartCancelled(Event):
     container_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerOomKilled(Event):
     """The kernel killed processes of the container for memory; ``kills`` is the count since its start."""
 
@@ -110,7 +102,6 @@ class ContainerOomKilled(Event):
     kills: int
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerHealthChanged(Event):
     """Its health became another, by the probe that ended at ``checked_at_us`` and said ``output``."""
 
@@ -123,7 +114,6 @@ class ContainerHealthChanged(Event):
     checked_at_us: int
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerFilesAccessed(Event):
     """Somebody reads or writes files of the container from outside: ``access`` is ``read``, ``write`` or ``export``."""
 
@@ -133,7 +123,6 @@ class ContainerFilesAccessed(Event):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerAttached(Event):
     """A client is given standard streams of the container: ``streams`` are of stdin, stdout and stderr."""
 
@@ -142,7 +131,6 @@ class ContainerAttached(Event):
     streams: list[str]
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerDetached(Event):
     """Somebody at its terminal left it by the detach keys, and it runs on."""
 
@@ -150,7 +138,6 @@ class ContainerDetached(Event):
     container_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerStopping(Event):
     """Intent: ``signal`` is sent, and SIGKILL after ``timeout_s`` seconds (-1: never). ContainerExited closes it.
     ``restarting``: a start follows at once, so that ``--rm`` does not remove the container in between."""
@@ -163,7 +150,6 @@ class ContainerStopping(Event):
     restarting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerStopFailed(Event):
     TYPE: ClassVar[str] = "container.stop_failed"
     CLOSES: ClassVar[str] = "stop"
@@ -171,7 +157,6 @@ class ContainerStopFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerKilling(Event):
     """Intent: a signal is about to be sent to the first process."""
 
@@ -181,7 +166,6 @@ class ContainerKilling(Event):
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerKilled(Event):
     """The signal was delivered; whether the container ends by it, ContainerExited tells."""
 
@@ -191,7 +175,6 @@ class ContainerKilled(Event):
     signal: int
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerKillFailed(Event):
     TYPE: ClassVar[str] = "container.kill_failed"
     CLOSES: ClassVar[str] = "kill"
@@ -199,7 +182,6 @@ class ContainerKillFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerPausing(Event):
     """Intent: the container's cgroup is about to be frozen."""
 
@@ -208,14 +190,12 @@ class ContainerPausing(Event):
     container_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerPaused(Event):
     TYPE: ClassVar[str] = "container.paused"
     CLOSES: ClassVar[str] = "pause"
     container_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerPauseFailed(Event):
     TYPE: ClassVar[str] = "container.pause_failed"
     CLOSES: ClassVar[str] = "pause"
@@ -223,7 +203,6 @@ class ContainerPauseFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerUnpausing(Event):
     """Intent: the container's cgroup is about to be thawed."""
 
@@ -232,14 +211,12 @@ class ContainerUnpausing(Event):
     container_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerUnpaused(Event):
     TYPE: ClassVar[str] = "container.unpaused"
     CLOSES: ClassVar[str] = "unpause"
     container_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerUnpauseFailed(Event):
     TYPE: ClassVar[str] = "container.unpause_failed"
     CLOSES: ClassVar[str] = "unpause"
@@ -247,7 +224,6 @@ class ContainerUnpauseFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerRenamed(Event):
     TYPE: ClassVar[str] = "container.renamed"
     container_id: str
@@ -255,7 +231,6 @@ class ContainerRenamed(Event):
     old_name: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerRemoving(Event):
     """Intent: the writable layer, the log and every kernel object that is left are about to go."""
 
@@ -265,14 +240,12 @@ class ContainerRemoving(Event):
     remove_volumes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerRemoved(Event):
     TYPE: ClassVar[str] = "container.removed"
     CLOSES: ClassVar[str] = "remove"
     container_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerRemoveFailed(Event):
     TYPE: ClassVar[str] = "container.remove_failed"
     CLOSES: ClassVar[str] = "remove"
@@ -280,7 +253,6 @@ class ContainerRemoveFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerUpdating(Event):
     """Intent: the limits are about to be changed. ``config_digest`` names the whole new configuration."""
 
@@ -290,7 +262,6 @@ class ContainerUpdating(Event):
     config_digest: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerUpdated(Event):
     """The new configuration holds. ``limits`` is what the kernel says of a running container now."""
 
@@ -304,7 +275,6 @@ class ContainerUpdated(Event):
     warnings: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerUpdateFailed(Event):
     TYPE: ClassVar[str] = "container.update_failed"
     CLOSES: ClassVar[str] = "update"
@@ -312,7 +282,6 @@ class ContainerUpdateFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class ContainerTroubled(Event):
     """Something could not be put in order, and nobody waits for an answer that would say so. ``during``: "recovery"
     (its shim lives and can't be reached), "cgroups" (what they hold doesn't go), "log" (output is missing in it),

@@ -5,19 +5,18 @@ A document has no stream before that: it enters the log with the event that name
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import InvalidArgument
 from engine.domain.machine import Event, Table, next_status
+from engine.domain.record import Record
 
 
 class Status(StrEnum):
     REDACTED = "redacted"
 
 
-@dataclass(frozen=True, slots=True)
 class DocumentRedacted(Event):
     """The body left the database in the transaction of this event. It may be stored again, and redacted again."""
 
@@ -34,8 +33,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True)
-class RedactedDocument:
+class RedactedDocument(Record):
     """The fold of a document's stream."""
 
     id: str
@@ -51,8 +49,7 @@ def evolve(state: RedactedDocument | None, event: Event) -> RedactedDocument:
     return RedactedDocument(event.document_digest, status, event.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class RedactDocument:
+class RedactDocument(Record):
     document_digest: str
     reason: str
 

@@ -7,12 +7,13 @@ of the past is one query.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
 from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.record import Record
 
 
 class Status(StrEnum):
@@ -23,7 +24,6 @@ class Status(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointCreated(Event):
     """The container is to be on the network whenever it runs. ``requested`` are the addresses that it is to have, empty
     where any will do; ``aliases`` are names beside its own; ``links`` (NAME:ALIAS) are names of others on the network
@@ -40,7 +40,6 @@ class EndpointCreated(Event):
     links: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointAttaching(Event):
     """Intent: a pair of interfaces is about to be made. ``addresses`` are leased from here on. ``ports`` have
     "protocol", "container_port", "host_address" and "host_port"."""
@@ -54,7 +53,6 @@ class EndpointAttaching(Event):
     ports: list[dict[str, Any]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointAttached(Event):
     """``evidence`` is what the kernel has: indexes and names of both interfaces."""
 
@@ -64,7 +62,6 @@ class EndpointAttached(Event):
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointAttachFailed(Event):
     TYPE: ClassVar[str] = "endpoint.attach_failed"
     CLOSES: ClassVar[str] = "attach"
@@ -72,7 +69,6 @@ class EndpointAttachFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointDetaching(Event):
     """Intent: the interfaces of a running container are about to go."""
 
@@ -81,14 +77,12 @@ class EndpointDetaching(Event):
     endpoint_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointDetached(Event):
     TYPE: ClassVar[str] = "endpoint.detached"
     CLOSES: ClassVar[str] = "detach"
     endpoint_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointDetachFailed(Event):
     TYPE: ClassVar[str] = "endpoint.detach_failed"
     CLOSES: ClassVar[str] = "detach"
@@ -96,7 +90,6 @@ class EndpointDetachFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointReleased(Event):
     """The container ended, and its interfaces went with its network namespace."""
 
@@ -104,7 +97,6 @@ class EndpointReleased(Event):
     endpoint_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointRemoved(Event):
     TYPE: ClassVar[str] = "endpoint.removed"
     endpoint_id: str
@@ -129,8 +121,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Record):
     """The fold of an endpoint's stream. ``addresses``, ``interface`` and ``ports`` are empty while it is idle."""
 
     id: str
@@ -186,23 +177,19 @@ def evolve(state: Endpoint | None, event: Event) -> Endpoint:
 _IDLE: dict[str, Any] = {"addresses": [], "mac_address": "", "interface": "", "ports": [], "error": ""}
 
 
-@dataclass(frozen=True, slots=True)
-class CreateEndpoint:
+class CreateEndpoint(Record):
     created: EndpointCreated
 
 
-@dataclass(frozen=True, slots=True)
-class AttachEndpoint:
+class AttachEndpoint(Record):
     attaching: EndpointAttaching
 
 
-@dataclass(frozen=True, slots=True)
-class DetachEndpoint:
+class DetachEndpoint(Record):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveEndpoint:
+class RemoveEndpoint(Record):
     pass
 
 

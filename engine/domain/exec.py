@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
 from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.record import Record
 
 
 class Status(StrEnum):
@@ -18,7 +18,6 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
 class ExecCreated(Event):
     """``config_digest`` names the document with environment, user, working directory and streams."""
 
@@ -33,7 +32,6 @@ class ExecCreated(Event):
     user: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class ExecStarting(Event):
     """Intent: a process is about to be put into the container."""
 
@@ -43,7 +41,6 @@ class ExecStarting(Event):
     container_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class ExecStarted(Event):
     TYPE: ClassVar[str] = "exec.started"
     CLOSES: ClassVar[str] = "start"
@@ -53,7 +50,6 @@ class ExecStarted(Event):
     started_at_us: int
 
 
-@dataclass(frozen=True, slots=True)
 class ExecStartFailed(Event):
     TYPE: ClassVar[str] = "exec.start_failed"
     CLOSES: ClassVar[str] = "start"
@@ -64,7 +60,6 @@ class ExecStartFailed(Event):
     exit_code: int
 
 
-@dataclass(frozen=True, slots=True)
 class ExecExited(Event):
     """``cause`` is ``exit``, or why nobody could see it end: ``container exited``, ``shim lost``, ``reboot``."""
 
@@ -76,7 +71,6 @@ class ExecExited(Event):
     cause: str = "exit"
 
 
-@dataclass(frozen=True, slots=True)
 class ExecDetached(Event):
     """Somebody at its terminal left it by the detach keys, and it runs on."""
 
@@ -98,8 +92,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True)
-class Exec:
+class Exec(Record):
     """The fold of an exec's stream."""
 
     id: str
@@ -140,16 +133,14 @@ def evolve(state: Exec | None, event: Event) -> Exec:
     return changed(state, status=status, intents=next_intents(state.intents, event), **facts)
 
 
-@dataclass(frozen=True, slots=True)
-class CreateExec:
+class CreateExec(Record):
     """``container_status`` is Docker's name of the status that the container is in now."""
 
     created: ExecCreated
     container_status: str
 
 
-@dataclass(frozen=True, slots=True)
-class StartExec:
+class StartExec(Record):
     pass
 
 

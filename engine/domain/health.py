@@ -6,8 +6,9 @@ fails within the start period, before the first success, does not count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from engine.domain.record import Record
 
 STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
 
@@ -15,8 +16,7 @@ ACTIONS = ("none", "restart", "stop", "kill")
 """What may be done to a container that becomes unhealthy."""
 
 
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
+class HealthCheck(Record):
     """``command`` is executed as it is; times are seconds. ``on_failure`` is one of ACTIONS."""
 
     command: tuple[str, ...]

@@ -9,12 +9,13 @@ in one transaction, so that a reference names at most one image at any moment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
 from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.record import Record
 
 
 class Status(StrEnum):
@@ -25,7 +26,6 @@ class Status(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
 class ImageCreated(Event):
     """The image is whole: its configuration is the document ``image_id``, its layers are stored.
 
@@ -44,7 +44,6 @@ class ImageCreated(Event):
     labels: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
 class ImagePulling(Event):
     """Intent: layers are about to be fetched. ``reference`` was resolved to ``digest`` by the registry at ``source``;
     ``manifest_digest`` is the image's own manifest, another one where an index offered it for ``platform``."""
@@ -60,7 +59,6 @@ class ImagePulling(Event):
     platform: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class ImagePulled(Event):
     """The image is whole: its layers are stored."""
 
@@ -72,7 +70,6 @@ class ImagePulled(Event):
     labels: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
 class ImagePullFailed(Event):
     TYPE: ClassVar[str] = "image.pull_failed"
     CLOSES: ClassVar[str] = "pull"
@@ -80,7 +77,6 @@ class ImagePullFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class ImageTagged(Event):
     """A name was given. Where a registry gave it, ``source`` is its address and ``repository_digest`` (``name@digest``,
     a reference of its own from now on) what the name meant there."""
@@ -92,7 +88,6 @@ class ImageTagged(Event):
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class ImageUntagged(Event):
     """``moved_to`` is the image that has taken the reference over ("": it names nothing any more)."""
 
@@ -102,7 +97,6 @@ class ImageUntagged(Event):
     moved_to: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class ImagePushing(Event):
     """Intent: blobs and a manifest are about to be sent to the registry that ``reference`` names."""
 
@@ -112,7 +106,6 @@ class ImagePushing(Event):
     reference: str
 
 
-@dataclass(frozen=True, slots=True)
 class ImagePushed(Event):
     """The registry has the image as ``repository_digest``; of its blobs it had some, was told where to mount others
     from, and took the rest."""
@@ -128,7 +121,6 @@ class ImagePushed(Event):
     uploaded_blobs: int
 
 
-@dataclass(frozen=True, slots=True)
 class ImagePushFailed(Event):
     TYPE: ClassVar[str] = "image.push_failed"
     CLOSES: ClassVar[str] = "push"
@@ -137,7 +129,6 @@ class ImagePushFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class ImageSaved(Event):
     """Somebody was given the image as an archive."""
 
@@ -145,7 +136,6 @@ class ImageSaved(Event):
     image_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class ImageRemoving(Event):
     """Intent: the configuration's blob and the layers that nobody else uses are about to go."""
 
@@ -154,7 +144,6 @@ class ImageRemoving(Event):
     image_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class ImageRemoved(Event):
     TYPE: ClassVar[str] = "image.removed"
     CLOSES: ClassVar[str] = "remove"
@@ -180,8 +169,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Record):
     """The fold of an image's stream. ``references`` are normalized and sorted: tags, and repository digests."""
 
     id: str
@@ -242,18 +230,15 @@ def _with(state: Image, *references: str) -> tuple[str, ...]:
     return tuple(sorted({*state.references, *filter(None, references)}))
 
 
-@dataclass(frozen=True, slots=True)
-class CreateImage:
+class CreateImage(Record):
     created: ImageCreated
 
 
-@dataclass(frozen=True, slots=True)
-class PullImage:
+class PullImage(Record):
     pulling: ImagePulling
 
 
-@dataclass(frozen=True, slots=True)
-class TagImage:
+class TagImage(Record):
     """``repository_digest`` and ``source`` as in ImageTagged."""
 
     reference: str
@@ -261,24 +246,20 @@ class TagImage:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UntagImage:
+class UntagImage(Record):
     reference: str
     moved_to: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PushImage:
+class PushImage(Record):
     reference: str
 
 
-@dataclass(frozen=True, slots=True)
-class SaveImage:
+class SaveImage(Record):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveImage:
+class RemoveImage(Record):
     """``used_by`` are the ids of containers made from the image, running or not."""
 
     used_by: tuple[str, ...] = ()

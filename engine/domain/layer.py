@@ -6,12 +6,13 @@ or a removal the same content may come again, so both lead back to unpacking.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
 from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.record import Record
 
 
 class Status(StrEnum):
@@ -23,7 +24,6 @@ class Status(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
 class LayerFetched(Event):
     """A registry gave the layer's blob. ``received_bytes`` came over the network for it (less than its size where an
     earlier attempt had left something), ``source`` is the address that gave it, ``reference`` for whose sake."""
@@ -37,7 +37,6 @@ class LayerFetched(Event):
     reference: str
 
 
-@dataclass(frozen=True, slots=True)
 class LayerUnpacking(Event):
     """Intent: a tree is about to be written. ``parent`` is the chain ID below ("" for a base layer); ``source`` says
     where the bytes come from (``import``, ``load``, a registry's reference), ``blob_digest`` which blob holds them."""
@@ -51,7 +50,6 @@ class LayerUnpacking(Event):
     blob_digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class LayerStored(Event):
     """The tree is whole and synced. ``size_bytes`` is the sum of its regular files; ``warnings`` tell in what it is not
     what the archive says."""
@@ -64,7 +62,6 @@ class LayerStored(Event):
     warnings: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
 class LayerUnpackFailed(Event):
     TYPE: ClassVar[str] = "layer.unpack_failed"
     CLOSES: ClassVar[str] = "unpack"
@@ -72,7 +69,6 @@ class LayerUnpackFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class LayerDamaged(Event):
     """A look at the store found something else than what was stored."""
 
@@ -81,7 +77,6 @@ class LayerDamaged(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class LayerRemoving(Event):
     """Intent: the tree is about to go; no image refers to it any more."""
 
@@ -90,14 +85,12 @@ class LayerRemoving(Event):
     chain_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class LayerRemoved(Event):
     TYPE: ClassVar[str] = "layer.removed"
     CLOSES: ClassVar[str] = "remove"
     chain_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class LayerRemoveFailed(Event):
     TYPE: ClassVar[str] = "layer.remove_failed"
     CLOSES: ClassVar[str] = "remove"
@@ -126,8 +119,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Record):
     """The fold of a layer's stream."""
 
     id: str
@@ -162,8 +154,7 @@ def evolve(state: Layer | None, event: Event) -> Layer:
     return changed(state, status=status, intents=intents, **facts)
 
 
-@dataclass(frozen=True, slots=True)
-class UnpackLayer:
+class UnpackLayer(Record):
     """``fetched`` is how the blob came, where a registry gave it."""
 
     chain_id: str
@@ -174,8 +165,7 @@ class UnpackLayer:
     fetched: LayerFetched | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveLayer:
+class RemoveLayer(Record):
     """``used_by`` are the streams of what still refers to the layer: ``image/<id>``."""
 
     used_by: tuple[str, ...] = ()

@@ -6,10 +6,11 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final, Mapping, TypeVar
 
 from engine.domain.errors import EngineError
+from engine.domain.record import Record
 
 
-class Event:
-    """Base of all events: frozen dataclasses whose fields are JSON values, in the past tense or as an intent.
+class Event(Record):
+    """Base of all events: records whose fields are JSON values, in the past tense or as an intent.
 
     ``TYPE`` is the literal that is stored, never a class path; ``SCHEMA`` counts incompatible changes of the
     fields, which an upcaster bridges on read. An intent names itself by ``OPENS``; each of its outcomes by ``CLOSES``.

@@ -5,12 +5,13 @@ Creating one is one event and no effect; what the kernel is to have begins with 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
 from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.record import Record
 
 
 class Status(StrEnum):
@@ -21,11 +22,11 @@ class Status(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkCreated(Event):
     """``subnets`` have "subnet", "gateway", "range" and "reserved" (name -> address); ``bridge`` is the interface's
     name, and ``adopted`` one of the host's, which is neither made nor removed. ``mtu`` is in bytes. ``attachable`` is
-    kept for who asks: containers may be connected to every network of one host."""
+    kept for who asks: containers may be connected to every network of one host. ``tells_ipam_options``: Docker shows
+    none as {} where the client gave none, and as null where it said nothing."""
 
     TYPE: ClassVar[str] = "network.created"
     network_id: str
@@ -44,9 +45,9 @@ class NetworkCreated(Event):
     options: dict[str, str] = field(default_factory=dict)
     adopted: bool = False
     attachable: bool = False
+    tells_ipam_options: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkRaising(Event):
     """Intent: bridge, addresses, settings of the host and rules are about to be made."""
 
@@ -55,7 +56,6 @@ class NetworkRaising(Event):
     network_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkRaised(Event):
     """``evidence`` is what the kernel has now: the bridge's index and address, settings of the host that were changed
     (name, before, after), rules in chains that are not ours."""
@@ -66,7 +66,6 @@ class NetworkRaised(Event):
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkRaiseFailed(Event):
     TYPE: ClassVar[str] = "network.raise_failed"
     CLOSES: ClassVar[str] = "raise"
@@ -74,7 +73,6 @@ class NetworkRaiseFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkLowering(Event):
     """Intent: everything of it in the kernel is about to go."""
 
@@ -83,14 +81,12 @@ class NetworkLowering(Event):
     network_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkLowered(Event):
     TYPE: ClassVar[str] = "network.lowered"
     CLOSES: ClassVar[str] = "lower"
     network_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkLowerFailed(Event):
     TYPE: ClassVar[str] = "network.lower_failed"
     CLOSES: ClassVar[str] = "lower"
@@ -98,7 +94,6 @@ class NetworkLowerFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkLost(Event):
     """The bridge is not there any more, and it was not the engine that took it away: a reboot, or somebody's hand."""
 
@@ -107,7 +102,6 @@ class NetworkLost(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkMoved(Event):
     """Other subnets, since the host has come to use the former ones itself: of the default network, which nobody chose
     any for."""
@@ -117,7 +111,6 @@ class NetworkMoved(Event):
     subnets: list[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkConfigured(Event):
     """The operator's settings of the default network are others than before. Fields as in ``network.created``."""
 
@@ -133,7 +126,6 @@ class NetworkConfigured(Event):
     adopted: bool
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkHooked(Event):
     """Our rules in chains of other firewalls are others than before: ``rules`` are all that there are now, as "family
     table chain interface". Another firewall came, went, or wrote its rules anew."""
@@ -143,7 +135,6 @@ class NetworkHooked(Event):
     rules: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
 class NetworkRemoved(Event):
     TYPE: ClassVar[str] = "network.removed"
     network_id: str
@@ -171,8 +162,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(Record):
     """The fold of a network's stream."""
 
     id: str
@@ -192,6 +182,7 @@ class Network:
     options: dict[str, str]
     adopted: bool = False
     attachable: bool = False
+    tells_ipam_options: bool = False
     error: str = ""
     intents: tuple[str, ...] = ()
 
@@ -204,7 +195,7 @@ def evolve(state: Network | None, event: Event) -> Network:
         return Network(
             event.network_id, event.name, status, event.created_at_us, event.driver, event.bridge, event.subnets,
             event.mtu, event.internal, event.ipv6, event.masquerade, event.neighbours, event.host_address,
-            event.labels, event.options, event.adopted, event.attachable,
+            event.labels, event.options, event.adopted, event.attachable, event.tells_ipam_options,
         )  # fmt: skip
     if isinstance(event, NetworkMoved):
         return changed(state, subnets=event.subnets)
@@ -219,25 +210,21 @@ def evolve(state: Network | None, event: Event) -> Network:
     return changed(state, status=status, intents=next_intents(state.intents, event), error=error)
 
 
-@dataclass(frozen=True, slots=True)
-class CreateNetwork:
+class CreateNetwork(Record):
     created: NetworkCreated
 
 
-@dataclass(frozen=True, slots=True)
-class RaiseNetwork:
+class RaiseNetwork(Record):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class LowerNetwork:
+class LowerNetwork(Record):
     """``used_by`` are names of containers that are on the network now."""
 
     used_by: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveNetwork:
+class RemoveNetwork(Record):
     """``used_by`` as above."""
 
     used_by: tuple[str, ...] = ()

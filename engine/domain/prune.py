@@ -5,12 +5,12 @@ Every removal that a prune brings about is an event of the object removed; here 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import InvalidArgument
 from engine.domain.machine import Event, Table, next_status
+from engine.domain.record import Record
 
 KINDS = ("container", "image", "network", "volume", "builder")
 
@@ -19,7 +19,6 @@ class Status(StrEnum):
     DONE = "done"
 
 
-@dataclass(frozen=True, slots=True)
 class PruneDone(Event):
     """``removed`` objects are gone, which gave back ``reclaimed_bytes``."""
 
@@ -34,8 +33,7 @@ EVENTS: tuple[type[Event], ...] = (PruneDone,)
 TRANSITIONS: Table = {(None, PruneDone): Status.DONE, (Status.DONE, PruneDone): Status.DONE}
 
 
-@dataclass(frozen=True)
-class Prune:
+class Prune(Record):
     """The fold: the last one."""
 
     id: str
@@ -52,8 +50,7 @@ def evolve(state: Prune | None, event: Event) -> Prune:
     return Prune(event.prune_id, status, event.removed, event.reclaimed_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class RecordPrune:
+class RecordPrune(Record):
     prune_id: str
     removed: int
     reclaimed_bytes: int = 0

@@ -6,12 +6,12 @@ with the same ranges; its id is the digest of the layer's chain ID and the range
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
 from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.record import Record
 
 
 class Status(StrEnum):
@@ -21,7 +21,6 @@ class Status(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
 class RemapCopying(Event):
     """Intent: a tree is about to be written. The maps are those of user_namespaces(7), as text."""
 
@@ -33,7 +32,6 @@ class RemapCopying(Event):
     gid_map: str
 
 
-@dataclass(frozen=True, slots=True)
 class RemapCopied(Event):
     """The tree is whole and synced."""
 
@@ -42,7 +40,6 @@ class RemapCopied(Event):
     remap_id: str
 
 
-@dataclass(frozen=True, slots=True)
 class RemapCopyFailed(Event):
     TYPE: ClassVar[str] = "remap.copy_failed"
     CLOSES: ClassVar[str] = "copy"
@@ -50,7 +47,6 @@ class RemapCopyFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class RemapRemoved(Event):
     """Nobody gets it any more; its files are thrown away after this. ``reason``: ``layer``, which is about to go;
     ``prune``; or ``missing``, where somebody else has taken the files."""
@@ -70,8 +66,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True)
-class Remap:
+class Remap(Record):
     """The fold of a copy's stream."""
 
     id: str
@@ -94,13 +89,11 @@ def evolve(state: Remap | None, event: Event) -> Remap:
     return changed(state, status=status, intents=intents, error=error)
 
 
-@dataclass(frozen=True, slots=True)
-class CopyLayer:
+class CopyLayer(Record):
     copying: RemapCopying
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveRemap:
+class RemoveRemap(Record):
     """``used_by`` are the containers that run on it."""
 
     reason: str

@@ -5,12 +5,12 @@ The lines are facts from elsewhere: who did what is the actor in each line, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import InvalidArgument
 from engine.domain.machine import Event, Table, next_status
+from engine.domain.record import Record
 
 
 class Status(StrEnum):
@@ -18,7 +18,6 @@ class Status(StrEnum):
     BROKEN = "broken"
 
 
-@dataclass(frozen=True, slots=True)
 class RuntimeJournalTaken(Event):
     """``records`` are the journal's lines ``first`` to ``last``, whole; ``head`` is the hash of the last one. In
     another boot than before (``journal_boot``) a journal begins anew, since a root lies in memory."""
@@ -33,7 +32,6 @@ class RuntimeJournalTaken(Event):
     records: list[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
 class RuntimeJournalBroken(Event):
     """What lies in the journal after line ``after`` is not what was written, or no longer what was taken."""
 
@@ -56,8 +54,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True)
-class RuntimeJournal:
+class RuntimeJournal(Record):
     """The fold: how far it was taken."""
 
     id: str
@@ -79,13 +76,11 @@ def evolve(state: RuntimeJournal | None, event: Event) -> RuntimeJournal:
     return RuntimeJournal(event.runtime_id, status, event.root, event.journal_boot, event.after, head)
 
 
-@dataclass(frozen=True, slots=True)
-class TakeJournal:
+class TakeJournal(Record):
     taken: RuntimeJournalTaken
 
 
-@dataclass(frozen=True, slots=True)
-class ReportBrokenJournal:
+class ReportBrokenJournal(Record):
     broken: RuntimeJournalBroken
 
 

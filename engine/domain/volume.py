@@ -5,12 +5,13 @@ After a failure or a removal a volume of the same name may be made again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
 from engine.domain.machine import PREVIOUS, Event, Table, changed, next_intents, next_status
+from engine.domain.record import Record
 
 
 class Status(StrEnum):
@@ -21,7 +22,6 @@ class Status(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
 class VolumeCreating(Event):
     """Intent: the volume's folder is about to be made."""
 
@@ -35,14 +35,12 @@ class VolumeCreating(Event):
     anonymous: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class VolumeCreated(Event):
     TYPE: ClassVar[str] = "volume.created"
     CLOSES: ClassVar[str] = "create"
     name: str
 
 
-@dataclass(frozen=True, slots=True)
 class VolumeCreateFailed(Event):
     TYPE: ClassVar[str] = "volume.create_failed"
     CLOSES: ClassVar[str] = "create"
@@ -50,7 +48,6 @@ class VolumeCreateFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class VolumeRemoving(Event):
     """Intent: the volume's folder, and the data in it, are about to go."""
 
@@ -59,14 +56,12 @@ class VolumeRemoving(Event):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
 class VolumeRemoved(Event):
     TYPE: ClassVar[str] = "volume.removed"
     CLOSES: ClassVar[str] = "remove"
     name: str
 
 
-@dataclass(frozen=True, slots=True)
 class VolumeRemoveFailed(Event):
     TYPE: ClassVar[str] = "volume.remove_failed"
     CLOSES: ClassVar[str] = "remove"
@@ -88,8 +83,7 @@ TRANSITIONS: Table = {
 }
 
 
-@dataclass(frozen=True)
-class Volume:
+class Volume(Record):
     """The fold of a volume's stream."""
 
     id: str
@@ -121,13 +115,11 @@ def evolve(state: Volume | None, event: Event) -> Volume:
     return changed(state, status=status, intents=intents, **facts)
 
 
-@dataclass(frozen=True, slots=True)
-class CreateVolume:
+class CreateVolume(Record):
     creating: VolumeCreating
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveVolume:
+class RemoveVolume(Record):
     """``used_by`` are the ids of containers that mount the volume, running or not."""
 
     used_by: tuple[str, ...] = ()

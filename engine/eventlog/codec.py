@@ -64,11 +64,12 @@ def _values_of(kind: type) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
 
 def encode_event(event: Event) -> str:
     """The event's fields as canonical JSON. Raises ValueError or TypeError for what is no JSON value."""
-    return canonical({name: getattr(event, name) for name in _names(type(event))})
+    return canonical(vars(event))
 
 
 def decode_event(type_: str, schema: int, data: dict[str, Any]) -> Event:
-    """The domain's event from stored data, lifted by upcasters. Raises EngineError for what this engine can't read."""
+    """The domain's event from stored data, which become its own, lifted by upcasters. Raises EngineError for what this
+    engine can't read."""
     kind = EVENT_TYPES.get(type_)
     if kind is None or schema > kind.SCHEMA:
         raise EngineError(f"event {type_!r} of schema {schema} is unknown here: it was written by a newer engine")
@@ -76,7 +77,7 @@ def decode_event(type_: str, schema: int, data: dict[str, Any]) -> Event:
         data = UPCASTERS[type_, schema](data)
         schema += 1
     try:
-        return kind(**data)
+        return kind.of(data)
     except TypeError as error:
         raise EngineError(f"the data of event {type_!r} does not fit schema {schema}: {error}") from error
 

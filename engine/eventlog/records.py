@@ -95,7 +95,7 @@ class Recorded:
     @property
     def event(self) -> Event:
         """The domain's event, lifted to its newest schema."""
-        return decode_event(self.type, self.schema, self.data)
+        return decode_event(self.type, self.schema, dict(self.data))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@ command longer than all that it has to say."""
 
 from __future__ import annotations
 
+import os
 import struct
 
 import _socket
@@ -10,9 +11,11 @@ from _socket import AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Sequence
+    from typing import Callable, Sequence
 
-__all__ = ["SOCK_SEQPACKET", "SOCK_STREAM", "UnixSocket", "connect", "descriptors", "new", "pair", "rights"]
+__all__ = [
+    "SOCK_SEQPACKET", "SOCK_STREAM", "UnixSocket", "by_folder", "connect", "descriptors", "new", "pair", "rights"
+]  # fmt: skip
 _INT_BYTES = 4
 
 
@@ -49,6 +52,16 @@ def connect(path: str, kind: int) -> UnixSocket:
         sock.close()
         raise OSError(error.errno, error.strerror, path) from error
     return sock
+
+
+def by_folder(path: str, call: Callable[[str], None]) -> None:
+    """Call a socket's ``bind`` or ``connect`` with a name of ``path`` by a descriptor of its folder, since sockaddr_un
+    has room for 107 bytes only (unix(7)). Raises OSError."""
+    folder = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        call(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+    finally:
+        os.close(folder)
 
 
 def rights(fds: Sequence[int]) -> list[tuple[int, int, bytes]]:

@@ -178,14 +178,11 @@ def _stdio(terminal: bool) -> Sequence[int]:
 
 
 def _listen(folder: str) -> sockets.UnixSocket:
-    """The path goes through our descriptor of the folder, since sun_path holds 108 bytes only."""
     listener = sockets.new(sockets.SOCK_SEQPACKET)
-    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     previous = os.umask(0o177)
     try:
-        listener.bind(f"/proc/self/fd/{fd}/{START_SOCKET}")
+        sockets.by_folder(os.path.join(folder, START_SOCKET), listener.bind)
     finally:
         os.umask(previous)
-        os.close(fd)
     listener.listen(1)
     return listener

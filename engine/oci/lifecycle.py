@@ -43,12 +43,8 @@ def start(containers: Containers, container_id: str) -> Json:
 
 def _connect(path: str) -> None:
     """Returns when the command was executed."""
-    folder = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     with sockets.new(sockets.SOCK_SEQPACKET) as sock:
-        try:
-            sock.connect(f"/proc/self/fd/{folder}/{START_SOCKET}")
-        finally:
-            os.close(folder)
+        sockets.by_folder(os.path.join(path, START_SOCKET), sock.connect)
         messages.send(sock, {"type": "start"})
         if (answer := messages.receive(sock)) is not None:
             raise Failed(answer[0]["message"])

@@ -27,6 +27,7 @@ kernel says was made of it.
       │                                exited   │ journal: exited                   ╳
       │<────────────────────────────────────────┤
 
-Everything but ``supervisor`` belongs to the half that touches the kernel: one thread, no database, few imports. May
+What serves the ``supervisor`` in the daemon apart (``attachment``, ``failures``, ``link``, ``links``, ``mailboxes``,
+``spawner_process``), everything belongs to the half that touches the kernel: one thread, no database, few imports. May
 import domain and kernel; imported by services and the composition roots.
 """

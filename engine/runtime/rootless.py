@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Callable, NamedTuple, NoReturn
 
 from engine.domain.errors import Unavailable, describe
+from engine.kernel import sockets
 from engine.kernel.namespaces import CLONE_NEWNS, CLONE_NEWUSER, clone, unshare
 from engine.runtime import subordinate_ids
 
@@ -136,7 +137,7 @@ def _of_living_shim(shims: Path) -> Rootless | None:
     for path in sorted(shims.glob("*.sock")):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
             try:
-                _connect(sock, path)
+                sockets.by_folder(str(path), sock.connect)
                 pid = struct.unpack(_PEER, sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_BYTES))[0]
                 users = _mapped_users(pid)
                 fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
@@ -146,14 +147,6 @@ def _of_living_shim(shims: Path) -> Rootless | None:
                 return Rootless(fd, "" if users > 1 else "containers that run were started with one")
             os.close(fd)
     return None
-
-
-def _connect(sock: socket.socket, path: Path) -> None:
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sock.connect(f"/proc/self/fd/{folder}/{path.name}")
-    finally:
-        os.close(folder)
 
 
 def _stands(sock: socket.socket) -> bool:

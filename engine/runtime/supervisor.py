@@ -1,7 +1,7 @@
 """The daemon's side of the runtime: everything that services ask of containers' processes.
 
-The only module of this room with threads. One thread reads what shims say, others deliver it; whoever calls waits for
-the answer itself. Whether a shim lives is told by its container's lock alone (see ``adopt``), never by a pid.
+One thread reads what shims say (``links``), others deliver it (``mailboxes``); whoever calls waits for the answer
+itself. Whether a shim lives is told by its container's lock alone (see ``adopt``), never by a pid.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import selectors
 import socket
-import sys
-import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
 from engine.domain.error_reports import from_report
 from engine.domain.errors import Conflict, EngineError, Unavailable, describe
+from engine.kernel import sockets
 from engine.runtime import journal, messages, sweep
+from engine.runtime.attachment import Attachment, close_all, wishes
 from engine.runtime.control import socket_name
-from engine.runtime.link import ANSWER_S, Link, gone
+from engine.runtime.failures import LaunchFailed, exec_failed, launch_failed, os_error
+from engine.runtime.link import ANSWER_S, Link
+from engine.runtime.links import Links
 from engine.runtime.mailboxes import Mailboxes
 from engine.runtime.spawner_process import SpawnerProcess
 from engine.runtime.user_network import slirp_socket
@@ -33,44 +33,6 @@ _FDS_A_MESSAGE = 200
 _SHIM_SETTINGS = ("container_id", "directory", "socket_folder", "cgroup_path", "stdio", "log", "listeners")
 """What of the plan the shim itself needs; the rest is for its launcher."""
 LOCK_NAME = "shim.lock"
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A client's own socket, handed to the shim: ``fd`` belongs to whoever gets the attachment.
-
-    ``framed``: Docker's 8-byte multiplex header before each piece of output; False for a terminal's raw stream.
-    ``early``: bytes of input that were read from the socket already. ``logs``: what is in the log comes first.
-    """
-
-    fd: int
-    stdin: bool
-    stdout: bool
-    stderr: bool
-    framed: bool
-    detach_keys: bytes = b""
-    early: bytes = b""
-    logs: bool = False
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """Those that the client gets."""
-        return tuple(name for name in ("stdin", "stdout", "stderr") if getattr(self, name))
-
-
-class LaunchFailed(EngineError):
-    """A process could not be started, at ``step``. ``exit_code`` is what a client's run should end with: 127 where
-    the command isn't there, 126 where it can't be executed, else 128."""
-
-    def __init__(self, message: str, *, step: str, errno: int, exit_code: int) -> None:
-        super().__init__(message)
-        self.step = step
-        self.errno = errno
-        self.exit_code = exit_code
-
-
-class Paused(Conflict):
-    """Nothing begins in a container that is paused."""
 
 
 class Supervisor:
@@ -88,20 +50,12 @@ class Supervisor:
         self._shims = Path(run_dir) / "shims"
         self._shims.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chmod(self._shims, 0o700)
-        self._links: dict[str, Link] = {}
-        self._lock = threading.Lock()
-        self._closed = False
         self._on_message = on_message
         self._mailboxes = Mailboxes(self._deliver)
         where: dict[str, Any] = {"namespace_fd": namespace_fd, "environment": environment}
         self._spawner = SpawnerProcess("engine.runtime.spawner", **where)
         self._workers = SpawnerProcess(spawner_argv_module, [str(door)] if door else [], **where)
-        self._selector = selectors.DefaultSelector()
-        self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._selector.register(self._wake_reader, selectors.EVENT_READ)
-        self._watched: dict[int, tuple[SpawnerProcess, int]] = {}
-        self._thread = threading.Thread(target=self._read_all, name="docket-shims", daemon=True)
-        self._thread.start()
+        self._links = Links([self._spawner, self._workers], on_news=self._heard, on_end=self._ended)
 
     @property
     def spawner_pid(self) -> int | None:
@@ -129,17 +83,17 @@ class Supervisor:
                 errno=error.errno or 0, exit_code=128,
             ) from error  # fmt: skip
         finally:
-            _close_all(attachments)
+            close_all(attachments)
         try:
             answer = messages.receive(own)
             if answer is None:
                 raise self._shim_died(plan)
             if answer[0]["type"] == "failed":
-                raise _launch_failed(answer[0])
+                raise launch_failed(answer[0])
         except BaseException:
             own.close()
             raise
-        self._add(Link(plan["container_id"], plan["directory"], own))
+        self._links.add(Link(plan["container_id"], plan["directory"], own))
         return {key: answer[0][key] for key in ("pid", "started_at_us", "evidence", "warnings")}
 
     def _shim_died(self, plan: dict[str, Any]) -> LaunchFailed:
@@ -168,27 +122,24 @@ class Supervisor:
                 records = journal.read(directory)  # after the connection: nothing can fall between the two
                 if not any(record["type"] == "exited" for record in records):
                     return [*records, {"type": "adopted"}]
-                self._drop(link)  # it is about to leave
+                self._links.drop(link)  # it is about to leave
             if time.monotonic() > deadline:
                 raise Unavailable(f"the shim of container {container_id} lives and does not answer")
             time.sleep(0.005)
 
     def _connect(self, container_id: str, directory: str) -> Link | None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        folder = os.open(self._shims, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            sock.connect(f"/proc/self/fd/{folder}/{socket_name(container_id)}")
+            sockets.by_folder(f"{self._shims}/{socket_name(container_id)}", sock.connect)
         except (FileNotFoundError, ConnectionRefusedError):
             sock.close()
             return None  # not bound yet, or just unbound
-        finally:
-            os.close(folder)
         link = Link(container_id, directory, sock)
-        self._add(link)
+        self._links.add(link)
         try:
             return None if "error" in link.ask({"op": "hello"}) else link
         except EngineError:
-            self._drop(link)
+            self._links.drop(link)
             return None
 
     def signal(self, container_id: str, signal: int) -> None:
@@ -206,9 +157,9 @@ class Supervisor:
     def update(self, container_id: str, resources: dict[str, Any]) -> dict[str, Any]:
         """Change limits of a running container (``linux.resources``): {"warnings", "limits"}, the latter as the kernel
         has them now. Raises OSError, and then they are as before."""
-        answer = self._link(container_id).ask({"op": "update", "resources": resources})
+        answer = self._links.of(container_id).ask({"op": "update", "resources": resources})
         if "error" in answer:
-            raise _os_error(answer["error"])
+            raise os_error(answer["error"])
         return {key: answer[key] for key in ("warnings", "limits")}
 
     def serve_names(self, container_id: str) -> None:
@@ -227,19 +178,19 @@ class Supervisor:
     def attach(self, container_id: str, attachment: Attachment) -> None:
         """One more client of the container's stdio."""
         try:
-            self._ask(container_id, {"op": "attach", "client": _wishes(attachment)}, [attachment.fd])
+            self._ask(container_id, {"op": "attach", "client": wishes(attachment)}, [attachment.fd])
         finally:
             os.close(attachment.fd)
 
     def exec(self, container_id: str, plan: dict[str, Any], attachment: Attachment | None) -> dict[str, Any]:
         """One more process in the container: {"pid", "started_at_us"}. Raises LaunchFailed, NotFound, Paused."""
-        request = {"op": "exec", "plan": plan, "client": _wishes(attachment) if attachment else None}
+        request = {"op": "exec", "plan": plan, "client": wishes(attachment) if attachment else None}
         try:
-            answer = self._link(container_id).ask(request, [attachment.fd] if attachment else [])
+            answer = self._links.of(container_id).ask(request, [attachment.fd] if attachment else [])
         finally:
-            _close_all([attachment] if attachment else [])
+            close_all([attachment] if attachment else [])
         if "error" in answer:
-            raise _exec_failed(container_id, answer["error"])
+            raise exec_failed(container_id, answer["error"])
         return {"pid": answer["pid"], "started_at_us": answer["started_at_us"]}
 
     def kill_first(self, pid: int, pid_namespace: int) -> None:
@@ -250,22 +201,15 @@ class Supervisor:
         """Run a command in the container and wait for its end, or kill it after ``timeout_s``: {"exit_code", "output"
         (its first 4096 bytes), "timed_out", "started_at_us", "finished_at_us"}. Raises as ``exec``."""
         request = {"op": "probe", "plan": plan, "timeout_s": timeout_s}
-        answer = self._link(container_id).ask(request, wait_s=timeout_s + ANSWER_S)
+        answer = self._links.of(container_id).ask(request, wait_s=timeout_s + ANSWER_S)
         if "error" in answer:
-            raise _exec_failed(container_id, answer["error"])
+            raise exec_failed(container_id, answer["error"])
         return answer
 
     def _ask(self, container_id: str, request: dict[str, Any], fds: Sequence[int] = ()) -> None:
-        answer = self._link(container_id).ask(request, fds)
+        answer = self._links.of(container_id).ask(request, fds)
         if "error" in answer:
-            raise _os_error(answer["error"])
-
-    def _link(self, container_id: str) -> Link:
-        with self._lock:
-            link = self._links.get(container_id)
-        if link is None:
-            raise gone(container_id)
-        return link
+            raise os_error(answer["error"])
 
     # --- workers ---------------------------------------------------------------------------------------------------
 
@@ -279,67 +223,10 @@ class Supervisor:
             raise from_report(answer[0]["error"])
         return answer[0]["result"]
 
-    # --- reading ---------------------------------------------------------------------------------------------------
+    # --- news ------------------------------------------------------------------------------------------------------
 
-    def _add(self, link: Link) -> None:
-        with self._lock:
-            self._links[link.container_id] = link
-            self._selector.register(link, selectors.EVENT_READ, link)
-
-    def _drop(self, link: Link) -> bool:
-        """False where another thread was quicker."""
-        with self._lock:
-            if link.dropped:
-                return False
-            link.dropped = True
-            self._selector.unregister(link)  # before it is closed: its number may be another's at once
-            if self._links.get(link.container_id) is link:
-                del self._links[link.container_id]
-        link.close()
-        return True
-
-    def _read_all(self) -> None:
-        """The thread that reads from every shim, and sees the spawner's end."""
-        while not self._closed:
-            self._watch_spawners()
-            for key, _ in self._selector.select():
-                if isinstance(key.data, Link):
-                    self._read(key.data)
-                elif key.fd in self._watched:
-                    self._selector.unregister(key.fd)
-                    os.close(key.fd)
-                    self._respawn(*self._watched.pop(key.fd))
-
-    def _watch_spawners(self) -> None:
-        for spawner in (self._spawner, self._workers):
-            seen = max((number for one, number in self._watched.values() if one is spawner), default=0)
-            try:
-                found = spawner.watch(seen)
-            except OSError as error:  # no descriptor is left: containers are heard all the same, and it is tried again
-                print(f"docket: the spawner can't be watched: {error}", file=sys.stderr, flush=True)
-                continue
-            if found is not None:
-                number, fd = found
-                self._watched[fd] = spawner, number
-                self._selector.register(fd, selectors.EVENT_READ, "spawner")
-
-    @staticmethod
-    def _respawn(spawner: SpawnerProcess, number: int) -> None:
-        try:
-            spawner.died(number)
-        except OSError as error:
-            print(f"docket: the spawner can't be started: {error}", file=sys.stderr, flush=True)
-
-    def _read(self, link: Link) -> None:
-        try:
-            news = link.read()
-        except OSError:
-            news = None
-        if news is None:
-            if self._drop(link):
-                self._ended(link)
-        elif news:
-            self._mailboxes.put(link.container_id, news)
+    def _heard(self, link: Link, news: dict[str, Any]) -> None:
+        self._mailboxes.put(link.container_id, news)
 
     def _ended(self, link: Link) -> None:
         """The connection is gone, and most likely the shim. Its last words may have reached the disk only."""
@@ -369,8 +256,7 @@ class Supervisor:
             news = words
         self._on_message(container_id, news)
         if news["type"] == "exec_exited":
-            with self._lock:
-                link = self._links.get(container_id)
+            link = self._links.get(container_id)
             if link is not None:
                 link.tell({"op": "seen", "exec_id": news["exec_id"]})
 
@@ -380,30 +266,11 @@ class Supervisor:
 
     def close(self) -> None:
         """Stop listening. Containers go on; what was heard is delivered before this returns."""
-        self._closed = True
-        os.write(self._wake_writer, b"x")
-        self._thread.join()
+        self._links.stop_reading()
         self._mailboxes.close()
         self._spawner.close()
         self._workers.close()
-        with self._lock:
-            links = list(self._links.values())
-            self._links.clear()
-        for link in links:
-            link.close()
-        for fd in self._watched:
-            os.close(fd)
-        self._selector.close()
-        os.close(self._wake_reader)
-        os.close(self._wake_writer)
-
-
-def _wishes(attachment: Attachment) -> dict[str, Any]:
-    return {
-        "stdin": attachment.stdin, "stdout": attachment.stdout, "stderr": attachment.stderr,
-        "framed": attachment.framed, "detach_keys": attachment.detach_keys.hex(), "early": attachment.early.hex(),
-        "logs": attachment.logs,
-    }  # fmt: skip
+        self._links.close()
 
 
 def _hand_over(
@@ -411,7 +278,7 @@ def _hand_over(
 ) -> None:
     """Give a shim what it needs. One that has given up already may have said why: that is read next."""
     settings = {key: plan.get(key) for key in _SHIM_SETTINGS}
-    settings["clients"] = [_wishes(attachment) for attachment in attachments]
+    settings["clients"] = [wishes(attachment) for attachment in attachments]
     try:
         messages.send(own, settings, [attachment.fd for attachment in attachments])
         for start in range(0, len(held), _FDS_A_MESSAGE):
@@ -419,11 +286,6 @@ def _hand_over(
         messages.send(own, {"plan": plan})
     except ConnectionError:
         return
-
-
-def _close_all(attachments: Sequence[Attachment]) -> None:
-    for attachment in attachments:
-        os.close(attachment.fd)
 
 
 def _is_lock_free(directory: str) -> bool:
@@ -439,24 +301,3 @@ def _is_lock_free(directory: str) -> bool:
         return False
     finally:
         os.close(fd)
-
-
-def _launch_failed(report: dict[str, Any]) -> LaunchFailed:
-    step, text = report["step"], report["message"]
-    if step != "process.user":  # a user that the image doesn't know, in Docker's words
-        text = f"unable to start container process: {'' if step in ('', 'exec.start') else f'{step}: '}{text}"
-    return LaunchFailed(text, step=report["step"], errno=report["errno"], exit_code=report["exit_code"])
-
-
-def _exec_failed(container_id: str, report: dict[str, Any]) -> EngineError:
-    """The shim's own refusal has no step: the container was paused while the request was on its way."""
-    if report["errno"] == errno.EBUSY and not report["step"]:
-        return Paused(f"container {container_id} is paused, unpause the container before exec")
-    return _launch_failed(report)
-
-
-def _os_error(report: dict[str, Any]) -> OSError:
-    error = OSError(report["errno"], report["message"])
-    if report["step"]:
-        error.step = report["step"]  # type: ignore[attr-defined]
-    return error

@@ -14,7 +14,7 @@ from engine.domain.errors import Conflict, InvalidArgument, NameTaken, NotFound,
 from engine.eventlog.log import Change, Context, Document
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import members
-from engine.runtime.supervisor import Attachment
+from engine.runtime.attachment import Attachment
 from engine.services import (
     container_config, health_config, json_log, layer_limits, links, network_config, request_shapes, rootless, sharing,
     trees, user_network, volumes_from,

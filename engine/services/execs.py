@@ -10,7 +10,7 @@ from engine.domain.container import Container
 from engine.domain.errors import Conflict, InvalidArgument, NotFound, describe
 from engine.domain.exec import CreateExec, Exec, ExecCreated, ExecStarted, ExecStartFailed, StartExec
 from engine.eventlog.log import Context, Document
-from engine.runtime.supervisor import Attachment
+from engine.runtime.attachment import Attachment
 from engine.services import links, request_shapes
 from engine.services.core import Core, resolve_container
 from engine.services.launch_plan import build_exec_plan, hostname_of

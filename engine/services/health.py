@@ -17,7 +17,7 @@ from engine.domain.container import ALIVE, Container, ContainerHealthChanged, St
 from engine.domain.errors import EngineError, describe
 from engine.domain.health import STARTING, UNHEALTHY, Health, HealthCheck, after_probe, next_probe_s
 from engine.eventlog.log import Context
-from engine.runtime.supervisor import LaunchFailed, Paused
+from engine.runtime.failures import LaunchFailed, Paused
 from engine.services import health_config
 from engine.services.core import Core
 from engine.services.launch_plan import build_exec_plan

@@ -33,7 +33,7 @@ from engine.domain.prune import RecordPrune
 from engine.eventlog.log import Context
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.steps import step
-from engine.runtime.supervisor import LaunchFailed
+from engine.runtime.failures import LaunchFailed
 from engine.services import layer_limits, trees
 from engine.services.container_config import parse_signal
 from engine.services.containers import Containers

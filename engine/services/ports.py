@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol, Sequence
 
-from engine.runtime.supervisor import Attachment
+from engine.runtime.attachment import Attachment
 
 
 _STUB_FOLDERS = ("", "dev", "etc", "proc", "sys")

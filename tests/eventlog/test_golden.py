@@ -46,7 +46,6 @@ def test_what_was_written_can_be_read(type_: str, schema: str, text: str) -> Non
 
 
 def test_an_old_schema_is_lifted_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    @dataclasses.dataclass(frozen=True, slots=True)
     class Newer(VolumeCreated):
         SCHEMA = 3
 

@@ -17,8 +17,8 @@ import pytest
 from engine.domain.errors import EngineError, NotFound
 from engine.kernel.steps import STEPS
 from engine.runtime import init, journal
+from engine.runtime.failures import LaunchFailed
 from engine.runtime.setup import Setup
-from engine.runtime.supervisor import LaunchFailed
 from support.census import assert_nothing_left, processes_of, take_census
 from support.containers import Runtime, connection, layer, running_runtime
 from support.sources import REPOSITORY
@@ -399,7 +399,7 @@ def test_no_process_of_the_engine_is_left(runtime: Runtime) -> None:
 def test_a_connection_that_ends_is_no_lost_shim(runtime: Runtime) -> None:
     """What counts is the lock: a shim that lives is connected to again."""
     container = runtime.start("sleep", "1000")
-    link = runtime.supervisor._links[container.id]
+    link = runtime.supervisor._links.of(container.id)
     link._socket.shutdown(socket.SHUT_RDWR)
     eventually(lambda: runtime.supervisor._links.get(container.id) not in (None, link))
     assert runtime.exec(container, "echo", "x").out == "x\n"

@@ -19,9 +19,9 @@ import pytest
 from engine.domain.errors import EngineError
 from engine.runtime import messages
 from engine.runtime.control import Connection
+from engine.runtime.failures import LaunchFailed
 from engine.runtime.loop import IN, Loop
 from engine.runtime.stdio import Stdio
-from engine.runtime.supervisor import LaunchFailed
 from support.containers import Runtime, children_of, is_spare
 from support.waiting import eventually
 

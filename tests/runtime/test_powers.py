@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.domain.errors import NotFound
-from engine.runtime.supervisor import LaunchFailed, Paused
+from engine.runtime.failures import LaunchFailed, Paused
 from engine.services import limits, oci_spec
 from support.containers import Runtime
 from support.waiting import eventually

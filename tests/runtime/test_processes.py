@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain.errors import Conflict
-from engine.runtime.supervisor import LaunchFailed
+from engine.runtime.failures import LaunchFailed
 from support.containers import Runtime, layer
 from support.waiting import eventually
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.kernel.steps import STEPS
-from engine.runtime.supervisor import LaunchFailed
+from engine.runtime.failures import LaunchFailed
 from engine.services import oci_spec
 from support.containers import Runtime, layer
 

@@ -13,7 +13,7 @@ import pytest
 
 from engine.kernel import mounts
 from engine.runtime import shifted
-from engine.runtime.supervisor import LaunchFailed
+from engine.runtime.failures import LaunchFailed
 from support.containers import Runtime, layer
 
 pytestmark = pytest.mark.kernel

@@ -229,7 +229,7 @@ def oci_path() -> str:
 
 @pytest.mark.parametrize(("command", "code"), [("nosuch", 127), ("/etc/passwd", 126), ("/etc", 126)])
 def test_execs_that_cannot_be(runtime: Runtime, command: str, code: int) -> None:
-    from engine.runtime.supervisor import LaunchFailed
+    from engine.runtime.failures import LaunchFailed
 
     container = runtime.start("sleep", "100")
     with pytest.raises(LaunchFailed) as caught:

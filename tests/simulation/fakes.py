@@ -11,7 +11,8 @@ from typing import Any, Callable, Sequence
 
 from engine.domain.errors import NotFound, Unavailable
 from engine.images.jobs import compress_layer
-from engine.runtime.supervisor import Attachment, LaunchFailed
+from engine.runtime.attachment import Attachment
+from engine.runtime.failures import LaunchFailed
 
 
 class Crash(BaseException):

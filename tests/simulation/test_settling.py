@@ -13,7 +13,8 @@ import pytest
 from engine.domain.build import BuildFailed, BuildStarted, StartBuild
 from engine.domain.container import ContainerRemoved, Status
 from engine.domain.errors import Conflict, EngineError, NotFound, Unavailable
-from engine.runtime.supervisor import Attachment, LaunchFailed
+from engine.runtime.attachment import Attachment
+from engine.runtime.failures import LaunchFailed
 from engine.services.ports import SystemClock
 from engine.services.waits import Waiter
 from simulation.test_simulation import CONTEXT, World

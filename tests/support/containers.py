@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from engine.kernel import cgroups
-from engine.runtime.supervisor import Attachment, Supervisor
+from engine.runtime.attachment import Attachment
+from engine.runtime.supervisor import Supervisor
 from engine.services import mount_points, oci_spec
 from engine.services.seccomp_filter import default_filter
 
