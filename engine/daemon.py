@@ -179,7 +179,7 @@ def compose(
         audit=audit,
         redactions=Redactions(core, audit),
         events=Events(core),
-        system=System(core, settings.registries),
+        system=System(core, remaps, settings.registries),
         statistics=Statistics(core),
         updates=Updates(core, lambda parent: connections.linked_has_started([parent])),
         who_ran=WhoRan(core),
