@@ -200,6 +200,7 @@ def recover(engine: Engine, rebooted: bool) -> None:
     network_recovery = NetworkRecovery(core, services.networks, context)
     network_recovery.run()
     ContainerRecovery(core, services.lifecycle, engine.monitor, context, rebooted).run()
+    services.volumes.settle_fillings()
     services.builds.recover(context, INTERRUPTED)
     network_recovery.finish()
     for container in core.log.all("container"):
