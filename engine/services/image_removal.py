@@ -135,7 +135,7 @@ class ImageRemoval:
 
     def prune(self, filters: Filters, context: Context) -> tuple[Outcome, int]:
         """Remove what no container uses: images without a tag, with ``dangling=false`` every one; and what pulls that
-        failed have left. Answers with Docker's list and the bytes that the layers' files took."""
+        failed have left; and copies of layers. Answers with Docker's list and the bytes that the files took."""
         outcome: Outcome = []
         freed = 0
         selection, every = Selection.of(filters), asks(filters, "dangling") is False
@@ -153,7 +153,7 @@ class ImageRemoval:
                     continue  # it is being pushed
             freed += sum(sizes.get(entry.get("Deleted", ""), 0) for entry in removed)
             outcome += removed
-        self._remaps.prune(context)
+        freed += self._remaps.prune(context)
         count = sum("Deleted" in entry for entry in outcome)
         self._core.recorder.decide("prune", "image", RecordPrune("image", count, freed), context)
         return outcome, freed
