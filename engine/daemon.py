@@ -179,7 +179,7 @@ def compose(
         audit=audit,
         redactions=Redactions(core, audit),
         events=Events(core),
-        system=System(core, settings.registries),
+        system=System(core, remaps, settings.registries),
         statistics=Statistics(core),
         updates=Updates(core, lambda parent: connections.linked_has_started([parent])),
         who_ran=WhoRan(core),
@@ -200,6 +200,7 @@ def recover(engine: Engine, rebooted: bool) -> None:
     network_recovery = NetworkRecovery(core, services.networks, context)
     network_recovery.run()
     ContainerRecovery(core, services.lifecycle, engine.monitor, context, rebooted).run()
+    services.volumes.settle_fillings()
     services.builds.recover(context, INTERRUPTED)
     network_recovery.finish()
     for container in core.log.all("container"):

@@ -28,6 +28,10 @@ from engine.domain.errors import EngineError
 
 SEND_S = 60.0
 """How long a client may leave a whole answer unread. Streams wait for ever: a pager may sit on the other end."""
+REST_BYTES = 256 * 1024
+REST_S = 0.5
+"""What is read of a body that nobody wanted before it is answered, as net/http's server does: clients that are written
+in Go break off the rest, and complain of that, when the answer comes first."""
 DRAIN_BYTES = 8 * 1024 * 1024
 DRAIN_S = 2.0
 """What is read of a body that nobody wanted, so that the client gets to read the answer, before it is cut off."""
@@ -149,6 +153,7 @@ class Connection(Exchange):
             self._unwatch()
             return keep
         self._unwatch()
+        self._take_in_rest(body)
         keep = keep and (body.finished or self._is_worth_reading(body))
         self._write_reply(answer, keep=keep, head_only=head.method == "HEAD")
         return keep if body.finished else self._drain(body)
@@ -166,6 +171,18 @@ class Connection(Exchange):
             return Reply(400, body_of(message_of(error)), JSON)
         except Exception as error:  # the last resort: one broken request must not take the connection's thread down
             return _error_reply(error)
+
+    @staticmethod
+    def _take_in_rest(body: Body) -> None:
+        if body.finished or body.broken or body.awaits_permission:
+            return
+        body.deadline = time.monotonic() + REST_S
+        left = REST_BYTES
+        try:
+            while left > 0 and (part := body.read(min(left, 65536))):
+                left -= len(part)
+        except (WireError, ClientLeft):
+            return  # it says of itself that it is broken
 
     @staticmethod
     def _is_worth_reading(body: Body) -> bool:

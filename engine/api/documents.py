@@ -34,6 +34,14 @@ def read_limited(body: Body) -> bytes:
     return bytes(whole)
 
 
+def platform_name(text: str) -> str:
+    """``os/architecture[/variant]``. Clients send a platform as JSON since API 1.48, and some as text."""
+    if not text.startswith("{"):
+        return text
+    values = parse_json_object(text)
+    return "/".join(filter(None, (str(values.get(key) or "") for key in ("os", "architecture", "variant"))))
+
+
 def parse_json(raw: bytes | str) -> Any:
     """Parse JSON of bounded depth, without NUL characters and lone surrogates, which no path, argument or
     environment can hold. Raises InvalidArgument."""

@@ -6,8 +6,7 @@ from engine.builder.ground import Ground
 from engine.builder.orders import Site
 from engine.domain.errors import InvalidArgument, NotFound
 from engine.domain.image import Image
-from engine.images.manifests import Platform
-from engine.images.platforms import runs, this_machine
+from engine.images.platforms import of_config, parse, runs
 from engine.images.references import Reference
 from engine.services.core import Core
 from engine.services.image_names import resolve_image
@@ -54,9 +53,4 @@ class Bases:
         return image
 
     def _is_for(self, image: Image, platform: str) -> bool:
-        config = parse_document(self._core.log.document(image.id))
-        here = this_machine()
-        own = Platform(
-            config.get("os") or here.os, config.get("architecture") or here.architecture, config.get("variant") or ""
-        )
-        return runs(Platform.parse(platform), own) > 0
+        return runs(parse(platform), of_config(parse_document(self._core.log.document(image.id)))) > 0

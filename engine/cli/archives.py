@@ -57,7 +57,8 @@ def save_images(session: Session, options: Options, arguments: list[str]) -> int
     """A file is written beside its name, and takes it when it is whole."""
     if not options.output and os.isatty(STDOUT):
         raise CommandError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
-    response = session.client.stream("GET", "/images/get", query=[("names", name) for name in arguments])
+    query = [*(("names", name) for name in arguments), ("platform", options.platform or None)]
+    response = session.client.stream("GET", "/images/get", query=query)
     with Target(options.output) as fd:
         while piece := response.read_some():
             write_all(fd, piece)
@@ -151,6 +152,7 @@ SAVE = Command(
     save_images,
     "[OPTIONS] IMAGE [IMAGE...]",
     text("-o, --output", "Write to a file, instead of STDOUT"),
+    text("--platform", "Save the images only if they are for this platform, as linux/arm64"),
     least=1,
     examples="docket save -o saved.tar base:1 web\ndocket save base | xz > base.tar.xz",
 )

@@ -9,8 +9,9 @@ from engine.cli.build_progress import MODES, Plain, parse_mode, progress_of
 from engine.cli.build_sources import open_context
 from engine.cli.command import Command
 from engine.cli.create_values import parse_ulimit
-from engine.cli.flags import Options, integer, listed, switch, text
+from engine.cli.flags import Options, content_trust, integer, listed, switch, text
 from engine.cli.output import STDERR, STDOUT, CommandError, out, printable
+from engine.cli.push import push_image
 from engine.cli.quantities import parse_size, parse_swap
 from engine.cli.session import Session
 from engine.client import jsontext
@@ -30,6 +31,7 @@ _TICK_MS = 200
 
 def build(session: Session, options: Options, arguments: list[str]) -> int:
     check_targets(options.cache_to, "--cache-to")
+    _check_push(options)
     output = parse_output(options.output)
     if output is not None:
         output.prepare()
@@ -42,7 +44,7 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
         query += [("dockerfile", context.dockerfile), ("remote", context.remote or None)]
         query.append(("contexts", context.named or None))
         response = session.client.stream(
-            "POST", "/build", query=query, upload=context.pieces(), headers={**headers, **joined}
+            "POST", "/build", query=query, upload=context.pieces(options.compress), headers={**headers, **joined}
         )  # fmt: skip
         listener = Listener(progress)
         try:
@@ -56,7 +58,18 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
             raise
         progress.end(failed=bool(listener.error))
         response.close()
-    return _end(listener, options, output)
+    _end(listener, options, output)
+    if options.push:
+        for name in options.tag:
+            push_image(session, name, quiet=options.quiet)
+    return 0
+
+
+def _check_push(options: Options) -> None:
+    if options.output and (options.push or options.load):
+        raise CommandError("--output takes the result elsewhere: without --push and --load, then")
+    if options.push and not options.tag:
+        raise CommandError("--push needs a name to push: --tag")
 
 
 def _progress(options: Options, output: Output | None) -> Plain:
@@ -82,7 +95,7 @@ def _take(response: Response, output: Output, listener: Listener) -> None:
         continue
 
 
-def _end(listener: Listener, options: Options, output: Output | None) -> int:
+def _end(listener: Listener, options: Options, output: Output | None) -> None:
     """Raises CommandError with the status of the command that failed."""
     if listener.error:
         raise CommandError(printable(listener.error, keep="\n"), listener.code or 1)
@@ -94,7 +107,6 @@ def _end(listener: Listener, options: Options, output: Output | None) -> int:
     if options.iidfile and listener.image_id:
         with open(options.iidfile, "w", encoding="ascii") as file:
             file.write(listener.image_id)
-    return 0
 
 
 def _query(options: Options, output: Output | None, host: str) -> list[tuple[str, Any]]:
@@ -233,6 +245,8 @@ BUILD = Command(
     listed("--cache-from", "Images whose steps may be used, where they say what these depended on"),
     listed("--cache-to", "Where the steps of the build go for others (\"type=inline\": into the image)"),
     text("--cgroup-parent", "Set the parent cgroup for the RUN instructions during build"),
+    switch("--compress", "Compress the build context using gzip"),
+    content_trust(),
     integer("--cpu-period", "Limit the CPU CFS (Completely Fair Scheduler) period"),
     integer("--cpu-quota", "Limit the CPU CFS (Completely Fair Scheduler) quota"),
     integer("-c, --cpu-shares", "CPU shares (relative weight)"),
@@ -243,6 +257,7 @@ BUILD = Command(
     switch("--force-rm", "Always remove intermediate containers"),
     text("--iidfile", "Write the image ID to the file"),
     listed("--label", "Set metadata for an image"),
+    switch("--load", "Keep the image in the engine, as is done anyway"),
     text("-m, --memory", "Memory limit", kind="bytes", parse=parse_size),
     text("--memory-swap", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap", kind="bytes",
          parse=parse_swap),
@@ -252,6 +267,7 @@ BUILD = Command(
     text("--platform", "Set platform if server is multi-platform capable"),
     text("--progress", f"Type of progress output ({', '.join(MODES)})", parse=parse_mode),
     switch("--pull", "Always attempt to pull a newer version of the image"),
+    switch("--push", "Push the image by each of its tags"),
     switch("-q, --quiet", "Suppress the build output and print image ID on success"),
     switch("--rm", "Remove intermediate containers after a successful build", True),
     listed("--secret", "Secret to expose to the build (\"id=mysecret[,src=/local/secret]\")"),

@@ -25,14 +25,15 @@ _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
 
 class Context:
     """``pieces`` gives the archive; ``dockerfile`` is the name that it has in there; ``remote`` is the URL of what the
-    engine is to fetch instead; ``named`` are other contexts, as the engine is told of them. As a context manager it
-    removes the folders ``temporary`` at its end."""
+    engine is to fetch instead; ``named`` are other contexts, as the engine is told of them; ``is_compressed`` is an
+    archive of the user's. As a context manager it removes the folders ``temporary`` at its end."""
 
     def __init__(
         self, pieces: Callable[[], Iterator[bytes]], dockerfile: str, remote: str = "",
-        named: Mapping[str, str] | None = None,
+        named: Mapping[str, str] | None = None, is_compressed: bool = False,
     ) -> None:  # fmt: skip
         self._pieces = pieces
+        self.is_compressed = is_compressed
         self.dockerfile = dockerfile
         self.remote = remote
         self.named = named or {}
@@ -44,11 +45,22 @@ class Context:
     def __exit__(self, *exception: object) -> None:
         remove(self.temporary)
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self, compress: bool = False) -> Iterator[bytes]:
+        """With ``compress`` by gzip, unless they are compressed already."""
+        pieces = self._pieces()
         try:
-            yield from self._pieces()
+            yield from _gzipped(pieces) if compress and not (self.is_compressed or self.remote) else pieces
         except ContextError as error:
             raise CommandError(f"error checking context: {error}") from error
+
+
+def _gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    import zlib
+
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)  # 16: gzip's header and trailer
+    for piece in pieces:
+        yield packer.compress(piece)
+    yield packer.flush()
 
 
 def remove(folders: Iterable[str]) -> None:
@@ -147,7 +159,7 @@ def _from_stdin(file: str) -> Context:
     while len(first) < tar_header.BLOCK and (piece := os.read(_STDIN, tar_header.BLOCK - len(first))):
         first += piece
     if first.startswith(_MAGICS) or tar_header.is_header(first):
-        return Context(lambda: _rest(first), file or _NAME)
+        return Context(lambda: _rest(first), file or _NAME, is_compressed=first.startswith(_MAGICS))
     text = b"".join(_rest(first))
     if not text.strip():
         raise CommandError("the Dockerfile on standard input is empty")

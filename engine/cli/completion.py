@@ -63,7 +63,7 @@ def _offers(session: Session, before: list[str], last: str) -> list[str]:
         return _values(session, awaited)
     if not before:
         known = [*commands.COMMANDS, *commands.GROUPS, "help"]
-        return [f"--{flag.name}" for flag in GLOBAL_FLAGS] if last.startswith("-") else known
+        return [f"--{flag.name}" for flag in GLOBAL_FLAGS if not flag.refusal] if last.startswith("-") else known
     if before[0] == "help":
         before = before[1:]
         if not before:
@@ -99,7 +99,7 @@ def behind_flags(words: list[str], flags: Sequence[Flag]) -> tuple[list[str], Fl
 def _of_command(session: Session, command: Command, before: list[str], last: str) -> list[str]:
     by_name = {name: flag for flag in command.flags for name in (f"--{flag.name}", f"-{flag.short}")}
     if last.startswith("-"):
-        return [f"--{flag.name}" for flag in command.flags]
+        return [f"--{flag.name}" for flag in command.flags if not flag.refusal]
     if before and (flag := by_name.get(before[-1])) is not None and flag.kind:
         return _values(session, flag)
     words = [word.strip("[].") for word in command.usage.replace("|", " ").split() if word != "[OPTIONS]"]

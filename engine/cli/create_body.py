@@ -1,6 +1,6 @@
 """From the flags of ``create`` and ``run`` to the body of POST /containers/create.
 
-What was not asked for is left out: the engine's defaults are the engine's. Raises CommandError.
+What was not asked for is left out, or empty: the engine's defaults are the engine's. Raises CommandError.
 """
 
 from __future__ import annotations
@@ -19,11 +19,18 @@ if TYPE_CHECKING:
 
     from engine.cli.flags import Options
 
+_SAID_OF_NONE = (
+    "BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps", "BlkioWeightDevice",
+    "Devices", "Dns", "DnsOptions", "DnsSearch", "PortBindings", "Ulimits",
+)  # fmt: skip
+"""Sent also where they are empty, as Docker's client does: inspect then shows [] or {} in place of null."""
+
+
 def create_body(options: Options, image: str, command: Sequence[str]) -> dict[str, Any]:
     """The whole body: Docker's Config, with HostConfig and NetworkingConfig in it."""
     config = _config(options, image, command)
     host = {**_limits(options), **_isolation(options), **_storage(options, config), **network_settings(options, config)}
-    config["HostConfig"] = set_only(host)
+    config["HostConfig"] = {**{name: host[name] for name in _SAID_OF_NONE}, **set_only(host)}
     if options.memory_swappiness == 0:
         config["HostConfig"]["MemorySwappiness"] = 0  # never, which is not the default
     if endpoint := endpoint_settings(options):

@@ -52,6 +52,7 @@ def _totals(usage: dict[str, Any]) -> list[Row]:
         _total("Containers", len(containers), len(running), size, size - busy),
         _total("Local Volumes", len(volumes), len(mounted), held, free),
         _cache_total(usage.get("BuildCache") or []),
+        *_copies_total(_copies(usage)),
     ]
 
 
@@ -61,6 +62,17 @@ def _cache_total(records: list[dict[str, Any]]) -> Row:
     free = sum(record["Size"] for record in own if not record.get("InUse"))
     in_use = sum(bool(record.get("InUse")) for record in records)
     return _total("Build Cache", len(records), in_use, sum(record["Size"] for record in own), free)
+
+
+def _copies(usage: dict[str, Any]) -> list[dict[str, Any]]:
+    return (usage.get("Docket") or {}).get("LayerCopies") or []
+
+
+def _copies_total(copies: list[dict[str, Any]]) -> list[Row]:
+    """Layers whose owners were shifted for containers with a user namespace: no line where there are none."""
+    used = [one for one in copies if one["Containers"] > 0]
+    size, busy = (sum(one["Size"] for one in some) for some in (copies, used))
+    return [_total("Layer Copies", len(copies), len(used), size, size - busy)] if copies else []
 
 
 def _total(kind: str, count: int, active: int, size_bytes: int, reclaimable_bytes: int) -> Row:
@@ -115,7 +127,20 @@ def _details(usage: dict[str, Any]) -> str:
     text += "\nLocal Volumes space usage:\n\n" + layout(rows)
     records = sorted(usage.get("BuildCache") or (), key=lambda record: float(moment_to_unix(record["LastUsedAt"])))
     rows = [("CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USAGE", "SHARED"), *map(_cache_line, records)]
-    return text + f"\nBuild cache usage: {_cache_total(records)['Size']}\n\n" + layout(rows)
+    text += f"\nBuild cache usage: {_cache_total(records)['Size']}\n\n" + layout(rows)
+    return text + _copies_text(_copies(usage))
+
+
+def _copies_text(copies: list[dict[str, Any]]) -> str:
+    """``docket image prune`` removes those that no container needs."""
+    if not copies:
+        return ""
+    rows = [("COPY ID", "LAYER ID", "USERS", "SIZE", "CONTAINERS")]
+    for one in copies:
+        users = ", ".join(":".join(line.split()) for line in one["Users"].splitlines())
+        ids = (short_id(one[field]) for field in ("ID", "LayerID"))
+        rows.append((*ids, users, human_size(one["Size"], 3), str(one["Containers"])))
+    return "\nCopies of layers for user namespaces:\n\n" + layout(rows)
 
 
 def _cache_line(record: dict[str, Any]) -> tuple[str, ...]:

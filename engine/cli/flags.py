@@ -21,7 +21,7 @@ HELP_COLUMNS = 80
 class Flag:
     """One flag. ``parse`` turns its text into a value or raises ValueError; a ``repeated`` one collects a list."""
 
-    __slots__ = ("attribute", "default", "group", "help", "kind", "name", "parse", "repeated", "short")
+    __slots__ = ("attribute", "default", "group", "help", "kind", "name", "parse", "refusal", "repeated", "short")
 
     def __init__(
         self, names: str, kind: str, help: str, default: Any, parse: Callable[[str], Any], *, repeated: bool = False
@@ -29,6 +29,7 @@ class Flag:
         *short, name = names.split(", ")
         self.name = name.removeprefix("--")
         self.group = ""
+        self.refusal = ""
         self.attribute = self.name.replace("-", "_")
         self.short = short[0].removeprefix("-") if short else ""
         self.kind = kind
@@ -45,6 +46,14 @@ class Flag:
 def switch(names: str, help: str, default: bool = False) -> Flag:
     """True where it is given; ``--name=false`` takes it back."""
     return Flag(names, "", help, default, _boolean)
+
+
+def refused(why: str, *names: str, kind: str = "string") -> tuple[Flag, ...]:
+    """Flags of Docker's that a command has not, for whom they mean something else elsewhere. No help shows them."""
+    flags = tuple(Flag(name, kind, "", None, str) for name in names)
+    for flag in flags:
+        flag.refusal = why
+    return flags
 
 
 def content_trust() -> Flag:
@@ -162,6 +171,7 @@ def _long_flag(word: str, rest: list[str], by_name: dict[str, Flag], options: Op
         if name in UNSUPPORTED_FLAGS:
             raise CommandError(f"--{name} is not supported: {UNSUPPORTED_FLAGS[name]}", USAGE_STATUS)
         raise CommandError(f"unknown flag: --{name}{hint(name, by_name, '--')}", USAGE_STATUS)
+    _check_offered(flag)
     if not has_value:
         if flag.kind == "":
             value = "true"
@@ -181,6 +191,7 @@ def _short_flags(word: str, rest: list[str], by_short: dict[str, Flag], options:
             if letter == "h":
                 raise HelpWanted
             raise CommandError(f"unknown shorthand flag: '{letter}' in {word}", USAGE_STATUS)
+        _check_offered(flag)
         if letters.startswith("="):
             value, letters = letters[1:], ""
         elif flag.kind == "":
@@ -192,6 +203,11 @@ def _short_flags(word: str, rest: list[str], by_short: dict[str, Flag], options:
         else:
             raise CommandError(f"flag needs an argument: '{letter}' in {word}", USAGE_STATUS)
         _store(flag, value, options)
+
+
+def _check_offered(flag: Flag) -> None:
+    if flag.refusal:
+        raise CommandError(f"--{flag.name} is not supported: {flag.refusal}", USAGE_STATUS)
 
 
 def _store(flag: Flag, text_given: str, options: Options) -> None:
@@ -210,6 +226,7 @@ def _store(flag: Flag, text_given: str, options: Options) -> None:
 
 def describe(flags: Sequence[Flag], columns: int = HELP_COLUMNS) -> str:
     """The lines of a help text's "Options:", in Docker's layout, sorted by name; groups of flags one by one."""
+    flags = [flag for flag in flags if not flag.refusal]
     titles = list(dict.fromkeys(flag.group for flag in flags))
     if len(titles) > 1:
         parts = [(title, [flag for flag in flags if flag.group == title]) for title in titles]

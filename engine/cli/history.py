@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.cli import quantities
 from engine.cli.command import Command
-from engine.cli.flags import Options, switch
+from engine.cli.flags import Options, switch, text
 from engine.cli.listing import Row, format_flag, short_id, shorten, show
 from engine.cli.output import out
 from engine.cli.session import Session
@@ -22,7 +22,8 @@ _COMMAND_WIDTH = 45
 
 
 def show_history(session: Session, options: Options, arguments: list[str]) -> int:
-    steps = session.client.call("GET", path_of("images", arguments[0], "history"))
+    query = {"platform": options.platform or None}
+    steps = session.client.call("GET", path_of("images", arguments[0], "history"), query=query)
     if options.quiet and not options.format:
         ids = [step["Id"] for step in steps]
         out("".join((id if options.no_trunc else short_id(id)) + "\n" for id in ids))
@@ -60,6 +61,7 @@ HISTORY = Command(
     format_flag(),
     switch("-H, --human", "Print sizes and dates in human readable format", default=True),
     switch("--no-trunc", "Don't truncate output"),
+    text("--platform", "Show the history only if the image is for this platform, as linux/arm64"),
     switch("-q, --quiet", "Only show image IDs"),
     least=1,
     most=1,

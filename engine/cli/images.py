@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.cli import quantities
 from engine.cli.command import Command
 from engine.cli.containers import AS_OF_HELP
-from engine.cli.flags import Options, switch, text
+from engine.cli.flags import Options, listed, switch, text
 from engine.cli.listing import Row, filter_flag, filters_query, format_flag, short_id, show
 from engine.cli.output import err, out
 from engine.cli.references import new_tag
@@ -106,7 +106,8 @@ def tag_image(session: Session, options: Options, arguments: list[str]) -> int:
 
 def remove_images(session: Session, options: Options, arguments: list[str]) -> int:
     """With ``--force`` an image that is gone already is no failure."""
-    query = {"force": options.force, "noprune": options.no_prune}
+    platforms = [("platforms", one) for given in options.platform for one in given.split(",")]
+    query = [("force", options.force), ("noprune", options.no_prune), *platforms]
     status = 0
     for name in arguments:
         try:
@@ -149,6 +150,7 @@ REMOVE = Command(
     "[OPTIONS] IMAGE [IMAGE...]",
     switch("-f, --force", "Force removal of the image"),
     switch("--no-prune", "Do not delete untagged parents"),
+    listed("--platform", "Remove the image only if it is for this platform, as linux/arm64", "strings"),
     least=1,
     examples="docket rmi base:1\ndocket rmi -f 3f2a",
 )

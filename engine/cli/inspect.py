@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.cli.command import Command
 from engine.cli.containers import AS_OF_HELP
-from engine.cli.flags import Options, switch, text
+from engine.cli.flags import Options, refused, switch, text
 from engine.cli.output import CommandError, err, out
 from engine.cli.session import Session
 from engine.client import jsontext
@@ -24,6 +24,7 @@ _TYPES = ("container", "image", "network", "volume")
 def _fetchers(session: Session, options: Options) -> dict[str, Fetch]:
     """How each type of object is asked for; inspection does not decode what it only prints."""
     client = session.client
+    platform = getattr(options, "platform", "") or None
     as_of, evidence = getattr(options, "as_of", ""), getattr(options, "evidence", False)
 
     def container(name: str) -> bytes:
@@ -44,7 +45,7 @@ def _fetchers(session: Session, options: Options) -> dict[str, Fetch]:
 
     return {
         "container": container,
-        "image": lambda name: client.call_raw("GET", path_of("images", name, "json")),
+        "image": lambda name: client.call_raw("GET", path_of("images", name, "json"), query={"platform": platform}),
         "network": network,
         "volume": lambda name: client.call_raw("GET", path_of("volumes", name)),
     }
@@ -148,6 +149,7 @@ IMAGE_INSPECT = Command(
     _inspect_one_type("image"),
     "[OPTIONS] IMAGE [IMAGE...]",
     _FORMAT,
+    text("--platform", "Inspect the image only if it is for this platform, as linux/arm64"),
     least=1,
     examples="docket image inspect -f '{{json .RootFS.Layers}}' base",
 )
@@ -156,6 +158,7 @@ NETWORK_INSPECT = Command(
     "[OPTIONS] NETWORK [NETWORK...]",
     _AS_OF,
     _FORMAT,
+    *refused("it is for networks of a swarm", "-v, --verbose", kind=""),
     least=1,
     examples="docket network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}}' app",
 )

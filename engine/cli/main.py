@@ -28,6 +28,8 @@ GLOBAL_FLAGS = (
                "without root ~/.local/share/docket)"),
     flags.text("--run-dir", "Folder of the volatile state and the socket (default: $DOCKET_RUN, else /run/docket; "
                "without root $XDG_RUNTIME_DIR/docket)"),
+    *flags.refused("a command that fails says why", "-D, --debug", kind=""),
+    *flags.refused("a command that fails says why", "-l, --log-level"),
     flags.switch("--tls", "Use TLS; implied by --tlsverify"),
     flags.text("--tlscacert", "Trust engines with certificates of this CA only (default: ~/.docker/ca.pem)"),
     flags.text("--tlscert", "TLS certificate of this client (default: ~/.docker/cert.pem)"),
@@ -132,8 +134,9 @@ def _help_or_refuse(rest: list[str]) -> int:
         return _help(rest[:1])
     from engine.cli.suggestions import UNSUPPORTED_COMMANDS, hint
 
-    if rest[0] in UNSUPPORTED_COMMANDS and rest[0] not in commands.GROUPS:
-        raise CommandError(f"docket: the command {rest[0]} is not supported: {UNSUPPORTED_COMMANDS[rest[0]]}")
+    whole = " ".join(rest[:2]) if rest[0] in commands.GROUPS else rest[0]
+    if whole in UNSUPPORTED_COMMANDS:
+        raise CommandError(f"docket: the command {whole} is not supported: {UNSUPPORTED_COMMANDS[whole]}")
     if rest[0] in commands.GROUPS:
         meant = hint(rest[1], commands.GROUPS[rest[0]][1], f"docket {rest[0]} ")
         known, place = rest[:2], f"docket {rest[0]} --help"

@@ -35,7 +35,7 @@ def create_network(session: Session, options: Options, arguments: list[str]) -> 
         **set_only({"Ingress": options.ingress, "ConfigOnly": options.config_only, "Scope": options.scope}),
         **({"ConfigFrom": {"Network": options.config_from}} if options.config_from else {}),
         **({} if options.ipv4 else {"EnableIPv4": False}),
-        "IPAM": {"Driver": options.ipam_driver, "Config": _pools(options), "Options": pairs(options.ipam_opt) or None},
+        "IPAM": {"Driver": options.ipam_driver, "Config": _pools(options), "Options": pairs(options.ipam_opt)},
         "Options": pairs(options.opt),
         "Labels": pairs(options.label),
     }

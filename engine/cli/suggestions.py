@@ -18,6 +18,7 @@ UNSUPPORTED_FLAGS = {
     "link-local-ip": "give addresses of the network by --ip and --ip6",
     "use-api-socket": "mount the socket by -v where a container is to rule the engine",
     "checkpoint": "there are no checkpoints", "checkpoint-dir": "there are no checkpoints",
+    "security-opt": "RUN --security=insecure with --allow security.insecure is what a step can have",
     "squash": "one layer comes of a last stage that copies",
     **dict.fromkeys(("attest", "provenance", "sbom"), "no attestations are made: the audit trail has an image's steps"),
     "builder": "the engine builds by itself", "bake": "the engine builds by itself",
@@ -25,12 +26,17 @@ UNSUPPORTED_FLAGS = {
     "menu": "the keys of an attached `up` are Ctrl-C alone",
     "lock-image-digests": "name images by their digests: name@sha256:...",
     "resolve-image-digests": "name images by their digests: name@sha256:...",
+    "tree": "an image here is for one platform, which `docket image inspect` tells",
+    "call": "`docket build` does what the Dockerfile says", "check": "`docket build` does what the Dockerfile says",
+    "annotation": "an image has labels: --label", "no-cache-filter": "--no-cache makes every step again",
+    "metadata-file": "--iidfile has the image's id, `docket image inspect` the rest",
     "cluster": _SWARM, "availability": _SWARM,
 }  # fmt: skip
 """Flags of Docker's that this engine has not -> why, or what to do."""
 
 UNSUPPORTED_COMMANDS = {
     **dict.fromkeys(("config", "node", "secret", "service", "stack", "swarm"), _SWARM),
+    "volume update": _SWARM,
     "buildx": "`docket build` builds, with stages, caches, mounts and outputs",
     "checkpoint": "there are no checkpoints",
     "manifest": "`docket pull --platform` and `docket image inspect` look into manifests",

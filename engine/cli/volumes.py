@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.cli.command import Command
-from engine.cli.flags import Options, listed, switch, text
+from engine.cli.flags import Options, listed, refused, switch, text
 from engine.cli.listing import Row, filter_flag, filters_query, format_flag, labels_text, show
 from engine.cli.outcomes import for_each
 from engine.cli.output import CommandError, err, out
@@ -92,6 +92,10 @@ CREATE = Command(
     listed("--label", "Set metadata for a volume"),
     text("--name", "Specify volume name (older form)"),
     listed("-o, --opt", "Set driver specific options", "map"),
+    *refused(
+        "it is for volumes of a cluster", "--group", "--limit-bytes", "--required-bytes", "--scope", "--secret",
+        "--sharing", "--topology-preferred", "--topology-required", "--type",
+    ),
     most=1,
     examples="docket volume create data\ndocket volume create --label team=web",
 )

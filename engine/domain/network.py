@@ -24,7 +24,8 @@ class Status(Statuses):
 class NetworkCreated(Event):
     """``subnets`` have "subnet", "gateway", "range" and "reserved" (name -> address); ``bridge`` is the interface's
     name, and ``adopted`` one of the host's, which is neither made nor removed. ``mtu`` is in bytes. ``attachable`` is
-    kept for who asks: containers may be connected to every network of one host."""
+    kept for who asks: containers may be connected to every network of one host. ``tells_ipam_options``: Docker shows
+    none as {} where the client gave none, and as null where it said nothing."""
 
     TYPE: ClassVar[str] = "network.created"
     network_id: str
@@ -43,6 +44,7 @@ class NetworkCreated(Event):
     options: dict[str, str] = field(default_factory=dict)
     adopted: bool = False
     attachable: bool = False
+    tells_ipam_options: bool = False
 
 
 class NetworkRaising(Event):
@@ -179,6 +181,7 @@ class Network(Record):
     options: dict[str, str]
     adopted: bool = False
     attachable: bool = False
+    tells_ipam_options: bool = False
     error: str = ""
     intents: tuple[str, ...] = ()
 
@@ -191,7 +194,7 @@ def evolve(state: Network | None, event: Event) -> Network:
         return Network(
             event.network_id, event.name, status, event.created_at_us, event.driver, event.bridge, event.subnets,
             event.mtu, event.internal, event.ipv6, event.masquerade, event.neighbours, event.host_address,
-            event.labels, event.options, event.adopted, event.attachable,
+            event.labels, event.options, event.adopted, event.attachable, event.tells_ipam_options,
         )  # fmt: skip
     if isinstance(event, NetworkMoved):
         return changed(state, {"subnets": event.subnets})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.domain.errors import EngineError, InvalidArgument, NotSupported
+from engine.domain.errors import EngineError, InvalidArgument, NotFound, NotSupported
 from engine.images import config as image_config
 from engine.images import manifests
 from engine.images.compression import Uncompressed, check_supported
@@ -16,7 +16,7 @@ from engine.images.content import ContentStore, Readable
 from engine.images.documents import parse_document, parse_object
 from engine.images.limits import Limits
 from engine.images.manifests import Descriptor, Platform
-from engine.images.platforms import best, this_machine
+from engine.images.platforms import best, of_config, parse, runs, this_machine
 from engine.images.references import Reference
 from engine.images.staging import Staging
 from engine.images.tar import Stream
@@ -31,18 +31,22 @@ def read_archive(
 
     Each is ``{"config_digest", "manifest_digest" ("" where the archive has none), "layers": [{"digest", "diff_id",
     "size_bytes", "media_type"}] from the base upwards, "tags": [...]}``. Of an image for several platforms
-    ``platform`` (this machine's) is taken. Raises InvalidArgument, NotSupported, OSError.
+    ``platform`` (this machine's) is taken; where one is given, images for others are left out.
+
+    Raises InvalidArgument, NotFound, NotSupported, OSError.
     """
-    wanted = Platform.parse(platform) if platform else this_machine()
+    asked = parse(platform) if platform else None
     with Staging(store) as staging:
         with Uncompressed(file, limits) as pieces:
             staging.read(Stream(pieces), limits)
         if staging.has("manifest.json"):
-            images = _saved_images(staging)
+            images = _saved_images(staging, asked)
         elif staging.has("index.json"):
-            images = _layout_images(staging, wanted)
+            images = _layout_images(staging, asked)
         else:
             raise InvalidArgument("archive holds no images: manifest.json and index.json are missing")
+        if not images:
+            raise NotFound(f"the archive holds no image for platform {asked}")
         staging.commit()
     return images
 
@@ -50,12 +54,12 @@ def read_archive(
 # --- docker save ---
 
 
-def _saved_images(staging: Staging) -> list[dict[str, Any]]:
+def _saved_images(staging: Staging, asked: Platform | None) -> list[dict[str, Any]]:
     listed = parse_document(staging.document("manifest.json"), "manifest.json")
     if not isinstance(listed, list) or not listed:
         raise InvalidArgument("manifest.json is no list of images")
     known = _known_manifests(staging)
-    return [_saved_image(staging, item, known) for item in listed]
+    return [image for item in listed if (image := _saved_image(staging, item, known, asked))]
 
 
 def _known_manifests(staging: Staging) -> dict[str, Descriptor]:
@@ -72,7 +76,10 @@ def _known_manifests(staging: Staging) -> dict[str, Descriptor]:
     return known
 
 
-def _saved_image(staging: Staging, item: Any, known: dict[str, Descriptor]) -> dict[str, Any]:
+def _saved_image(
+    staging: Staging, item: Any, known: dict[str, Descriptor], asked: Platform | None
+) -> dict[str, Any] | None:
+    """None where it is for another platform."""
     if not isinstance(item, dict) or not isinstance(item.get("Config"), str):
         raise InvalidArgument("manifest.json has an image without a configuration")
     paths, tags = item.get("Layers") or [], item.get("RepoTags") or []
@@ -81,6 +88,8 @@ def _saved_image(staging: Staging, item: Any, known: dict[str, Descriptor]) -> d
             raise InvalidArgument("manifest.json has an image whose layers or tags are no list of strings")
     config_digest = staging.blob(item["Config"]).digest
     diff_ids = _diff_ids(staging, item["Config"], len(paths))
+    if not _fits(staging, item["Config"], asked):
+        return None
     layers = [_layer(staging, path, diff_id) for path, diff_id in zip(paths, diff_ids)]
     checked = [Reference.parse(tag).normalized for tag in tags]
     staging.keep(item["Config"], *paths)
@@ -98,6 +107,10 @@ def _diff_ids(staging: Staging, config_name: str, layer_count: int) -> list[str]
     return diff_ids
 
 
+def _fits(staging: Staging, config_name: str, asked: Platform | None) -> bool:
+    return asked is None or runs(asked, of_config(image_config.parse(staging.document(config_name)))) > 0
+
+
 def _layer(staging: Staging, name: str, diff_id: str, media_type: str = "") -> dict[str, Any]:
     blob = staging.blob(name)
     compression = staging.compression(name)
@@ -113,7 +126,7 @@ def _layer(staging: Staging, name: str, diff_id: str, media_type: str = "") -> d
 # --- OCI layout ---
 
 
-def _layout_images(staging: Staging, wanted: Platform) -> list[dict[str, Any]]:
+def _layout_images(staging: Staging, asked: Platform | None) -> list[dict[str, Any]]:
     version = parse_object(staging.document("oci-layout"), "oci-layout").get("imageLayoutVersion")
     if version != "1.0.0":
         raise NotSupported(f"image layout version {version!r} is not supported, only '1.0.0' is")
@@ -124,8 +137,8 @@ def _layout_images(staging: Staging, wanted: Platform) -> list[dict[str, Any]]:
         raise InvalidArgument("index.json lists no image")
     images = []
     for name, group in by_name.items():
-        chosen = group if not name or len(group) == 1 else [best(group, wanted)]
-        images += [_layout_image(staging, descriptor, name, wanted) for descriptor in chosen]
+        chosen = group if not name or len(group) == 1 else [best(group, asked or this_machine())]
+        images += [image for descriptor in chosen if (image := _layout_image(staging, descriptor, name, asked))]
     return images
 
 
@@ -138,15 +151,20 @@ def _image_name(descriptor: Descriptor) -> str:
     return ""
 
 
-def _layout_image(staging: Staging, descriptor: Descriptor, name: str, wanted: Platform) -> dict[str, Any]:
+def _layout_image(
+    staging: Staging, descriptor: Descriptor, name: str, asked: Platform | None
+) -> dict[str, Any] | None:
+    """None where it is for another platform."""
     if descriptor.media_type in manifests.INDEX_TYPES:
         listed = manifests.parse_index(_blob_document(staging, descriptor), descriptor.media_type)
-        descriptor = best(listed, wanted)
+        descriptor = best(listed, asked or this_machine())
     if descriptor.media_type not in manifests.MANIFEST_TYPES:
         raise NotSupported(f"manifest {descriptor.digest} has the unsupported media type {descriptor.media_type!r}")
     manifest = manifests.parse_manifest(_blob_document(staging, descriptor), descriptor.media_type)
     config_name = _checked_name(staging, manifest.config)
     diff_ids = _diff_ids(staging, config_name, len(manifest.layers))
+    if not _fits(staging, config_name, asked):
+        return None
     names = [_checked_name(staging, layer) for layer in manifest.layers]
     layers = [
         _layer(staging, layer_name, diff_id, layer.media_type)

@@ -65,10 +65,11 @@ class _Walk:
         for leaf in sorted(map(os.fsencode, os.listdir(fd))):
             below = path + b"/" + leaf if path else leaf
             found = os.lstat(leaf, dir_fd=fd)
-            if is_whiteout(found):
-                yield Change(below, "deleted", fd, leaf, None)
-                continue
             old, folders = _look_up(leaf, lower)
+            if is_whiteout(found):
+                if old is not None:  # else it was the engine's own, below the image
+                    yield Change(below, "deleted", fd, leaf, None)
+                continue
             if not stat.S_ISDIR(found.st_mode):
                 if below not in self._stubs:
                     yield Change(below, "added" if old is None else "modified", fd, leaf, found)

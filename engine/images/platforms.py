@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Sequence
+from typing import Any, Mapping, Sequence
 
 from engine.domain.errors import NotFound
 from engine.images.manifests import Descriptor, Platform
@@ -38,6 +38,23 @@ def this_machine() -> Platform:
     """The platform of the running kernel."""
     machine = os.uname().machine
     return Platform("linux", *_MACHINES.get(machine, (machine, "")))
+
+
+def parse(text: str) -> Platform:
+    """``os/architecture[/variant]``; an operating system or an architecture alone has this machine's other half.
+    Raises InvalidArgument."""
+    if "/" in text:
+        return Platform.parse(text)
+    here = this_machine()
+    return Platform.parse(f"{text}/{here.architecture}" if text == here.os else f"{here.os}/{text}")
+
+
+def of_config(config: Mapping[str, Any]) -> Platform:
+    """The platform that an image's configuration says; what it leaves open is this machine's."""
+    here = this_machine()
+    return Platform(
+        config.get("os") or here.os, config.get("architecture") or here.architecture, config.get("variant") or ""
+    )
 
 
 def normalized(platform: Platform) -> Platform:

@@ -24,9 +24,10 @@ class Paused(Conflict):
 
 
 def launch_failed(report: dict[str, Any]) -> LaunchFailed:
-    where = "" if report["step"] in ("", "exec.start", "process.user") else f"{report['step']}: "
-    text = f"unable to start container process: {where}{report['message']}"
-    return LaunchFailed(text, step=report["step"], errno=report["errno"], exit_code=report["exit_code"])
+    step, text = report["step"], report["message"]
+    if step != "process.user":  # a user that the image doesn't know, in Docker's words
+        text = f"unable to start container process: {'' if step in ('', 'exec.start') else f'{step}: '}{text}"
+    return LaunchFailed(text, step=step, errno=report["errno"], exit_code=report["exit_code"])
 
 
 def exec_failed(container_id: str, report: dict[str, Any]) -> EngineError:

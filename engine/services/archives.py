@@ -122,12 +122,14 @@ class Archives:
 
     # --- save ---
 
-    def save(self, references: Sequence[str], context: Context) -> Iterator[bytes]:
+    def save(self, references: Sequence[str], context: Context, platform: str = "") -> Iterator[bytes]:
         """An archive of images that every engine loads. A repository without a tag means all of its tags.
 
-        Raises NotFound before the first byte is asked for.
+        Raises NotFound before the first byte is asked for, also where one is for another ``platform``.
         """
         chosen = self._chosen(references)
+        for image, names in chosen:
+            self._images.check_platforms(image, (names or [image.id])[0], [platform] if platform else [])
         for image in {image.id: image for image, _ in chosen}.values():
             self._core.recorder.decide("image", image.id, SaveImage(), context)
         return self._stream([self._contents(image, tags) for image, tags in chosen])

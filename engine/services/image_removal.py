@@ -42,9 +42,13 @@ class ImageRemoval:
         self._images = images
         self._blobs = blobs
 
-    def remove(self, reference: str, *, force: bool = False, prune: bool = True, context: Context) -> Outcome:
+    def remove(
+        self, reference: str, *, force: bool = False, prune: bool = True, platforms: Sequence[str] = (),
+        context: Context,
+    ) -> Outcome:  # fmt: skip
         """By a name: the name goes, and the image with its last one. By an id: the image goes, with the names of one
-        repository; of several only by force. Raises NotFound, and Conflict where somebody uses it.
+        repository; of several only by force. Raises NotFound, also where it isn't for all of ``platforms``, and
+        Conflict where somebody uses it.
 
         ``prune`` (the removal of untagged parents) means nothing: images here have no parents.
         """
@@ -53,6 +57,7 @@ class ImageRemoval:
             state = self._core.log.get("image", image.id)
             if state is None or state.status is not Status.PRESENT:
                 raise no_such_image(reference)
+            self._images.check_platforms(state, reference, platforms)
             if name := _named(state, reference):
                 return self._remove_name(state, name, force, context)
             return self._remove_by_id(state, force, context)
@@ -130,7 +135,7 @@ class ImageRemoval:
 
     def prune(self, filters: Filters, context: Context) -> tuple[Outcome, int]:
         """Remove what no container uses: images without a tag, with ``dangling=false`` every one; and what pulls that
-        failed have left. Answers with Docker's list and the bytes that the layers' files took."""
+        failed have left; and copies of layers. Answers with Docker's list and the bytes that the files took."""
         outcome: Outcome = []
         freed = 0
         selection, every = Selection.of(filters), asks(filters, "dangling") is False
@@ -148,7 +153,7 @@ class ImageRemoval:
                     continue  # it is being pushed
             freed += sum(sizes.get(entry.get("Deleted", ""), 0) for entry in removed)
             outcome += removed
-        self._remaps.prune(context)
+        freed += self._remaps.prune(context)
         count = sum("Deleted" in entry for entry in outcome)
         self._core.recorder.decide("prune", "image", RecordPrune("image", count, freed), context)
         return outcome, freed

@@ -10,6 +10,7 @@ from engine.domain.image import decide as decide_image
 from engine.domain.image import evolve as evolve_image
 from engine.domain.machine import Event
 from engine.eventlog.log import Change, Context, Document
+from engine.images.platforms import of_config, parse, runs
 from engine.images.references import Reference
 from engine.services.as_of import parse_time_us, resolve_as_of
 from engine.services.core import Core
@@ -92,10 +93,17 @@ class Images:
         moment = resolve_as_of(as_of, self._core.log, self._core.clock)
         return [self._listed(image) for image in self._core.log.all("image", as_of=moment) if image.status == "present"]
 
-    def get(self, reference: str, *, as_of: str | None = None) -> ImageView:
-        """Raises NotFound."""
+    def get(self, reference: str, *, as_of: str | None = None, platform: str = "") -> ImageView:
+        """Raises NotFound, also where the image is for another ``platform``."""
         moment = resolve_as_of(as_of, self._core.log, self._core.clock)
-        return self._view(resolve_image(self._core.log, reference, moment))
+        view = self._view(resolve_image(self._core.log, reference, moment))
+        _check_platform(view, reference, platform)
+        return view
+
+    def check_platforms(self, image: Image, reference: str, platforms: Sequence[str]) -> None:
+        """Raises NotFound where the image isn't for all of ``platforms``: what is stored here is for one."""
+        for platform in platforms:
+            _check_platform(self._view(image), reference, platform)
 
     def _listed(self, image: Image) -> ImageView:
         """One of the past, whose configuration has been redacted since, is shown without it."""
@@ -129,9 +137,9 @@ class Images:
             raise NotFound(f"No such image: {parsed.familiar}")
         return found
 
-    def history(self, reference: str) -> list[dict[str, Any]]:
+    def history(self, reference: str, *, platform: str = "") -> list[dict[str, Any]]:
         """Docker's history, newest first; sizes are those of the layers' files."""
-        view = self.get(reference)
+        view = self.get(reference, platform=platform)
         entries = view.config.get("history") or [{} for _ in view.state.chain_ids]
         chain_ids = iter(view.state.chain_ids)
         rows = []
@@ -148,3 +156,11 @@ class Images:
             names = [Reference.parse(name).familiar for name in tags_of(view.state)]
             rows[-1] |= {"Id": view.state.id, "Tags": names or None}
         return rows[::-1]
+
+
+def _check_platform(view: ImageView, reference: str, platform: str) -> None:
+    if platform and not runs(parse(platform), own := of_config(view.config)):
+        raise NotFound(
+            f"image with reference {reference} was found but its platform ({own}) does not match the specified "
+            f"platform ({platform})"
+        )

@@ -112,7 +112,8 @@ class Lifecycle:
                 plan = build_plan(self._core, container, settings, network)
                 warnings = self._remaps.apply(plan, container, context)
                 held = [sock.fileno() for sock in network.held.sockets]
-                with self._volumes.filling(fresh_volumes(self._core, container, settings)) as plan["fill"]:
+                fresh = fresh_volumes(self._core, container, settings)
+                with self._volumes.filling(container.id, fresh) as plan["fill"]:
                     waiting = self._containers.take_waiting(container.id)
                     launched = self._core.runtime.launch(plan, lock, waiting, held)
             except BaseException as error:

@@ -12,6 +12,11 @@ from engine.services.network_requests import USER_MODES
 from engine.services.network_settings import NO_BRIDGE, NetworkSettings
 
 WITHOUT_ENDPOINT = ("none", "host", *USER_MODES)
+UNCONNECTABLE = {
+    "none": "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+    "host": "container cannot be disconnected from host network or connected to host network",
+}
+"""Modes that clients see as networks, and why nobody is connected to them afterwards."""
 DEFAULT = "bridge"
 _CONTAINER = "container:"
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")

@@ -39,6 +39,8 @@ class NetworkConnections:
     def connect(self, network: str, container: str, settings: Mapping[str, Any], context: Context) -> None:
         """Docker's connect: now where the container runs, else from its next start on. Raises NotFound, Conflict ..."""
         found = resolve_container(self._core.log, container)
+        if network in network_config.UNCONNECTABLE:
+            raise Forbidden(network_config.UNCONNECTABLE[network])
         request_shapes.check(settings, request_shapes.ENDPOINT, "EndpointConfig")
         request = network_config.endpoint_request(network, settings)
         with self._core.recorder.exclusive(f"container/{found.id}"):
@@ -129,6 +131,8 @@ class NetworkConnections:
     def disconnect(self, network: str, container: str, *, force: bool, context: Context) -> None:
         """Docker's disconnect. Raises NotFound, Forbidden where it isn't connected, OSError."""
         found = resolve_container(self._core.log, container)
+        if network in network_config.UNCONNECTABLE:
+            raise Forbidden(f"container {found.id} is not connected to network {network}")
         place = self._networks.resolve(network)
         with self._core.recorder.exclusive(f"container/{found.id}"):
             pairs = [(one, other) for one, other in self._endpoints.of(found.id) if other.id == place.id]

@@ -84,12 +84,13 @@ class Networks:
 
     def _created(self, name: str, body: Mapping[str, Any], facts: dict[str, Any]) -> NetworkCreated:
         network_id, ipv6 = self._core.randomness.hex(64), bool(body.get("EnableIPv6"))
-        given = [dict(one) for one in (body.get("IPAM") or {}).get("Config") or []]
+        ipam = body.get("IPAM") or {}
+        given = [dict(one) for one in ipam.get("Config") or []]
         return NetworkCreated(
             network_id=network_id, name=name, created_at_us=self._core.clock.now_us(), driver="bridge",
             bridge=facts.pop("bridge", f"br-{network_id[:12]}"), subnets=self._subnets.choose(network_id, given, ipv6),
             mtu=facts.pop("mtu", 0) or self.host.mtu(), internal=bool(body.get("Internal")), ipv6=ipv6,
-            attachable=bool(body.get("Attachable")),
+            attachable=bool(body.get("Attachable")), tells_ipam_options=ipam.get("Options") is not None,
             labels=dict(body.get("Labels") or {}), options=dict(body.get("Options") or {}), **facts,
         )  # fmt: skip
 

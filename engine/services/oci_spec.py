@@ -45,8 +45,8 @@ _SAFE_SYSCTLS = re.compile(r"kernel\.(shm\w+|msg\w+|sem)|fs\.mqueue\.\w+|net\.[\
 def capabilities(host: Mapping[str, Any]) -> list[str]:
     """Docker's default set with --cap-add and --cap-drop applied (ALL first); with --privileged all of them. Raises
     InvalidArgument."""
-    added = [_capability(name) for name in host.get("CapAdd") or []]
-    dropped = [_capability(name) for name in host.get("CapDrop") or []]
+    added = [_capability(name, "CapAdd") for name in host.get("CapAdd") or []]
+    dropped = [_capability(name, "CapDrop") for name in host.get("CapDrop") or []]
     if host.get("Privileged"):
         return list(ALL_CAPABILITIES)
     if "ALL" in added:
@@ -58,13 +58,13 @@ def capabilities(host: Mapping[str, Any]) -> list[str]:
     return chosen
 
 
-def _capability(name: str) -> str:
+def _capability(name: str, field: str) -> str:
     plain = name.upper()
     if plain == "ALL":
         return plain
     full = plain if plain.startswith("CAP_") else f"CAP_{plain}"
     if full not in ALL_CAPABILITIES:
-        raise InvalidArgument(f'invalid capability: "{name}"')
+        raise InvalidArgument(f'invalid {field}: unknown capability: "{full}"')
     return full
 
 

@@ -12,7 +12,8 @@ from engine.runtime.attachment import Attachment
 
 
 _STUB_FOLDERS = ("", "dev", "etc", "proc", "sys")
-_STUB_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+_STUB_FILES = {"etc/hostname": 0o644, "etc/hosts": 0o644, "etc/resolv.conf": 0o644, ".dockerenv": 0o755}
+_STUB_LINKS = {"etc/mtab": "/proc/mounts"}
 
 
 class Clock(Protocol):
@@ -84,7 +85,8 @@ class Store:
         self.volumes = root / "volumes"
         self.trash = root / "trash"
         self.stubs = root / "stubs"
-        """The lowest layer of every container: what the engine mounts on, so that it need not be made in each."""
+        """The lowest layer of every container: what the engine mounts on, so that it need not be made in each; and what
+        programs look for that want to know whether they are in a container, or what is mounted."""
         self.mounted_root = root / "rootfs"
         """Where each container's root is mounted, in a mount namespace of its own."""
 
@@ -103,9 +105,12 @@ class Store:
         for path in _STUB_FOLDERS:
             (self.stubs / path).mkdir(exist_ok=True)
             os.chmod(self.stubs / path, 0o755)
-        for path in _STUB_FILES:
+        for path, mode in _STUB_FILES.items():
             (self.stubs / path).touch(exist_ok=True)
-            os.chmod(self.stubs / path, 0o644)
+            os.chmod(self.stubs / path, mode)
+        for path, target in _STUB_LINKS.items():
+            if not (self.stubs / path).is_symlink():
+                (self.stubs / path).symlink_to(target)
 
     def container(self, container_id: str) -> Path:
         return self.containers / container_id

@@ -57,13 +57,15 @@ class Pushes:
 
     def push(
         self, reference: Reference, *, credentials: Credentials, departed: threading.Event, context: Context,
-        every_tag: bool = False,
+        every_tag: bool = False, platform: str = "",
     ) -> Iterator[Notice]:  # fmt: skip
-        """Send one tag, or every tag of the repository, telling what happens. Raises NotFound where there is none,
-        and what Repository raises."""
+        """Send one tag, or every tag of the repository, telling what happens. Raises NotFound where there is none, or
+        one is for another ``platform``, and what Repository raises."""
         if reference.digest:
             raise InvalidArgument("cannot push a digest reference")
         names = self._names(reference, every_tag)
+        for name in names:
+            self._images.get(name, platform=platform)
         with Operation(departed) as operation:
             with self._registries.repository(reference, credentials, operation.cancellation) as repository:
                 yield Notice(f"The push refers to repository [{reference.name}]")

@@ -7,11 +7,12 @@ own folder belongs to the container's root while it is nobody else's, and what i
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import Any, Mapping, Sequence
 
 from engine.domain.container import Container
 from engine.domain.errors import Conflict, EngineError, InvalidArgument, NotFound, describe
-from engine.domain.remap import CopyLayer, RemapCopied, RemapCopyFailed, RemapCopying, RemoveRemap, Status
+from engine.domain.remap import CopyLayer, Remap, RemapCopied, RemapCopyFailed, RemapCopying, RemoveRemap, Status
 from engine.eventlog.log import Context
 from engine.services import user_namespace
 from engine.services.core import Core
@@ -81,22 +82,41 @@ class Remaps:
             with self._core.recorder.exclusive(f"remap/{stream}"):
                 self._remove(stream, RemoveRemap("layer"), context)
 
-    def prune(self, context: Context) -> None:
-        """Remove those that no container needs: they are made again when one does."""
+    def prune(self, context: Context) -> int:
+        """Remove those that no container needs: they are made again when one does. Answers with their bytes."""
+        freed = 0
         for remap in self._core.log.all("remap"):
             with self._core.recorder.exclusive(f"remap/{remap.id}"):
                 try:
-                    self._remove(remap.id, RemoveRemap("prune", self._users_of(remap.id)), context)
+                    if self._remove(remap.id, RemoveRemap("prune", self._users_of(remap.id)), context):
+                        freed += self._size_bytes(remap)
                 except Conflict:
                     continue
+        return freed
 
-    def _remove(self, stream: str, command: RemoveRemap, context: Context) -> None:
-        """What a crash leaves of its files after the event, the next start takes away."""
+    def usage(self) -> list[dict[str, Any]]:
+        """The copies that are there: {"id", "chain_id", "uid_map", "size_bytes", "containers"}, the latter as many as
+        would be started on it."""
+        users = Counter(wanted for one in self._core.log.all("container") for wanted in self._wanted_by(one))
+        return [
+            {"id": one.id, "chain_id": one.chain_id, "uid_map": one.uid_map, "size_bytes": self._size_bytes(one),
+             "containers": users[one.id]}
+            for one in self._core.log.all("remap") if one.status is Status.PRESENT
+        ]  # fmt: skip
+
+    def _size_bytes(self, remap: Remap) -> int:
+        """Its files are the layer's."""
+        layer = self._core.log.get("layer", remap.chain_id)
+        return layer.size_bytes if layer is not None else 0
+
+    def _remove(self, stream: str, command: RemoveRemap, context: Context) -> bool:
+        """Whether it was there. What a crash leaves of its files after the event, the next start takes away."""
         try:
             self._core.recorder.decide("remap", stream, command, context)
             self._trash.throw(self._core.store.remap(stream))
+            return True
         except (NotFound, FileNotFoundError):
-            return  # somebody was quicker; or it had failed
+            return False  # somebody was quicker; or it had failed
 
     def _users_of(self, stream: str) -> tuple[str, ...]:
         """Containers, running or not, that would be started on it."""

@@ -13,6 +13,7 @@ from engine.kernel import cgroups
 from engine.kernel.paths import file_system_type
 from engine.services import rootless, trees
 from engine.services.core import Core
+from engine.services.remaps import Remaps
 
 _CONTROLLERS = {
     "MemoryLimit": "memory", "CpuCfsPeriod": "cpu", "CpuCfsQuota": "cpu", "CPUShares": "cpu", "CPUSet": "cpuset",
@@ -85,8 +86,9 @@ def _file_system_of(path: Path) -> str:
 class System:
     """``docket info``, ``docket system df``."""
 
-    def __init__(self, core: Core, registries: RegistrySettings = RegistrySettings()) -> None:
+    def __init__(self, core: Core, remaps: Remaps, registries: RegistrySettings = RegistrySettings()) -> None:
         self._core = core
+        self._remaps = remaps
         self._registries = registries
 
     def info(self) -> dict[str, Any]:
@@ -119,7 +121,8 @@ class System:
         }
 
     def disk_usage(self) -> dict[str, Any]:
-        """Bytes: layers (each once), what each image shares, (written, whole root) by container, volumes by name."""
+        """Bytes: layers (each once), what each image shares, (written, whole root) by container, volumes by name; and
+        the copies of layers with shifted owners."""
         log, store = self._core.log, self._core.store
         layer_bytes = {layer.id: layer.size_bytes for layer in log.all("layer") if layer.status == "stored"}
         images = [image for image in log.all("image") if image.status == "present"]
@@ -131,6 +134,7 @@ class System:
             containers[container.id] = (written, written + image_bytes.get(container.image_id, 0))
         return {
             "layers_bytes": sum(layer_bytes.values()),
+            "layer_copies": self._remaps.usage(),
             "image_shared_bytes": {
                 image.id: sum(layer_bytes.get(chain_id, 0) for chain_id in image.chain_ids if users[chain_id] > 1)
                 for image in images

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
-from engine.domain.errors import Conflict, NotFound, NotSupported
+from engine.domain.container import ContainerStarted, ContainerStarting, ContainerStartFailed
+from engine.domain.errors import Conflict, EngineError, NotFound, NotSupported, describe
 from engine.domain.prune import RecordPrune
 from engine.domain.volume import (
     CreateVolume,
@@ -28,6 +30,9 @@ from engine.services.mount_points import check_volume_name
 from engine.services.recorder import caused_by
 from engine.services.selection import Filters, Selection, asks
 from engine.services.views import VolumeView
+
+
+_START_TYPES = {ContainerStarting.TYPE, ContainerStarted.TYPE, ContainerStartFailed.TYPE}
 
 
 class Volumes:
@@ -81,12 +86,12 @@ class Volumes:
         self._core.recorder.record("volume", name, VolumeCreated(name), context)
 
     @contextmanager
-    def filling(self, wanted: Sequence[tuple[str, str, bool]]) -> Iterator[list[str]]:
+    def filling(self, container_id: str, wanted: Sequence[tuple[str, str, bool]]) -> Iterator[list[str]]:
         """Hold the fresh ones among a start's volumes (destination, name, whether it may be filled): the destinations
         of those that are to be filled from the image while the context lasts.
 
-        A mark beside the volume says that it is being filled. Where that comes to nothing, what was copied is thrown
-        away, by the next start after a crash: no process of any container has seen it.
+        A mark beside the volume says which container's start fills it. Where that comes to nothing, what was copied is
+        thrown away: no process of any container has seen it.
         """
         with ExitStack() as held:
             fresh: list[Path] = []
@@ -96,7 +101,7 @@ class Volumes:
                 lock = held.enter_context(ExitStack())
                 lock.enter_context(self._core.recorder.exclusive(f"volume/{name}"))
                 if _mark(folder).exists():
-                    self._empty(folder)
+                    self._settle(name)
                 if not may_fill or not _is_empty(folder):
                     lock.close()
                     continue
@@ -104,6 +109,7 @@ class Volumes:
                 destinations.append(destination)
             for folder in fresh:
                 _mark(folder).touch(mode=0o600)
+                _mark(folder).write_text(container_id)
             try:
                 yield destinations
             except Exception:
@@ -112,6 +118,30 @@ class Volumes:
                 raise
             for folder in fresh:
                 _mark(folder).unlink()
+
+    def settle_fillings(self) -> None:
+        """After a crash, when it is on record what became of each start, and before anybody can write into a volume."""
+        for volume in self._core.log.all("volume"):
+            if _mark(self._core.store.volume(volume.id)).exists():
+                with self._core.recorder.exclusive(f"volume/{volume.id}"):
+                    try:
+                        self._settle(volume.id)
+                    except (OSError, EngineError) as error:  # it must not keep the engine from starting
+                        print(f"docket: volume {volume.id}: {describe(error)}", file=sys.stderr, flush=True)
+
+    def _settle(self, name: str) -> None:
+        """What a start has filled that an earlier life of the engine didn't see the end of: a container that started
+        has all of it, and may have written more. Raises Conflict where the start may go on still."""
+        folder = self._core.store.volume(name)
+        container_id = _mark(folder).read_text()
+        starts = self._core.log.events(streams=[f"container/{container_id}"], types=_START_TYPES)
+        last = [recorded.type for recorded in starts][-1:]
+        if last == [ContainerStarting.TYPE]:
+            raise Conflict(f"volume {name} is being filled by a start of container {container_id} that isn't settled")
+        if last == [ContainerStarted.TYPE]:
+            _mark(folder).unlink()
+        else:
+            self._empty(folder)
 
     def _empty(self, folder: Path) -> None:
         """Throw away what a start has copied."""

@@ -192,6 +192,13 @@ def test_inspect(api: Api) -> None:
     assert api.ask("GET", "/containers//web/json").status == 200, "old clients put the name's slash into the path"
 
 
+def test_inspect_shows_what_was_chosen_where_a_client_leaves_it_open(api: Api) -> None:
+    api.run(Cmd=["true"], HostConfig={"MemorySwappiness": -1, "CgroupnsMode": "", "Devices": [], "Dns": None})
+    shown = api.ask("GET", "/containers/web/json").json["HostConfig"]
+    assert (shown["MemorySwappiness"], shown["CgroupnsMode"]) == (None, "private")
+    assert (shown["Devices"], shown["Dns"], shown["Ulimits"]) == ([], None, None)
+
+
 def test_wait_sends_its_head_at_once_and_its_body_at_the_end(api: Api) -> None:
     api.run()
     with api.dial() as sock:

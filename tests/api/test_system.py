@@ -88,7 +88,12 @@ def test_disk_usage(api: Api) -> None:
     assert usage["Images"][0]["Containers"] == 1
     assert (usage["Containers"][0]["SizeRw"], usage["Containers"][0]["SizeRootFs"]) == (5, 1005)
     assert usage["Volumes"][0]["UsageData"] == {"RefCount": 1, "Size": 7}
+    assert "Docket" not in usage
     assert list(api.ask("GET", "/system/df?type=volume").json) == ["Volumes"]
+    copy = {"id": "sha256:1", "chain_id": "sha256:2", "uid_map": "0 9 7\n", "size_bytes": 5, "containers": 1}
+    api.services.system.layer_copies.append(copy)
+    shown = {"ID": "sha256:1", "LayerID": "sha256:2", "Users": "0 9 7", "Size": 5, "Containers": 1}
+    assert api.ask("GET", "/system/df").json["Docket"] == {"LayerCopies": [shown]}
     assert api.ask("GET", "/system/df?type=dust").status == 400
 
 

@@ -157,6 +157,21 @@ def test_an_unwanted_body_does_not_become_the_next_request(api: Api) -> None:
     assert statuses_of(answer) == [404, 200] and answer.endswith(b"OK")
 
 
+def test_a_short_unwanted_body_of_unknown_length_is_taken_in_before_the_answer(api: Api) -> None:
+    """A client written in Go breaks its body off, and says so, when the answer comes first; and it wants to go on."""
+    body = b"5\r\nhello\r\n0\r\n\r\n"
+    head = b"POST /nothing HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+    answer = api.send(head + body + LAST_PING)
+    assert statuses_of(answer) == [404, 200] and answer.endswith(b"OK")
+
+
+def test_a_long_unwanted_body_of_unknown_length_ends_the_connection(api: Api) -> None:
+    head = b"POST /nothing HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+    chunk = b"10000\r\n" + bytes(65536) + b"\r\n"
+    answer = api.send(head + chunk * 20 + b"0\r\n\r\n" + LAST_PING)
+    assert statuses_of(answer) == [404] and b"Connection: close" in answer
+
+
 def test_an_enormous_document_is_refused(api: Api, ok: Callable[[], None]) -> None:
     head = b"POST /containers/create HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
     answer = api.send(head + b"Content-Length: 99999999999\r\n\r\n")

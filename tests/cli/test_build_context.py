@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import tarfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.build_sources import Context, open_context
 from engine.client import tar_header
 from engine.client.build_context import ContextError, ContextFolder
 from engine.client.dockerignore import Ignored, read_lines
@@ -79,6 +81,15 @@ def test_what_is_sent(tmp_path: Path) -> None:
     assert sent["a/link"].issym() and sent["a/link"].linkname == "/etc/passwd" and sent["a/pipe"].isfifo()
     assert (sent["a/d"].mode, sent["a/d"].uid, sent["a/d"].gid, sent["a/d"].uname) == (0o750, 0, 0, "")
     assert folder.sent_bytes % 512 == 0
+
+
+def test_what_is_compressed(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM base\n" * 1000)
+    with open_context(str(tmp_path), "") as context:
+        plain = b"".join(context.pieces())
+        packed = b"".join(context.pieces(compress=True))
+    assert gzip.decompress(packed) == plain and len(packed) < len(plain) // 2
+    assert b"".join(Context(lambda: iter([packed]), "x", is_compressed=True).pieces(compress=True)) == packed
 
 
 def test_what_is_ignored_is_not_read(tmp_path: Path) -> None:

@@ -138,9 +138,12 @@ def test_the_body_is_docker_s(
 
 
 def test_what_was_not_asked_for_is_left_to_the_engine(sent: Callable[..., dict[str, Any]]) -> None:
-    assert sent("base") == {
+    body = sent("base")
+    assert meaning(body) == {
         "Image": "base", "AttachStdout": True, "AttachStderr": True, "HostConfig": {"NetworkMode": "default"},
     }  # fmt: skip
+    empty = {name: value for name, value in body["HostConfig"].items() if name != "NetworkMode"}
+    assert all(value in ([], {}) for value in empty.values()) and {"Devices", "Dns", "Ulimits"} < set(empty)
 
 
 def test_a_grace_of_zero_seconds_is_said(sent: Callable[..., dict[str, Any]]) -> None:

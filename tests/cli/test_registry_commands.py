@@ -94,6 +94,8 @@ def test_push(docket: Docket, fake: FakeEngine) -> None:
     assert fake.asked[-1].query == "tag=1"
     docket("push", "-a", "host/app")
     assert fake.asked[-1].query == ""
+    docket("push", "--platform", "linux/arm64", "host/app:1")
+    assert fake.asked[-1].query == "tag=1&platform=linux%2Farm64"
     assert docket("push", "-q", "host/app:1").out == "docker.io/host/app:1\n"
     assert "digest reference" in docket("push", f"host/app@{DIGEST}").err
 
@@ -169,7 +171,9 @@ def test_save_writes_a_whole_file_or_none(docket: Docket, fake: FakeEngine, tmp_
     fake.on["GET /images/get"] = chunked(b"tar", b"ball", kind="application/x-tar")
     assert docket("save", "-o", str(target), "a", "b:1").status == 0
     assert target.read_bytes() == b"tarball" and fake.asked[-1].query == "names=a&names=b:1"
-    assert docket("save", "a").out == "tarball"
+    assert docket("save", "--platform", "linux", "a").out == "tarball" and fake.asked[-1].query == (
+        "names=a&platform=linux"
+    )
     other = tmp_path / "other.tar"
     fake.on["GET /images/get"] = lambda asked, client: client.sendall(chunked(b"tar", kind="x")[:-7])
     assert docket("save", "-o", str(other), "a").status == 1

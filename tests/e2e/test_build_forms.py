@@ -156,6 +156,13 @@ def test_a_dockerfile_in_small_letters(engine: Engine, tmp_path: Path) -> None:
     build(engine, "-t", "small", str(tmp_path))
 
 
+def test_a_compressed_context(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM base\nCOPY file /file\n")
+    (tmp_path / "file").write_text("said\n" * 10000)
+    build(engine, "--compress", "-t", "packed", str(tmp_path))
+    assert inside(engine, "packed", "wc -l < /file") == "10000\n"
+
+
 # --- what comes out, and caches of elsewhere ---
 
 

@@ -144,6 +144,18 @@ def test_history_and_inspect(engine: Engine) -> None:
     assert len(inspected["RootFS"]["Layers"]) == 1
 
 
+@pytest.mark.parametrize("words", [("history",), ("image", "inspect"), ("save", "-o", "/dev/null"), ("rmi",)])
+def test_a_platform_is_that_of_the_image(engine: Engine, words: tuple[str, ...]) -> None:
+    engine.docket("tag", "base", "mine:1")
+    refused = engine.docket(*words, "--platform", "plan9/mips", "mine:1", check=False)
+    assert refused.returncode == 1 and "does not match the specified platform (plan9/mips)" in refused.stderr
+    architecture = json.loads(engine.docket("image", "inspect", "base").stdout)[0]["Architecture"]
+    for platform in (f"linux/{architecture}", architecture, "linux"):
+        engine.docket("tag", "base", "mine:1")
+        engine.docket(*words, "--platform", platform, "mine:1")
+    assert ("mine:1" in references(engine)) is (words != ("rmi",))
+
+
 def test_load_of_several_layers_with_whiteouts(engine: Engine, tmp_path: Path, rootfs: Path) -> None:
     layers = [
         rootfs.read_bytes(),

@@ -195,6 +195,15 @@ def test_hosts_and_resolver_files(engine: Engine) -> None:
     assert "10.1.2.3\tother" in engine.run("--rm", "--add-host", "other:10.1.2.3", "base", "cat", "/etc/hosts")
 
 
+def test_what_programs_look_for_in_a_container(engine: Engine) -> None:
+    """As Docker has it; none of it is the image's, and removing it is no change of the image."""
+    assert engine.run("--rm", "base", "sh", "-c", "stat -c %a /.dockerenv; readlink /etc/mtab") == "755\n/proc/mounts\n"
+    engine.run("--name", "without", "base", "rm", "/.dockerenv", "/etc/mtab")
+    assert engine.docket("diff", "without").stdout == ""
+    engine.run("--name", "other", "base", "sh", "-c", "rm /etc/mtab; echo mine > /etc/mtab")
+    assert engine.docket("diff", "other").stdout.split("\n")[:2] == ["C /etc", "A /etc/mtab"]
+
+
 def test_layers_are_shared_and_never_written(engine: Engine) -> None:
     def layer_files() -> dict[str, tuple[int, int]]:
         return {

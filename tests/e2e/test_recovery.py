@@ -245,3 +245,52 @@ def test_cgroups_that_do_not_go_are_on_record_and_go_with_the_container(own_engi
     own_engine.stop()
     own_engine.start()
     own_engine.docket("rm", container_id)  # and the fixture's census finds nothing
+
+
+def start_and_kill_at(engine: Engine, step: str) -> Path:
+    """A container with a fresh volume is started, and the daemon killed while its start stands at a step of it: the
+    volume's folder. The image's /data has a file "of-image"."""
+    engine.run("--name", "maker", "base", "sh", "-c", "mkdir /data; echo x >/data/of-image")
+    assert engine.api("POST", "/commit?container=maker&repo=filled", {}).status == 201
+    engine.stop()
+    gate = engine.home / "gate"
+    engine.start(failpoints=f"{step}=1*wait({gate})")
+    script = "echo x >/data/written; exec sleep 1000"
+    words = ["create", "--name", "web", "--network", "none", "-v", "data:/data", "filled", "sh", "-c", script]
+    engine.docket(*words)
+    command = [*docket_command(), "start", "web"]
+    with subprocess.Popen(command, env=engine.environment(), stderr=subprocess.DEVNULL) as client:
+        eventually(gate.exists)
+        engine.kill()
+        gate.unlink()
+        client.wait(30)
+    return engine.root / "volumes/data/_data"
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_what_is_copied_into_a_volume_after_a_start_that_was_cut_off_stays(own_engine: Engine) -> None:
+    """What the start had filled of the volume is gone before anybody can write there, and not after."""
+    volume = start_and_kill_at(own_engine, "volume.fill")
+    (volume / "half").write_text("x")
+    own_engine.start()
+    assert own_engine.event_types("web")[-1] == "container.start_failed" and names(volume) == set()
+    file = own_engine.home / "precious"
+    file.write_text("x")
+    own_engine.docket("cp", str(file), "web:/data/precious")
+    own_engine.docket("start", "web")
+    eventually(lambda: names(volume) == {"precious", "written"}, what="a volume with something in it is not filled")
+
+
+def test_what_a_container_wrote_before_its_start_was_on_record_stays(own_engine: Engine) -> None:
+    volume = start_and_kill_at(own_engine, "shim.record")
+    whole = {"of-image", "written"}
+    eventually(lambda: names(volume) == whole, what="the shim goes on with the start")
+    own_engine.start()
+    assert "container.started" in own_engine.event_types("web") and names(volume) == whole
+    assert set(own_engine.run("--rm", "-v", "data:/data", "filled", "ls", "/data").split()) == whole
+    own_engine.docket("restart", "-t", "0", "web")
+    eventually(lambda: own_engine.inspect("web")["State"]["Running"])
+    assert names(volume) == whole and not (volume.parent / "filling").exists()

@@ -157,6 +157,23 @@ def test_every_tag_there_and_back(engine: Engine, registry: DockerRegistry) -> N
     assert shown.splitlines()[-1] == repository and references(engine) == {f"{repository}:1", f"{repository}:2"}
 
 
+def test_a_platform_to_push_is_that_of_the_image(engine: Engine, registry: DockerRegistry) -> None:
+    name = f"{registry.address}/one/platform:1"
+    engine.docket("tag", "base", name)
+    refused = engine.docket("push", "--platform", "plan9/mips", name, check=False)
+    assert refused.returncode == 1 and "does not match the specified platform (plan9/mips)" in refused.stderr
+    assert "digest: sha256:" in engine.docket("push", "--platform", "linux", name).stdout
+
+
+def test_what_was_built_is_pushed(engine: Engine, registry: DockerRegistry, tmp_path: Path) -> None:
+    names = [f"{registry.address}/built/app:{tag}" for tag in ("1", "2")]
+    (tmp_path / "Dockerfile").write_text("FROM base\nLABEL a=b\n")
+    done = engine.docket("build", "--push", "-t", names[0], "-t", names[1], str(tmp_path))
+    assert done.stdout.count("digest: sha256:") == 2
+    engine.docket("rmi", *names)
+    assert all(engine.docket("pull", name) for name in names)
+
+
 def test_push_mounts_what_the_registry_has(engine: Engine, registry: DockerRegistry, app: str) -> None:
     pulled = digest_in(engine.docket("pull", app).stdout)
     other = f"{registry.address}/elsewhere/app:2"

@@ -49,6 +49,14 @@ def copies(engine: Engine) -> list[Path]:
     return list((engine.root / "remaps").iterdir())
 
 
+def disk_usage(engine: Engine, kind: str) -> list[str]:
+    """The line of ``docket system df``: total, active, size, reclaimable."""
+    fields = "|".join("{{.%s}}" % name for name in ("Type", "TotalCount", "Active", "Size", "Reclaimable"))
+    shown = engine.docket("system", "df", "--format", fields)
+    found = [line.split("|")[1:] for line in shown.stdout.splitlines() if line.startswith(f"{kind}|")]
+    return found[0] if found else []
+
+
 def test_a_layer_is_copied_once_and_goes_when_nobody_needs_it(unmappable: Engine) -> None:
     script = "stat -c %u:%g / /bin; touch /new && echo x >>/etc/hosts && stat -c %u /new"
     shown = unmappable.docket("run", "--name", "first", *REMAPPED, "base", "sh", "-c", script).stdout.split()
@@ -58,11 +66,16 @@ def test_a_layer_is_copied_once_and_goes_when_nobody_needs_it(unmappable: Engine
     assert (copy / "bin").stat().st_uid == FIRST
     unmappable.docket("run", "-d", "--name", "web", *REMAPPED, "base", "sleep", "100")
     assert copies(unmappable) == [copy] and warnings(unmappable, "web") == ""
-    unmappable.docket("image", "prune", "-f")
+    assert "Total reclaimed space: 0B" in unmappable.docket("image", "prune", "-f").stdout
     assert copies(unmappable) == [copy], "a container would be started on it"
+    images, layer_copies = disk_usage(unmappable, "Images"), disk_usage(unmappable, "Layer Copies")
+    assert layer_copies == ["1", "1", images[2], "0B (0%)"] and images[2] != "0B"
+    shown = unmappable.docket("system", "df", "-v").stdout.splitlines()[-1].split()
+    assert shown[0] == copy.name[:12] and shown[2] == f"0:{FIRST}:{COUNT}" and shown[4] == "1"
     unmappable.docket("rm", "-f", "web")
-    unmappable.docket("image", "prune", "-f")
-    assert copies(unmappable) == []
+    assert disk_usage(unmappable, "Layer Copies") == ["1", "0", images[2], f"{images[2]} (100%)"]
+    assert f"Total reclaimed space: {images[2]}" in unmappable.docket("image", "prune", "-f").stdout
+    assert copies(unmappable) == [] and disk_usage(unmappable, "Layer Copies") == []
     unmappable.docket("run", "--rm", *REMAPPED, "base", "true")
     unmappable.docket("rmi", "base")
     assert copies(unmappable) == [] and list((unmappable.root / "layers").iterdir()) == []

@@ -133,6 +133,20 @@ def test_several_images_that_share_layers(reading: Reading) -> None:
     assert reading.files() == {digest(body)[7:] for body in (CONFIG, other, BASE, TOP)}
 
 
+def test_of_saved_images_those_for_the_platform(reading: Reading) -> None:
+    other = config_of(BASE, architecture="s390x")
+    blob = tar(
+        *saved_files(), member("other.json", other),
+        manifest_json(saved(), {"Config": "other.json", "RepoTags": None, "Layers": ["a/layer.tar"]}),
+    )  # fmt: skip
+    with pytest.raises(NotFound, match="no image for platform linux/riscv64"):
+        reading.read(blob, platform="linux/riscv64")
+    assert reading.files() == set()
+    assert [image["config_digest"] for image in reading.read(blob, platform="linux/s390x")] == [digest(other)]
+    assert reading.files() == {digest(body)[7:] for body in (other, BASE)}
+    assert [image["config_digest"] for image in reading.read(blob, platform="linux")] == [digest(CONFIG)]
+
+
 def test_one_layer_twice_and_hard_links(reading: Reading) -> None:
     config = config_of(BASE, BASE)
     blob = tar(
@@ -300,8 +314,8 @@ def test_several_platforms(reading: Reading) -> None:
     assert reading.read(blob, platform="linux/s390x")[0]["config_digest"] == digest(other_config)
     with pytest.raises(NotFound, match="no matching manifest for linux/riscv64 in .*: there are linux/"):
         reading.read(blob, platform="linux/riscv64")
-    with pytest.raises(InvalidArgument, match="invalid platform 'linux'"):
-        reading.read(blob, platform="linux")
+    with pytest.raises(InvalidArgument, match="invalid platform 'linux/'"):
+        reading.read(blob, platform="linux/")
 
 
 def index_with(manifest: bytes, media_type: str = manifests.OCI_MANIFEST, **more: Any) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, Sequence
 import pytest
 
 from engine.domain.errors import SubnetTaken
+from engine.api.views.networks import inspect_own
 from engine.domain.network import Network
 from engine.eventlog.log import Context
 from engine.networking.hooks import Found
@@ -58,6 +59,15 @@ def test_another_subnet_is_chosen(home: Home) -> None:
     network_id, _ = networks.create({"Name": "app"}, CONTEXT)
     (kept,) = home.engine.core.log.all("network")
     assert kept.id == network_id and not any(one.overlaps(host.subnet_of(kept)) for one in host.taken)  # type: ignore
+
+
+def test_options_of_the_addresses_that_nobody_gave_are_shown_as_none(home: Home) -> None:
+    """Docker's client gives none, {}; Compose and scripts say nothing, null."""
+    networks = Networks(home.engine.core, ContestedHost(takes=0), "docket0")  # type: ignore[arg-type]
+    for given, shown in (({}, None), ({"IPAM": {"Config": []}}, None), ({"IPAM": {"Options": {}}}, {})):
+        network_id, _ = networks.create({"Name": "app", **given}, CONTEXT)
+        assert inspect_own(networks.get(network_id))["IPAM"]["Options"] == shown
+        networks.remove("app", CONTEXT)
 
 
 def test_one_that_was_asked_for_is_refused_and_an_endless_race_given_up(home: Home) -> None:

@@ -18,6 +18,7 @@ VERSION = "/v1.47"
 
 MORE_FIELDS = {
     "SystemInfo": {"Docket"},  # our own facts, under one name
+    "": {"Docket"},  # of answers without a name of their own: GET /system/df
     "ImageInspect": {"ContainerConfig"},  # docker-compose 1.29 relies on it
     "PushImageInfo": {"aux"},
     "EventMessage": {"status", "id", "from"},  # of before API 1.22; Docker goes on sending them, and clients read them

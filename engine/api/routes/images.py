@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.api.documents import parse_json_object
+from engine.api.documents import platform_name
 from engine.api.exchange import Answer, Reply, Request, reply
 from engine.api.filters import Filters, compile_glob, read_filters, read_prune_filters
 from engine.api.router import Route
@@ -67,14 +67,15 @@ def _refers(pattern: Any, name: str) -> bool:
 
 
 def inspect(services: Any, request: Request) -> Answer:
-    view = services.images.get(request.params[0])
+    view = services.images.get(request.params[0], platform=_platform(request))
     trail = services.audit.trail("image", view.state.id)
     tagged = [record.time_us for record in trail if isinstance(record.event, ImageTagged)]
     return reply(views.inspect(view, request.version, tagged_at_us=max(tagged, default=0)))
 
 
 def history(services: Any, request: Request) -> Answer:
-    return reply([views.history_entry(entry) for entry in services.images.history(request.params[0])])
+    entries = services.images.history(request.params[0], platform=_platform(request))
+    return reply([views.history_entry(entry) for entry in entries])
 
 
 def tag(services: Any, request: Request) -> Answer:
@@ -91,6 +92,7 @@ def remove(services: Any, request: Request) -> Answer:
             request.params[0],
             force=request.flag("force"),
             prune=not request.flag("noprune"),
+            platforms=[platform_name(text) for text in request.texts("platforms")],
             context=request.context,
         )
     )
@@ -123,24 +125,18 @@ def create(services: Any, request: Request) -> Answer:
 
 
 def load(services: Any, request: Request) -> Answer:
-    platform = _platform_name(request.text("platform"))
-    return json_lines(services.archives.load(request.body, request.context, platform))
+    return json_lines(services.archives.load(request.body, request.context, _platform(request) or None))
 
 
-def _platform_name(text: str) -> str | None:
-    """Clients send a platform as JSON since API 1.48, and some as text."""
-    if not text.startswith("{"):
-        return text or None
-    values = parse_json_object(text)
-    parts = [str(values.get(key) or "") for key in ("os", "architecture", "variant")]
-    return "/".join(filter(None, parts)) or None
+def _platform(request: Request) -> str:
+    return platform_name(request.text("platform"))
 
 
 def save(services: Any, request: Request) -> Answer:
     names = [request.params[0]] if request.params else request.texts("names")
     if not names:
         raise InvalidArgument("no image named: give at least one in names")
-    return byte_stream(services.archives.save(names, request.context), "application/x-tar")
+    return byte_stream(services.archives.save(names, request.context, _platform(request)), "application/x-tar")
 
 
 ROUTES: tuple[Route, ...] = (

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Iterator
 
+from engine.api.documents import platform_name
 from engine.api.exchange import Answer, Request, reply
 from engine.api.filters import read_filters
 from engine.api.router import Route
 from engine.api.streams import json_lines
 from engine.api.views import progress
-from engine.domain.errors import EngineError, InvalidArgument, NotSupported, Unauthorized
+from engine.domain.errors import EngineError, InvalidArgument, Unauthorized
 from engine.images.references import Reference
 from engine.images.registry.credentials import Credentials
 
@@ -47,14 +48,13 @@ def pull(services: Any, request: Request) -> Answer:
 
 def push(services: Any, request: Request) -> Answer:
     reference = _with_tag(request.params[0], request.text("tag"))
-    if request.text("platform"):
-        raise NotSupported("pushing one platform of an image is not supported: what is stored here has just one")
     notices = services.pushes.push(
         reference,
         credentials=_credentials(request),
         departed=request.departed,
         context=request.context,
         every_tag=not reference.tag,
+        platform=platform_name(request.text("platform")),
     )
     return json_lines(_lines(notices), notices)
 

@@ -78,6 +78,8 @@ def disk_usage(services: Any, request: Request) -> Answer:
         for view in containers:
             users[view.state.image_id] = users.get(view.state.image_id, 0) + 1
         answer["LayersSize"] = usage["layers_bytes"]
+        if usage["layer_copies"]:  # Docket's own, where there are some
+            answer["Docket"] = {"LayerCopies": [image_views.layer_copy(one) for one in usage["layer_copies"]]}
         answer["Images"] = [
             image_views.summary(
                 view,

@@ -181,7 +181,10 @@ def _host_config(view: Any) -> dict[str, Any]:
     """Null, or nothing, where the engine chooses: Docker shows what was chosen."""
     host = filled(HOST_CONFIG, view.host_config)
     host["PidsLimit"] = host["PidsLimit"] or None
-    host["IpcMode"] = host["IpcMode"] or HOST_CONFIG["IpcMode"]
+    for name in ("CgroupnsMode", "IpcMode"):
+        host[name] = host[name] or HOST_CONFIG[name]
+    if host["MemorySwappiness"] == -1:
+        host["MemorySwappiness"] = None
     if host["PortBindings"]:
         host["PortBindings"] = {
             port: [{"HostIp": "", "HostPort": "", **(binding or {})} for binding in bindings or ()] or bindings

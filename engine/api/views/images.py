@@ -99,6 +99,14 @@ def inspect(view: Any, version: tuple[int, int], *, tagged_at_us: int) -> dict[s
     }
 
 
+def layer_copy(usage: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a layer for containers with a user namespace."""
+    return {
+        "ID": usage["id"], "LayerID": usage["chain_id"], "Users": usage["uid_map"].strip(), "Size": usage["size_bytes"],
+        "Containers": usage["containers"],
+    }  # fmt: skip
+
+
 def _last_comment(config: dict[str, Any]) -> str:
     history = config.get("history") or [{}]
     return history[-1].get("comment", "")

@@ -56,7 +56,7 @@ def inspect_own(view: Any, *, with_members: bool = True) -> dict[str, Any]:
         "EnableIPv6": state.ipv6,
         "IPAM": {
             "Driver": "default",
-            "Options": None if state.name == "bridge" else {},
+            "Options": {} if state.tells_ipam_options else None,
             "Config": [_pool(one) for one in state.subnets],
         },
         "Internal": state.internal,

@@ -40,13 +40,13 @@ class Images:
     def list(self, *, as_of: str | None = None) -> list[Any]:
         return [self._view(state) for state in self._log.states["image"].values()]
 
-    def get(self, ref: str, *, as_of: str | None = None) -> Any:
+    def get(self, ref: str, *, as_of: str | None = None, platform: str = "") -> Any:
         for view in self.list():
             if ref in ("base", "base:latest", "library/base", view.state.id):
                 return view
         raise NotFound(f"No such image: {ref}")
 
-    def history(self, ref: str) -> list[dict[str, Any]]:
+    def history(self, ref: str, *, platform: str = "") -> list[dict[str, Any]]:
         view = self.get(ref)
         return [
             {"Id": view.state.id, "Created": view.config["created"], "CreatedBy": "", "Tags": ["base:latest"],
@@ -63,7 +63,9 @@ class ImageRemoval:
         self._log = log
         self.get = images_.get
 
-    def remove(self, ref: str, *, force: bool, prune: bool, context: Context) -> list[dict[str, str]]:
+    def remove(
+        self, ref: str, *, force: bool, prune: bool, platforms: Sequence[str], context: Context
+    ) -> list[dict[str, str]]:
         state = self.get(ref).state
         for event in (*images.decide(state, images.RemoveImage()), images.ImageRemoved(state.id)):
             self._log.append("image", state.id, event, context)
@@ -97,7 +99,7 @@ class Archives:
         if self.load_error is not None:
             raise self.load_error
 
-    def save(self, references: Sequence[str], context: Context) -> Iterator[bytes]:
+    def save(self, references: Sequence[str], context: Context, platform: str = "") -> Iterator[bytes]:
         if "nope" in references:
             raise NotFound("No such image: nope:latest")
         self.saved.append(references)

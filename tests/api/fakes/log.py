@@ -49,7 +49,7 @@ class Recorded:
 
     @property
     def data(self) -> dict[str, Any]:
-        return {name: getattr(self.event, name) for name in self.event.__slots__}
+        return {name: getattr(self.event, name) for name in self.event.FIELDS}
 
 
 class Log:

@@ -134,6 +134,7 @@ class Events:
 class System:
     def __init__(self, log: Log) -> None:
         self._log = log
+        self.layer_copies: list[dict[str, Any]] = []
 
     def info(self) -> dict[str, Any]:
         counts = {"ContainersRunning": 1, "ContainersPaused": 0, "ContainersStopped": 0, "Images": 1}
@@ -143,6 +144,7 @@ class System:
     def disk_usage(self) -> dict[str, Any]:
         return {
             "layers_bytes": 1000,
+            "layer_copies": self.layer_copies,
             "image_shared_bytes": {IMAGE_ID: 0},
             "container_bytes": {identifier: (5, 1005) for identifier in self._log.states["container"]},
             "volume_bytes": {name: 7 for name in self._log.states["volume"]},
