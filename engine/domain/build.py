@@ -6,15 +6,14 @@ Each instruction that was carried out is one event, whether its layer was made o
 from __future__ import annotations
 
 from dataclasses import field
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.machine import Event, Statuses, Table, changed, next_intents, next_status
 from engine.domain.record import Record
 
 
-class Status(StrEnum):
+class Status(Statuses):
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
@@ -84,7 +83,7 @@ class BuildFailed(Event):
 
 EVENTS: tuple[type[Event], ...] = (BuildStarted, BuildContextReceived, BuildStepDone, BuildFinished, BuildFailed)
 
-TRANSITIONS: Table = {
+TRANSITIONS: Table[Status] = {
     (None, BuildStarted): Status.RUNNING,
     (Status.RUNNING, BuildContextReceived): Status.RUNNING,
     (Status.RUNNING, BuildStepDone): Status.RUNNING,
@@ -111,7 +110,7 @@ class Build(Record):
 
 def evolve(state: Build | None, event: Event) -> Build:
     """Fold one event. Raises InvalidTransition."""
-    status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
+    status = next_status(TRANSITIONS, state.status if state else None, event, None)
     intents = next_intents(state.intents if state else (), event)
     if isinstance(event, BuildStarted):
         return Build(event.build_id, status, event.references, event.started_at_us, intents=intents)
@@ -128,7 +127,7 @@ def evolve(state: Build | None, event: Event) -> Build:
             facts = {"image_id": event.image_id, "finished_at_us": event.finished_at_us}
         case BuildFailed():
             facts = {"error": event.reason, "finished_at_us": event.finished_at_us}
-    return changed(state, status=status, intents=intents, **facts)
+    return changed(state, {"status": status, "intents": intents, **facts})
 
 
 class StartBuild(Record):

@@ -5,15 +5,14 @@ It keeps the layers alive that it refers to, until it is forgotten.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import NotFound
-from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.machine import Event, Statuses, Table, changed, next_intents, next_status
 from engine.domain.record import Record
 
 
-class Status(StrEnum):
+class Status(Statuses):
     PRESENT = "present"
     REMOVED = "removed"
 
@@ -44,7 +43,7 @@ class CacheForgotten(Event):
 
 EVENTS: tuple[type[Event], ...] = (CacheRecorded, CacheForgotten)
 
-TRANSITIONS: Table = {
+TRANSITIONS: Table[Status] = {
     (None, CacheRecorded): Status.PRESENT,
     (Status.REMOVED, CacheRecorded): Status.PRESENT,
     (Status.PRESENT, CacheForgotten): Status.REMOVED,
@@ -67,7 +66,7 @@ class Cache(Record):
 
 def evolve(state: Cache | None, event: Event) -> Cache:
     """Fold one event. Raises InvalidTransition."""
-    status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
+    status = next_status(TRANSITIONS, state.status if state else None, event, None)
     intents = next_intents(state.intents if state else (), event)
     if isinstance(event, CacheRecorded):
         return Cache(
@@ -75,7 +74,7 @@ def evolve(state: Cache | None, event: Event) -> Cache:
             event.created_at_us, intents,
         )  # fmt: skip
     assert state is not None
-    return changed(state, status=status, intents=intents)
+    return changed(state, {"status": status, "intents": intents})
 
 
 class RecordCache(Record):

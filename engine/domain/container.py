@@ -8,7 +8,6 @@ its outcome, which the log must be able to tell apart. What is asked of a contai
 from __future__ import annotations
 
 from dataclasses import field
-from enum import StrEnum
 from typing import Any, Mapping
 
 from engine.domain.container_events import (
@@ -46,11 +45,11 @@ from engine.domain.container_events import (
     ContainerUpdating,
 )
 from engine.domain.health import STARTING
-from engine.domain.machine import PREVIOUS, Event, Table, changed, next_intents, next_status
+from engine.domain.machine import PREVIOUS, Event, Statuses, Table, changed, next_intents, next_status
 from engine.domain.record import Record
 
 
-class Status(StrEnum):
+class Status(Statuses):
     CREATED = "created"
     STARTING = "starting"
     RUNNING = "running"
@@ -77,7 +76,7 @@ ENDING_SIGNALS = frozenset({2, 3, 9, 15})
 
 
 S = Status
-TRANSITIONS: Table = {
+TRANSITIONS: Table[Status] = {
     (None, ContainerCreated): S.CREATED,
     **{(status, ContainerStarting): S.STARTING for status in (S.CREATED, S.EXITED, S.RESTARTING)},
     (S.STARTING, ContainerStarted): S.RUNNING,
@@ -267,14 +266,15 @@ def _facts(state: Container, event: Event) -> dict[str, Any]:
 
 def evolve(state: Container | None, event: Event) -> Container:
     """Fold one event. Raises InvalidTransition where the table or an intent forbids it."""
-    status = next_status(TRANSITIONS, state.status if state else None, event, state.resting if state else None)
     if state is None:
+        next_status(TRANSITIONS, None, event, None)
         assert isinstance(event, ContainerCreated)
         return _created(event)
+    status = next_status(TRANSITIONS, state.status, event, state.resting)
     intents = next_intents(state.intents, event)
     if isinstance(event, ContainerExited):  # the end of a container is the outcome of its stop
         intents = tuple(kind for kind in intents if kind != "stop")
-    return changed(state, status=status, intents=intents, **_facts(state, event))
+    return changed(state, {"status": status, "intents": intents, **_facts(state, event)})
 
 
 def is_possible(state: Container | None, event: Event) -> bool:

@@ -5,15 +5,14 @@ A document has no stream before that: it enters the log with the event that name
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import InvalidArgument
-from engine.domain.machine import Event, Table, next_status
+from engine.domain.machine import Event, Statuses, Table, next_status
 from engine.domain.record import Record
 
 
-class Status(StrEnum):
+class Status(Statuses):
     REDACTED = "redacted"
 
 
@@ -27,7 +26,7 @@ class DocumentRedacted(Event):
 
 EVENTS: tuple[type[Event], ...] = (DocumentRedacted,)
 
-TRANSITIONS: Table = {
+TRANSITIONS: Table[Status] = {
     (None, DocumentRedacted): Status.REDACTED,
     (Status.REDACTED, DocumentRedacted): Status.REDACTED,
 }
@@ -44,7 +43,7 @@ class RedactedDocument(Record):
 
 def evolve(state: RedactedDocument | None, event: Event) -> RedactedDocument:
     """Fold one event. Raises InvalidTransition."""
-    status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
+    status = next_status(TRANSITIONS, state.status if state else None, event, None)
     assert isinstance(event, DocumentRedacted)
     return RedactedDocument(event.document_digest, status, event.reason)
 

@@ -8,15 +8,14 @@ of the past is one query.
 from __future__ import annotations
 
 from dataclasses import field
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.machine import Event, Statuses, Table, changed, next_intents, next_status
 from engine.domain.record import Record
 
 
-class Status(StrEnum):
+class Status(Statuses):
     IDLE = "idle"
     ATTACHING = "attaching"
     ATTACHED = "attached"
@@ -108,7 +107,7 @@ EVENTS: tuple[type[Event], ...] = (
 )  # fmt: skip
 
 S = Status
-TRANSITIONS: Table = {
+TRANSITIONS: Table[Status] = {
     (None, EndpointCreated): S.IDLE,
     (S.IDLE, EndpointAttaching): S.ATTACHING,
     (S.ATTACHING, EndpointAttached): S.ATTACHED,
@@ -148,7 +147,7 @@ class Endpoint(Record):
 
 def evolve(state: Endpoint | None, event: Event) -> Endpoint:
     """Fold one event. Raises InvalidTransition."""
-    status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
+    status = next_status(TRANSITIONS, state.status if state else None, event, None)
     if state is None:
         assert isinstance(event, EndpointCreated)
         return Endpoint(
@@ -171,7 +170,7 @@ def evolve(state: Endpoint | None, event: Event) -> Endpoint:
             facts, intents = _IDLE, ()  # the end of the container is the outcome of what was under way
         case EndpointDetached() | EndpointRemoved():
             facts = _IDLE
-    return changed(state, status=status, intents=intents, **facts)
+    return changed(state, {"status": status, "intents": intents, **facts})
 
 
 _IDLE: dict[str, Any] = {"addresses": [], "mac_address": "", "interface": "", "ports": [], "error": ""}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.machine import Event, Statuses, Table, changed, next_intents, next_status
 from engine.domain.record import Record
 
 
-class Status(StrEnum):
+class Status(Statuses):
     CREATED = "created"
     STARTING = "starting"
     RUNNING = "running"
@@ -81,7 +80,7 @@ class ExecDetached(Event):
 
 EVENTS: tuple[type[Event], ...] = (ExecCreated, ExecStarting, ExecStarted, ExecStartFailed, ExecExited, ExecDetached)
 
-TRANSITIONS: Table = {
+TRANSITIONS: Table[Status] = {
     (None, ExecCreated): Status.CREATED,
     (Status.CREATED, ExecStarting): Status.STARTING,
     (Status.STARTING, ExecStarted): Status.RUNNING,
@@ -130,7 +129,7 @@ def evolve(state: Exec | None, event: Event) -> Exec:
             facts = {"error": reason, "exit_code": exit_code}
         case ExecExited(exit_code=exit_code, finished_at_us=finished):
             facts = {"exit_code": exit_code, "finished_at_us": finished, "pid": 0}
-    return changed(state, status=status, intents=next_intents(state.intents, event), **facts)
+    return changed(state, {"status": status, "intents": next_intents(state.intents, event), **facts})
 
 
 class CreateExec(Record):

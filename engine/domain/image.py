@@ -10,15 +10,14 @@ in one transaction, so that a reference names at most one image at any moment.
 from __future__ import annotations
 
 from dataclasses import field
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.machine import Event, Statuses, Table, changed, next_intents, next_status
 from engine.domain.record import Record
 
 
-class Status(StrEnum):
+class Status(Statuses):
     PULLING = "pulling"
     FAILED = "failed"
     PRESENT = "present"
@@ -155,7 +154,7 @@ EVENTS: tuple[type[Event], ...] = (
     ImagePushFailed, ImageSaved, ImageRemoving, ImageRemoved,
 )  # fmt: skip
 
-TRANSITIONS: Table = {
+TRANSITIONS: Table[Status] = {
     **{(status, ImageCreated): Status.PRESENT for status in (None, Status.FAILED, Status.REMOVED)},
     **{(status, ImagePulling): Status.PULLING for status in (None, Status.FAILED, Status.REMOVED)},
     (Status.PULLING, ImagePulled): Status.PRESENT,
@@ -188,7 +187,7 @@ class Image(Record):
 
 def evolve(state: Image | None, event: Event) -> Image:
     """Fold one event. Raises InvalidTransition."""
-    status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
+    status = next_status(TRANSITIONS, state.status if state else None, event, None)
     if isinstance(event, ImageCreated | ImagePulling):
         return _begun(state, event, status)
     assert state is not None
@@ -207,7 +206,7 @@ def evolve(state: Image | None, event: Event) -> Image:
             facts = {"references": _with(state, digest)}
         case ImageUntagged(reference=reference):
             facts = {"references": tuple(name for name in state.references if name != reference)}
-    return changed(state, status=status, intents=next_intents(state.intents, event), **facts)
+    return changed(state, {"status": status, "intents": next_intents(state.intents, event), **facts})
 
 
 def _begun(state: Image | None, event: ImageCreated | ImagePulling, status: Status) -> Image:

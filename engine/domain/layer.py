@@ -7,15 +7,14 @@ or a removal the same content may come again, so both lead back to unpacking.
 from __future__ import annotations
 
 from dataclasses import field
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.machine import Event, Statuses, Table, changed, next_intents, next_status
 from engine.domain.record import Record
 
 
-class Status(StrEnum):
+class Status(Statuses):
     FETCHED = "fetched"
     UNPACKING = "unpacking"
     STORED = "stored"
@@ -103,7 +102,7 @@ EVENTS: tuple[type[Event], ...] = (
     LayerRemoveFailed,
 )  # fmt: skip
 
-TRANSITIONS: Table = {
+TRANSITIONS: Table[Status] = {
     **{(status, LayerFetched): Status.FETCHED for status in (None, Status.FAILED, Status.REMOVED)},
     **{
         (status, LayerUnpacking): Status.UNPACKING
@@ -136,7 +135,7 @@ class Layer(Record):
 
 def evolve(state: Layer | None, event: Event) -> Layer:
     """Fold one event. Raises InvalidTransition."""
-    status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
+    status = next_status(TRANSITIONS, state.status if state else None, event, None)
     intents = next_intents(state.intents if state else (), event)
     if isinstance(event, LayerFetched) and status is not Status.UNPACKING:
         return Layer(event.chain_id, status, "", "", event.reference, event.blob_digest, intents=intents)
@@ -151,7 +150,7 @@ def evolve(state: Layer | None, event: Event) -> Layer:
             facts = {"size_bytes": size_bytes, "entries": entries, "error": ""}
         case LayerUnpackFailed(reason=reason) | LayerRemoveFailed(reason=reason) | LayerDamaged(reason=reason):
             facts = {"error": reason}
-    return changed(state, status=status, intents=intents, **facts)
+    return changed(state, {"status": status, "intents": intents, **facts})
 
 
 class UnpackLayer(Record):

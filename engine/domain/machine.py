@@ -35,10 +35,19 @@ class _Previous:
 
 PREVIOUS: Final = _Previous()
 
-Table = Mapping[tuple[StrEnum | None, type[Event]], "StrEnum | _Previous"]
+class Statuses(StrEnum):
+    """Base of the machines' statuses. They are hashed as the texts that they are, and not by Enum, in Python: the table
+    is asked with one for every event."""
+
+    __hash__ = str.__hash__
 
 
-def next_status(table: Table, status: StrEnum | None, event: Event, previous: StrEnum | None) -> StrEnum:
+Status = TypeVar("Status", bound=Statuses)
+
+Table = Mapping[tuple[Status | None, type[Event]], Status | _Previous]
+
+
+def next_status(table: Table[Status], status: Status | None, event: Event, previous: Status | None) -> Status:
     """Look the transition up. Raises InvalidTransition where the table has none."""
     target = table.get((status, type(event)))
     if target is None:
@@ -55,20 +64,20 @@ def next_intents(intents: tuple[str, ...], event: Event) -> tuple[str, ...]:
     if event.OPENS:
         if event.OPENS in intents:
             raise InvalidTransition(f"{event.TYPE}: an intent of this kind is open already")
-        return tuple(sorted((*intents, event.OPENS)))
+        return tuple(sorted((*intents, event.OPENS))) if intents else (event.OPENS,)
     if event.CLOSES:
         if event.CLOSES not in intents:
             raise InvalidTransition(f"{event.TYPE}: no intent {event.CLOSES!r} is open")
-        return tuple([kind for kind in intents if kind != event.CLOSES])
+        return tuple([kind for kind in intents if kind != event.CLOSES]) if len(intents) > 1 else ()
     return intents
 
 
 State = TypeVar("State")
 
 
-def changed(state: State, **facts: Any) -> State:
+def changed(state: State, facts: dict[str, Any]) -> State:
     """The state with some fields changed: dataclasses.replace many times as fast, since every event of a log goes
-    through it. States have no slots, so that their fields can be taken over all at once."""
+    through it."""
     before = vars(state)
     fields = before | facts
     if len(fields) != len(before):

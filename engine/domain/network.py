@@ -6,15 +6,14 @@ Creating one is one event and no effect; what the kernel is to have begins with 
 from __future__ import annotations
 
 from dataclasses import field
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.machine import Event, Statuses, Table, changed, next_intents, next_status
 from engine.domain.record import Record
 
 
-class Status(StrEnum):
+class Status(Statuses):
     DOWN = "down"
     RAISING = "raising"
     UP = "up"
@@ -146,7 +145,7 @@ EVENTS: tuple[type[Event], ...] = (
     NetworkRemoved,
 )  # fmt: skip
 
-TRANSITIONS: Table = {
+TRANSITIONS: Table[Status] = {
     (None, NetworkCreated): Status.DOWN,
     (Status.DOWN, NetworkRaising): Status.RAISING,
     (Status.RAISING, NetworkRaised): Status.UP,
@@ -189,7 +188,7 @@ class Network(Record):
 
 def evolve(state: Network | None, event: Event) -> Network:
     """Fold one event. Raises InvalidTransition."""
-    status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
+    status = next_status(TRANSITIONS, state.status if state else None, event, None)
     if state is None:
         assert isinstance(event, NetworkCreated)
         return Network(
@@ -198,16 +197,16 @@ def evolve(state: Network | None, event: Event) -> Network:
             event.labels, event.options, event.adopted, event.attachable, event.tells_ipam_options,
         )  # fmt: skip
     if isinstance(event, NetworkMoved):
-        return changed(state, subnets=event.subnets)
+        return changed(state, {"subnets": event.subnets})
     if isinstance(event, NetworkConfigured):
-        return changed(
-            state, bridge=event.bridge, subnets=event.subnets, mtu=event.mtu, ipv6=event.ipv6,
-            masquerade=event.masquerade, neighbours=event.neighbours, host_address=event.host_address,
-            adopted=event.adopted,
-        )  # fmt: skip
+        return changed(state, {
+            "bridge": event.bridge, "subnets": event.subnets, "mtu": event.mtu, "ipv6": event.ipv6,
+            "masquerade": event.masquerade, "neighbours": event.neighbours, "host_address": event.host_address,
+            "adopted": event.adopted,
+        })  # fmt: skip
     failed = isinstance(event, NetworkRaiseFailed | NetworkLowerFailed | NetworkLost)
     error = event.reason if failed else ""  # type: ignore[attr-defined]
-    return changed(state, status=status, intents=next_intents(state.intents, event), error=error)
+    return changed(state, {"status": status, "intents": next_intents(state.intents, event), "error": error})
 
 
 class CreateNetwork(Record):

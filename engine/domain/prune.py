@@ -5,17 +5,16 @@ Every removal that a prune brings about is an event of the object removed; here 
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import InvalidArgument
-from engine.domain.machine import Event, Table, next_status
+from engine.domain.machine import Event, Statuses, Table, next_status
 from engine.domain.record import Record
 
 KINDS = ("container", "image", "network", "volume", "builder")
 
 
-class Status(StrEnum):
+class Status(Statuses):
     DONE = "done"
 
 
@@ -30,7 +29,7 @@ class PruneDone(Event):
 
 EVENTS: tuple[type[Event], ...] = (PruneDone,)
 
-TRANSITIONS: Table = {(None, PruneDone): Status.DONE, (Status.DONE, PruneDone): Status.DONE}
+TRANSITIONS: Table[Status] = {(None, PruneDone): Status.DONE, (Status.DONE, PruneDone): Status.DONE}
 
 
 class Prune(Record):
@@ -45,7 +44,7 @@ class Prune(Record):
 
 def evolve(state: Prune | None, event: Event) -> Prune:
     """Fold one event. Raises InvalidTransition."""
-    status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
+    status = next_status(TRANSITIONS, state.status if state else None, event, None)
     assert isinstance(event, PruneDone)
     return Prune(event.prune_id, status, event.removed, event.reclaimed_bytes)
 

@@ -17,29 +17,30 @@ class Record:
 
     FIELDS: ClassVar[tuple[str, ...]] = ()
     _names: ClassVar[frozenset[str]] = frozenset()
-    _defaults: ClassVar[dict[str, Any]] = {}
+    _required: ClassVar[frozenset[str]] = frozenset()
+    _blank: ClassVar[dict[str, Any]] = {}
     _makers: ClassVar[dict[str, Callable[[], Any]]] = {}
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __init_subclass__(cls) -> None:
         cls.__doc__ = cls.__doc__ or cls.__name__  # or dataclass asks for the signature, to make one of it
         dataclass(init=False, repr=False, eq=False)(cls)
-        all_of_it = fields(cls)  # type: ignore[arg-type]
-        cls.FIELDS = tuple(one.name for one in all_of_it)
-        cls._names = frozenset(cls.FIELDS)
-        cls._defaults = {one.name: one.default for one in all_of_it if one.default is not MISSING}
+        all_of_it = fields(cls)
+        cls._blank = {one.name: one.default for one in all_of_it}
         cls._makers = {one.name: one.default_factory for one in all_of_it if one.default_factory is not MISSING}
+        cls.FIELDS, cls._names = tuple(cls._blank), frozenset(cls._blank)
+        cls._required = frozenset(name for name in cls.FIELDS if cls._blank[name] is MISSING) - cls._makers.keys()
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        given = dict(zip(self.FIELDS, values), **named)
-        facts = self._defaults | given
+        given = dict(zip(self.FIELDS, values), **named) if values else named
+        facts = self._blank | given
         for name, make in self._makers.items():
             if name not in given:
                 facts[name] = make()
-        if facts.keys() != self._names or len(given) != len(values) + len(named):
-            lacking = [name for name in self.FIELDS if name not in facts]
-            unknown = [name for name in facts if name not in self._names]
-            raise TypeError(f"{type(self).__name__}: of its fields are missing: {lacking}, and unknown: {unknown}")
+        is_twice = len(given) != len(values) + len(named)
+        if is_twice or len(facts) != len(self._blank) or not self._required <= given.keys():
+            lacking, unknown = self._required - given.keys(), facts.keys() - self._names
+            raise TypeError(f"{type(self).__name__}: fields that are missing: {lacking}, or unknown: {unknown}")
         object.__setattr__(self, "__dict__", facts)
 
     @classmethod

@@ -6,15 +6,14 @@ with the same ranges; its id is the digest of the layer's chain ID and the range
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import Event, Table, changed, next_intents, next_status
+from engine.domain.machine import Event, Statuses, Table, changed, next_intents, next_status
 from engine.domain.record import Record
 
 
-class Status(StrEnum):
+class Status(Statuses):
     COPYING = "copying"
     PRESENT = "present"
     FAILED = "failed"
@@ -58,7 +57,7 @@ class RemapRemoved(Event):
 
 EVENTS: tuple[type[Event], ...] = (RemapCopying, RemapCopied, RemapCopyFailed, RemapRemoved)
 
-TRANSITIONS: Table = {
+TRANSITIONS: Table[Status] = {
     **{(status, RemapCopying): Status.COPYING for status in (None, Status.FAILED, Status.REMOVED)},
     (Status.COPYING, RemapCopied): Status.PRESENT,
     (Status.COPYING, RemapCopyFailed): Status.FAILED,
@@ -80,13 +79,13 @@ class Remap(Record):
 
 def evolve(state: Remap | None, event: Event) -> Remap:
     """Fold one event. Raises InvalidTransition."""
-    status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
+    status = next_status(TRANSITIONS, state.status if state else None, event, None)
     intents = next_intents(state.intents if state else (), event)
     if isinstance(event, RemapCopying) and state is None:  # else it is of the same layer and ranges, as its id says
         return Remap(event.remap_id, status, event.chain_id, event.uid_map, event.gid_map, intents=intents)
     assert state is not None
     error = event.reason if isinstance(event, RemapCopyFailed) else ""
-    return changed(state, status=status, intents=intents, error=error)
+    return changed(state, {"status": status, "intents": intents, "error": error})
 
 
 class CopyLayer(Record):

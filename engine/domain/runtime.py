@@ -5,15 +5,14 @@ The lines are facts from elsewhere: who did what is the actor in each line, and 
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import InvalidArgument
-from engine.domain.machine import Event, Table, next_status
+from engine.domain.machine import Event, Statuses, Table, next_status
 from engine.domain.record import Record
 
 
-class Status(StrEnum):
+class Status(Statuses):
     FOLLOWED = "followed"
     BROKEN = "broken"
 
@@ -45,7 +44,7 @@ class RuntimeJournalBroken(Event):
 
 EVENTS: tuple[type[Event], ...] = (RuntimeJournalTaken, RuntimeJournalBroken)
 
-TRANSITIONS: Table = {
+TRANSITIONS: Table[Status] = {
     (None, RuntimeJournalTaken): Status.FOLLOWED,
     (None, RuntimeJournalBroken): Status.BROKEN,
     (Status.FOLLOWED, RuntimeJournalTaken): Status.FOLLOWED,
@@ -68,7 +67,7 @@ class RuntimeJournal(Record):
 
 def evolve(state: RuntimeJournal | None, event: Event) -> RuntimeJournal:
     """Fold one event. Raises InvalidTransition."""
-    status = Status(next_status(TRANSITIONS, state.status if state else None, event, None))
+    status = next_status(TRANSITIONS, state.status if state else None, event, None)
     if isinstance(event, RuntimeJournalTaken):
         return RuntimeJournal(event.runtime_id, status, event.root, event.journal_boot, event.last, event.head)
     assert isinstance(event, RuntimeJournalBroken)

@@ -6,15 +6,14 @@ After a failure or a removal a volume of the same name may be made again.
 from __future__ import annotations
 
 from dataclasses import field
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from engine.domain.errors import Conflict, NotFound
-from engine.domain.machine import PREVIOUS, Event, Table, changed, next_intents, next_status
+from engine.domain.machine import PREVIOUS, Event, Statuses, Table, changed, next_intents, next_status
 from engine.domain.record import Record
 
 
-class Status(StrEnum):
+class Status(Statuses):
     CREATING = "creating"
     PRESENT = "present"
     FAILED = "failed"
@@ -73,7 +72,7 @@ EVENTS: tuple[type[Event], ...] = (
     VolumeCreating, VolumeCreated, VolumeCreateFailed, VolumeRemoving, VolumeRemoved, VolumeRemoveFailed,
 )  # fmt: skip
 
-TRANSITIONS: Table = {
+TRANSITIONS: Table[Status] = {
     **{(status, VolumeCreating): Status.CREATING for status in (None, Status.FAILED, Status.REMOVED)},
     (Status.CREATING, VolumeCreated): Status.PRESENT,
     (Status.CREATING, VolumeCreateFailed): Status.FAILED,
@@ -101,7 +100,7 @@ class Volume(Record):
 def evolve(state: Volume | None, event: Event) -> Volume:
     """Fold one event. Raises InvalidTransition."""
     before = state.status if state else None
-    status = Status(next_status(TRANSITIONS, before, event, state.resting if state else None))
+    status = next_status(TRANSITIONS, before, event, state.resting if state else None)
     intents = next_intents(state.intents if state else (), event)
     if isinstance(event, VolumeCreating):
         return Volume(
@@ -112,7 +111,7 @@ def evolve(state: Volume | None, event: Event) -> Volume:
     facts: dict[str, Any] = {"resting": before if isinstance(event, VolumeRemoving) else None}
     if isinstance(event, VolumeCreateFailed | VolumeRemoveFailed):
         facts["error"] = event.reason
-    return changed(state, status=status, intents=intents, **facts)
+    return changed(state, {"status": status, "intents": intents, **facts})
 
 
 class CreateVolume(Record):

@@ -7,7 +7,7 @@ changes, the projections are rebuilt (``projections.FINGERPRINT``).
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cache, lru_cache
 from itertools import compress, count
 from json.encoder import encode_basestring_ascii as quoted
@@ -38,28 +38,16 @@ canonical: Callable[[Any], str] = _encoding()
 
 def parsed(text: str) -> Any:
     """A stored text as the value that it is: nothing may stand before or behind it. Raises ValueError."""
-    value, end = _raw_decode(text)
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        raise ValueError(f"there is no value in {text[:80]!r}") from None
     if end != len(text):
         raise ValueError(f"there is more than one value in {text[:80]!r}")
     return value
 
 
-_raw_decode = json.JSONDecoder().raw_decode
-
-
-@cache
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(sorted(field.name for field in fields(kind)))
-
-
-@cache
-def _starts(kind: type) -> tuple[str, ...]:
-    return tuple(f"{quoted(name)}:" for name in _names(kind))
-
-
-@cache
-def _values_of(kind: type) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-    return itemgetter(*_names(kind))  # every state has an id and a status, so this is a tuple
+_scan = json.JSONDecoder().scan_once  # what its decode comes down to
 
 
 def encode_event(event: Event) -> str:
@@ -88,8 +76,9 @@ def encode_state(state: Any) -> str:
 
 
 _WRITERS: dict[type, Callable[[Any], str]] = {
-    str: quoted, int: int.__repr__, **{noun.status: quoted for noun in NOUNS.values()}
-}
+    str: quoted, int: int.__repr__, bool: ("false", "true").__getitem__, type(None): lambda none: "null",
+    tuple: lambda values: canonical(values) if values else "[]", **{noun.status: quoted for noun in NOUNS.values()},
+}  # fmt: skip
 """What writes a value of a common type like ``canonical``, but sooner."""
 
 
@@ -97,15 +86,15 @@ class StateTexts:
     """``encode_state`` for the states of one object, one after the other: what has not changed is not written anew,
     which is most of it."""
 
-    __slots__ = ("_kind", "_values", "_pieces")
+    __slots__ = ("_shape", "_values", "_pieces")
 
     def __init__(self, kind: type) -> None:
-        self._kind = kind
-        self._values, pieces = _blank(kind)
-        self._pieces = [*pieces]
+        self._shape = shape = _shape(kind)
+        self._values, self._pieces = shape.values, [*shape.pieces]
 
     def of(self, state: Any) -> str:
-        values, starts, pieces = _values_of(self._kind)(vars(state)), _starts(self._kind), self._pieces
+        shape, pieces = self._shape, self._pieces
+        values, starts = shape.values_of(vars(state)), shape.starts
         for at in compress(count(), map(is_not, values, self._values)):
             value = values[at]
             pieces[at] = starts[at] + _WRITERS.get(type(value), canonical)(value)
@@ -113,14 +102,24 @@ class StateTexts:
         return f"{{{','.join(pieces)}}}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How the states of a machine are written, field by field in the order of their names: what comes before a value;
+    the default values, where there are any, and all of their text."""
+
+    starts: tuple[str, ...]
+    values: tuple[Any, ...]
+    pieces: tuple[str, ...]
+    values_of: Callable[[dict[str, Any]], tuple[Any, ...]]
+
+
 @cache
-def _blank(kind: type) -> tuple[tuple[Any, ...], tuple[str, ...]]:
-    """The default values of a state's fields, where they have any, and their texts."""
+def _shape(kind: type) -> _Shape:
     defaults = {field.name: field.default for field in fields(kind)}
-    values = tuple(defaults[name] for name in _names(kind))
-    return values, tuple(
-        "" if value is MISSING else start + canonical(value) for start, value in zip(_starts(kind), values)
-    )
+    names = sorted(defaults)
+    starts, values = tuple(f"{quoted(name)}:" for name in names), tuple(defaults[name] for name in names)
+    pieces = ("" if value is MISSING else start + canonical(value) for start, value in zip(starts, values))
+    return _Shape(starts, values, tuple(pieces), itemgetter(*names))
 
 
 @cache

@@ -27,3 +27,8 @@ class Findings:
             self.problems.append(Problem(seq, what))
         else:
             self.more += 1
+
+    def add(self, other: Findings) -> None:
+        """What another check of the same events has found, too: both have their first problems."""
+        self.problems += other.problems
+        self.more += other.more

@@ -57,11 +57,11 @@ class ProjectionCheck:
                 except (KeyError, TypeError, ValueError):  # whoever checks that row says so
                     self._unfolded.add(f"{noun}/{id}")
                     continue
-                self._replay.resume(noun, Row(id, version, born, since, state), ((since, born, id, text), tuple(end)))
+                self._replay.resume(noun, Row(id, version, born, since, state), (since, born, id, text, *end))
         for row in _lasting_before(self._connection, "names", self._stretch):
-            self._replay.resume_name(*row[:2], row[3], (row[:4], row[4:]))
+            self._replay.resume_name(*row[:2], row[3], row)
         for row in _lasting_before(self._connection, "links", self._stretch):
-            self._replay.resume_link(*row[:3], (row[:4], row[4:]))
+            self._replay.resume_link(*row[:3], row)
 
     def fold(self, seq: int, stream: str, version: int, type_: str, schema: int, data: Any) -> None:
         """One event whose row is made of numbers and texts as it should be (else the chain's check says so)."""
@@ -90,32 +90,33 @@ class ProjectionCheck:
 
     # --- the replay's ledger ---
 
-    def began(self, table: str, seq: int, row: StoredRow) -> tuple[StoredRow, StoredRow | None]:
-        """The row must be there, alike but for its end. Answers with it, and with its end as it is stored (None where
-        all has been said about it)."""
-        stored, width = self._stored[table], len(row)
+    def began(self, table: str, seq: int, row: StoredRow) -> StoredRow | None:
+        """The row must be there, alike but for its end. Answers with it as it is stored; None where all has been said
+        about it."""
+        stored = self._stored[table]
         found = stored.next
-        if found is not None and found[:width] == row:
-            stored.pass_on()
-            return row, found[width:]
+        if found is not None and found[:stored.width] == row:
+            stored.next = next(stored.rows, None)
+            return found
         found = stored.take(seq, _KEY[table](row))
-        if found is not None and found[:width] == row:
-            return row, found[width:]
+        if found is not None and found[:stored.width] == row:
+            return found
         self._differs(table, row, "is missing" if found is None else "differs from what the log says")
-        return row, None
+        return None
 
-    def ended(self, table: str, begun: tuple[StoredRow, StoredRow | None], end: StoredRow) -> None:
-        row, stored = begun
-        if stored is not None and stored != end:
-            self._differs(table, row, "differs from what the log says")
+    def ended(self, table: str, begun: StoredRow | None, end: StoredRow) -> None:
+        if begun is not None and begun[-len(end):] != end:
+            self._differs(table, begun, "differs from what the log says")
 
-    def _lasts(self, table: str, begun: tuple[StoredRow, StoredRow | None]) -> None:
+    def _lasts(self, table: str, begun: StoredRow | None) -> None:
         """Beyond the stretch: what its end is like, if it has one, is for the next one to say, which finds it so."""
-        row, stored = begun
+        if begun is None:
+            return
+        width = self._stored[table].width
         if self._stretch.ends_the_log:
-            self.ended(table, begun, (None,) * len(stored or ()))
-        elif stored is not None and isinstance(stored[0], int | float) and stored[0] <= self._stretch.last:
-            self._differs(table, row, "differs from what the log says")
+            self.ended(table, begun, (None,) * (len(begun) - width))
+        elif isinstance(begun[width], int | float) and begun[width] <= self._stretch.last:
+            self._differs(table, begun, "differs from what the log says")
 
     # --- what is said ---
 
@@ -141,8 +142,9 @@ class ProjectionCheck:
 
 
 class _Stored:
-    """The rows of one table of intervals, in the order of the events that they began with; ``next`` is the first that
-    nobody has looked at. ``extra`` is told of those that nobody takes."""
+    """The rows of one table of intervals, in the order of the events that they began with: ``next`` is the first that
+    nobody has looked at, ``rows`` are those behind it. ``extra`` is told of those that nobody takes. ``width`` is the
+    number of columns that are known when an interval begins."""
 
     def __init__(
         self, connection: sqlite3.Connection, table: str, stretch: Stretch, extra: Callable[[str, StoredRow], None]
@@ -154,14 +156,11 @@ class _Stored:
         self._key = _KEY[table]
         self._seq = _SEQ[table]
         within = "typeof(valid_from) = 'integer' AND valid_from >= ? AND valid_from <= ?"
-        self._rows = connection.execute(f"{_select(table)} WHERE {within} ORDER BY valid_from", stretch)
+        self.width = PROJECTED[table].index("valid_to")
+        self.rows = connection.execute(f"{_select(table)} WHERE {within} ORDER BY valid_from", stretch)
         self._here: dict[Any, StoredRow] = {}
         self._place = 0
-        self.next: StoredRow | None = None
-        self.pass_on()
-
-    def pass_on(self) -> None:
-        self.next = next(self._rows, None)
+        self.next: StoredRow | None = next(self.rows, None)
 
     def take(self, seq: int, key: Any) -> StoredRow | None:
         """The row of that key that began with event ``seq``, wherever it is among those that did. Sequence numbers
@@ -174,7 +173,7 @@ class _Stored:
                 self._here[self._key(self.next)] = self.next
             else:
                 self._leave([self.next])
-            self.pass_on()
+            self.next = next(self.rows, None)
         return self._here.pop(key, None)
 
     def _leave(self, rows: Iterable[StoredRow]) -> None:
@@ -186,7 +185,7 @@ class _Stored:
         self._leave(self._here.values())
         if self.next is not None:
             self._leave([self.next])
-        self._leave(self._rows)
+        self._leave(self.rows)
         if self._stretch.ends_the_log:
             self._leave(self._connection.execute(f"{_select(self._table)} WHERE typeof(valid_from) != 'integer'"))
 

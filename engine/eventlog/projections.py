@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from dataclasses import fields
-from typing import Any, NamedTuple, Protocol
+from operator import attrgetter
+from typing import Any, Callable, NamedTuple, Protocol
 
 from engine.domain.errors import NameTaken
 from engine.domain.machine import Event, InvalidTransition
@@ -69,6 +70,13 @@ def names_of(noun: str, state: Any) -> tuple[str, ...]:
     return state.references if noun == "image" else ()
 
 
+_NAMED_BY: dict[str, Callable[[Any], Any]] = {
+    "container": attrgetter("name"), "network": attrgetter("name"), "endpoint": attrgetter("held"),
+    "image": attrgetter("references"),
+}  # fmt: skip
+"""What ``names_of`` makes names of, and may change: they change with it, which few events do."""
+
+
 def links_of(noun: str, state: Any) -> tuple[str, ...]:
     """The streams that an object refers to."""
     if noun == "container":
@@ -102,23 +110,30 @@ def project(
         return None
     after = Row(id, version, before.born if before else seq, seq, state)
     tables.open(noun.name, after)
-    _move(tables, noun.name, before, after, seq)
+    if before is None:
+        _settle(tables, noun.name, after)
+    elif (named_by := _NAMED_BY.get(noun.name)) and named_by(before.state) != named_by(state):
+        _rename(tables, noun.name, before, after)
     return after
 
 
-def _move(tables: Tables, noun: str, before: Row | None, after: Row, seq: int) -> None:
-    """Names and links: what is no longer so ends here, what is new begins here."""
-    had, has = names_of(noun, before.state) if before else (), names_of(noun, after.state)
-    if had != has:
-        for name in had:
-            if name not in has:
-                tables.release(noun, name, seq)
-        for name in has:
-            if name not in had:
-                tables.take(noun, name, after.id, seq)
-    if before is None:  # what an object refers to is settled by its first event
-        for target in links_of(noun, after.state):
-            tables.link(target, noun, after.id, seq)
+def _settle(tables: Tables, noun: str, row: Row) -> None:
+    """An object began: its names, and what it refers to, which is settled by that."""
+    for name in names_of(noun, row.state):
+        tables.take(noun, name, row.id, row.since)
+    for target in links_of(noun, row.state):
+        tables.link(target, noun, row.id, row.since)
+
+
+def _rename(tables: Tables, noun: str, before: Row, after: Row) -> None:
+    """Names that are no longer so end here, new ones begin here."""
+    had, has = names_of(noun, before.state), names_of(noun, after.state)
+    for name in had:
+        if name not in has:
+            tables.release(noun, name, after.since)
+    for name in has:
+        if name not in had:
+            tables.take(noun, name, after.id, after.since)
 
 
 def _forget(tables: Tables, noun: str, row: Row, seq: int) -> None:

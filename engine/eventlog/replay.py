@@ -30,21 +30,21 @@ class Ledger(Protocol):
 
 
 class _Life:
-    """What a replay keeps of an object that exists, beside its row."""
+    """What a replay keeps of an object that exists."""
 
-    __slots__ = ("texts", "begun")
+    __slots__ = ("row", "begun", "texts")
 
-    def __init__(self, noun: str) -> None:
+    def __init__(self, noun: str, row: Row, begun: Any = None) -> None:
+        self.row = row
+        self.begun = begun
         self.texts = StateTexts(NOUNS[noun].state)
-        self.begun: Any = None
 
 
 class Replay:
     """Tables in memory, as ``projections.Tables``, of what exists at the moment: the rest is the ledger's."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._rows: dict[str, dict[str, Row]] = {noun: {} for noun in NOUNS}
+        self._began, self._ended = ledger.began, ledger.ended
         self._lives: dict[str, dict[str, _Life]] = {noun: {} for noun in NOUNS}
         self._names: dict[tuple[str, str], tuple[str, Any]] = {}
         self._links: dict[tuple[str, str], dict[str, Any]] = {}
@@ -54,15 +54,13 @@ class Replay:
         noun, _, id = stream.partition("/")
         if noun not in NOUNS:
             raise EngineError(f"no noun is named {noun!r}")
-        before = self._rows[noun].get(id)
-        project(self, NOUNS[noun], id, before, seq, version, decode_event(type_, schema, data))
+        life = self._lives[noun].get(id)
+        project(self, NOUNS[noun], id, life and life.row, seq, version, decode_event(type_, schema, data))
 
     # --- what stood before the first event, where that is not the beginning of the log ---
 
     def resume(self, noun: str, row: Row, begun: Any) -> None:
-        self._rows[noun][row.id] = row
-        self._lives[noun][row.id] = life = _Life(noun)
-        life.begun = begun
+        self._lives[noun][row.id] = _Life(noun, row, begun)
 
     def resume_name(self, noun: str, name: str, id: str, begun: Any) -> None:
         self._names[noun, name] = (id, begun)
@@ -73,47 +71,47 @@ class Replay:
     # --- as Tables ---
 
     def open(self, noun: str, row: Row) -> None:
-        self._rows[noun][row.id] = row
         lives = self._lives[noun]
-        life = lives.get(row.id) or lives.setdefault(row.id, _Life(noun))
-        begun = (row.since, row.born, row.id, life.texts.of(row.state))
-        life.begun = self._ledger.began(HISTORY[noun], row.since, begun)
+        if (life := lives.get(row.id)) is None:
+            life = lives[row.id] = _Life(noun, row)
+        life.row = row
+        life.begun = self._began(HISTORY[noun], row.since, (row.since, row.born, row.id, life.texts.of(row.state)))
 
     def close(self, noun: str, row: Row, seq: int) -> None:
-        self._ledger.ended(HISTORY[noun], self._lives[noun][row.id].begun, (seq, fork(row.since, seq)))
+        self._ended(HISTORY[noun], self._lives[noun][row.id].begun, (seq, fork(row.since, seq)))
 
     def drop(self, noun: str, id: str) -> None:
-        del self._rows[noun][id], self._lives[noun][id]
+        del self._lives[noun][id]
 
     def take(self, noun: str, name: str, id: str, seq: int) -> None:
         if held := self._names.get((noun, name)):
             raise NameTaken(name, held[0])
-        self._names[noun, name] = (id, self._ledger.began("names", seq, (noun, name, seq, id)))
+        self._names[noun, name] = (id, self._began("names", seq, (noun, name, seq, id)))
 
     def release(self, noun: str, name: str, seq: int) -> None:
         _, begun = self._names.pop((noun, name))
-        self._ledger.ended("names", begun, (seq,))
+        self._ended("names", begun, (seq,))
 
     def link(self, target: str, noun: str, id: str, seq: int) -> None:
-        begun = self._ledger.began("links", seq, (target, noun, id, seq))
+        begun = self._began("links", seq, (target, noun, id, seq))
         self._links.setdefault((target, noun), {})[id] = begun
 
     def unlink(self, target: str, noun: str, id: str, seq: int) -> None:
         linked = self._links[target, noun]
-        self._ledger.ended("links", linked.pop(id), (seq,))
+        self._ended("links", linked.pop(id), (seq,))
         if not linked:
             del self._links[target, noun]
 
     def owned(self, noun: str, id: str, owned: str) -> list[Row]:
-        return [self._rows[owned][belonging] for belonging in self._links.get((f"{noun}/{id}", owned), ())]
+        return [self._lives[owned][belonging].row for belonging in self._links.get((f"{noun}/{id}", owned), ())]
 
     # --- what is so after the last event ---
 
     def standing(self) -> Iterator[tuple[str, StoredRow]]:
         """The current objects: table and row."""
-        for noun, rows in self._rows.items():
-            for id, row in rows.items():
-                yield CURRENT[noun], (id, row.version, row.born, row.since)
+        for noun, lives in self._lives.items():
+            for id, life in lives.items():
+                yield CURRENT[noun], (id, life.row.version, life.row.born, life.row.since)
 
     def lasting(self) -> Iterator[tuple[str, Any]]:
         """Each interval that has not ended: its table, and what the ledger answered with when it began."""

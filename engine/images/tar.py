@@ -99,6 +99,18 @@ class Stream:
         for _ in self.parts(size):
             pass
 
+    def skip_padding(self, size: int) -> None:
+        """As ``skip``, but it may be missing at the end: what follows is no entry then, and Go's writer leaves it out
+        where it isn't closed (as by the docker client that sends a Dockerfile from outside of the context)."""
+        end = self._at + size
+        if end <= self._length:
+            self._at = end
+            return
+        while size and (self._at < self._length or self._more()):
+            taken = min(size, self._length - self._at)
+            self._at += taken
+            size -= taken
+
     def drain(self) -> None:
         """Everything that is left: it belongs to the digest."""
         while self._more():
@@ -139,7 +151,7 @@ def entries(stream: Stream, limits: Limits) -> Iterator[Entry]:
             raise InvalidArgument(f"archive has more than the limit of {limits.entries} entries")
         yield entry
         if padding := -entry.stored_bytes % BLOCK:
-            stream.skip(padding)
+            stream.skip_padding(padding)
 
 
 class _Reader:

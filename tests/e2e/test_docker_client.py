@@ -65,6 +65,16 @@ def test_images(engine: Engine, tmp_path: Path, rootfs: Path) -> None:
     assert engine.docker("history", "base").stdout
 
 
+def test_a_dockerfile_outside_of_the_context(engine: Engine, tmp_path: Path) -> None:
+    """The client puts it into the archive, which then has no end."""
+    (tmp_path / "context").mkdir()
+    (tmp_path / "context/file").write_text("of the context")
+    (tmp_path / "Dockerfile").write_text("FROM base\nCOPY . /here\nRUN cat /here/file; ls -a /here\n")
+    arguments = "-t", "from-outside", "-f", str(tmp_path / "Dockerfile"), str(tmp_path / "context")
+    shown = engine.docker("build", "--network", "none", *arguments, environment={"DOCKER_BUILDKIT": "0"}).stdout
+    assert "of the context" in shown and "Dockerfile" not in shown.partition("of the context")[2]
+
+
 def test_volumes(engine: Engine) -> None:
     engine.docker("volume", "create", "vol")
     engine.docker("run", "--rm", "--network", "none", "-v", "vol:/v", "base", "touch", "/v/x")

@@ -362,6 +362,13 @@ def test_bytes_behind_the_end_belong_to_the_digest(store: Store) -> None:
     assert store.unpack_with_result(blob)[1]["diff_id"] == digest(blob)
 
 
+@pytest.mark.parametrize("kept", [0, 7])
+def test_the_last_entry_needs_no_padding(store: Store, kept: int) -> None:
+    """Go's writer leaves it out where it isn't closed, and so does what the docker client makes with it."""
+    root = store.unpack(header(b"f", size=10) + b"x" * 10 + bytes(kept))
+    assert (root / "f").read_bytes() == b"x" * 10
+
+
 def test_layer_from_a_descriptor(store: Store) -> None:
     reading, writing = os.pipe()
     blob = tar(member("f", b"text"))
