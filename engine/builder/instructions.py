@@ -13,7 +13,7 @@ from typing import Callable
 from engine.builder.dockerfile import Dockerfile, DockerfileError, HereDocument, Instruction, with_heredocs
 from engine.builder.flags import LIST, SWITCH, TEXT, Flags, take_flags
 from engine.builder.mounts import Mount, parse_mount
-from engine.images.changes import CHANGES, exec_form
+from engine.images.changes import CHANGES, check_health, check_name_values, exec_form
 from engine.images.shell_words import raw_words
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
@@ -177,12 +177,15 @@ def _copy(instruction: Instruction, escape: str) -> Copy:
 
 
 def _setting(instruction: Instruction, escape: str) -> Setting:
-    if instruction.name != "HEALTHCHECK":
-        _, rest = take_flags(instruction.rest, {}, escape)
-        if instruction.name in ("CMD", "ENTRYPOINT", "VOLUME"):
-            _listed(rest)
-        return Setting(instruction, rest)
-    return Setting(instruction, instruction.rest)
+    if instruction.name == "HEALTHCHECK":
+        check_health(instruction.rest)
+        return Setting(instruction, instruction.rest)
+    _, rest = take_flags(instruction.rest, {}, escape)
+    if instruction.name in ("CMD", "ENTRYPOINT", "VOLUME"):
+        _listed(rest)
+    elif instruction.name in ("ENV", "LABEL"):
+        check_name_values(rest, escape)
+    return Setting(instruction, rest)
 
 
 def _shell(instruction: Instruction, escape: str) -> Setting:

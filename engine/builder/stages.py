@@ -95,7 +95,7 @@ def stages_of(
             stages.append(_begun(command, len(stages) - len(named), stages, scope, escape, file))
         elif len(stages) > len(named):
             stages[-1].commands.append(command)
-            stages[-1].needs += _needed_by(command, stages)
+            stages[-1].needs += _needed_by(command, stages, file)
     if len(stages) == len(named):
         raise DockerfileError(commands[-1].source.line, "no build stage in current context: begin with FROM", file)
     return stages
@@ -131,14 +131,24 @@ def find_stage(name: str, stages: Sequence[Stage]) -> Stage | None:
     return found
 
 
-def _needed_by(command: Command, stages: Sequence[Stage]) -> list[Stage]:
-    """The stage that is being read can't need itself."""
+def _needed_by(command: Command, stages: Sequence[Stage], file: str) -> list[Stage]:
+    """Stages come before what needs them. Raises DockerfileError."""
     names = []
     if isinstance(command, Copy) and command.from_stage:
         names.append(command.from_stage)
     elif isinstance(command, Run):
         names += [mount.text("from") for mount in command.mounts if mount.text("from")]
-    return [stage for name in names if (stage := find_stage(name, stages[:-1])) is not None]
+    found = []
+    for name in names:
+        if (stage := find_stage(name, stages[:-1])) is not None:
+            found.append(stage)
+        elif find_stage(name, stages) is not None:
+            message = f"invalid from flag value {name}: refers to current build stage"
+            raise DockerfileError(command.source.line, message, file)
+        elif name.isascii() and name.isdigit():  # else it is an image
+            message = f"invalid from flag value {name}: no stage before has that number"
+            raise DockerfileError(command.source.line, message, file)
+    return found
 
 
 def needed(target: str, stages: list[Stage], file: str) -> list[Stage]:

@@ -178,7 +178,7 @@ class StageRun:
         return self._cached(inputs, lambda: self._files.make_folder(self.ground, path, self._site))
 
     def _copy(self, command: Copy) -> Made:
-        destination = posixpath.join("/", self.ground.workdir, self._whole(command.target))
+        destination = _destination(self.ground.workdir, self._whole(command.target))
 
         def cached(inputs: Inputs, make: Callable[[], dict[str, Any]]) -> Made:
             return self._cached(inputs, make, linked=command.is_link)
@@ -201,3 +201,10 @@ class StageRun:
     def _cached(self, inputs: Inputs, make: Callable[[], dict[str, Any]], *, linked: bool = False) -> Made:
         place = f"{self._site.order.dockerfile}#{self._stage.name}"
         return self._layering.step(inputs, make, self.ground, self._site, place, linked=linked)
+
+
+def _destination(workdir: str, target: str) -> str:
+    """Absolute, and by its text alone: what ``..`` takes back needs not be there. A slash at the end says folder."""
+    joined = posixpath.join("/", workdir, target)
+    clean = "/" + posixpath.normpath(joined).lstrip("/")
+    return clean if clean == "/" or not joined.endswith(("/", "/.", "/..")) else f"{clean}/"

@@ -22,6 +22,7 @@ _DEFAULT_SHELL = ["/bin/sh", "-c"]
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_SHORTEST_NS = 1_000_000
 _UNIT_NS = {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9}
 
 
@@ -100,15 +101,24 @@ def _entrypoint(settings: Settings, rest: str, words: Words) -> None:
 
 def name_values(rest: str, words: Words) -> list[tuple[str, str]]:
     """``a=b c="d e"``, or the old form ``a b with spaces``."""
-    if "=" not in (raw_words(rest, words.escape) or [""])[0]:
-        first, *old_value = rest.split(None, 1)
-        if not old_value:
-            raise ValueError("a name and a value are expected")
-        return [(words.whole(first), words.whole(old_value[0]))]
+    check_name_values(rest, words.escape)
+    if "=" not in raw_words(rest, words.escape)[0]:
+        first, value = rest.split(None, 1)
+        return [(words.whole(first), words.whole(value))]
     pairs = [word.partition("=") for word in words.split(rest)]
     if any(not name or not equals for name, equals, _ in pairs):
         raise ValueError("every word must be NAME=VALUE")
     return [(name, value) for name, _, value in pairs]
+
+
+def check_name_values(rest: str, escape: str) -> None:
+    """What can be said before the variables in it are known. Raises ValueError."""
+    words = raw_words(rest, escape) or [""]
+    if "=" not in words[0]:
+        if len(rest.split(None, 1)) < 2:
+            raise ValueError("a name and a value are expected")
+    elif any("=" not in word or word.startswith("=") for word in words):
+        raise ValueError("every word must be NAME=VALUE")
 
 
 def _env(settings: Settings, rest: str, words: Words) -> None:
@@ -140,6 +150,8 @@ def _user(settings: Settings, rest: str, words: Words) -> None:
 
 def _workdir(settings: Settings, rest: str, words: Words) -> None:
     path = words.whole(rest)
+    if not path:
+        raise ValueError("a path is expected")
     joined = posixpath.normpath(posixpath.join("/", settings.get("WorkingDir") or "/", path))
     settings["WorkingDir"] = "/" + joined.lstrip("/")  # two leading slashes survive normpath
 
@@ -170,9 +182,11 @@ def _healthcheck(settings: Settings, rest: str, words: Words) -> None:
         name, _, value = option[2:].partition("=")
         rest = rest.lstrip()
         if name == "retries":
+            if not (value.isascii() and value.isdigit()):
+                raise ValueError(f"--retries {value!r} is no number")
             options["Retries"] = int(value)
         elif name in _HEALTH_DURATIONS:
-            options[_HEALTH_DURATIONS[name]] = _duration_ns(value)
+            options[_HEALTH_DURATIONS[name]] = _health_duration_ns(name, value)
         else:
             raise ValueError(f"unknown option --{name}")
     kind, _, command = rest.partition(" ")
@@ -181,13 +195,30 @@ def _healthcheck(settings: Settings, rest: str, words: Words) -> None:
         return
     if kind.upper() != "CMD" or not command.strip():
         raise ValueError("NONE or CMD with a command is expected")
-    listed = exec_form(command.strip())
-    settings["Healthcheck"] = {"Test": ["CMD", *listed] if listed else ["CMD-SHELL", command.strip()], **options}
+    settings["Healthcheck"] = {"Test": _health_test(command.strip()), **options}
+
+
+def check_health(rest: str) -> None:
+    """What a HEALTHCHECK says, which has no variables. Raises ValueError."""
+    _healthcheck({}, rest, Words({}, ""))
+
+
+def _health_test(command: str) -> list[str]:
+    listed = exec_form(command)
+    return ["CMD", *listed] if listed else ["CMD-SHELL", command]
 
 
 _HEALTH_DURATIONS = {
     "interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod", "start-interval": "StartInterval"
 }  # fmt: skip
+
+
+def _health_duration_ns(name: str, text: str) -> int:
+    """0 stands for what the engine takes by itself."""
+    found = _duration_ns(text)
+    if 0 < found < _SHORTEST_NS:
+        raise ValueError(f"--{name} can't be less than 1ms")
+    return found
 
 
 def _duration_ns(text: str) -> int:

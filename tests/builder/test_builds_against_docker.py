@@ -51,6 +51,8 @@ DOCKERFILES = {
               "COPY *.txt /six/\nCOPY [\"with space.txt\", \"/seven eight\"]\nCOPY .hidden /\nCOPY s?c/deep /nine/\n",
     "copies over": "FROM {b}\nRUN mkdir -p /d/deep && echo old > /d/x.c && chmod 700 /d && ln -s d /l\nCOPY src /d\n"
                    "COPY a.txt /l/\nCOPY b.txt /d/x.c\n",
+    "copies by text": "FROM {b}\nWORKDIR /w/x\nCOPY a.txt /p/../q/\nCOPY b.txt ../y\nCOPY a.txt ..\n"
+                      "COPY src ../../z/.\n",
     "archives": "FROM {b}\nADD archive.tar /plain/\nADD archive.tgz /squeezed/\nADD a.txt archive.tar /both/\n"
                 "COPY archive.tar /as-it-is/\n",
     "stages": "FROM {b} AS one\nRUN mkdir /o; echo 1 > /o/f; chmod 711 /o/f; chown 3:4 /o/f\nFROM {b} AS Two\n"

@@ -122,6 +122,10 @@ def test_directives_end_with_the_first_other_line() -> None:
         (b"FROM a\nRUN --mount=type=cache x", 2, "needs a target"), (b"FROM a\nRUN []", 2, "at least one argument"),
         (b"FROM a\nRUN --mount=type=tmpfs,target=/x,from=y x", 2, "means nothing"),
         (b"FROM a\nRUN --mount=type=secret,id=a,env=B x", 2, "not supported"),
+        (b"FROM a\nLABEL l\nFROM b", 2, "a name and a value"), (b"FROM a\nENV =x", 2, "NAME=VALUE"),
+        (b"FROM a\nENV a=b c", 2, "NAME=VALUE"), (b"FROM a\nHEALTHCHECK what", 2, "NONE or CMD"),
+        (b"FROM a\nHEALTHCHECK --interval=0.1ms CMD x", 2, "can't be less than 1ms"),
+        (b"FROM a\nHEALTHCHECK --retries=x CMD x", 2, "is no number"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_line(text: bytes, line: int, message: str) -> None:

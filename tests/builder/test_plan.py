@@ -51,15 +51,14 @@ def test_named_contexts_come_before_stages_and_images_of_their_names() -> None:
         plan("ARG A\n", contexts={"lib": ""})
 
 
-def test_a_stage_can_not_need_itself_or_a_later_one() -> None:
-    assert [stage.name for stage in plan("FROM a AS x\nCOPY --from=x /a /\nCOPY --from=1 /b /\n")] == ["x"]
-
-
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
         ("RUN x\nFROM a", 1, "no build stage"), ("ARG A\n", 1, "no build stage"), ("ARG A\nFROM $A", 2, "blank"),
         ("FROM ${A", 1, "not closed"), ("ARG A=${B:?gone}\nFROM a", 1, "gone"),
+        ("FROM a AS x\nCOPY --from=X /a /", 2, "refers to current build stage"),
+        ("FROM a\nCOPY --from=0 /a /", 2, "refers to current build stage"),
+        ("FROM a\nRUN --mount=from=1,target=/x x\nFROM b", 2, "no stage before has that number"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_planned(text: str, line: int, message: str) -> None:
