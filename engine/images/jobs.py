@@ -47,11 +47,11 @@ def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     target = Path(arguments["target"])
     limits = Limits.from_json(arguments.get("limits"))
     temporary = target.parent / f"tmp-{os.urandom(8).hex()}"
+    expected = arguments.get("diff_id")
     try:
         with _opened(arguments["blob"], fds) as blob, step("layer.unpack"):
             source = Growing(blob, fds[1]) if len(fds) > 1 else blob
-            diff_id, written = unpack_into(source, temporary, limits, early=True)
-        expected = arguments.get("diff_id")
+            diff_id, written = unpack_into(source, temporary, limits, early=True, is_known=bool(expected))
         if expected and diff_id != expected:
             raise InvalidArgument(f"layer has diff ID {diff_id} where {expected} is expected")
         if not arguments.get("deferred"):
@@ -66,15 +66,19 @@ def unpack_layer(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
 
 
 def unpack_into(
-    blob: Readable, temporary: Path, limits: Limits, rules: Rules = Rules(), *, early: bool = False
-) -> tuple[str, Written]:
-    """Unpack into a new folder, not synced, but for what was written ``early``. Answers with the diff ID and what was
-    written."""
+    blob: Readable, temporary: Path, limits: Limits, rules: Rules = Rules(), *, early: bool = False,
+    is_known: bool = False,
+) -> tuple[str, Written]:  # fmt: skip
+    """Unpack into a new folder, not synced, but for what was written ``early``. Answers with the diff ID, which the
+    caller compares where it ``is_known``, and what was written."""
     temporary.mkdir(mode=0o755)
     temporary.chmod(0o755)  # whatever the umask is: it becomes a container's root
     root_fd = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with Uncompressed(blob, limits) as pieces, _synced_early(root_fd, pieces) if early else nullcontext():
+        with (
+            Uncompressed(blob, limits, is_known=is_known) as pieces,
+            _synced_early(root_fd, pieces) if early else nullcontext(),
+        ):
             written = write_layer(Stream(pieces), root_fd, limits, rules)
             return pieces.digest, written
     finally:
