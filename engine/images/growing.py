@@ -13,7 +13,7 @@ from typing import BinaryIO
 from engine.domain.errors import InvalidArgument
 
 WHOLE = b"."
-_POLL_MS = 10
+_POLL_MS = 3
 
 
 class Growing:

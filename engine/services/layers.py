@@ -19,6 +19,7 @@ from engine.domain.layer import (
     Status,
     UnpackLayer,
 )
+from engine.domain.machine import Event
 from engine.eventlog.log import Context
 from engine.images.content import ContentStore
 from engine.kernel.steps import step
@@ -96,14 +97,15 @@ class Layers:
             if not intents:
                 return
             outcome = caused_by(context, intents[-1])
+            learned: list[Event] = []  # on record with the outcome: a commit of its own would wait for the tree's data
             try:
-                result = self._unpack(wanted, coming, outcome)
+                result = self._unpack(wanted, coming, learned)
             except Exception as error:  # a defect as well: the intent must get its outcome
                 failed = LayerUnpackFailed(wanted.chain_id, describe(error))
-                self._core.recorder.record("layer", wanted.chain_id, failed, outcome)
+                self._core.recorder.record("layer", wanted.chain_id, failed, outcome, earlier=learned)
                 raise
             stored = LayerStored(wanted.chain_id, result["size_bytes"], result["entries"], result["warnings"])
-            self._core.recorder.record("layer", wanted.chain_id, stored, outcome)
+            self._core.recorder.record("layer", wanted.chain_id, stored, outcome, earlier=learned)
 
     def ensure_all(self, wanted: Sequence[Wanted], context: Context) -> None:
         """Those that an image needs, side by side, so that they share the slots and the syncs."""
@@ -114,7 +116,7 @@ class Layers:
             for _ in pool.map(lambda layer: self.ensure(layer, context), missing):
                 pass
 
-    def _unpack(self, wanted: Wanted, coming: Coming | None, context: Context) -> dict[str, Any]:
+    def _unpack(self, wanted: Wanted, coming: Coming | None, learned: list[Event]) -> dict[str, Any]:
         target = self._core.store.layer(wanted.chain_id)
         if target.exists():  # what a failed removal or damage has left
             self._core.runtime.run_job("tree.remove", {"path": str(target)})
@@ -126,7 +128,7 @@ class Layers:
             with self._slots:
                 result = self._core.runtime.run_job("layer.unpack", job)
         else:
-            result = self._unpack_coming(job, coming, context)
+            result = self._unpack_coming(job, coming, learned)
         try:
             self._placing.place(result["temporary"], target)
         except (OSError, EngineError):
@@ -135,7 +137,7 @@ class Layers:
             raise
         return result
 
-    def _unpack_coming(self, job: dict[str, Any], coming: Coming, context: Context) -> dict[str, Any]:
+    def _unpack_coming(self, job: dict[str, Any], coming: Coming, learned: list[Event]) -> dict[str, Any]:
         """Unpack while the blob is being fetched, and believe the tree when the blob has turned out to be right."""
         result: dict[str, Any] | None = None
         try:
@@ -150,7 +152,7 @@ class Layers:
                 self._core.runtime.run_job("tree.remove", {"path": result["temporary"]})
             raise
         if fetched is not None:
-            self._core.recorder.record("layer", fetched.chain_id, fetched, context)
+            learned.append(fetched)
         if result is None:
             with self._slots:
                 result = self._core.runtime.run_job("layer.unpack", job)

@@ -53,19 +53,19 @@ class Recorder:
 
     def record(
         self, noun: str, identifier: str, event: Event, context: Context, also: Sequence[Fact] = (),
-        before: Sequence[Fact] = (),
+        before: Sequence[Fact] = (), earlier: Sequence[Event] = (),
     ) -> Recorded | None:  # fmt: skip
         """Append a fact from below; None where it is on record already (facts may be reported twice). ``also`` are
         facts about others that follow from it, ``before`` those that it follows from; those that have no place (any
-        more) are left out."""
+        more) are left out. ``earlier`` are facts about the same object that come first."""
         for _ in range(_ATTEMPTS):
             state, version = self.log.load(noun, identifier)
             if not NOUNS[noun].module.is_possible(state, event):
                 return None
             try:
                 first = self._possible(before)
-                changes = [*first, Change(noun, identifier, version, [event]), *self._possible(also)]
-                return self.log.append(changes, context)[len(first)]
+                own = Change(noun, identifier, version, [*earlier, event])
+                return self.log.append([*first, own, *self._possible(also)], context)[len(first) + len(earlier)]
             except VersionConflict:
                 continue
         raise VersionConflict(f"{noun} {identifier} is changed by too many at once: try again")
