@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import socket
 import time
 from typing import NamedTuple
@@ -28,6 +30,11 @@ SEEN_S = 10.0
 """How long the clients of an ended exec wait for a daemon, while there is one, to put its end on record."""
 
 
+_LOOK_S = 1.0
+"""How often a set-up that takes long is looked after."""
+_SETUP_S = 20.0
+"""How long one may take. A daemon waits longer than that (link.ANSWER_S): it must never call an exec failed that may
+start still."""
 PROBE_OUTPUT_BYTES = 4096
 """How much of what a probe says is kept, as Docker has it."""
 
@@ -116,6 +123,28 @@ class Execs:
             execution.handshake.fileno(), IN, lambda events: self._answered(execution, connection, request_id),
             lambda: self._refuse(execution, connection, request_id, died("the process")),
         )  # fmt: skip
+        self._look_later(execution, connection, request_id, time.monotonic() + _SETUP_S)
+
+    def _look_later(self, execution: _Exec, connection: Connection, request_id: int, until_s: float) -> None:
+        self._loop.later(_LOOK_S, lambda: self._look(execution, connection, request_id, until_s))
+
+    def _look(self, execution: _Exec, connection: Connection, request_id: int, until_s: float) -> None:
+        """Give up one that isn't set up yet where the container is frozen, for as long as somebody likes, or where it
+        takes too long. It is killed, so that it is true that it didn't start."""
+        if self._by_pid.get(execution.pid) is not execution or execution.running or execution.exit_code is not None:
+            return
+        if not _is_silent(execution.handshake):  # its next word is here, perhaps that the command was executed
+            self._look_later(execution, connection, request_id, until_s)
+            return
+        if self._target.cgroup.is_frozen():
+            reason = OSError(errno.EBUSY, "the container is paused")
+        elif time.monotonic() > until_s:
+            reason = OSError(errno.ETIMEDOUT, f"the process was not set up within {_SETUP_S:.0f} s")
+        else:
+            self._look_later(execution, connection, request_id, until_s)
+            return
+        os.kill(execution.pid, signal.SIGKILL)  # our child, and not reaped yet: the number is its own
+        self._refuse(execution, connection, request_id, failure(reason))
 
     def _answered(self, execution: _Exec, connection: Connection, request_id: int) -> None:
         """The child's next word: ready, a failure, or the end of file by which execve(2) closes its end."""
@@ -237,3 +266,9 @@ class Execs:
             if execution.id == exec_id:
                 return execution.stdio
         raise ProcessLookupError(3, f"no exec {exec_id} runs")
+
+
+def _is_silent(handshake: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(handshake.fileno(), select.POLLIN)
+    return not poll.poll(0)

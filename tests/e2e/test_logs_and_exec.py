@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from support.engine import Engine
+from support.engine import Engine, docket_command
 from support.waiting import eventually
 
 pytestmark = pytest.mark.kernel
@@ -170,3 +171,31 @@ def test_the_daemon_keeps_no_descriptors(engine: Engine) -> None:
     for _ in range(8):
         round_trip()
     eventually(lambda: descriptors() <= before + 3)
+
+
+@pytest.mark.requires("root", "namespaces", "mounts", "overlay", "cgroups")
+def test_an_exec_that_is_frozen_in_its_set_up_did_not_start(own_engine: Engine) -> None:
+    """And doesn't when the container goes on: what is on record as failed has never run."""
+    shared = own_engine.home / "shared"  # a step of an exec that has entered the container looks for files there
+    shared.mkdir()
+    own_engine.stop()
+    own_engine.start(failpoints=f"process.capabilities=delay(2000)@{shared}/armed")
+    own_engine.run("-d", "--name", "web", "-v", f"{shared}:{shared}", "base", "sleep", "1000")
+    (shared / "armed").touch()
+    command = [*docket_command(), "exec", "web", "touch", "/ran"]
+    began_s = time.monotonic()
+    with subprocess.Popen(command, env=own_engine.environment(), stderr=subprocess.PIPE, text=True) as client:
+        eventually(lambda: "exec.starting" in own_engine.event_types("web"))
+        time.sleep(0.5)
+        own_engine.docket("pause", "web")
+        (shared / "armed").unlink()
+        _, said = client.communicate(timeout=40)
+    assert client.returncode != 0 and "is paused, unpause the container before exec" in said
+    assert time.monotonic() - began_s < 10
+    own_engine.docket("unpause", "web")
+    time.sleep(2.5)
+    assert own_engine.docket("exec", "web", "ls", "/ran", check=False).returncode != 0
+    assert [kind for kind in own_engine.event_types("web") if kind.startswith("exec.")][:3] == [
+        "exec.created", "exec.starting", "exec.start_failed",
+    ]  # fmt: skip
+    assert own_engine.docket("audit", "verify").returncode == 0
