@@ -59,7 +59,8 @@ def _gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
     packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)  # 16: gzip's header and trailer
     for piece in pieces:
-        yield packer.compress(piece)
+        if packed := packer.compress(piece):  # an empty chunk would be the body's end
+            yield packed
     yield packer.flush()
 
 

@@ -90,12 +90,16 @@ class Archives:
         config = self._content.read(image["config_digest"])
         blobs = [layer["digest"] for layer in image["layers"]]
         names = [Reference.parse(tag) for tag in image["tags"]]
+        before = {name: self._core.log.by_name("image", name.normalized) for name in names}
         image_id = self.add(
             config, blobs, "load", "", [name.normalized for name in names], context, image.get("manifest_digest") or ""
         )
         if not names:
             yield {"stream": f"Loaded image ID: {image_id}\n"}
-        for name in names:
+        for name, holder in before.items():
+            if holder is not None and holder.id != image_id:
+                words = f"already exists, renaming the old one with ID {holder.id} to empty string"
+                yield {"stream": f"The image {name.familiar} {words}\n"}
             yield {"stream": f"Loaded image: {name.familiar}\n"}
 
     def add(

@@ -254,6 +254,13 @@ class Containers:
         def image_config() -> dict[str, Any] | None:
             return parse_document(log.document(container.image_id)) if container.image_id else None
 
+        def image_name() -> str:
+            try:
+                found = resolve_image(log, container.image, moment)
+            except (NotFound, InvalidArgument):
+                return container.image_id
+            return container.image if found.id == container.image_id else container.image_id
+
         def layer_bytes() -> int:
             image = log.get("image", container.image_id)
             return image.size_bytes if image is not None else 0
@@ -267,7 +274,7 @@ class Containers:
         folder = self._core.store.container(container.id)
         return ContainerView(
             container, config, host, folder, self._mounts(container, host, config), self._open_execs(container),
-            written_bytes, layer_bytes, evidence, image_config, lambda: self._health.results(container.id),
+            written_bytes, layer_bytes, evidence, image_name, image_config, lambda: self._health.results(container.id),
             tuple(self._endpoints.of(container.id, moment)), linked,
         )  # fmt: skip
 

@@ -29,6 +29,7 @@ class ContainerView:
     written_bytes: Callable[[], int]
     layer_bytes: Callable[[], int]
     read_evidence: Callable[[], dict[str, Any] | None]
+    read_image_name: Callable[[], str]
     read_image_config: Callable[[], dict[str, Any] | None]
     read_health: Callable[[], tuple[int, tuple[Any, ...]]]
     endpoints: tuple[tuple[Endpoint, Network], ...] = ()
@@ -45,6 +46,11 @@ class ContainerView:
     def evidence(self) -> dict[str, Any] | None:
         """The isolation that the kernel confirmed at the last start; None before the first."""
         return self.read_evidence()
+
+    @property
+    def image_name(self) -> str:
+        """What it was made from, as long as that name means this image; else the image's id."""
+        return self.read_image_name()
 
     @property
     def image_config(self) -> dict[str, Any] | None:

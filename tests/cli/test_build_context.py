@@ -89,6 +89,8 @@ def test_what_is_compressed(tmp_path: Path) -> None:
         plain = b"".join(context.pieces())
         packed = b"".join(context.pieces(compress=True))
     assert gzip.decompress(packed) == plain and len(packed) < len(plain) // 2
+    pieces = Context(lambda: iter([b"x"] * 1000), "x").pieces(compress=True)
+    assert all(pieces), "an empty piece would end the request's body"
     assert b"".join(Context(lambda: iter([packed]), "x", is_compressed=True).pieces(compress=True)) == packed
 
 

@@ -159,6 +159,9 @@ def test_a_dockerfile_in_small_letters(engine: Engine, tmp_path: Path) -> None:
 def test_a_compressed_context(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM base\nCOPY file /file\n")
     (tmp_path / "file").write_text("said\n" * 10000)
+    (tmp_path / "random").write_bytes(os.urandom(3_000_000))
+    for number in range(50):
+        (tmp_path / f"small{number}").write_text("x")
     build(engine, "--compress", "-t", "packed", str(tmp_path))
     assert inside(engine, "packed", "wc -l < /file") == "10000\n"
 

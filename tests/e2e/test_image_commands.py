@@ -130,6 +130,26 @@ def test_a_tag_moves_and_the_old_image_stays_by_id(engine: Engine, tmp_path: Pat
     assert references(engine) == ["base:latest", "moving:latest"]
 
 
+def test_containers_of_an_image_that_lost_its_name(engine: Engine, tmp_path: Path) -> None:
+    """The list names an image as long as the name means it; and whoever loads another one is told."""
+    for number in (1, 2):
+        (tmp_path / f"{number}.tar").write_bytes(layer(("number", str(number).encode())))
+    first = engine.docket("import", str(tmp_path / "1.tar"), "moving").stdout.strip()
+    engine.docket("save", "-o", str(tmp_path / "saved.tar"), "moving")
+    engine.docket("create", "--name", "made", "--network", "none", "moving", "x")
+    named = "ps", "-a", "--format", "{{.Image}}", "--filter", "name=made"
+    assert engine.docket(*named).stdout == "moving\n"
+    second = engine.docket("import", str(tmp_path / "2.tar"), "moving").stdout.strip()
+    assert engine.docket(*named).stdout == first[7:19] + "\n"
+    assert engine.docket(*named, "--no-trunc").stdout == first + "\n"
+    loaded = engine.docket("load", "-i", str(tmp_path / "saved.tar")).stdout.splitlines()
+    note = f"The image moving:latest already exists, renaming the old one with ID {second} to empty string"
+    assert loaded == [note, "Loaded image: moving:latest"]
+    assert engine.docket(*named).stdout == "moving\n"
+    engine.docket("rm", "made")
+    engine.docket("rmi", "moving", second)
+
+
 def test_rmi_refuses_an_image_in_use_and_names_the_container(engine: Engine) -> None:
     container_id = engine.run("-d", "base", "sleep", "100").strip()
     line = engine.refused("rmi", engine.docket("images", "-q", "base").stdout.strip())

@@ -126,6 +126,32 @@ def test_nobody_inside_takes_files_out_of_the_count(limiting_engine: Engine, tmp
         os.close(fd)
 
 
+@pytest.mark.skipif(not IS_POSSIBLE, reason="kernel here has other system call numbers than the probe")
+@pytest.mark.parametrize("way", ["--runtime=runc", "--runtime=crun", "--userns=remap"])
+def test_other_ways_to_make_a_container_are_held_to_it(limiting_engine: Engine, tmp_path: Path, way: str) -> None:
+    engine, (flag, name) = limiting_engine, way.split("=")
+    if flag == "--runtime" and shutil.which(name) is None:
+        pytest.skip(f"no {name} here")
+    engine.stop()
+    (ranges := engine.home / "ranges").write_text("docket:300000:65536\n")
+    engine.covers = {"/etc/subuid": ranges, "/etc/subgid": ranges}
+    engine.start()
+    tmp_path.chmod(0o755)
+    attributes = struct.pack("=5I8x", 0, 0, 0, 0, 0)
+    write_probe(tmp_path / "project", IOCTL, 0, project_quota.FS_IOC_FSSETXATTR, DATA, data=attributes)
+    limited = ("--storage-opt", "size=8m", "-v", f"{tmp_path}:/p:ro")
+    engine.run("-d", "--name", "small", way, *limited, "base", "sleep", "1000")
+    for _ in range(2):
+        *said, size = engine.docket("exec", "small", "sh", "-c", FILL).stdout.splitlines()
+        assert "No space left" in said[0] or "quota exceeded" in said[0], said
+        assert 7 * MIB < int(size) <= 8 * MIB
+        engine.docket("restart", "-t", "0", "small")
+    assert engine.docket("exec", "small", "sh", "-c", "/p/project </big", check=False).returncode == 1
+    project = project_of(engine, "small")
+    engine.docket("rm", "-f", "small")
+    assert kernels_limit(engine, project) == 0
+
+
 def test_the_step_fails_or_is_the_last(limiting_engine: Engine) -> None:
     engine = limiting_engine
     for term, code in (("error(EIO)", 125), ("kill", 125)):

@@ -83,7 +83,7 @@ def summary(view: Any, now_us: int, *, size: tuple[int, int] | None = None) -> d
     entry: dict[str, Any] = {
         "Id": state.id,
         "Names": ["/" + state.name, *view.link_names],
-        "Image": state.image,
+        "Image": view.image_name,
         "ImageID": state.image_id,
         "Command": command_words(state.command),
         "Created": state.created_at_us // 1_000_000,

@@ -48,6 +48,10 @@ class ContainerView:
     link_names: tuple[str, ...] = ()
 
     @property
+    def image_name(self) -> str:
+        return self.state.image
+
+    @property
     def log_path(self) -> Path:
         return self.directory / f"{self.state.id}-json.log"
 
