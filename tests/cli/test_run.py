@@ -414,6 +414,7 @@ class Terminal:
 
     def _become_controlling(self) -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may ignore it: nohup
 
     def _read(self) -> None:
         while data := self._some():

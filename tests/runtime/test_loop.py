@@ -23,6 +23,7 @@ from engine.runtime.failures import LaunchFailed
 from engine.runtime.loop import IN, Loop
 from engine.runtime.stdio import Stdio
 from support.containers import Runtime, children_of, is_spare
+from support.forked import in_child
 from support.waiting import eventually
 
 OUTPUT = {"stdout": True, "stderr": True}
@@ -125,14 +126,19 @@ def test_streams_leave_nothing_open_where_descriptors_run_out(room: int, tmp_pat
 
 
 def test_a_message_whose_descriptors_did_not_arrive() -> None:
-    ours, theirs = messages.pair()
-    with ours, theirs:
-        for message, known in (({"id": 7}, {"id": 7}), ({"long": "x" * 70_000}, None)):
-            messages.send(theirs, message, [0, 0])
-            with room_for(1), pytest.raises(messages.Truncated) as caught:
-                messages.receive(ours)
-            assert caught.value.message == known and len(caught.value.fds) == 1
-            os.close(caught.value.fds[0])
+    """In a child, which has no other thread that could take the one descriptor."""
+
+    def received() -> None:
+        ours, theirs = messages.pair()
+        with ours, theirs:
+            for message, known in (({"id": 7}, {"id": 7}), ({"long": "x" * 70_000}, None)):
+                messages.send(theirs, message, [0, 0])
+                with room_for(1), pytest.raises(messages.Truncated) as caught:
+                    messages.receive(ours)
+                assert caught.value.message == known and len(caught.value.fds) == 1
+                os.close(caught.value.fds[0])
+
+    in_child(received)
 
 
 @pytest.mark.parametrize("room", [0, 1])
