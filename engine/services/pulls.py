@@ -24,7 +24,7 @@ from engine.images.compression import check_supported
 from engine.images.content import ContentStore
 from engine.images.documents import DOCUMENT_LIMIT_BYTES
 from engine.images.manifests import Descriptor, Platform
-from engine.images.platforms import runs
+from engine.images.platforms import parse, runs
 from engine.images.references import Reference
 from engine.images.registry.cancellation import Cancelled
 from engine.images.registry.client import Registries, Repository
@@ -66,7 +66,7 @@ class Pulls:
     ) -> Iterator[Notice]:  # fmt: skip
         """Bring one image, or one for each tag of the repository, telling what happens. ``platform`` is this machine's
         where None. Raises what Repository raises, before the first notice where the reference is the reason."""
-        wanted = Platform.parse(_whole_platform(platform)) if platform else None
+        wanted = parse(platform) if platform else None
         if every_tag and (reference.tag or reference.digest):
             raise InvalidArgument("tag can't be used with --all-tags/-a")
         with Operation(departed) as operation, self._blobs.arriving():
@@ -269,11 +269,3 @@ class _Teller:
 
     def done(self) -> None:
         self.news.put(None)
-
-
-def _whole_platform(text: str) -> str:
-    """``linux`` alone, or an architecture alone, as Docker takes them, with this machine's other half."""
-    system, architecture = image_config.host_platform()
-    if "/" in text:
-        return text
-    return f"{text}/{architecture}" if text == system else f"{system}/{text}"
