@@ -10,10 +10,11 @@ from typing import Any, Iterator, Mapping
 from engine.domain import volume as volumes
 from engine.domain.container import Container
 from engine.domain.errors import Forbidden, NotFound
+from engine.eventlog.log import Context
 from engine.services.events import Moment
 
 from .images import IMAGE_ID
-from .log import Context, Log, Recorded
+from .log import Log, Recorded
 
 
 class Volumes:
