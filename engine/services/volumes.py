@@ -145,11 +145,7 @@ class Volumes:
 
     def _empty(self, folder: Path) -> None:
         """Throw away what a start has copied."""
-        for path in folder.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                trees.remove(self._core.runtime, path)
-            else:
-                path.unlink()
+        trees.empty(self._core.runtime, folder)
         _mark(folder).unlink()
 
     def list(self) -> list[VolumeView]:

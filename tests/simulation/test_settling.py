@@ -408,3 +408,12 @@ def test_what_an_earlier_daemon_asked_of_a_shim_is_told_to_the_next_one(
     (started,) = [one for one in world.engine.core.log.trail("exec", ids[0]) if one.type == "exec.started"]
     (intent,) = [one for one in world.engine.core.log.trail("exec", ids[0]) if one.type == "exec.starting"]
     assert started.causation == f"event:{intent.seq}"
+
+
+def test_a_volume_that_never_came_to_be_takes_no_space(world: World) -> None:
+    services, folder = world.engine.services, world.store.root / "volumes"
+    (folder / "bad").write_text("no folder")
+    with pytest.raises(OSError):
+        services.volumes.create({"Name": "bad"}, CONTEXT)
+    services.volumes.create({"Name": "good"}, CONTEXT)
+    assert set(services.system.disk_usage()["volume_bytes"]) == {"good"}
