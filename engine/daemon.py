@@ -35,7 +35,6 @@ from engine.networking.host import HostNetwork
 from engine.recovery.containers import ContainerRecovery
 from engine.recovery.networks import NetworkRecovery
 from engine.recovery.store import INTERRUPTED, StoreRecovery, forget_volatile
-from engine.runtime.attachment import Attachment
 from engine.runtime.rootless import Rootless, user_namespace
 from engine.runtime.supervisor import Supervisor
 from engine.services import rootless as rootless_notes
@@ -80,6 +79,7 @@ from engine.services.volumes import Volumes
 from engine.services.who_ran import WhoRan
 
 DEFAULT_ROOT = "/var/lib/docket"
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -305,9 +305,7 @@ class StopSignal:
 def _answer(engine: Engine, plans: Sequence[Callable[[], Door]], settings: Settings) -> None:
     """Answer requests, and follow what goes on beside the engine, until SIGTERM or SIGINT."""
     doors = open_all(plans)
-    server = Server(
-        doors, engine.services, make_context=Context, make_attachment=Attachment, clock=engine.core.clock.now_us
-    )
+    server = Server(doors, engine.services, clock=engine.core.clock.now_us)
     firewall = FirewallWatch(engine.services.networks.rules)
     if engine.core.rootless is None:
         firewall.start()

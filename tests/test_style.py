@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import Callable, Iterator
 
@@ -29,6 +30,45 @@ def lines(path: Path, text: str, nodes: list[ast.AST]) -> Iterator[Finding]:
             yield number, f"{len(line)} characters"
     if text and not text.endswith("\n"):
         yield text.count("\n") + 1, "no newline at the end"
+    if text.endswith("\n\n"):
+        yield text.count("\n"), "blank lines at the end"
+
+
+def two_blank_lines_around_definitions(path: Path, text: str, nodes: list[ast.AST]) -> Iterator[Finding]:
+    """Of a module, what stands at its left margin. A comment right above a definition belongs to it."""
+    module, texts = nodes[0], text.splitlines()
+    assert isinstance(module, ast.Module)
+    for before, after in zip(module.body, module.body[1:]):
+        if not isinstance(before, _DEFINITIONS) and not isinstance(after, _DEFINITIONS):
+            continue
+        first = min([after.lineno, *(one.lineno for one in getattr(after, "decorator_list", ()))])
+        between = texts[before.end_lineno : first - 1]
+        blank = [not line for line in between if not line.startswith("#")]
+        if len(blank) < 2 or not all(blank):
+            yield first, f"{len(blank)} blank lines before it"
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def every_import_is_used(path: Path, text: str, nodes: list[ast.AST]) -> Iterator[Finding]:
+    """By a name in the code, in an annotation that is a text, or in ``__all__``. A package's own module imports for
+    others; who imports a name for others elsewhere says so: ``import a as a``."""
+    if path.name == "__init__.py":
+        return
+    words = {node.id for node in nodes if isinstance(node, ast.Name)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            words.update(_WORD.findall(node.value))
+    for node in nodes:
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and getattr(node, "module", "") != "__future__":
+            for alias in node.names:
+                name = alias.asname or alias.name.partition(".")[0]
+                if name not in words and alias.asname != alias.name:
+                    yield node.lineno, f"{name} is not used"
+
+
+_WORD = re.compile(r"\w+")
 
 
 def docstring(path: Path, text: str, nodes: list[ast.AST]) -> Iterator[Finding]:
@@ -72,7 +112,8 @@ def nothing_is_left_to_do(path: Path, text: str, nodes: list[ast.AST]) -> Iterat
 
 
 RULES: tuple[Rule, ...] = (
-    lines, docstring, signatures_are_annotated, no_error_is_swallowed, no_module_is_a_drawer, nothing_is_left_to_do,
+    lines, two_blank_lines_around_definitions, every_import_is_used, docstring, signatures_are_annotated,
+    no_error_is_swallowed, no_module_is_a_drawer, nothing_is_left_to_do,
 )  # fmt: skip
 
 
@@ -100,6 +141,10 @@ def test_every_file_keeps(findings: dict[Rule, list[str]], rule: Rule) -> None:
         (lines, "a = 1 \n"),
         (lines, f"a = {'1' * LINE_LENGTH}\n"),
         (lines, "a = 1"),
+        (lines, "a = 1\n\n"),
+        (two_blank_lines_around_definitions, "a = 1\n\ndef f() -> None: ...\n"),
+        (two_blank_lines_around_definitions, "class A: ...\n\n\n\n# b\na = 1\n" "def f() -> None: ...\n"),
+        (every_import_is_used, "import a\nimport b.c\nfrom d import e as f\n\nb.c(f)\n"),
         (docstring, "a = 1\n"),
         (signatures_are_annotated, "def f(a) -> None: ...\n"),
         (signatures_are_annotated, "def f(*a: int, **b) -> None: ...\n"),

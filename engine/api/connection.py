@@ -25,6 +25,7 @@ from engine.api.router import Router
 from engine.api.status import body_of, message_of, status_of
 from engine.api.wire import Body, ClientLeft, Head, Source, WireError, parse_head
 from engine.domain.errors import EngineError
+from engine.eventlog.log import Context
 
 SEND_S = 60.0
 """How long a client may leave a whole answer unread. Streams wait for ever: a pager may sit on the other end."""
@@ -45,19 +46,9 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 class Composition:
     """What every connection of a server shares."""
 
-    def __init__(
-        self,
-        services: Any,
-        router: Router,
-        *,
-        make_context: Callable[..., Any],
-        make_attachment: Callable[..., Any],
-        clock: Callable[[], int],
-    ) -> None:
+    def __init__(self, services: Any, router: Router, clock: Callable[[], int]) -> None:
         self.services = services
         self.router = router
-        self.make_context = make_context
-        self.make_attachment = make_attachment
         self.clock = clock
         self.departures = Departures()
         self.tail = Tail(services)
@@ -103,10 +94,10 @@ class Connection(Exchange):
 
     # --- what a request borrows --------------------------------------------------------------------------------
 
-    def context(self) -> Any:
+    def context(self) -> Context:
         correlation, causation = causes.of(self._headers)
         actor = {"door": _door(self._headers.get("user-agent", "")), **self._actor}
-        return self._shared.make_context(actor=actor, correlation=correlation, causation=causation)
+        return Context(actor, correlation, causation)
 
     def departed(self) -> threading.Event:
         if self._departed is None:
@@ -123,9 +114,6 @@ class Connection(Exchange):
 
     def now_us(self) -> int:
         return self._shared.clock()
-
-    def attachment(self, fd: int, settings: Mapping[str, Any]) -> Any:
-        return self._shared.make_attachment(fd=fd, **settings)
 
     # --- one request -------------------------------------------------------------------------------------------
 

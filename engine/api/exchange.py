@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from engine.api.documents import encode, parse_json_object, read_limited
 from engine.api.wire import Body, Head
 from engine.domain.errors import InvalidArgument
+from engine.eventlog.log import Context
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
@@ -90,7 +91,7 @@ class Request:
         return parse_json_object(raw)
 
     @property
-    def context(self) -> Any:
+    def context(self) -> Context:
         """Who asks, and under which correlation: made for requests that change something."""
         return self._exchange.context()
 
@@ -107,10 +108,6 @@ class Request:
     def now_us(self) -> int:
         return self._exchange.now_us()
 
-    def attachment(self, fd: int, **settings: Any) -> Any:
-        """What services take over a hijacked connection with."""
-        return self._exchange.attachment(fd, settings)
-
     @property
     def upgrades(self) -> bool:
         return bool(self.headers.get("upgrade"))
@@ -119,15 +116,13 @@ class Request:
 class Exchange(Protocol):
     """What a connection lends to its request."""
 
-    def context(self) -> Any: ...
+    def context(self) -> Context: ...
 
     def departed(self) -> threading.Event: ...
 
     def tell(self, records: Iterable[Any]) -> Iterator[tuple[dict[str, Any], bytes]]: ...
 
     def now_us(self) -> int: ...
-
-    def attachment(self, fd: int, settings: Mapping[str, Any]) -> Any: ...
 
 
 @dataclass(slots=True)

@@ -22,26 +22,12 @@ CROWD = 64
 
 
 class Server:
-    """Accepts connections until it is stopped.
+    """Accepts connections until it is stopped, and closes the doors then. ``clock`` gives microseconds since the
+    epoch."""
 
-    ``make_context(actor=, correlation=, causation=)`` and ``make_attachment(fd=, stdin=, stdout=, stderr=, framed=,
-    detach_keys=, early=)`` construct what services take; ``clock`` gives microseconds since the epoch. The doors are
-    closed at the end.
-    """
-
-    def __init__(
-        self,
-        doors: Sequence[Door],
-        services: Any,
-        *,
-        make_context: Callable[..., Any],
-        make_attachment: Callable[..., Any],
-        clock: Callable[[], int],
-    ) -> None:
+    def __init__(self, doors: Sequence[Door], services: Any, *, clock: Callable[[], int]) -> None:
         self._doors = doors
-        self._shared = Composition(
-            services, Router(ROUTES), make_context=make_context, make_attachment=make_attachment, clock=clock
-        )
+        self._shared = Composition(services, Router(ROUTES), clock)
         self._lock = threading.Lock()
         self._connections: dict[Connection, threading.Thread] = {}
         self._most = 0

@@ -253,4 +253,3 @@ def parse_mode(text: str) -> str:
     if text not in MODES:
         raise ValueError(f"use one of {', '.join(MODES)}")
     return text
-

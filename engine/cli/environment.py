@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Sequence
 
+
 def environment(files: Sequence[str], given: Sequence[str]) -> list[str]:
     """The files' variables first; a name alone takes the value that it has here, if any."""
     return _from_files(files) + _resolved(given)

@@ -7,7 +7,7 @@ import os
 from engine.cli.command import Command
 from engine.cli.environment import environment
 from engine.cli.flags import Options, listed, switch, text
-from engine.cli.output import CommandError, out
+from engine.cli.output import CommandError
 from engine.cli.session import Session
 from engine.client.api import Client, path_of
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _TABLE = "table"
 
+
 class Template:
     """A parsed template."""
 

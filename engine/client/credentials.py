@@ -164,4 +164,3 @@ def _entry(auth: dict[str, str]) -> dict[str, str]:
     token = auth.get("identitytoken") or ""
     kept = {"auth": _base64(f"{auth.get('username', '')}:{'' if token else auth.get('password', '')}")}
     return {**kept, "identitytoken": token} if token else kept
-

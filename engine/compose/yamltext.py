@@ -93,6 +93,7 @@ def _block(text: str, depth: int) -> str:
     lines = text.removesuffix("\n").split("\n")
     return f"|{hint}{chomping}\n" + "\n".join(margin + line if line else "" for line in lines)
 
+
 _ESCAPES = {
     "\0": "0", "\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r", "\x1b": "e", '"': '"',
     "\\": "\\", "\x85": "N", "\u2028": "L", "\u2029": "P",

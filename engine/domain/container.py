@@ -11,7 +11,7 @@ from dataclasses import field
 from typing import Any, Mapping
 
 from engine.domain.container_events import (
-    EVENTS,
+    EVENTS as EVENTS,
     ContainerAttached,
     ContainerCreated,
     ContainerDetached,

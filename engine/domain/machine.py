@@ -35,6 +35,7 @@ class _Previous:
 
 PREVIOUS: Final = _Previous()
 
+
 class Statuses(StrEnum):
     """Base of the machines' statuses. They are hashed as the texts that they are, and not by Enum, in Python: the table
     is asked with one for every event."""

@@ -13,6 +13,7 @@ POLICIES = ("no", "always", "unless-stopped", "on-failure")
 FIRST_DELAY_US = 100_000
 LONGEST_DELAY_US = 60_000_000
 
+
 def restarts_after_end(state: Container) -> bool:
     """Whether the policy wants a container that has ended to run again.
 

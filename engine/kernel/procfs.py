@@ -9,6 +9,7 @@ from engine.kernel.paths import RESOLVE_BENEATH, RESOLVE_NO_XDEV, file_system_ty
 
 _MAGIC, _ROOT_INODE = 0x9FA0, 1
 
+
 def open_own(path: str, flags: int, place: str = "/proc") -> int:
     """The caller's file at /proc/self/``path``. Raises OSError: EXDEV where that would be another file than the
     kernel's (CVE-2019-19921, CVE-2025-52881)."""

@@ -125,7 +125,6 @@ class TakeUser(Operation):
         os.setresuid(*[setup.user.uid] * 3)
         capabilities.keep_over_setuid(False)
 
-
     @staticmethod
     def _take_groups(setup: Setup) -> None:
         try:

@@ -17,7 +17,7 @@ from engine.runtime.setup import Json, has_user_namespace, joined_namespaces, ne
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from typing import Any, NoReturn, Sequence
+    from typing import NoReturn, Sequence
 
 
 SECCOMP_MODE_FILTER = 2

@@ -75,7 +75,7 @@ def _made(write_maps: Callable[[int], None]) -> int:
     except OSError as error:
         os.close(reader)
         os.close(writer)
-        raise Unavailable(f"{namespace_help(error)}") from error
+        raise Unavailable(namespace_help(error)) from error
     if pid == 0:
         os.close(writer)
         _try_powers(reader)

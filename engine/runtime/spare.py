@@ -18,7 +18,6 @@ then. A spare shim holds nothing of any container and ends with the spawner.
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import Sequence
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 10.0
 
+
 def kill(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """Kill every process in the cgroups at ``cgroup_path``, and wait until none is left."""
     with step("cgroup.kill"):

@@ -225,4 +225,3 @@ class AttachRoot(Operation):
             mounts.move_mount(setup.root_fd, target, "/")
         finally:
             os.close(target)
-

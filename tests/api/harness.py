@@ -11,8 +11,6 @@ from engine.api.server import Server
 from support.connection import Answer, UnixConnection, ask
 
 from .fakes import Services
-from .fakes.containers import Attachment
-from .fakes.log import Context
 
 V = "/v1.47"
 
@@ -23,10 +21,7 @@ class Api:
     def __init__(self, folder: Path, *others: Door) -> None:
         self.socket_path = folder / "docket.sock"
         self.services = Services(folder)
-        self.server = Server(
-            [UnixDoor(self.socket_path), *others], self.services, make_context=Context, make_attachment=Attachment,
-            clock=self.services.log.clock,
-        )  # fmt: skip
+        self.server = Server([UnixDoor(self.socket_path), *others], self.services, clock=self.services.log.clock)
         self.connection = UnixConnection(self.socket_path)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from engine.domain.errors import Conflict, InvalidArgument
-from engine.runtime import supervisor
 from support.waiting import eventually
 
-from .fakes.containers import Attachment
 from .harness import Api, read_to_end, read_until
 
 UPGRADE = b"Host: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
@@ -194,7 +191,3 @@ def test_random_bytes_after_an_upgrade_reach_only_the_stream(api: Api) -> None:
         assert attachment.early.startswith(b"GET /info")
         os.close(attachment.fd)
         assert read_to_end(sock) == b""
-
-
-def test_the_fake_attachment_has_the_fields_of_the_runtimes() -> None:
-    assert [field.name for field in fields(Attachment)] == [field.name for field in fields(supervisor.Attachment)]

@@ -343,7 +343,6 @@ def test_dry_runs_and_refusals(shop: Shop) -> None:
     assert shop.compose("up", "-d", check=False).returncode != 0
 
 
-
 @pytest.fixture
 def own_shop(own_engine: Engine, tmp_path: Path) -> Iterator[Shop]:
     yield Shop(own_engine, tmp_path)

@@ -19,7 +19,6 @@ from engine.domain.errors import EngineError
 from engine.domain.volume import VolumeCreated, VolumeCreating
 from engine.eventlog import projections
 from engine.eventlog.log import Change, Document, EventLog
-from engine.eventlog.verification import verify
 from engine.kernel import steps
 from support.forked import in_child
 from support.fresh_log import place_empty_log

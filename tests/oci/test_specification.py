@@ -191,7 +191,6 @@ def test_preserved_descriptors_of_one_more_process(runtime: Runtime) -> None:
     assert shown == b"through 3\n"
 
 
-
 @pytest.mark.parametrize("groups", [[], [7, 5]])
 def test_groups_are_those_that_are_listed(runtime: Runtime, groups: list[int]) -> None:
     """The primary one is none of them: who wants it there lists it, as engines do (CVE-2022-36109)."""

@@ -7,7 +7,6 @@ import hashlib
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 

@@ -10,6 +10,7 @@ from engine.api.detach_keys import parse_detach_keys
 from engine.api.exchange import Answer, Hijack, Request, frame, given_back, stream_type
 from engine.api.router import Route
 from engine.domain.errors import Conflict
+from engine.runtime.attachment import Attachment
 
 
 def attach(services: Any, request: Request) -> Answer:
@@ -62,7 +63,7 @@ def _attachment(services: Any, request: Request, *, one_output: bool = False) ->
                 send_head()
             _replay(services, ref, fd, stdout=stdout, stderr=stderr, framed=framed, wanted=logs)
             return
-        attachment = request.attachment(
+        attachment = Attachment(
             fd,
             stdin=stdin and bool(view.config.get("OpenStdin")),
             stdout=stdout,

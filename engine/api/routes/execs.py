@@ -11,6 +11,7 @@ from engine.api.routes.containers import window_of
 from engine.api.views import execs as views
 from engine.domain.errors import Conflict, EngineError, InvalidArgument
 from engine.domain.exec import Status
+from engine.runtime.attachment import Attachment
 
 
 def create(services: Any, request: Request) -> Answer:
@@ -44,7 +45,7 @@ def start(services: Any, request: Request) -> Answer:
     def take(fd: int, early: bytes, send_head: Callable[[], None]) -> None:
         with given_back(fd):
             send_head()
-        attachment = request.attachment(
+        attachment = Attachment(
             fd,
             stdin=bool(config.get("AttachStdin")),
             stdout=bool(config.get("AttachStdout")),

@@ -13,6 +13,7 @@ from engine.domain.container import Container
 from engine.services import security_options
 from engine.services.network_requests import USER_MODES
 
+
 def status_words(state: Container, now_us: int) -> str:
     """``Up 3 minutes``, ``Exited (0) 2 hours ago``, ``Up 5 seconds (Paused)``."""
     status = state.public_status

@@ -128,6 +128,7 @@ def _scale(service: dict[str, Any]) -> Iterator[Problem]:
     if service.get("container_name") and max(scale or 0, replicas or 0) > 1:
         yield ("container_name",), "can't set container_name and more than one replica: its name must be unique"
 
+
 _SAME = (
     ("mem_limit", "limits", "memory"), ("mem_reservation", "reservations", "memory"), ("cpus", "limits", "cpus"),
     ("pids_limit", "limits", "pids"),
@@ -166,6 +167,7 @@ def _targets(service: dict[str, Any]) -> Iterator[Problem]:
         target = posixpath.normpath(entry.get("target") or "/")
         if target in taken:
             yield ("volumes", index), f"target {target} already mounted as {taken[target]}"
+
 
 _SERVICE_CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Problem]], ...] = (
     _has_image, _build, _network_mode, _health, _scale, _limits, _mac_address, _watch,

@@ -48,6 +48,7 @@ class Count(Kind):
     def canonical(self, value: Any, path: Path, positions: Positions) -> Any:
         return -1 if value == "all" else WHOLE.canonical(value, path, positions)
 
+
 ULIMITS = Mapped(Ulimit())
 FILE_REFERENCE = Element(source=TEXT, target=TEXT, uid=TEXT, gid=TEXT, mode=MODE)
 HOOK = Element(

@@ -315,6 +315,7 @@ def kept_in_json(kind: Kind) -> Field:
     """An element that JSON has in any case."""
     return Field(kind, IN_JSON)
 
+
 TEXT = Text()
 WHOLE = Whole()
 FLAG = Parsed(quantities.boolean)

@@ -242,6 +242,7 @@ def _deploy(value: dict[str, Any]) -> dict[str, Any]:
         found["resources"] = {**found["resources"], "reservations": reservations}
     return found
 
+
 _SERVICE: dict[str, Change] = {
     "annotations": labels, "build": _build, "configs": _references, "depends_on": _depends_on, "devices": _devices,
     "dns": text_list, "dns_opt": text_list, "dns_search": text_list, "env_file": _env_files, "environment": pairs,

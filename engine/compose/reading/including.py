@@ -72,5 +72,3 @@ def _texts(value: Any) -> list[str]:
 
 def _absolute(folder: str, path: str) -> str:
     return os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
-
-

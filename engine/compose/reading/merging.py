@@ -62,6 +62,7 @@ def _pools(base: list[dict[str, Any]], over: list[dict[str, Any]], path: Path) -
     by_subnet = {pool.get("subnet"): pool for pool in base}
     return [_merge_mappings(by_subnet.get(pool.get("subnet"), {}), pool, path) for pool in over]
 
+
 _RULES: dict[tuple[str, ...], Merge] = {
     ("services", "*", "command"): _replace,
     ("services", "*", "entrypoint"): _replace,
@@ -88,6 +89,7 @@ def _port_key(entry: dict[str, Any]) -> Any:
 
 def _mounted_at(default: str) -> Callable[[dict[str, Any]], Any]:
     return lambda entry: entry.get("target") or f"{default}/{entry.get('source')}"
+
 
 _KEYS: dict[str, Callable[[Any], Any]] = {
     "ports": _port_key,

@@ -148,6 +148,7 @@ def plan_remove(
             )
     return draft.finished()
 
+
 def plan_each(verb: str, actual: Actual, services: Iterable[str], signal: str = "") -> Plan:
     """KILL, PAUSE or UNPAUSE for each container that is up, all at once. One that is paused already is an error, as
     everywhere."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.eventlog.log import Context
+
 from .containers import Containers, Execs, Lifecycle
 from .images import Archives, Builds, Fsck, ImageRemoval, Images, Pulls, Pushes, Registries
-from .log import Context, Log
+from .log import Log
 from .surroundings import Audit, Events, Networks, System, Volumes
 
 

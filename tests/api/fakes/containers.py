@@ -15,24 +15,12 @@ from engine.domain import exec as execs
 from engine.domain import prune as prunes
 from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotModified
 from engine.domain.machine import Event
+from engine.eventlog.log import Context
+from engine.runtime.attachment import Attachment
 from support.waiting import eventually
 
 from .images import IMAGE_ID
-from .log import Context, Log
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """Takes the place of the runtime's: the same fields."""
-
-    fd: int
-    stdin: bool
-    stdout: bool
-    stderr: bool
-    framed: bool
-    detach_keys: bytes = b""
-    early: bytes = b""
-    logs: bool = False
+from .log import Log
 
 
 @dataclass

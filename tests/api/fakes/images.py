@@ -8,12 +8,13 @@ from typing import Any, BinaryIO, Iterator, Mapping, Sequence
 
 from engine.domain import image as images
 from engine.domain.errors import InvalidArgument, NotFound, Unauthorized
+from engine.eventlog.log import Context
 from engine.images.manifests import Platform
 from engine.images.registry.credentials import Credentials
 from engine.images.registry.transfers import SearchResult
 from engine.services.operations import Notice
 
-from .log import START_US, Context, Log
+from .log import START_US, Log
 
 IMAGE_ID = "sha256:" + "ab" * 32
 

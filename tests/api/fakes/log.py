@@ -10,17 +10,9 @@ from typing import Any, Callable, Mapping
 from engine.domain.errors import NotFound
 from engine.domain.machine import Event
 from engine.domain.nouns import NOUNS
+from engine.eventlog.log import Context
 
 START_US = 1_700_000_000_000_000
-
-
-@dataclass(frozen=True)
-class Context:
-    """Takes the place of the log's: the same three fields."""
-
-    actor: Mapping[str, Any]
-    correlation: str
-    causation: str
 
 
 @dataclass(frozen=True)
