@@ -73,8 +73,8 @@ class Scene:
 
     @property
     def any_project(self) -> Project:
-        """The bare project of the compose files; or the one that ``-p`` without ``-f`` names, as its containers tell it,
-        whatever files are near. So it is where the files that COMPOSE_PROJECT_NAME is for can't be loaded."""
+        """The bare project of the compose files; or the one that ``-p`` without ``-f`` names, as its containers tell
+        it, whatever files are near. So it is where the files that COMPOSE_PROJECT_NAME is for can't be loaded."""
         if self._project is None:
             flags = self.invocation.flags
             if flags.project_name and not flags.file:
