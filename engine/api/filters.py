@@ -37,8 +37,11 @@ class Filters:
         if not values:
             return None
         answers = {_BOOLEANS.get(value.lower()) for value in values}
-        if len(answers) != 1 or None in answers:
-            raise InvalidArgument(f"invalid filter '{name}={values}'")
+        if None in answers:
+            wrong = next(value for value in values if value.lower() not in _BOOLEANS)
+            raise InvalidArgument(f"invalid filter '{name}={wrong}': it is true or false")
+        if len(answers) > 1:
+            raise InvalidArgument(f"invalid filter '{name}': it cannot be both true and false")
         return answers.pop()
 
     def allows(self, name: str, *candidates: str) -> bool:

@@ -11,6 +11,7 @@ from engine.cli.logs import moment
 from engine.cli.output import out, printable
 from engine.cli.session import Session
 from engine.client import jsontext
+from engine.client.moments import place_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 def show_events(session: Session, options: Options, arguments: list[str]) -> int:
     show = _shown_as(options.format)
     query = {
-        "since": moment(options.since, "since"),
-        "until": moment(options.until, "until"),
+        "since": moment(options.since, "since", place_of),
+        "until": moment(options.until, "until", place_of),
         "filters": filters_query(options.filter),
     }
     response = session.client.stream("GET", "/events", query=query)
@@ -75,11 +76,12 @@ EVENTS = Command(
     "[OPTIONS]",
     filter_flag(),
     format_flag("Format output: 'json', or a Go TEMPLATE, as in '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}'"),
-    text("--since", "Show all events created since timestamp"),
-    text("--until", "Stream events until this timestamp"),
+    text("--since", "Show all events created since timestamp, or from 'seq:NUMBER' of the log on"),
+    text("--until", "Stream events until this timestamp, or up to 'seq:NUMBER'"),
     most=0,
     examples="""
 docket events --since 1h --until 0s --filter type=container
 docket events --filter event=die --format '{{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}}'
+docket events --since "seq:$(cat last)" --format '{{index .Actor.Attributes "docket.seq"}} {{.Action}}'
 """,
 )

@@ -154,9 +154,22 @@ certificate), what was asked, what was done, and what the kernel confirmed of th
   docket audit who-ran --privileged --between 7d 0s
   docket ps -a --as-of 2h                 as it was; also a date (RFC 3339) or seq:NUMBER
   docket events --since 1h                Docker's events, from the log
+  docket events --since seq:NUMBER        from that event of the log on: see below
   docket audit head                       publish this elsewhere now and then ...
   docket audit verify --against SEQ:HASH  ... and a log that was rewritten is found out
   docket audit redact --reason WHY web    takes a removed container's configuration out; the chain still holds
+
+A script that misses nothing keeps the place that it has come to, and begins with that event again:
+
+  [ -e place ] || echo 0 >place
+  while sleep 1; do  # the engine may be restarted, and this script killed
+    docket events --since "seq:$(cat place)" --filter event=die \\
+      --format '{{index .Actor.Attributes "docket.seq"}} {{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}}' |
+    while read -r seq name code; do
+      [ "$seq" = "$(cat place)" ] || echo "$name ended with $code"
+      echo "$seq" >place
+    done
+  done
 """),
     "networks": ("How containers reach each other and the world", """
   docket run -d --name web -p 8000:80 nginx           host's port 8000 -> the container's 80

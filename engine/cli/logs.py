@@ -10,6 +10,10 @@ from engine.client import framing
 from engine.client.api import path_of
 from engine.client.moments import moment_to_unix
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
 
 def show_logs(session: Session, options: Options, arguments: list[str]) -> int:
     client = session.client
@@ -38,12 +42,12 @@ def show_logs(session: Session, options: Options, arguments: list[str]) -> int:
     return 0
 
 
-def moment(given: str, flag: str) -> str | None:
+def moment(given: str, flag: str, read: Callable[[str], str] = moment_to_unix) -> str | None:
     """A moment of the command line as the engine takes it; None for none. Raises CommandError."""
     if not given:
         return None
     try:
-        return moment_to_unix(given)
+        return read(given)
     except ValueError as error:
         raise CommandError(f'invalid value for "{flag}": {error}') from error
 

@@ -248,10 +248,12 @@ class Client:
     def events(
         self, *, since: str | None = None, until: str | None = None, filters: Mapping[str, Sequence[str]] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Events as they come (for ever, without ``until``). Times are RFC 3339, unix seconds or "10m" ago."""
-        from engine.client.moments import moment_to_unix
+        """Events as they come (for ever, without ``until``). Times are RFC 3339, unix seconds or "10m" ago; "seq:12" is
+        the event of the log whose attribute ``docket.seq`` is 12, so that a script that keeps it goes on from there.
+        """
+        from engine.client.moments import place_of
 
-        times = {name: moment_to_unix(text) for name, text in (("since", since), ("until", until)) if text is not None}
+        times = {name: place_of(text) for name, text in (("since", since), ("until", until)) if text is not None}
         chosen = {name: list(values) for name, values in (filters or {}).items()}
         response = self.stream("GET", "/events", query={**times, "filters": chosen or None})
         try:

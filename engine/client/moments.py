@@ -58,6 +58,11 @@ def moment_to_unix(text: str, now_s: float | None = None) -> str:
     return _seconds(_rfc3339_ns(text))
 
 
+def place_of(text: str) -> str:
+    """A moment, or ``seq:12``, which is the engine's own way to name an event. Raises ValueError."""
+    return text if text.startswith("seq:") and text[4:].isdecimal() else moment_to_unix(text)
+
+
 def _seconds(ns: int) -> str:
     return f"{ns // 1_000_000_000}.{ns % 1_000_000_000:09d}"
 

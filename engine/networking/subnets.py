@@ -67,31 +67,58 @@ def choose_ipv6(seed: str) -> IPv6Network:
 def parse_subnet(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Docker's IPAM entry (Subnet, Gateway, IPRange, AuxiliaryAddresses) in the form that events have.
 
-    Raises InvalidArgument with Docker's wording where an address lies outside.
+    Raises InvalidArgument with Docker's wording where an address lies outside, Conflict where it has another use.
     """
     subnet = _network(entry.get("Subnet") or "")
-    first = next(iter(subnet.hosts()))
-    gateway = entry.get("Gateway") or ""
+    if subnet.is_loopback or subnet.is_multicast:
+        raise InvalidArgument(f"invalid subnet {subnet}: no container can have a loopback or multicast address")
+    if subnet.num_addresses < _SMALLEST_SHARED * 2:
+        raise InvalidArgument(f"subnet {subnet} is too small: it has no address for a container beside the gateway's")
     range_ = _network(entry["IPRange"]) if entry.get("IPRange") else None
     if range_ is not None and (range_.version != subnet.version or not range_.subnet_of(subnet)):  # type: ignore
         raise InvalidArgument(f"invalid ip-range {range_}: it does not lie in subnet {subnet}")
-    reserved = dict(entry.get("AuxiliaryAddresses") or {})
-    for text in filter(None, (gateway, *reserved.values())):
-        address_in(subnet, text)
-    return {
-        "subnet": str(subnet), "gateway": gateway or str(first), "range": str(range_) if range_ else "",
-        "reserved": reserved,
-    }  # fmt: skip
+    gateway = entry.get("Gateway") or str(next(iter(subnet.hosts())))
+    range_text = str(range_) if range_ else ""
+    parsed: dict[str, Any] = {"subnet": str(subnet), "gateway": "", "range": range_text, "reserved": {}}
+    parsed["gateway"] = _unused(parsed, subnet, gateway)
+    for name, text in (entry.get("AuxiliaryAddresses") or {}).items():
+        parsed["reserved"][name] = _unused(parsed, subnet, text)
+    return parsed
+
+
+def _unused(entry: Mapping[str, Any], subnet: Network, text: str) -> str:
+    address = address_in(subnet, text)
+    refuse_taken(entry, address)
+    return address
+
+
+def refuse_taken(entry: Mapping[str, Any], address: str) -> None:
+    """Raises Conflict for an address of the subnet that is no container's."""
+    if whose := _taken(entry).get(address):
+        raise Conflict(f"Address already in use: {address} of subnet {entry['subnet']} is {whose}")
+
+
+def _taken(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The addresses that are no container's, and whose they are."""
+    subnet = ip_network(entry["subnet"])
+    taken = {address: f"reserved for {name!r}" for name, address in entry["reserved"].items()}
+    taken |= {str(subnet.network_address): "the subnet's own", entry["gateway"]: "the gateway's"}
+    if subnet.version == 4:
+        taken[str(subnet.broadcast_address)] = "the subnet's own"
+    return taken
+
+
+def way_out(entry: Mapping[str, Any]) -> str:
+    """Where containers send what isn't for the subnet: Docker has names of reserved addresses that say so."""
+    name = "DefaultGatewayIPv6" if ":" in entry["gateway"] else "DefaultGatewayIPv4"
+    return entry["reserved"].get(name) or entry["gateway"]
 
 
 def _network(text: str) -> Network:
     try:
-        network = ip_network(text, strict=False)
+        return ip_network(text, strict=False)
     except ValueError as error:
         raise InvalidArgument(f"invalid subnet {text!r}: {error}") from error
-    if network.num_addresses < _SMALLEST_SHARED * 2:
-        raise InvalidArgument(f"subnet {text} is too small: it has no address for a container beside the gateway's")
-    return network
 
 
 def address_in(subnet: Network, text: str) -> str:
@@ -108,11 +135,8 @@ def address_in(subnet: Network, text: str) -> str:
 def free_address(entry: Mapping[str, Any], held: set[str], after: str = "") -> str:
     """The next address of a subnet that nobody holds, going round from the one ``after``, so that an address that was
     just given back is not the next to be handed out. Raises Conflict."""
-    subnet = ip_network(entry["subnet"])
     pool = ip_network(entry["range"] or entry["subnet"])
-    taken = {*held, entry["gateway"], *entry["reserved"].values(), str(subnet.network_address)}
-    if subnet.version == 4:
-        taken.add(str(subnet.broadcast_address))
+    taken = {*held, *_taken(entry)}
     low, size = int(pool.network_address), pool.num_addresses
     start = int(ip_address(after)) + 1 - low if after and ip_address(after) in pool else 0
     for offset in range(min(size, len(taken) + 1)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Collection
 
 from engine.domain.container import (
     Container,
@@ -67,7 +67,7 @@ class ContainerRecovery:
         self._take_in(container, records)
         adopted = bool(records) and records[-1].get("type") == "adopted"
         if adopted:
-            self._settle_running(container.id)
+            self._settle_running(container.id, records[-1].get("starting", ()))
         else:
             self._settle_gone(container.id)
 
@@ -97,8 +97,9 @@ class ContainerRecovery:
                     )
                     self._monitor.exited(ended, self._context)
 
-    def _settle_running(self, container_id: str) -> None:
-        """The shim lives: what was under way when the engine ended is finished or undone."""
+    def _settle_running(self, container_id: str, starting: Collection[str]) -> None:
+        """The shim lives: what was under way when the engine ended is finished or undone. The execs that are
+        ``starting`` still have their outcome from the shim."""
         state = self._core.log.get("container", container_id)
         if state is None:
             return
@@ -113,7 +114,7 @@ class ContainerRecovery:
         self._finish_update(state)
         for exec_id in self._core.log.execs_of_container(state.id):
             execution = self._core.log.get("exec", exec_id)
-            if execution is not None and execution.status == "starting":
+            if execution is not None and execution.status == "starting" and exec_id not in starting:
                 self._fail_exec(execution, INTERRUPTED)
         if state.status is Status.STOPPING:
             threading.Thread(target=self._resume_stop, args=(state,), name=f"stop {state.id[:12]}", daemon=True).start()

@@ -39,21 +39,27 @@ PROBE_OUTPUT_BYTES = 4096
 """How much of what a probe says is kept, as Docker has it."""
 
 
-class _Probe(NamedTuple):
-    """A command whose end is the answer to its request, and nothing else: it is in no journal."""
+class _Asker(NamedTuple):
+    """The request that is answered."""
 
     connection: Connection
     request_id: int
-    output: Capture
+
+    def answer(self, facts: Json) -> None:
+        self.connection.send({"reply": self.request_id, **facts})
 
 
 class _Exec:
-    """One exec. ``running`` once its command was executed."""
+    """One exec. ``running`` once its command was executed; without an ``asker`` where the daemon that asked for it has
+    left. ``probe`` is the output of a command whose end is the answer to its request, and nothing else: it is in no
+    journal."""
 
     def __init__(
-        self, exec_id: str, pid: int, handshake: socket.socket, stdio: Stdio, probe: _Probe | None = None
-    ) -> None:
+        self, exec_id: str, pid: int, handshake: socket.socket, stdio: Stdio, asker: _Asker,
+        probe: Capture | None = None,
+    ) -> None:  # fmt: skip
         self.id = exec_id
+        self.asker: _Asker | None = asker
         self.probe = probe
         self.timed_out = False
         self.pid = pid
@@ -96,8 +102,7 @@ class Execs:
         except BaseException:
             stdio.abandon()
             raise
-        execution = _Exec(plan["exec_id"], pid, handshake, stdio)
-        self._await_handshake(execution, connection, request_id)
+        self._await_handshake(_Exec(plan["exec_id"], pid, handshake, stdio, _Asker(connection, request_id)))
 
     def probe(self, connection: Connection, request_id: int, plan: Json, timeout_s: float) -> None:
         """Run a command to its end, or kill it after ``timeout_s``; the answer says how that went."""
@@ -108,8 +113,8 @@ class Execs:
         except BaseException:
             stdio.abandon()
             raise
-        execution = _Exec(plan["exec_id"], pid, handshake, stdio, _Probe(connection, request_id, output))
-        self._await_handshake(execution, connection, request_id)
+        execution = _Exec(plan["exec_id"], pid, handshake, stdio, _Asker(connection, request_id), output)
+        self._await_handshake(execution)
         self._loop.later(timeout_s, lambda: self._time_is_up(execution))
 
     def _time_is_up(self, execution: _Exec) -> None:
@@ -117,36 +122,44 @@ class Execs:
             execution.timed_out = True
             os.kill(execution.pid, signal.SIGKILL)  # our child, and not reaped yet: the number is its own
 
-    def _await_handshake(self, execution: _Exec, connection: Connection, request_id: int) -> None:
+    def _await_handshake(self, execution: _Exec) -> None:
         self._by_pid[execution.pid] = execution
         self._loop.watch(
-            execution.handshake.fileno(), IN, lambda events: self._answered(execution, connection, request_id),
-            lambda: self._refuse(execution, connection, request_id, died("the process")),
+            execution.handshake.fileno(), IN, lambda events: self._answered(execution),
+            lambda: self._refuse(execution, died("the process")),
         )  # fmt: skip
-        self._look_later(execution, connection, request_id, time.monotonic() + _SETUP_S)
+        self._look_later(execution, time.monotonic() + _SETUP_S)
 
-    def _look_later(self, execution: _Exec, connection: Connection, request_id: int, until_s: float) -> None:
-        self._loop.later(_LOOK_S, lambda: self._look(execution, connection, request_id, until_s))
+    def hand_over(self) -> list[str]:
+        """The ids of those that are being set up, for a daemon that has come: whoever asked for them has left, so
+        what becomes of them is news."""
+        starting = [one for one in self._by_pid.values() if not one.running and one.probe is None]
+        for execution in starting:
+            execution.asker = None
+        return [execution.id for execution in starting]
 
-    def _look(self, execution: _Exec, connection: Connection, request_id: int, until_s: float) -> None:
+    def _look_later(self, execution: _Exec, until_s: float) -> None:
+        self._loop.later(_LOOK_S, lambda: self._look(execution, until_s))
+
+    def _look(self, execution: _Exec, until_s: float) -> None:
         """Give up one that isn't set up yet where the container is frozen, for as long as somebody likes, or where it
         takes too long. It is killed, so that it is true that it didn't start."""
         if self._by_pid.get(execution.pid) is not execution or execution.running or execution.exit_code is not None:
             return
         if not _is_silent(execution.handshake):  # its next word is here, perhaps that the command was executed
-            self._look_later(execution, connection, request_id, until_s)
+            self._look_later(execution, until_s)
             return
         if self._target.cgroup.is_frozen():
             reason = OSError(errno.EBUSY, "the container is paused")
         elif time.monotonic() > until_s:
             reason = OSError(errno.ETIMEDOUT, f"the process was not set up within {_SETUP_S:.0f} s")
         else:
-            self._look_later(execution, connection, request_id, until_s)
+            self._look_later(execution, until_s)
             return
         os.kill(execution.pid, signal.SIGKILL)  # our child, and not reaped yet: the number is its own
-        self._refuse(execution, connection, request_id, failure(reason))
+        self._refuse(execution, failure(reason))
 
-    def _answered(self, execution: _Exec, connection: Connection, request_id: int) -> None:
+    def _answered(self, execution: _Exec) -> None:
         """The child's next word: ready, a failure, or the end of file by which execve(2) closes its end."""
         try:
             received = messages.receive(execution.handshake)
@@ -154,7 +167,7 @@ class Execs:
             if message is not None and message["type"] == "ready":
                 execution.stdio.open(fds[0] if fds else -1)
         except OSError as error:  # no descriptor is left
-            self._refuse(execution, connection, request_id, failure(error))
+            self._refuse(execution, failure(error))
             return
         if message is not None and message["type"] == "ready":
             execution.went = True
@@ -165,15 +178,18 @@ class Execs:
                 return  # it was killed just now: the end of file comes next, and its exit status
             return
         if message is None and execution.went:
-            self._started(execution, connection, request_id)
+            self._started(execution)
             return
-        self._refuse(execution, connection, request_id, message or died("the process"))
+        self._refuse(execution, message or died("the process"))
 
-    def _refuse(self, execution: _Exec, connection: Connection, request_id: int, error: Json) -> None:
+    def _refuse(self, execution: _Exec, error: Json) -> None:
         self._drop(execution)
-        connection.send({"reply": request_id, "error": error})
+        if execution.asker is not None:
+            execution.asker.answer({"error": error})
+        else:
+            self._control.tell_all({"type": "exec_failed", "exec_id": execution.id, "error": error})
 
-    def _started(self, execution: _Exec, connection: Connection, request_id: int) -> None:
+    def _started(self, execution: _Exec) -> None:
         self._close_handshake(execution)
         execution.running = True
         if execution.probe is not None:
@@ -181,8 +197,12 @@ class Execs:
                 self._record_end(execution)
             return
         facts: dict[str, Any] = {"pid": execution.pid, "started_at_us": execution.started_at_us}
-        self._note({"type": "exec_started", "exec_id": execution.id, **facts}, durable=False)
-        connection.send({"reply": request_id, **facts})
+        record = {"type": "exec_started", "exec_id": execution.id, **facts}
+        self._note(record, durable=False)
+        if execution.asker is not None:
+            execution.asker.answer(facts)
+        else:
+            self._control.tell_all(record)
         if execution.exit_code is not None:
             self._record_end(execution)
 
@@ -211,8 +231,10 @@ class Execs:
             if execution.running:
                 execution.exit_code = 137 if execution.exit_code is None else execution.exit_code
                 self._record_end(execution)
+            elif execution.asker is None:
+                self._refuse(execution, failure(ProcessLookupError(errno.ESRCH, "the container has ended")))
             else:
-                self._drop(execution)
+                self._drop(execution)  # who asked sees its connection end
 
     @property
     def waits_to_be_seen(self) -> bool:
@@ -243,12 +265,12 @@ class Execs:
             record["unrecorded"] = failure(error)["message"]
 
     @staticmethod
-    def _answer_probe(execution: _Exec, probe: _Probe) -> None:
+    def _answer_probe(execution: _Exec, output: Capture) -> None:
         execution.stdio.finish()
-        probe.connection.send({
-            "reply": probe.request_id, "exit_code": execution.exit_code, "output": probe.output.text,
-            "timed_out": execution.timed_out, "started_at_us": execution.started_at_us,
-            "finished_at_us": time.time_ns() // 1000,
+        assert execution.asker is not None
+        execution.asker.answer({
+            "exit_code": execution.exit_code, "output": output.text, "timed_out": execution.timed_out,
+            "started_at_us": execution.started_at_us, "finished_at_us": time.time_ns() // 1000,
         })  # fmt: skip
 
     def seen(self, exec_id: str) -> None:

@@ -6,11 +6,15 @@ import socket
 import threading
 from typing import Any, Sequence
 
-from engine.domain.errors import NotFound, Unavailable
+from engine.domain.errors import EngineError, NotFound, Unavailable
 from engine.runtime import messages
 
 ANSWER_S = 30.0
 """A shim answers in milliseconds; freezing a busy container may take seconds."""
+
+
+class Leaving(Unavailable):
+    """This daemon ends, and the shim goes on: what comes of the request is for the next daemon to find out."""
 
 
 class _Answer:
@@ -31,7 +35,7 @@ class Link:
         self._lock = threading.Lock()
         self._answers: dict[int, _Answer] = {}
         self._last_id = 0
-        self._closed = False
+        self._closed = self._leaving = False
         self.told_the_end = False
         self.dropped = False
 
@@ -39,11 +43,11 @@ class Link:
         return self._socket.fileno()
 
     def ask(self, request: dict[str, Any], fds: Sequence[int] = (), wait_s: float | None = None) -> dict[str, Any]:
-        """The shim's answer. Raises NotFound where it is gone, Unavailable where it doesn't answer."""
+        """The shim's answer. Raises NotFound where it is gone, Unavailable where it doesn't answer, Leaving."""
         answer = _Answer()
         with self._lock:
             if self._closed:
-                raise gone(self.container_id)
+                raise self._no_answer()
             self._last_id += 1
             number = self._last_id
             self._answers[number] = answer
@@ -57,7 +61,7 @@ class Link:
                 self._answers.pop(number, None)
             raise Unavailable(f"the shim of container {self.container_id} does not answer")
         if answer.message is None:
-            raise gone(self.container_id)
+            raise self._no_answer()
         return answer.message
 
     def tell(self, request: dict[str, Any]) -> None:
@@ -86,10 +90,14 @@ class Link:
             answer.ready.set()
         return {}
 
-    def close(self) -> None:
-        """Whoever waits for an answer learns that there will be none."""
+    def _no_answer(self) -> EngineError:
+        return Leaving("the engine is stopping") if self._leaving else gone(self.container_id)
+
+    def close(self, *, leaving: bool = False) -> None:
+        """Whoever waits for an answer learns that there will be none. ``leaving`` a shim that may live."""
         with self._lock:
             self._closed = True
+            self._leaving = leaving
             self._socket.close()
             waiting = list(self._answers.values())
             self._answers.clear()

@@ -113,7 +113,7 @@ class Links:
             links = list(self._links.values())
             self._links.clear()
         for link in links:
-            link.close()
+            link.close(leaving=True)
         for fd in self._watched:
             os.close(fd)
         self._selector.close()

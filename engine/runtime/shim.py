@@ -254,7 +254,7 @@ class Shim:
             raise ProcessLookupError(3, "the container has ended")
         match request["op"]:
             case "hello":
-                return {}
+                return {"starting": self._execs.hand_over()}
             case "signal":
                 with step("signal.send"):
                     signal.pidfd_send_signal(self._pid_fd, request["signal"])

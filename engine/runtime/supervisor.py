@@ -107,7 +107,8 @@ class Supervisor:
         return LaunchFailed(message, step="spawner.fork", errno=0, exit_code=128)
 
     def adopt(self, container_id: str, directory: str) -> list[dict[str, Any]]:
-        """What the shim wrote down, oldest first; and {"type": "adopted"} last where it lives and is connected now.
+        """What the shim wrote down, oldest first; and {"type": "adopted"} last where it lives and is connected now,
+        with the ids of execs that it is setting up ("starting"): news will tell what becomes of them.
 
         News from then on arrive through ``on_message``, perhaps one that the records have too. Raises Unavailable
         where a shim lives (its lock is held) and can't be reached.
@@ -117,17 +118,19 @@ class Supervisor:
             if _is_lock_free(directory):
                 self._forget_socket(container_id)
                 return journal.read(directory)
-            link = self._connect(container_id, directory)
-            if link is not None:
+            connected = self._connect(container_id, directory)
+            if connected is not None:
+                link, starting = connected
                 records = journal.read(directory)  # after the connection: nothing can fall between the two
                 if not any(record["type"] == "exited" for record in records):
-                    return [*records, {"type": "adopted"}]
+                    return [*records, {"type": "adopted", "starting": starting}]
                 self._links.drop(link)  # it is about to leave
             if time.monotonic() > deadline:
                 raise Unavailable(f"the shim of container {container_id} lives and does not answer")
             time.sleep(0.005)
 
-    def _connect(self, container_id: str, directory: str) -> Link | None:
+    def _connect(self, container_id: str, directory: str) -> tuple[Link, list[str]] | None:
+        """A connection, and the execs that are being set up."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             sockets.by_folder(f"{self._shims}/{socket_name(container_id)}", sock.connect)
@@ -137,10 +140,11 @@ class Supervisor:
         link = Link(container_id, directory, sock)
         self._links.add(link)
         try:
-            return None if "error" in link.ask({"op": "hello"}) else link
+            answer = link.ask({"op": "hello"})
         except EngineError:
             self._links.drop(link)
             return None
+        return None if "error" in answer else (link, answer.get("starting", []))  # a shim of before says no more
 
     def signal(self, container_id: str, signal: int) -> None:
         """Send a signal to the first process. Raises NotFound, ProcessLookupError."""
@@ -183,7 +187,7 @@ class Supervisor:
             os.close(attachment.fd)
 
     def exec(self, container_id: str, plan: dict[str, Any], attachment: Attachment | None) -> dict[str, Any]:
-        """One more process in the container: {"pid", "started_at_us"}. Raises LaunchFailed, NotFound, Paused."""
+        """One more process in the container: {"pid", "started_at_us"}. Raises LaunchFailed, NotFound, Leaving."""
         request = {"op": "exec", "plan": plan, "client": wishes(attachment) if attachment else None}
         try:
             answer = self._links.of(container_id).ask(request, [attachment.fd] if attachment else [])

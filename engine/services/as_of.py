@@ -35,11 +35,16 @@ def parse_time_us(text: str, now_us: int) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
+def sequence_number(text: str) -> int | None:
+    """The event that ``#12`` and ``seq:12`` name; None for any other text."""
+    match = re.fullmatch(r"(?:#|seq:)(\d{1,18})", text.strip())
+    return int(match.group(1)) if match else None
+
+
 def resolve_as_of(text: str | None, log: EventLog, clock: Clock) -> int | None:
-    """The last sequence number that belongs to the moment; None for now. ``#12`` and ``seq:12`` name one directly."""
+    """The last sequence number that belongs to the moment; None for now."""
     if not text:
         return None
-    match = re.fullmatch(r"(?:#|seq:)(\d{1,18})", text.strip())
-    if match:
-        return min(int(match.group(1)), log.head().seq)
+    if (seq := sequence_number(text)) is not None:
+        return min(seq, log.head().seq)
     return log.seq_at(parse_time_us(text, clock.now_us()))

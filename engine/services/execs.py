@@ -11,6 +11,7 @@ from engine.domain.errors import Conflict, InvalidArgument, NotFound, describe
 from engine.domain.exec import CreateExec, Exec, ExecCreated, ExecStarted, ExecStartFailed, StartExec
 from engine.eventlog.log import Context, Document
 from engine.runtime.attachment import Attachment
+from engine.runtime.link import Leaving
 from engine.services import links, request_shapes
 from engine.services.core import Core, resolve_container
 from engine.services.launch_plan import build_exec_plan, hostname_of
@@ -24,6 +25,12 @@ _DEFAULTS: Mapping[str, Any] = {
     "AttachStdin": False, "AttachStdout": False, "AttachStderr": False, "Tty": False, "Env": [], "Cmd": [],
     "User": "", "WorkingDir": "", "DetachKeys": "", "Privileged": False,
 }  # fmt: skip
+
+
+def start_failed(exec_id: str, container_id: str, error: Exception) -> ExecStartFailed:
+    """The outcome of a start that came to nothing."""
+    exit_code = COMMAND_NOT_FOUND if getattr(error, "exit_code", 0) == COMMAND_NOT_FOUND else CANNOT_EXECUTE
+    return ExecStartFailed(exec_id, container_id, getattr(error, "step", ""), describe(error), exit_code)
 
 
 class Execs:
@@ -80,10 +87,10 @@ class Execs:
     ) -> None:
         try:
             launched = self._core.runtime.exec(container_id, plan, attachment)
+        except Leaving:
+            raise  # the shim goes on with it: the outcome is what the next daemon hears
         except Exception as error:  # a defect as well: the intent must get its outcome
-            exit_code = COMMAND_NOT_FOUND if getattr(error, "exit_code", 0) == COMMAND_NOT_FOUND else CANNOT_EXECUTE
-            failed = ExecStartFailed(exec_id, container_id, getattr(error, "step", ""), describe(error), exit_code)
-            self._core.recorder.record("exec", exec_id, failed, outcome)
+            self._core.recorder.record("exec", exec_id, start_failed(exec_id, container_id, error), outcome)
             raise
         started = ExecStarted(exec_id, container_id, launched["pid"], launched["started_at_us"])
         self._core.recorder.record("exec", exec_id, started, outcome)

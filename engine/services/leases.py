@@ -10,7 +10,7 @@ from engine.domain.errors import Conflict, InvalidArgument, NameTaken
 from engine.domain.network import Network
 from engine.eventlog.log import Context
 from engine.networking.host import HostNetwork
-from engine.networking.subnets import address_in, free_address, mac_for
+from engine.networking.subnets import address_in, free_address, mac_for, refuse_taken, way_out
 from engine.services.core import Core
 
 _ATTEMPTS = 64
@@ -32,11 +32,7 @@ class Leases:
             subnet = ip_network(entry["subnet"])
             if subnet.version == ip_address(address).version:
                 address_in(subnet, address)
-                if address == entry["gateway"]:
-                    raise Conflict(f"address {address} of network {network.name} is its gateway's")
-                ends = (subnet.network_address, subnet.broadcast_address)
-                if subnet.version == 4 and ip_address(address) in ends:
-                    raise Conflict(f"address {address} of network {network.name} is the subnet's own")
+                refuse_taken(entry, address)
                 return
         raise InvalidArgument(f"network {network.name} has no subnet for address {address}")
 
@@ -93,4 +89,4 @@ def lead_out(interfaces: Sequence[Json], networks: Sequence[Network]) -> None:
             version = ip_network(entry["subnet"]).version
             if version not in led:
                 led.add(version)
-                one["gateways"].append(entry["gateway"])
+                one["gateways"].append(way_out(entry))

@@ -7,11 +7,13 @@ from typing import Any, Mapping, Sequence
 from engine.domain.container import ContainerDetached, ContainerExited, ContainerOomKilled
 from engine.domain.endpoint import Endpoint
 from engine.domain.errors import EngineError, describe
-from engine.domain.exec import ExecDetached, ExecExited, ExecStartFailed
+from engine.domain.exec import ExecDetached, ExecExited, ExecStarted, ExecStartFailed
 from engine.domain.machine import Event
 from engine.eventlog.log import Context
+from engine.runtime.failures import exec_failed
 from engine.services.core import Core
 from engine.services.endpoints import Endpoints
+from engine.services.execs import start_failed
 from engine.services.lifecycle import Lifecycle
 from engine.services.ports import boot_id
 from engine.services.recorder import caused_by
@@ -58,6 +60,13 @@ class Monitor:
                 event = ExecDetached(message["exec_id"], container_id)
                 context = self.context(container_id, f"exec/{event.exec_id}")
                 self._core.recorder.record("exec", event.exec_id, event, context)
+            case "exec_started":
+                self._exec_came_of(ExecStarted(
+                    message["exec_id"], container_id, message["pid"], message["started_at_us"]
+                ))
+            case "exec_failed":
+                error = exec_failed(container_id, message["error"])
+                self._exec_came_of(start_failed(message["exec_id"], container_id, error))
             case "exec_exited":
                 self._exec_exited(container_id, message)
             case "lost":
@@ -72,7 +81,8 @@ class Monitor:
             recorded = self._core.recorder.record("container", container_id, event, context, facts)
             if recorded is not None and attached:
                 self._take_off(container_id, attached, context)
-            self.end_execs(container_id, event.cause if event.cause != "exit" else "container exited", context)
+            seen = event.cause == "exit"
+            self.end_execs(container_id, "container exited" if seen else event.cause, context, starting=not seen)
         state = self._core.log.get("container", container_id)
         if recorded is None or state is None or state.restarting:
             return
@@ -108,20 +118,26 @@ class Monitor:
         if self._core.rootless is not None and started is not None and started.boot_id == boot_id():
             self._core.runtime.kill_first(started.data["pid"], started.data["evidence"]["namespaces"]["pid"])
 
+    def _exec_came_of(self, outcome: ExecStarted | ExecStartFailed) -> None:
+        """Of a start that an earlier daemon had asked for."""
+        context = self.context(outcome.container_id, f"exec/{outcome.exec_id}", ("exec.starting",))
+        self._core.recorder.record("exec", outcome.exec_id, outcome, context)
+
     def _exec_exited(self, container_id: str, message: Mapping[str, Any]) -> None:
         exec_id = message["exec_id"]
         event = ExecExited(exec_id, container_id, message["exit_code"], message["finished_at_us"])
         with self._core.recorder.exclusive(f"exec/{exec_id}"):  # not before the start's outcome is on record
             self._core.recorder.record("exec", exec_id, event, self.context(container_id, f"exec/{exec_id}"))
 
-    def end_execs(self, container_id: str, cause: str, context: Context) -> None:
-        """An exec can't outlive its container's first process (pid_namespaces(7))."""
+    def end_execs(self, container_id: str, cause: str, context: Context, *, starting: bool = True) -> None:
+        """An exec can't outlive its container's first process (pid_namespaces(7)). Of one that is ``starting`` whoever
+        asked for it may know more than this, as long as he lives."""
         for exec_id in self._core.log.execs_of_container(container_id):
             state = self._core.log.get("exec", exec_id)
             event: Event | None = None
             if state is not None and state.status == "running":
                 event = ExecExited(exec_id, container_id, 137, self._core.clock.now_us(), cause)
-            elif state is not None and state.status == "starting" and cause != "container exited":
+            elif state is not None and state.status == "starting" and starting:
                 event = ExecStartFailed(exec_id, container_id, "", cause, 128)
             if event is not None:
                 self._core.recorder.record("exec", exec_id, event, context)

@@ -18,6 +18,7 @@ from engine.domain.endpoint import (
 from engine.domain.errors import Conflict, Forbidden, NameTaken, describe
 from engine.domain.network import Network
 from engine.eventlog.log import Context
+from engine.networking.subnets import way_out
 from engine.services import leases, links, network_config, request_shapes
 from engine.services.container_files import with_defaults, write_network_files
 from engine.services.core import Core, resolve_container
@@ -167,7 +168,7 @@ class NetworkConnections:
         names = {endpoint_id: name for name, endpoint_id in self._interface_names(container.id).items()}
         for endpoint, network in self._endpoints.of(container.id):
             if endpoint.addresses and not network.internal and endpoint.id in names:
-                gateways = [entry["gateway"] for entry in network.subnets]
+                gateways = [way_out(entry) for entry in network.subnets]
                 job = {**self._namespace(container), "name": names[endpoint.id], "gateways": gateways}
                 self._core.runtime.run_job("network.route", job)
                 return

@@ -25,7 +25,7 @@ class SubnetChoice:
         self.guard = threading.RLock()
 
     def choose(self, seed: str, given: Sequence[Json], ipv6: bool) -> list[Json]:
-        """Docker's IPAM entries completed. Raises InvalidArgument, Conflict."""
+        """Docker's IPAM entries completed, IPv4's first. Raises InvalidArgument, Conflict."""
         chosen = [subnets.parse_subnet(one) for one in given if one.get("Subnet")]
         if len(chosen) < len([one for one in given if any(one.values())]):
             raise InvalidArgument("a gateway or an ip-range needs a subnet beside it: give --subnet, too")
@@ -44,7 +44,7 @@ class SubnetChoice:
         if ipv6 and 6 not in versions:
             subnet = subnets.choose(self._pools, 6, in_use) or subnets.choose_ipv6(f"{self._host.tag} {seed}")
             chosen.append(subnets.parse_subnet({"Subnet": str(subnet)}))
-        return chosen
+        return sorted(chosen, key=lambda one: ip_network(one["subnet"]).version)
 
     def _known(self) -> list[subnets.Network]:
         return [ip_network(one["subnet"]) for network in self._core.log.all("network") for one in network.subnets]

@@ -159,7 +159,8 @@ def test_filters(api: Api) -> None:
 @pytest.mark.parametrize(
     "filters",
     [{"foo": ["x"]}, {"status": ["x"]}, {"exited": ["x"]}, {"name": ["("]}, {"name": ["(a+)+$"]}, {"name": ["a*" * 9]},
-     {"name": [3]}, {"is-task": ["maybe"]}, {"expose": ["x"]}, {"health": ["fine"]}, {"name": "x"}],
+     {"name": [3]}, {"is-task": ["maybe"]}, {"expose": ["x"]}, {"publish": ["x"]}, {"publish": ["1-"], "name": ["z"]},
+     {"health": ["fine"]}, {"name": "x"}],
 )  # fmt: skip
 def test_bad_filters_are_bad_requests(api: Api, filters: dict[str, Any]) -> None:
     api.create(ExposedPorts={"80/tcp": {}})

@@ -149,7 +149,11 @@ def test_networks(api: Api) -> None:
     assert [(network["Name"], network["Driver"]) for network in found] == [("none", "null"), ("host", "host")]
     assert len({network["Id"] for network in found}) == 2
     assert [one["Name"] for one in api.ask("GET", "/networks" + query(driver=["host"])).json] == ["host"]
-    assert [one["Name"] for one in api.ask("GET", "/networks" + query(name=["non"])).json] == ["none"]
+    for pattern in ("non", "^n", "one$"):
+        assert [one["Name"] for one in api.ask("GET", "/networks" + query(name=[pattern])).json] == ["none"]
+    for values, said in ((["x"], "'dangling=x'"), (["true", "false"], "both true and false")):
+        refused = api.ask("GET", "/networks" + query(dangling=values))
+        assert refused.status == 400 and said in refused.message
     container_id = api.run()
     shown = api.ask("GET", f"/networks/{found[0]['Id'][:12]}").json
     assert shown["Containers"][container_id]["Name"] == "web"

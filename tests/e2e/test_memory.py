@@ -123,6 +123,40 @@ def test_events_are_followed_without_a_gap(engine: Engine) -> None:
         client.communicate()
 
 
+def test_a_script_goes_on_from_the_event_that_it_has_kept(own_engine: Engine) -> None:
+    """Killed and begun again while things happen, and the daemon with it: all that it saw together is all there was."""
+    shown = '{{index .Actor.Attributes "docket.seq"}} {{.Action}} {{.Actor.Attributes.name}}'
+    chosen = ("--filter", "type=container", "--format", shown)
+    seen: dict[str, None] = {}
+    place = "0"
+    for number in range(6):
+        own_engine.docket("create", "--network", "none", "--name", f"job-{number}", "base", "true")
+        script = own_engine.spawn("events", "--since", f"seq:{place}", *chosen)
+        own_engine.docket("start", "-a", f"job-{number}")
+        assert script.stdout is not None
+        while f"die job-{number}" not in (line := script.stdout.readline()):
+            seen[line] = None
+            place = line.split()[0]
+        script.kill()
+        script.communicate()
+        if number % 2:
+            own_engine.kill()
+            own_engine.start()
+        own_engine.docket("rm", f"job-{number}")
+        if number % 3 == 0:
+            own_engine.restart()
+    head = own_engine.api("GET", "/docket/audit/head").json["seq"]
+    rest = own_engine.docket("events", "--since", f"seq:{place}", "--until", f"seq:{head}", *chosen).stdout
+    seen |= dict.fromkeys(rest.splitlines(keepends=True))
+    assert "".join(seen) == own_engine.docket("events", "--since", "1h", "--until", "0s", *chosen).stdout
+    assert len([line for line in seen if " destroy " in line]) == 6
+
+
+def test_a_place_of_another_engine(engine: Engine) -> None:
+    assert "the log ends with event" in engine.refused("events", "--since", "seq:123456789")
+    assert 'invalid value for "since"' in engine.refused("events", "--since", "seq:x")
+
+
 def test_verify_is_content_with_a_whole_log(engine: Engine) -> None:
     engine.run("--rm", "base", "true")
     head = engine.api("GET", "/docket/audit/head").json["published"]

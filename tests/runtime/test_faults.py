@@ -344,7 +344,7 @@ def test_a_daemon_that_dies_after_a_launch(runtime: Runtime) -> None:
     container = runtime.containers[plan["container_id"]]
     size = container.log.stat().st_size
     eventually(lambda: container.log.stat().st_size > size)
-    assert runtime.supervisor.adopt(container.id, str(container.directory))[-1] == {"type": "adopted"}
+    assert runtime.supervisor.adopt(container.id, str(container.directory))[-1]["type"] == "adopted"
     runtime.supervisor.signal(container.id, 9)
     assert container.wait()["exit_code"] == 137
 

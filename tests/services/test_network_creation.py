@@ -70,6 +70,14 @@ def test_options_of_the_addresses_that_nobody_gave_are_shown_as_none(home: Home)
         networks.remove("app", CONTEXT)
 
 
+def test_the_subnet_of_ipv4_comes_first_and_its_gateway_is_the_containers(home: Home) -> None:
+    networks = Networks(home.engine.core, ContestedHost(takes=0), "docket0")  # type: ignore[arg-type]
+    config = [{"Subnet": "fd00:9::/64"}, {"Subnet": "10.9.0.0/24"}]
+    network_id, _ = networks.create({"Name": "app", "EnableIPv6": True, "IPAM": {"Config": config}}, CONTEXT)
+    shown = inspect_own(networks.get(network_id))["IPAM"]["Config"]
+    assert [one["Subnet"] for one in shown] == ["10.9.0.0/24", "fd00:9::/64"]
+
+
 def test_one_that_was_asked_for_is_refused_and_an_endless_race_given_up(home: Home) -> None:
     for body in ({"IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}, {}):
         networks = Networks(home.engine.core, ContestedHost(takes=100), "docket0")  # type: ignore[arg-type]

@@ -15,8 +15,10 @@ from engine.domain.container import ContainerRemoved, Status
 from engine.domain.errors import Conflict, EngineError, NotFound, Unavailable
 from engine.runtime.attachment import Attachment
 from engine.runtime.failures import LaunchFailed
+from engine.services import volumes
 from engine.services.ports import SystemClock
 from engine.services.waits import Waiter
+from simulation.fakes import Crash
 from simulation.test_simulation import CONTEXT, World
 from support.waiting import eventually
 
@@ -356,3 +358,64 @@ def test_who_is_removed_while_its_changes_are_read_is_no_failure_of_the_engines(
             patch.setattr(world.runtime, "run_job", gone)
             with pytest.raises(Conflict, match="was removed while its files were read"):
                 read(container_id)
+
+
+def test_an_exec_that_its_container_and_the_engine_left_in_the_middle_has_an_outcome(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The container's end is on record, and the engine dies before it could write what that made of the exec."""
+    container_id, execs = running(world), world.engine.services.execs
+    exec_id = execs.create(container_id, {"Cmd": ["true"]}, CONTEXT)
+
+    def ended(*_: Any) -> None:
+        world.runtime.end(container_id, 3)
+        world.runtime.settle()
+        raise Crash
+
+    monkeypatch.setattr(world.runtime, "exec", ended)
+    with pytest.raises(Crash):
+        execs.start(exec_id, None, CONTEXT)
+    assert world.engine.core.log.get("container", container_id).status is Status.EXITED
+    world.restart()
+    assert world.engine.core.log.get("exec", exec_id).status == "failed"
+
+
+def test_what_an_earlier_daemon_asked_of_a_shim_is_told_to_the_next_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container_id = running(world)
+    ids = [world.engine.services.execs.create(container_id, {"Cmd": ["true"]}, CONTEXT) for _ in range(3)]
+
+    def crash(*_: Any) -> None:
+        raise Crash
+
+    monkeypatch.setattr(world.runtime, "exec", crash)
+    for exec_id in ids:
+        with pytest.raises(Crash):
+            world.engine.services.execs.start(exec_id, None, CONTEXT)
+    starting = [{"type": "adopted", "starting": ids[:2]}]
+    monkeypatch.setattr(world.runtime, "adopt", lambda *_: starting)
+    world.restart()
+
+    def states() -> list[str]:
+        return [world.engine.core.log.get("exec", exec_id).status for exec_id in ids]
+
+    assert states() == ["starting", "starting", "failed"]
+    monitor = world.engine.monitor
+    monitor.handle(container_id, {"type": "exec_started", "exec_id": ids[0], "pid": 7, "started_at_us": 1})
+    error = {"step": "exec.start", "message": "no such file", "errno": 2, "exit_code": 127}
+    monitor.handle(container_id, {"type": "exec_failed", "exec_id": ids[1], "error": error})
+    assert states() == ["running", "failed", "failed"]
+    (started,) = [one for one in world.engine.core.log.trail("exec", ids[0]) if one.type == "exec.started"]
+    (intent,) = [one for one in world.engine.core.log.trail("exec", ids[0]) if one.type == "exec.starting"]
+    assert started.causation == f"event:{intent.seq}"
+
+
+def test_a_volume_that_never_came_to_be_is_no_hindrance(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log may have one whose name is too long for any folder."""
+    monkeypatch.setattr(volumes, "check_volume_name", lambda name: name)
+    with pytest.raises(OSError):
+        world.engine.services.volumes.create({"Name": "v" * 300}, CONTEXT)
+    world.engine.services.volumes.create({"Name": "good"}, CONTEXT)
+    world.restart()
+    assert set(world.engine.services.system.disk_usage()["volume_bytes"]) == {"good"}

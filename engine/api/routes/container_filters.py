@@ -31,6 +31,9 @@ class ContainerFilter:
         self._ancestors = {_image_id(services, value) for value in filters.get("ancestor")}
         self._before = [services.containers.get(value).state for value in filters.get("before")]
         self._since = [services.containers.get(value).state for value in filters.get("since")]
+        self._published, self._exposed = (
+            [_ports(name, value) for value in filters.get(name)] for name in ("publish", "expose")
+        )
         self._is_task = filters.boolean("is-task")
 
     @property
@@ -69,13 +72,9 @@ class ContainerFilter:
         published = [
             f"{port['host_port']}/{port['protocol']}" for endpoint, _ in view.endpoints for port in endpoint.ports
         ]
-        if "publish" in self._filters and not any(
-            _port_matches(port, wanted) for wanted in self._filters.get("publish") for port in published
-        ):
-            return False
-        exposed = set(view.config.get("ExposedPorts") or ())
-        return "expose" not in self._filters or any(
-            _port_matches(port, wanted) for wanted in self._filters.get("expose") for port in exposed
+        return (not self._published or any(_is_among(port, self._published) for port in published)) and (
+            not self._exposed
+            or any(_is_among(port, self._exposed) for port in view.config.get("ExposedPorts") or ())
         )
 
 
@@ -101,13 +100,17 @@ def _image_id(services: Any, reference: str) -> str:
         return ""  # Docker, too, answers with an empty list
 
 
-def _port_matches(port: str, wanted: str) -> bool:
+def _ports(name: str, wanted: str) -> tuple[range, str]:
     """``wanted`` is a port or a range, with or without a protocol: 80, 80/tcp, 8000-8080/udp."""
-    number, _, protocol = port.partition("/")
-    ports, _, wanted_protocol = wanted.partition("/")
-    first, _, last = ports.partition("-")
+    numbers, _, protocol = wanted.partition("/")
+    first, dash, last = numbers.partition("-")
     try:
-        in_range = int(first) <= int(number) <= int(last or first)
+        return range(int(first), int(last if dash else first) + 1), protocol or "tcp"
     except ValueError as error:
-        raise InvalidArgument(f"invalid filter 'expose={wanted}'") from error
-    return in_range and (protocol or "tcp") == (wanted_protocol or "tcp")
+        raise InvalidArgument(f"invalid filter '{name}={wanted}'") from error
+
+
+def _is_among(port: str, wanted: list[tuple[range, str]]) -> bool:
+    number, _, protocol = port.partition("/")
+    kind = protocol or "tcp"
+    return number.isdecimal() and any(int(number) in numbers and kind == asked for numbers, asked in wanted)

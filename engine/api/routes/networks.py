@@ -41,7 +41,7 @@ def _allows(filters: Filters, shown: dict[str, Any]) -> bool:
         and filters.allows("scope", "local")
         and filters.allows("type", kind)
         and filters.allows_labels(shown["Labels"])
-        and ("name" not in filters or any(value in shown["Name"] for value in filters.get("name")))
+        and filters.allows_name(shown["Name"])
         and ("id" not in filters or any(value in shown["Id"] for value in filters.get("id")))
     )
 

@@ -8,6 +8,7 @@ from typing import Any, Iterable
 
 from engine.api.times import ZERO, rfc3339nano
 from engine.api.views.docker_defaults import ENDPOINT
+from engine.networking.subnets import way_out
 
 DRIVERS = {"none": "null", "host": "host"}
 
@@ -128,7 +129,7 @@ def endpoint_of(container: Any, endpoint: Any, network: Any) -> dict[str, Any]:
     shown["EndpointID"] = endpoint.id
     for address, entry in zip(endpoint.addresses, network.subnets):
         subnet = ip_network(entry["subnet"])
-        gateway = "" if network.internal else entry["gateway"]
+        gateway = "" if network.internal else way_out(entry)
         if subnet.version == 4:
             shown |= {"IPAddress": address, "IPPrefixLen": subnet.prefixlen, "Gateway": gateway}
         else:

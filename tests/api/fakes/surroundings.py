@@ -11,6 +11,7 @@ from engine.domain import volume as volumes
 from engine.domain.container import Container
 from engine.domain.errors import Forbidden, NotFound
 from engine.eventlog.log import Context
+from engine.services.events import Moment
 
 from .images import IMAGE_ID
 from .log import Log, Recorded
@@ -112,9 +113,10 @@ class Events:
         how = {"destination": "/data", "read/write": "true", "propagation": ""}
         return [(name, how) for name in state.volumes]
 
-    def follow(self, since_us: int | None, until_us: int | None, stop: threading.Event) -> Iterator[Recorded]:
-        seen = 0 if since_us is not None else len(self._log.records)  # now, not when the first is asked for
-        return self._follow(seen, since_us, until_us, stop)
+    def follow(self, since: Moment | None, until: Moment | None, stop: threading.Event) -> Iterator[Recorded]:
+        """By times only: the rest is tested with the real one."""
+        seen = 0 if since is not None else len(self._log.records)  # now, not when the first is asked for
+        return self._follow(seen, since and since.time_us, until and until.time_us, stop)
 
     def _follow(
         self, seen: int, since_us: int | None, until_us: int | None, stop: threading.Event

@@ -255,6 +255,18 @@ def test_a_layer_that_ends_early_every_time(registry: ScriptedRegistry, reposito
         repository().fetch(descriptor(b"x" * 1000), store)
 
 
+def test_a_large_layer_that_ends_early_every_time(
+    registry: ScriptedRegistry, repository: Make, store: ContentStore
+) -> None:
+    """Without ranges each attempt brings the same bytes: that is no progress, however many they are."""
+    body = noise(4 * MIB)
+    registry.on("GET", "/blobs/", cut(body, 2 * MIB), times=20)
+    registry.on("GET", "/blobs/", lambda exchange: exchange.reply(200, body))
+    with pytest.raises(Unavailable):
+        repository().fetch(descriptor(body), store)
+    assert len(registry.requests("GET", "/blobs/")) < 10
+
+
 @pytest.mark.parametrize("answered", ["bytes 0-9/10", "bytes 5-8/9", "bytes 5-9/11", "rubbish", "bytes 5-9999999/*"])
 def test_ranges_that_were_not_asked_for(
     registry: ScriptedRegistry, repository: Make, store: ContentStore, answered: str
