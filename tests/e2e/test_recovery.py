@@ -297,7 +297,7 @@ def test_what_a_container_wrote_before_its_start_was_on_record_stays(own_engine:
 
 
 def test_a_start_that_cannot_be_put_on_record_leaves_nothing(own_engine: Engine) -> None:
-    """The disk is full for a moment when the container has started: it would run, and the log would say that it failed."""
+    """The disk is full for a moment when it has started: it would run, and the log would say that it failed."""
     full = own_engine.home / "full"
     own_engine.stop()
     own_engine.start(failpoints=f"log.commit=2*off@{full}->1*error(ENOSPC)@{full}")
