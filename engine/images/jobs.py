@@ -185,6 +185,13 @@ def remove_trees(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     return {"removed": remove_tree(arguments["path"])}
 
 
+def empty_folder(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    """Remove what is in the folder ``path``."""
+    for name in os.listdir(arguments["path"]):
+        remove_tree(os.path.join(arguments["path"], name), durably=False)
+    return {}
+
+
 def measure_tree(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """Answers with ``{"size_bytes"}`` of the regular files below ``path``."""
     return {"size_bytes": tree_size_bytes(arguments["path"])}
@@ -240,6 +247,7 @@ JOBS: dict[str, Job] = {
     "layer.digest": digest_layer,
     "layer.compress": compress_layer,
     "tree.remove": remove_trees,
+    "tree.empty": empty_folder,
     "tree.size": measure_tree,
     "tree.move": move_tree,
     "file.own": own_file,

@@ -12,6 +12,8 @@ from engine.domain.errors import InvalidArgument, NotFound, NotSupported
 from engine.services import volume_options
 
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_LONGEST_NAME = 255
+"""A volume's folder has its name."""
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 _FORBIDDEN = ("/proc",)
 _BIND_OPTIONS = ("Propagation", "CreateMountpoint", "NonRecursive", "ReadOnlyForceRecursive")
@@ -40,6 +42,8 @@ class MountPoint:
 
 def check_volume_name(name: str) -> str:
     """Raises InvalidArgument with Docker's wording."""
+    if len(name) > _LONGEST_NAME:
+        raise InvalidArgument(f'the volume name "{name:.40}..." is longer than {_LONGEST_NAME} characters')
     if not _VOLUME_NAME.fullmatch(name) or len(name) < 2:
         raise InvalidArgument(
             f'create {name}: "{name}" includes invalid characters for a local volume name, only '

@@ -141,6 +141,7 @@ class System:
             },
             "container_bytes": containers,
             "volume_bytes": {
-                volume.id: trees.size_bytes(self._core.runtime, store.volume(volume.id)) for volume in log.all("volume")
+                volume.id: trees.size_bytes(self._core.runtime, store.volume(volume.id))
+                for volume in log.all("volume") if volume.status == "present"
             },
         }

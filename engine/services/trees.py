@@ -29,6 +29,18 @@ def remove(runtime: Runtime, folder: Path) -> None:
     runtime.run_job("tree.remove", {"path": str(folder)})  # may take seconds: not in this process
 
 
+def empty(runtime: Runtime, folder: Path) -> None:
+    """Remove what is in a folder, which stays. Raises OSError, EngineError."""
+    try:
+        for path in list(folder.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                remove(runtime, path)
+            else:
+                path.unlink()
+    except PermissionError:
+        runtime.run_job("tree.empty", {"path": str(folder)})
+
+
 def move(runtime: Runtime, folder: Path, target: Path) -> None:
     """rename(2). Raises OSError."""
     try:

@@ -122,7 +122,7 @@ class Volumes:
     def settle_fillings(self) -> None:
         """After a crash, when it is on record what became of each start, and before anybody can write into a volume."""
         for volume in self._core.log.all("volume"):
-            if _mark(self._core.store.volume(volume.id)).exists():
+            if volume.status == "present" and _mark(self._core.store.volume(volume.id)).exists():
                 with self._core.recorder.exclusive(f"volume/{volume.id}"):
                     try:
                         self._settle(volume.id)
@@ -145,11 +145,7 @@ class Volumes:
 
     def _empty(self, folder: Path) -> None:
         """Throw away what a start has copied."""
-        for path in folder.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                trees.remove(self._core.runtime, path)
-            else:
-                path.unlink()
+        trees.empty(self._core.runtime, folder)
         _mark(folder).unlink()
 
     def list(self) -> list[VolumeView]:

@@ -18,7 +18,10 @@ from engine.services.core import Core
 from engine.services.views import parse_document
 
 _FILTERED = 2  # seccomp(2)'s mode
-_TYPES = ("container.created", "container.renamed", "container.updated", "container.started", "exec.created")
+_TYPES = (
+    "container.created", "container.renamed", "container.updated", "container.started", "container.removed",
+    "exec.created",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class _Container:
 
 
 class WhoRan:
-    """Reads the log from its beginning: an answer takes as long as there is to read."""
+    """Reads the log between the two moments, and of what stood at the first one the state: an answer takes as long as
+    there is to read, and what is kept meanwhile are the containers of one moment."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -68,8 +72,9 @@ class WhoRan:
         return self._answers(question, first, last)
 
     def _answers(self, question: Question, first: int, last: int | None) -> Iterator[Run]:
-        known: dict[str, _Container] = {}
-        for event in self._core.log.events(until=last, types=_TYPES):
+        standing = self._core.log.all("container", as_of=first) if first else []
+        known = {one.id: _Container(one.name, one.image, one.config_digest) for one in standing}
+        for event in self._core.log.events(after=first, until=last, types=_TYPES):
             data = event.data
             match event.type:
                 case "container.created":
@@ -81,8 +86,9 @@ class WhoRan:
                 case "container.updated":
                     known[event.id].config_digest = data["config_digest"]
                     continue
-            if event.seq <= first:
-                continue
+                case "container.removed":
+                    del known[event.id]
+                    continue
             container = known[data["container_id"]]
             facts = self._facts(question, event, container)
             if facts is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engine.compose.bodies.container import Surroundings, container_body, own_labels
+from compose.conftest import Loaded
 from engine.compose.bodies.injected import archive, injected_files
 from engine.compose.bodies.networks_and_volumes import network_body, volume_body
 from engine.compose.project import ComposeError, Project
@@ -185,6 +186,13 @@ def test_secrets_and_configs() -> None:
         injected_files(project_of(service, **model), "web", {**service, "read_only": True})
     with pytest.raises(ComposeError, match="unsupported external secret"):
         body_of(service, **{**model, "secrets": {"s": {"external": True}}})
+
+
+def test_a_config_may_be_empty(loaded: Loaded) -> None:
+    """Its content is given: an empty file, and not none. (Docker Compose mounts the project's folder in its place.)"""
+    project = loaded("services: {web: {image: bb, configs: [c]}}\nconfigs: {c: {content: ''}}\n")
+    service = project.model["services"]["web"]
+    assert [(file.path, file.content) for file in injected_files(project, "web", service)] == [("/c", b"")]
 
 
 def test_a_seccomp_profile_is_read_here(tmp_path: Path) -> None:

@@ -81,6 +81,44 @@ def test_variables_are_listed(write: Write, capfd: pytest.CaptureFixture[str]) -
     ]  # fmt: skip
 
 
+def test_a_variable_that_is_not_closed(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+    write("services: {a: {image: 'x:${TAG'}}")
+    assert run(capfd, "config", "--variables") == (
+        1, "", "invalid interpolation format 'x:${TAG': a brace is not closed\n",
+    )  # fmt: skip
+
+
+def test_colons_of_variables_take_no_mount_apart(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+    write("services: {a: {image: x, devices: ['/dev/${D:-null}:/dev/z'], volumes: ['/v/${A:-b}', 'n:/w/${B:-c}:ro']}}\n"
+          "volumes: {n: }")  # fmt: skip
+    model = json.loads(run(capfd, "config", "--no-interpolate", "--format", "json")[1])
+    service = model["services"]["a"]
+    assert service["devices"] == [{"source": "/dev/${D:-null}", "target": "/dev/z", "permissions": "rwm"}]
+    assert [(one.get("source"), one["target"]) for one in service["volumes"]] == [
+        (None, "/v/${A:-b}"), ("n", "/w/${B:-c}"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("flag", "printed"), [("--services", "a\n"), ("--images", "x\n"), ("--networks", "default\n")])
+def test_names_are_listed_without_env_files(
+    write: Write, capfd: pytest.CaptureFixture[str], flag: str, printed: str
+) -> None:
+    write("services: {a: {image: x, env_file: gone.env}}")
+    assert run(capfd, "config", flag) == (0, printed, "")
+    assert run(capfd, "config", "-q")[0] == 1
+
+
+def test_the_folder_is_known_where_no_shell_says_it(
+    write: Write, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service manager sets no PWD."""
+    folder = write("services: {a: {image: 'x:${PWD}'}}")
+    monkeypatch.delenv("PWD")
+    assert run(capfd, "config", "--images") == (0, f"x:{folder}\n", "")
+    monkeypatch.setenv("PWD", "given")
+    assert run(capfd, "config", "--images")[1] == "x:given\n"
+
+
 def test_hashes(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
     write(TEXT)
     _, printed, _ = run(capfd, "config", "--hash", "*")

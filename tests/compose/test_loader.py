@@ -59,6 +59,18 @@ def test_variables_of_the_environment_win_over_files(loaded: Loaded) -> None:
     assert (image(project), project.name) == ("bb:pd", "pd")
 
 
+def test_what_references_in_an_env_file_mean(loaded: Loaded) -> None:
+    """The project's variable, else the service's own, else the file's, else that of a file before it."""
+    text = "services:\n  web: {image: bb, environment: {OWN: service}, env_file: [one.env, two.env]}\n"
+    files = {
+        "one.env": "FIRST=one\nBOTH=one\nOWN=one\n",
+        "two.env": "BOTH=two\nOUTSIDE=two\nREF=$FIRST|$BOTH|$OWN|$OUTSIDE\nFIRST\n",
+    }
+    environment = loaded(text, files, environment={"OUTSIDE": "shell"}).model["services"]["web"]["environment"]
+    assert environment == {"FIRST": "one", "BOTH": "two", "OWN": "service", "OUTSIDE": "two",
+                           "REF": "one|two|service|shell"}  # fmt: skip
+
+
 def test_what_the_environment_says_of_the_project(loaded: Loaded) -> None:
     files = {"a.yaml": ONE, "b.yaml": "services: {web: {profiles: [p]}, other: {image: x, profiles: [q]}}"}
     for environment in (

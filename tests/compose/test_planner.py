@@ -383,6 +383,17 @@ def test_an_image_that_is_a_context_is_built_first() -> None:
     assert keys(plan_images(desired, {"shop-tool": "sha256:1"})) == ["build Image shop-app"]
 
 
+def test_images_that_are_made_of_each_other() -> None:
+    services: dict[str, Json] = {
+        name: {"image": None, "build": {"additional_contexts": {"base": f"service:{base}"}}}
+        for name, base in (("a", "b"), ("b", "a"))
+    }
+    desired = desired_state(project_of(services))
+    for plan in (lambda: plan_images(desired, {}), lambda: plan_builds(desired, desired.selected)):
+        with pytest.raises(ComposeError, match="dependency cycle detected: shop-a -> shop-b -> shop-a"):
+            plan()
+
+
 def test_an_image_that_is_not_to_be_pulled_must_be_there() -> None:
     with pytest.raises(ComposeError, match='service "web": no such image: app'):
         plan_images(desired_state(project_of({"web": {"pull_policy": "never"}})), {})

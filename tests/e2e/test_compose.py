@@ -228,6 +228,44 @@ def test_down_leaves_what_has_another_profile_as_docker_compose_does(shop: Shop)
     assert not shop.rows()
 
 
+NEEDS_A_FILE = "services: {a: {image: base, command: sleep 100, network_mode: none, env_file: some.env}}\n"
+
+
+def test_an_env_file_that_is_gone_holds_only_up_what_makes_containers(shop: Shop) -> None:
+    small(shop, NEEDS_A_FILE)
+    (shop.folder / "some.env").write_text("A=b\n")
+    shop.compose("up", "-d")
+    (shop.folder / "some.env").unlink()
+    assert [row["State"] for row in shop.rows()] == ["running"]
+    for words in (["restart", "-t", "0"], ["exec", "-T", "a", "true"], ["stop", "-t", "0"], ["start"], ["logs"]):
+        shop.compose(*words)
+    refused = shop.compose("up", "-d", check=False)
+    assert refused.returncode == 1 and "env file some.env not found" in refused.stderr
+    shop.compose("down", "-t", "0")
+    assert not shop.rows()
+
+
+ELSEWHERE = """
+services:
+  a: {image: base, command: sleep 100, network_mode: none}
+  b: {image: base, command: sleep 100, network_mode: none, profiles: [x], depends_on: [a]}
+"""
+
+
+def test_a_project_that_is_named_is_not_the_one_of_the_file_at_hand(shop: Shop) -> None:
+    """As with Docker Compose: ``-p`` without ``-f`` means what has that name, whatever files are near."""
+    small(shop, ELSEWHERE)
+    shop.compose("-p", "far", "--profile", "x", "up", "-d")
+    small(shop, "services: {a: {image: base}, other: {image: base}}\n")
+    for words in (["stop", "-t", "0", "b"], ["start"], ["restart", "-t", "0", "b"]):
+        assert shop.compose("-p", "far", *words).stderr.count("Container far-b-1") == 2
+    assert shop.compose("-p", "far", "start", "other", check=False).stderr == "no such service: other\n"
+    assert "invalid project name 'Far'" in shop.compose("-p", "Far", "down", check=False).stderr
+    gone = shop.compose("-p", "far", "down", "-t", "0").stderr
+    assert gone.index("far-b-1  Removed") and gone.index("far-b-1  Stopped") < gone.index("far-a-1  Stopping")
+    assert shop.engine.docket("ps", "-aq", "--filter", "label=com.docker.compose.project=far").stdout == ""
+
+
 WATCHED = """
 services:
   web:

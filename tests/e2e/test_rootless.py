@@ -220,3 +220,38 @@ def test_the_command_finds_its_users_engine(mine: Engine) -> None:
         (mine.home / "xdg/docket").symlink_to(mine.run_folder)
     assert in_child(story) == [f"{mine.home}/.local/share/docket", f"{mine.home}/xdg/docket"]
     assert mine.trail("who")[0]["actor"]["uid"] == USER
+
+
+def with_a_folder_of_another(engine: Engine) -> None:
+    """The image "filled", whose /data belongs to a user whom the engine's own user can't act for."""
+    script = "mkdir /data; cd /data; echo x >file; mkdir sub; echo x >sub/file; chown -R 1000:50 /data; chmod 700 /data"
+    engine.run("--name", "maker", "base", "sh", "-c", script)
+    assert engine.api("POST", "/commit?container=maker&repo=filled", {}).status == 201
+    engine.docket("rm", "maker")
+
+
+def test_a_volume_of_anothers_is_empty_after_a_start_that_failed(mine: Engine) -> None:
+    with_a_folder_of_another(mine)
+    done = mine.docket("run", "--network", "none", "-v", "data:/data", "filled", "/none/such", check=False)
+    assert done.returncode == 127 and "/none/such" in done.stderr, done.stderr
+    assert mine.run("--rm", "-v", "data:/data", "base", "ls", "-a", "/data").split() == [".", ".."]
+    assert not (mine.root / "volumes/data/filling").exists()
+
+
+def test_a_volume_of_anothers_is_empty_after_a_start_that_was_cut_off(mortal: Engine) -> None:
+    with_a_folder_of_another(mortal)
+    mortal.stop()
+    gate = mortal.home / "gate"
+    mortal.start(failpoints=f"process.seccomp=1*wait({gate})")
+    mortal.docket("create", "--name", "web", "--network", "none", "-v", "data:/data", "filled", "sleep", "9")
+    with mortal.spawn("start", "web") as client:
+        folder = mortal.root / "volumes/data/_data"
+        eventually(lambda: folder.stat().st_uid == FIRST + 999 and folder.stat().st_mode & 0o777 == 0o700)
+        for pid in mortal.shim_pids():
+            os.kill(pid, signal.SIGKILL)
+        mortal.kill()
+        client.wait(30)
+    mortal.start()
+    assert mortal.event_types("web")[-1] == "container.start_failed"
+    assert mortal.run("--rm", "-v", "data:/data", "base", "ls", "-a", "/data").split() == [".", ".."]
+    assert "volume data" not in mortal.log()

@@ -62,3 +62,19 @@ def test_who_ran_with_which_powers(own_engine: Engine, tmp_path: Path) -> None:
     assert "WITH" in engine.docket("audit", "who-ran", "--privileged").stdout
     assert "say what to look for" in engine.refused("audit", "who-ran")
     assert "takes two moments" in engine.refused("audit", "who-ran", "--privileged", "--between", "1h")
+
+
+def test_containers_from_before_the_first_moment_are_known(own_engine: Engine) -> None:
+    engine = own_engine
+    for name in ("one", "two"):
+        engine.docket("create", "--network", "none", "--privileged", "--name", name, "base", "true")
+    engine.docket("rename", "one", "uno")
+    middle = engine.docket("audit", "head").stdout.partition(":")[0]
+    engine.docket("rm", "two")
+    engine.docket("start", "-a", "uno")
+    engine.docket("rename", "uno", "eins")
+    engine.docket("start", "-a", "eins")
+    engine.docket("rm", "eins")
+    engine.run("--rm", "--privileged", "--name", "eins", "base", "true")
+    assert names(engine, "--privileged", "--between", f"seq:{middle}", "0s") == ["uno", "eins", "eins"]
+    assert names(engine, "--privileged") == ["uno", "eins", "eins"]

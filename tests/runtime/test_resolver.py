@@ -325,3 +325,23 @@ def test_timers_run_in_their_order(order: list[int]) -> None:
         loop.later(number / 200, action(number))
     turn(loop, 6)
     assert ran == sorted(order)
+
+
+def test_over_tcp_the_next_server_gets_the_whole_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the one before has taken it, and ends without an answer."""
+    question = header() + b"\3far\0\0\1\0\1"
+    framed = struct.pack(">H", len(question)) + question
+    with socket.create_server(("127.0.0.2", 0)) as first:
+        port = first.getsockname()[1]
+        monkeypatch.setattr(resolvers, "_SERVER_PORT", port)
+        shim = Shim(tmp_path, ["127.0.0.2", "127.0.0.3"])
+        with socket.create_server(("127.0.0.3", port)) as second, socket.create_connection(shim.tcp) as client:
+            client.sendall(framed)
+            for server in (first, second):
+                shim.turn(3)
+                asked, _ = server.accept()
+                with asked:
+                    asked.settimeout(1)
+                    shim.turn(3)
+                    assert asked.recv(4096) == framed
+        shim.resolver.close()

@@ -29,6 +29,7 @@ def test_binds(text: str, expected: MountPoint) -> None:
     "binds, message",
     [
         (["./relative:/data"], "includes invalid characters for a local volume name"),
+        ([f"{'v' * 256}:/data"], "longer than 255 characters"),
         (["data:relative"], "mount path must be absolute"),
         (["data:/"], "destination can't be '/'"),
         (["data:/proc"], "inside /proc"),

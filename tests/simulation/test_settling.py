@@ -15,6 +15,7 @@ from engine.domain.container import ContainerRemoved, Status
 from engine.domain.errors import Conflict, EngineError, NotFound, Unavailable
 from engine.runtime.attachment import Attachment
 from engine.runtime.failures import LaunchFailed
+from engine.services import volumes
 from engine.services.ports import SystemClock
 from engine.services.waits import Waiter
 from simulation.fakes import Crash
@@ -408,3 +409,13 @@ def test_what_an_earlier_daemon_asked_of_a_shim_is_told_to_the_next_one(
     (started,) = [one for one in world.engine.core.log.trail("exec", ids[0]) if one.type == "exec.started"]
     (intent,) = [one for one in world.engine.core.log.trail("exec", ids[0]) if one.type == "exec.starting"]
     assert started.causation == f"event:{intent.seq}"
+
+
+def test_a_volume_that_never_came_to_be_is_no_hindrance(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log may have one whose name is too long for any folder."""
+    monkeypatch.setattr(volumes, "check_volume_name", lambda name: name)
+    with pytest.raises(OSError):
+        world.engine.services.volumes.create({"Name": "v" * 300}, CONTEXT)
+    world.engine.services.volumes.create({"Name": "good"}, CONTEXT)
+    world.restart()
+    assert set(world.engine.services.system.disk_usage()["volume_bytes"]) == {"good"}

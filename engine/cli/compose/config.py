@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _FORMATS = ("yaml", "json")
 _COLUMN_WIDTH = 20
+_NAMES_ALONE = ("services", "images", "volumes", "networks", "profiles", "variables")
+"""What is printed without the services' variables, and so also where a file of these is missing."""
 
 
 def print_config(invocation: Invocation, options: Options, arguments: list[str]) -> int:
@@ -27,7 +29,7 @@ def print_config(invocation: Invocation, options: Options, arguments: list[str])
         normalize=not options.no_normalize,
         check_consistency=not options.no_consistency,
         resolve_paths=not options.no_path_resolution,
-        resolve_env_files=not options.no_env_resolution,
+        resolve_env_files=not (options.no_env_resolution or any(getattr(options, one) for one in _NAMES_ALONE)),
     )
     if arguments:
         from engine.compose.model.selection import narrowed
@@ -68,7 +70,7 @@ def _text(project: Project, options: Options) -> str:
 def _variables(project: Project) -> str:
     """What the files take from the environment."""
     from engine.cli.table import layout
-    from engine.compose.reading.interpolation import mentioned
+    from engine.compose.reading.interpolation import InterpolationError, mentioned
 
     found: dict[str, tuple[str, bool, str, str]] = {}
     waiting: list[object] = [project.model, project.disabled]
@@ -77,7 +79,10 @@ def _variables(project: Project) -> str:
         if isinstance(value, (dict, list)):
             waiting += value.values() if isinstance(value, dict) else value
         elif isinstance(value, str):
-            found |= {one[0]: one for one in mentioned(value)}
+            try:
+                found |= {one[0]: one for one in mentioned(value)}
+            except InterpolationError as error:
+                raise CommandError(str(error)) from error
     rows = [(name, "true" if must else "false", default, other) for name, must, default, other in found.values()]
     return layout([("NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"), *sorted(rows)], _COLUMN_WIDTH)
 

@@ -31,7 +31,7 @@ _NEVER = "0001-"
 def build(invocation: Invocation, options: Options, arguments: list[str]) -> int:
     progress = progress_for(invocation.progress, invocation.ansi, quiet_build=options.quiet)
     with Scene(invocation, "build", arguments, progress=progress) as scene:
-        desired = desired_state(scene.project, tuple(arguments), with_needs=options.with_dependencies)
+        desired = desired_state(scene.bare_project, tuple(arguments), with_needs=options.with_dependencies)
         given = BuildOptions(
             arguments=dict(options.build_arg), no_cache=options.no_cache, pull=options.pull, memory=options.memory or 0,
             ssh=options.ssh,
@@ -45,7 +45,7 @@ def build(invocation: Invocation, options: Options, arguments: list[str]) -> int
 
 
 def _desired(scene: Scene, options: Options, arguments: list[str]) -> Desired:
-    return desired_state(scene.project, tuple(arguments), with_needs=options.include_deps)
+    return desired_state(scene.bare_project, tuple(arguments), with_needs=options.include_deps)
 
 
 def pull(invocation: Invocation, options: Options, arguments: list[str]) -> int:
@@ -54,8 +54,9 @@ def pull(invocation: Invocation, options: Options, arguments: list[str]) -> int:
     progress = progress_for(invocation.progress, invocation.ansi, quiet_pull=options.quiet)
     with Scene(invocation, "pull", arguments, progress=progress) as scene:
         try:
+            desired = _desired(scene, options, arguments)
             scene.operations.pull(
-                _desired(scene, options, arguments), only_missing=options.policy == "missing",
+                desired, only_missing=options.policy == "missing",
                 ignore_buildable=options.ignore_buildable, keep_going=options.ignore_pull_failures,
             )  # fmt: skip
         except Exception:
@@ -68,7 +69,8 @@ def push(invocation: Invocation, options: Options, arguments: list[str]) -> int:
     progress = progress_for(invocation.progress, invocation.ansi, quiet_pull=options.quiet)
     with Scene(invocation, "push", arguments, progress=progress) as scene:
         try:
-            scene.operations.push(_desired(scene, options, arguments), keep_going=options.ignore_push_failures)
+            desired = _desired(scene, options, arguments)
+            scene.operations.push(desired, keep_going=options.ignore_push_failures)
         except Exception:
             if not options.ignore_push_failures:
                 raise

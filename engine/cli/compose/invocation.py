@@ -52,7 +52,7 @@ class Invocation:
             project_directory=self.flags.project_directory,
             profiles=tuple(self.flags.profile),
             env_files=tuple(self.flags.env_file),
-            environment=dict(os.environ),
+            environment={"PWD": os.getcwd(), **os.environ},
             **{"all_resources": self.flags.all_resources, "services": services, **changes},
         )
 

@@ -10,6 +10,7 @@ from engine.cli.output import STDERR, CommandError, encoded, err, out, printable
 from engine.cli.session import PROGRAM
 from engine.client.api import Client
 from engine.compose.project import ComposeError, Project
+from engine.compose.reading.naming import checked
 from engine.compose.running import actual as actual_state
 from engine.compose.running.actual import Container
 from engine.compose.running.observed import observed_project
@@ -57,24 +58,37 @@ class Scene:
     @property
     def project(self) -> Project:
         """The project of the compose files. Raises ComposeError."""
+        return self._loaded(resolve_env_files=True)
+
+    @property
+    def bare_project(self) -> Project:
+        """The project of the compose files, without what its services' env_file says, for commands that make no
+        containers: a file that is missing is in nobody's way. Raises ComposeError."""
+        return self._loaded(resolve_env_files=False)
+
+    def _loaded(self, **how: bool) -> Project:
         if self._project is None:
-            self._project = self.invocation.project(self.services)
+            self._project = self.invocation.project(self.services, **how)
         return self._project
 
     @property
     def any_project(self) -> Project:
-        """The project of the compose files; without them, the one that ``-p`` names, as its containers tell it."""
-        flags = self.invocation.flags
-        name = flags.project_name or os.environ.get("COMPOSE_PROJECT_NAME", "")
-        if self._project is None and name:
-            try:
-                return self.project
-            except ComposeError:
-                if flags.file:
-                    raise
-                with Client(self.invocation.session.client.address, program=PROGRAM) as client:
-                    self._project = observed_project(name, actual_state.read(client, name))
-        return self.project
+        """The bare project of the compose files; or the one that ``-p`` without ``-f`` names, as its containers tell
+        it, whatever files are near. So it is where the files that COMPOSE_PROJECT_NAME is for can't be loaded."""
+        if self._project is None:
+            flags = self.invocation.flags
+            if flags.project_name and not flags.file:
+                self._project = self._observed(flags.project_name)
+            elif not flags.file and (name := os.environ.get("COMPOSE_PROJECT_NAME", "")):
+                try:
+                    return self.bare_project
+                except ComposeError:
+                    self._project = self._observed(name)
+        return self.bare_project
+
+    def _observed(self, name: str) -> Project:
+        with Client(self.invocation.session.client.address, program=PROGRAM) as client:
+            return observed_project(checked(name), actual_state.read(client, name))
 
     def find_project(self) -> Project:
         """``any_project``, for commands that work on whatever there is."""

@@ -146,8 +146,8 @@ NETWORK = Element(
 )  # fmt: skip
 VOLUME = Element(name=TEXT, driver=TEXT, driver_opts=PAIRS, external=FLAG, labels=PAIRS)
 FILE_OBJECT = Element(
-    name=TEXT, file=TEXT, environment=TEXT, content=TEXT, external=FLAG, labels=PAIRS, driver=TEXT, driver_opts=PAIRS,
-    template_driver=TEXT,
+    name=TEXT, file=TEXT, environment=TEXT, content=kept(TEXT), external=FLAG, labels=PAIRS, driver=TEXT,
+    driver_opts=PAIRS, template_driver=TEXT,
 )  # fmt: skip
 MODEL = Element(name=TEXT, model=TEXT, context_size=WHOLE, runtime_flags=TEXTS)
 PROJECT = Element(

@@ -23,17 +23,20 @@ _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 
 
 def read_variables(
-    file: str, environment: Mapping[str, str], unset: Callable[[str], None], *, raw: bool = False
+    file: str, environment: Mapping[str, str], unset: Callable[[str], None], *, raw: bool = False,
+    before: Mapping[str, str] = {},
 ) -> dict[str, str]:
-    """The variables of a file; values refer to ``environment``, and to the lines above them for what that doesn't have.
-    Raises ComposeError."""
+    """The variables of a file; values refer to ``environment``, to the lines above them for what that doesn't have, and
+    to ``before`` for what neither has. Raises ComposeError."""
     try:
         with open(file, encoding="utf-8", errors="surrogateescape") as opened:
             text = opened.read()
     except OSError as error:
         raise ComposeError(f"env file {shown_file(file)}: {error.strerror}") from error
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    return _raw(text, file, environment) if raw else _Parser(text, file, environment, unset).parse()
+    if raw:
+        return _raw(text, file, {**before, **environment})
+    return _Parser(text, file, environment, before, unset).parse()
 
 
 def _raw(text: str, file: str, environment: Mapping[str, str]) -> dict[str, str]:
@@ -54,11 +57,13 @@ def _raw(text: str, file: str, environment: Mapping[str, str]) -> dict[str, str]
 
 class _Parser:
     def __init__(
-        self, text: str, file: str, environment: Mapping[str, str], unset: Callable[[str], None]
-    ) -> None:
+        self, text: str, file: str, environment: Mapping[str, str], before: Mapping[str, str],
+        unset: Callable[[str], None],
+    ) -> None:  # fmt: skip
         self._text = text
         self._file = file
         self._environment = environment
+        self._before = before
         self._unset = unset
         self._at = 0
         self._found: dict[str, str] = {}
@@ -68,7 +73,7 @@ class _Parser:
             start = self._at
             name, inherited = self._name()
             if inherited:
-                if (value := self._environment.get(name)) is not None:
+                if (value := {**self._before, **self._environment}.get(name)) is not None:
                     self._found[name] = value
             else:
                 self._found[name] = self._value(start)
@@ -131,7 +136,7 @@ class _Parser:
 
     def _expanded(self, value: str, start: int) -> str:
         try:
-            return substitute(value, {**self._found, **self._environment}, self._unset)
+            return substitute(value, {**self._before, **self._found, **self._environment}, self._unset)
         except InterpolationError as error:
             raise self._error(start, str(error)) from error
 

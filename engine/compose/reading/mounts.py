@@ -12,9 +12,23 @@ _PROPAGATION = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
 _CONSISTENCY = ("consistent", "cached", "delegated")
 
 
+def _sections(text: str) -> list[str]:
+    """What stands between the colons. Those of a variable that is not filled in (``${A:-b}``) separate nothing."""
+    found, at, depth = [], 0, 0
+    for index, letter in enumerate(text):
+        if letter == "{" and text[index - 1 : index] == "$":
+            depth += 1
+        elif letter == "}" and depth:
+            depth -= 1
+        elif letter == ":" and not depth:
+            found.append(text[at:index])
+            at = index + 1
+    return [*found, text[at:]]
+
+
 def parse_volume(text: str) -> dict[str, Any]:
     """``[SOURCE:]TARGET[:OPTION,...]`` in long form. Raises ValueError."""
-    parts = text.split(":")
+    parts = _sections(text)
     if not text or "" in parts:
         raise ValueError(f"invalid spec: {text}: {'empty section between colons' if text else 'empty volume spec'}")
     if len(parts) > 3:
@@ -48,7 +62,7 @@ def _add_option(option: str, mount: dict[str, Any], options: dict[str, Any], tex
 
 def parse_device(text: str) -> dict[str, Any]:
     """``SOURCE[:TARGET[:PERMISSIONS]]`` in long form. Raises ValueError."""
-    parts = text.split(":")
+    parts = _sections(text)
     if len(parts) > 3:
         raise ValueError(f"confusing device mapping, please use long syntax: {text}")
     target = parts[1] if len(parts) > 1 else parts[0]

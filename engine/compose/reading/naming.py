@@ -24,7 +24,11 @@ def normalized(name: str) -> str:
 
 def given_name(context: Context) -> str:
     """The name by flag or variable; empty where there is none. Raises ComposeError for one that is no name."""
-    name = context.options.project_name or context.environment.get("COMPOSE_PROJECT_NAME", "")
+    return checked(context.options.project_name or context.environment.get("COMPOSE_PROJECT_NAME", ""))
+
+
+def checked(name: str) -> str:
+    """The name, if it is one or empty. Raises ComposeError."""
     if name and not re.match(_VALID, name):
         raise ComposeError(
             f"invalid project name {name!r}: must consist only of lowercase alphanumeric characters, hyphens, and "

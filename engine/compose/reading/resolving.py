@@ -18,9 +18,9 @@ def resolve_service(name: str, service: dict[str, Any], context: Context) -> Non
     given = service.get("environment") or {}
     environment = {key: context.environment.get(key) if value is None else value for key, value in given.items()}
     if context.options.resolve_env_files:
-        found: dict[str, str | None] = {}
+        found: dict[str, str] = {}
         for index, entry in enumerate(service.pop("env_file", ())):
-            found.update(_env_file(entry, ("services", name, "env_file", index), found, context))
+            found.update(_env_file(entry, ("services", name, "env_file", index), environment, found, context))
         environment = {**found, **environment}
     if environment:
         service["environment"] = environment
@@ -35,16 +35,18 @@ def resolve_service(name: str, service: dict[str, Any], context: Context) -> Non
 
 
 def _env_file(
-    entry: dict[str, Any], path: Path, before: dict[str, str | None], context: Context
+    entry: dict[str, Any], path: Path, own: dict[str, str | None], before: dict[str, str], context: Context
 ) -> dict[str, str]:
+    """The variables of a file. A reference in it means the project's variable, else the service's own, else that of the
+    file, else that of the files before it."""
     file = entry["path"]
     if not os.path.exists(file):
         if not entry.get("required", True):
             return {}
         raise context.positions.error(path, f"env file {shown_file(file)} not found")
-    known = {key: value for key, value in before.items() if value is not None}
+    known = {key: value for key, value in own.items() if value is not None}
     return read_variables(
-        file, {**known, **context.environment}, context.warn_unset, raw=entry.get("format") == "raw"
+        file, {**known, **context.environment}, context.warn_unset, raw=entry.get("format") == "raw", before=before
     )
 
 

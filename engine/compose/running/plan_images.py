@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.compose.bodies.values import nanoseconds
 from engine.compose.project import ComposeError
+from engine.compose.running.dependencies import in_order
 from engine.compose.running.desired import Desired, Service
 from engine.compose.running.plan import BUILD, IMAGE, PULL, PUSH, Action, Draft, Plan, key_of
 
@@ -42,7 +43,8 @@ def plan_images(
 
 
 def _with_bases(desired: Desired, names: Iterable[str], there: Mapping[str, str]) -> list[str]:
-    """The services, and those whose images are contexts of their builds (``additional_contexts``) and missing."""
+    """The services, and those whose images are contexts of their builds (``additional_contexts``) and missing. Raises
+    ComposeError for images that are made of each other."""
     found = dict.fromkeys(names)
     waiting = list(found)
     while waiting:
@@ -50,6 +52,10 @@ def _with_bases(desired: Desired, names: Iterable[str], there: Mapping[str, str]
             if base not in found and desired.services[base].image not in there:
                 found[base] = None
                 waiting.append(base)
+    bases: dict[str, set[str]] = {}
+    for service in (desired.services[name] for name in found):
+        bases.setdefault(service.image, set()).update(desired.services[base].image for base in _bases(service))
+    in_order(bases)
     return list(found)
 
 

@@ -21,7 +21,7 @@ from engine.images.registry.transfers import Fetched, Listener, stored
 from engine.images.registry.transport import Answer, ConnectionFailed
 
 _PROGRESS_BYTES = 1 << 20
-"""An attempt that brought so much was worth it: the count of failures starts over."""
+"""An attempt that came so much further than all before was worth it: the count of failures starts over."""
 _LOCK_POLL_S = 0.05
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 
@@ -94,18 +94,19 @@ class _Fetch:
         retries = Retries(self._endpoint.patience, self._cancellation, self._retrying)
         if self._writer.size_bytes > self._blob.size_bytes:
             self._writer.restart()
+        furthest = self._writer.size_bytes
         began = False
         while self._writer.size_bytes < self._blob.size_bytes or not began:
             if self._writer.size_bytes == self._blob.size_bytes > 0:
                 return
             began = True
             answer = self._ask()
-            before = self._writer.size_bytes
             try:
                 with answer:
                     self._receive(answer)
             except ConnectionFailed as error:
-                if self._writer.size_bytes - before >= _PROGRESS_BYTES:
+                if self._writer.size_bytes - furthest >= _PROGRESS_BYTES:
+                    furthest = self._writer.size_bytes
                     retries.start_over()
                 retries.pause(error)
 

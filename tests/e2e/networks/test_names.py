@@ -132,3 +132,15 @@ def test_the_resolver_answers_question_after_question(engine: Engine) -> None:
     with sock:
         for _ in range(1000):
             assert ask(sock, "web")[6:8] == b"\0\1"
+
+
+def test_a_container_with_the_hosts_name_keeps_it_when_its_networks_change(engine: Engine) -> None:
+    engine.docket("network", "create", "app")
+    engine.docket("run", "-d", "--name", "web", "--uts", "host", "base", "sleep", "1000")
+    names = []
+    for change in ("connect", "disconnect"):
+        address = engine.docket("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web").stdout.strip()
+        hosts = engine.docket("exec", "web", "cat", "/etc/hosts").stdout.splitlines()
+        names += [line.split("\t")[1] for line in hosts if line.startswith(f"{address}\t")]
+        engine.docket("network", change, "app", "web")
+    assert names == [os.uname().nodename] * 2

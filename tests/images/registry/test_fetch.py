@@ -199,6 +199,24 @@ def test_a_dripping_registry_is_given_up(registry: ScriptedRegistry, hasty: Repo
         hasty.fetch(descriptor(b"x" * 1_000_000), store)
 
 
+@pytest.mark.parametrize("drop", [b"HTTP/1.1 100 Continue\r\n\r\n", b"H"])
+def test_a_head_that_never_ends_is_given_up(
+    registry: ScriptedRegistry, hasty: Repository, store: ContentStore, drop: bytes
+) -> None:
+    """Each byte comes in time, and the first of the body never."""
+
+    def drip(exchange: Exchange) -> None:
+        exchange.write(b"HTTP/1.1 200 OK\r\nX: " if drop == b"H" else b"")
+        while exchange.write(drop) and not registry.released.wait(0.05):
+            exchange.wfile.flush()
+
+    registry.on("GET", "/blobs/", drip)
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="stalls"):
+        hasty.fetch(descriptor(b"x" * 1000), store)
+    assert time.monotonic() - began < 8
+
+
 # --- lies --------------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +271,18 @@ def test_a_layer_that_ends_early_every_time(registry: ScriptedRegistry, reposito
     registry.on("GET", "/blobs/", short)
     with pytest.raises(Unavailable, match="ended after 5 of 1000 bytes"):
         repository().fetch(descriptor(b"x" * 1000), store)
+
+
+def test_a_large_layer_that_ends_early_every_time(
+    registry: ScriptedRegistry, repository: Make, store: ContentStore
+) -> None:
+    """Without ranges each attempt brings the same bytes: that is no progress, however many they are."""
+    body = noise(4 * MIB)
+    registry.on("GET", "/blobs/", cut(body, 2 * MIB), times=20)
+    registry.on("GET", "/blobs/", lambda exchange: exchange.reply(200, body))
+    with pytest.raises(Unavailable):
+        repository().fetch(descriptor(body), store)
+    assert len(registry.requests("GET", "/blobs/")) < 10
 
 
 @pytest.mark.parametrize("answered", ["bytes 0-9/10", "bytes 5-8/9", "bytes 5-9/11", "rubbish", "bytes 5-9999999/*"])
