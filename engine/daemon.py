@@ -375,6 +375,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     run_dir = Path(arguments.run_dir).absolute()
     allocator.share_one_arena()
+    os.umask(0o022)  # others read what containers find mounted; what they may not has its mode
     try:
         settings = engine_settings.read(
             Path(arguments.config_file or default_config()),

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -165,11 +166,14 @@ def main(arguments: list[str]) -> int:
     """The program. Answers with its exit status: 0 sound, 1 not, 2 it could not be read. Where JSON is asked for, it
     is the whole report, and 0 means that there is one."""
     flags = {argument for argument in arguments if argument in (_AS_JSON, _LOG_ONLY)}
-    path, *published = (argument for argument in arguments if argument not in flags)
-    seq, _, hash_ = published[0].partition(":") if published else ("", "", "")
-    against = Head(int(seq), hash_) if published else None
+    words = [argument for argument in arguments if argument not in flags]
+    published = re.fullmatch("([0-9]{1,18}):([0-9a-f]{64})", words[1]) if len(words) == 2 else None
+    if not 1 <= len(words) <= 2 or len(words) == 2 and published is None:
+        print(f"usage: python -m engine.eventlog.verification [{_LOG_ONLY}] PATH [SEQ:HASH]", file=sys.stderr)
+        return 2
+    against = Head(int(published[1]), published[2]) if published else None
     try:
-        report = _verify_side_by_side(Path(path), against, _LOG_ONLY in flags)
+        report = _verify_side_by_side(Path(words[0]), against, _LOG_ONLY in flags)
     except EngineError as error:
         print(error, file=sys.stderr)
         return 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -20,12 +21,16 @@ from engine.domain.errors import EngineError, NotFound, Unavailable, VersionConf
 from engine.domain.nouns import NOUNS
 from engine.eventlog import chain, statements
 from engine.eventlog.codec import canonical, encode_event
-from engine.eventlog.connections import connect_writer
+from engine.eventlog.connections import BUSY_TIMEOUT_S, connect_writer
 from engine.eventlog.projections import FINGERPRINT, LiveTables, project
 from engine.eventlog.recent import Changes, Recent
 from engine.eventlog.records import Change, Context, Document, Head, Recorded
 from engine.eventlog.replay import rebuild
 from engine.kernel.steps import step
+
+
+SHORT_READ_S = 0.5
+"""Any question but a verification's is answered within this time."""
 
 
 @dataclass(slots=True)
@@ -84,6 +89,8 @@ class Writer:
         self.recent = Recent()
         self._waiting: deque[Append] = deque()
         self._connection: sqlite3.Connection | None = None
+        self._has_remains = False
+        """Of a document that was taken out, in the WAL."""
         self._closed = False
         try:
             as_stored = self._usable().execute(statements.IS_FINGERPRINT, {"fingerprint": FINGERPRINT}).fetchall()
@@ -118,9 +125,24 @@ class Writer:
         """An append that takes a document's body out of the database file and out of the WAL. Raises NotFound, too."""
         request.redacted = digest
         (recorded,) = self.append(request)
-        with self._turn:  # the freed pages are zeroed (secure_delete), but the WAL still holds them as they were
-            self._usable().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with self._turn:
+            self._has_remains = True
+            self._wipe(SHORT_READ_S)
         return recorded
+
+    def _wipe(self, wait_s: float) -> None:
+        """Cut off the WAL, which holds what was taken out (the freed pages of the database are zeroed: secure_delete).
+        While somebody reads an older state, as a verification does for minutes, that can't be: then each later commit
+        tries it, without waiting. A failure costs nobody the commit: what the log says is durable already."""
+        connection = self._usable()
+        try:
+            connection.execute(f"PRAGMA busy_timeout={int(wait_s * 1000)}")
+            ((is_busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._has_remains = bool(is_busy)
+            connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+        except sqlite3.Error as error:
+            print(f"docket: what was redacted is still in the write-ahead log: {error}", file=sys.stderr, flush=True)
+            self._drop_connection()
 
     def _alone(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """A transaction that is no append."""
@@ -238,6 +260,8 @@ class Writer:
         self._tip = tip
         self.recent.put(changes)
         self._committed(recorded)
+        if self._has_remains:
+            self._wipe(0)
 
     def _apply(
         self, connection: sqlite3.Connection, request: Append, tip: _Tip, tables: LiveTables

@@ -118,7 +118,7 @@ class Execs:
         self._loop.later(timeout_s, lambda: self._time_is_up(execution))
 
     def _time_is_up(self, execution: _Exec) -> None:
-        if self._by_pid.get(execution.pid) is execution:
+        if self._by_pid.get(execution.pid) is execution and execution.exit_code is None:
             execution.timed_out = True
             os.kill(execution.pid, signal.SIGKILL)  # our child, and not reaped yet: the number is its own
 

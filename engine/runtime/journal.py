@@ -29,14 +29,17 @@ class Journal:
         self._path = f"{directory}/{FILE_NAME}"
         flags = os.O_CREAT | os.O_TRUNC if begins else 0
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o600)
+        self._is_torn = False
 
     def append(self, record: dict[str, Any], *, durable: bool = True) -> None:
         """Write a record, and with ``durable`` wait until it is on the disk. Raises OSError (disk full)."""
         text = _encode(record).encode()
         line = b"%08x %s\n" % (binascii.crc32(text), text)
+        if self._is_torn:  # by a disk that was full: that line must not swallow this one
+            line = b"\n" + line
         with step("shim.record"):
-            if os.write(self._fd, line) != len(line):
-                os.write(self._fd, b"\n")  # the disk is full: the torn line must not swallow the next one
+            self._is_torn = os.write(self._fd, line) != len(line)
+            if self._is_torn:
                 raise OSError(28, "No space left on device", self._path)
             if durable:
                 os.fdatasync(self._fd)

@@ -193,6 +193,7 @@ class _Forward:
         self._servers = list(servers)
         self._query = query
         self._data = struct.pack(">H", len(data)) + data if tcp else data
+        self._unsent = b""
         self._reply = reply
         self._is_tcp = tcp
         self._on_end = on_end
@@ -207,7 +208,7 @@ class _Forward:
     def _ask_next(self) -> None:
         self._drop()
         self._attempt += 1
-        self._received = b""
+        self._received, self._unsent = b"", self._data
         if not self._servers:
             self._finish(dns_message.answer(self._query, code=dns_message.SERVER_FAILURE))
             return
@@ -243,8 +244,8 @@ class _Forward:
         assert self._sock is not None
         try:
             if self._is_tcp and events & OUT:
-                self._data = self._data[self._sock.send(self._data) :]
-                if not self._data:
+                self._unsent = self._unsent[self._sock.send(self._unsent) :]
+                if not self._unsent:
                     self._loop.watch(self._sock.fileno(), IN, self._turn, self.close)
                 return
             data = self._sock.recv(_MOST_BYTES)

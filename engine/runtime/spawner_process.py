@@ -59,16 +59,17 @@ class SpawnerProcess:
         own, spawners = messages.pair()
         try:
             with step("spawner.start"):
-                self._process = interpreter.run_module(
+                process = interpreter.run_module(
                     self._module, self._copy, spawners.fileno(), self._words, namespace_fd=self._namespace_fd,
                     environment=self._environment,
                 )  # fmt: skip
+                self._pid_fd = os.pidfd_open(process.pid)
         except OSError:
-            own.close()
+            own.close()  # with it ends one that was started
             raise
         finally:
             spawners.close()
-        self._pid_fd = os.pidfd_open(self._process.pid)
+        self._process = process
         self._socket = own
         self._number += 1
         self._started_at_s = time.monotonic()

@@ -195,9 +195,9 @@ def _check_isolation(host: dict[str, Any], config: Mapping[str, Any]) -> tuple[s
 def parse_signal(text: str) -> int:
     """A signal by number or name, with or without SIG, real-time ones as RTMIN+n. Raises InvalidArgument."""
     name = text.upper().removeprefix("SIG")
-    if name.isdigit() and 1 <= int(name) <= 64:
+    if re.fullmatch("[0-9]{1,3}", name) and 1 <= int(name) <= 64:
         return int(name)
-    if match := re.fullmatch(r"RT(MIN|MAX)(?:([+-])(\d+))?", name):
+    if match := re.fullmatch(r"RT(MIN|MAX)(?:([+-])([0-9]{1,3}))?", name):
         base = signal.SIGRTMIN if match.group(1) == "MIN" else signal.SIGRTMAX
         number = int(base) + int((match.group(2) or "+") + (match.group(3) or "0"))
         if signal.SIGRTMIN <= number <= signal.SIGRTMAX:

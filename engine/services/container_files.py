@@ -45,11 +45,10 @@ def write_container_files(
 
 
 def write_network_files(
-    folder: Path, config: Mapping[str, Any], host: Mapping[str, Any], addresses: Sequence[str], gateway: str,
-    has_resolver: bool, container_id: str, linked: Sequence[tuple[str, str]],
+    folder: Path, hostname: str, config: Mapping[str, Any], host: Mapping[str, Any], addresses: Sequence[str],
+    gateway: str, has_resolver: bool, linked: Sequence[tuple[str, str]],
 ) -> None:  # fmt: skip
     """Write anew, in place, what a running container's networks decide: it has the files mounted."""
-    hostname = config["Hostname"] or container_id[:12]
     (folder / "hosts").write_text(_hosts(hostname, config, host, addresses, gateway, linked))
     (folder / "resolv.conf").write_text(_resolv_conf(host, has_resolver))
 

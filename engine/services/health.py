@@ -20,7 +20,7 @@ from engine.eventlog.log import Context
 from engine.runtime.failures import LaunchFailed, Paused
 from engine.services import health_config
 from engine.services.core import Core
-from engine.services.launch_plan import build_exec_plan
+from engine.services.launch_plan import build_exec_plan, hostname_of
 from engine.services.recorder import caused_by
 from engine.services.views import parse_document
 
@@ -70,7 +70,7 @@ class HealthChecks:
             return
         exec_id = self._core.randomness.hex(64)
         body = {**_PROBE, "Cmd": list(check.command)}
-        plan = build_exec_plan(exec_id, body, config, host, config["Hostname"] or container_id[:12])
+        plan = build_exec_plan(exec_id, body, config, host, hostname_of(container_id, config, host))
         watch = _Watch(check, plan, state.started_at_us, Health(state.health or STARTING, state.failing_streak))
         with self._guard:
             self._watches[container_id] = watch

@@ -127,10 +127,23 @@ class Lifecycle:
             [*warnings, *launched["warnings"], *network.warnings],
         )  # fmt: skip
         facts = network.facts(launched["evidence"])
-        self._core.recorder.record("container", container.id, started, context, before=facts)
+        try:
+            self._core.recorder.record("container", container.id, started, context, before=facts)
+        except BaseException as error:
+            self._take_back(container.id)
+            self._endpoints.failed(network, describe(error))
+            raise
         if container.health_check:
             self._health.watch(container.id)
         self.has_started(container.id)
+
+    def _take_back(self, container_id: str) -> None:
+        """What runs and is not on record must not run."""
+        try:
+            self._core.runtime.signal(container_id, signals.SIGKILL)
+        except (NotFound, ProcessLookupError):
+            pass  # it has ended by itself
+        os.close(acquire_shim_lock(self._core.store.container(container_id)))
 
     # --- stop and kill ---
 

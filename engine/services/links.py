@@ -188,9 +188,10 @@ class LinkIndex:
 
     def _known(self) -> dict[str, set[str]]:
         if self._parents is None:
-            self._parents = {}
+            parents: dict[str, set[str]] = {}
             for container in self._core.log.all("container"):
-                self._enter(self._parents, container.id, _settings(self._core, container)["HostConfig"])
+                self._enter(parents, container.id, _settings(self._core, container)["HostConfig"])
+            self._parents = parents
         return self._parents
 
     @staticmethod

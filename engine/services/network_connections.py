@@ -23,6 +23,7 @@ from engine.services import leases, links, network_config, request_shapes
 from engine.services.container_files import with_defaults, write_network_files
 from engine.services.core import Core, resolve_container
 from engine.services.endpoints import Attachment, Endpoints
+from engine.services.launch_plan import hostname_of
 from engine.services.network_requests import DEFAULT
 from engine.services.networks import Networks
 from engine.services.recorder import caused_by
@@ -123,9 +124,10 @@ class NetworkConnections:
         with self._core.recorder.exclusive(f"hosts/{container.id}"):
             attached = self._endpoints.attached(container.id)
             write_network_files(
-                self._core.store.container(container.id), config, with_defaults(host, self._core.network),
+                self._core.store.container(container.id), hostname_of(container.id, config, host), config,
+                with_defaults(host, self._core.network),
                 [address for endpoint in attached for address in endpoint.addresses], gateway,
-                any(one.name != DEFAULT for one in networks), container.id,
+                any(one.name != DEFAULT for one in networks),
                 links.host_lines(list(links.of(self._core, host))),
             )  # fmt: skip
 

@@ -294,3 +294,31 @@ def test_what_a_container_wrote_before_its_start_was_on_record_stays(own_engine:
     own_engine.docket("restart", "-t", "0", "web")
     eventually(lambda: own_engine.inspect("web")["State"]["Running"])
     assert names(volume) == whole and not (volume.parent / "filling").exists()
+
+
+def test_a_start_that_cannot_be_put_on_record_leaves_nothing(own_engine: Engine) -> None:
+    """The disk is full for a moment when it has started: it would run, and the log would say that it failed."""
+    full = own_engine.home / "full"
+    own_engine.stop()
+    own_engine.start(failpoints=f"log.commit=2*off@{full}->1*error(ENOSPC)@{full}")
+    own_engine.docket("create", "--name", "web", "-p", "127.0.0.1::80", "base", "sleep", "100")
+    own_engine.docket("run", "--rm", "base", "true")
+    full.touch()
+    assert "No space left on device" in own_engine.docket("start", "web", check=False).stderr
+    full.unlink()
+    assert own_engine.event_types("web")[-1] == "container.start_failed"
+    assert not own_engine.shim_pids() and not open_intents(own_engine.root)
+    own_engine.docket("start", "web")
+    own_engine.docket("rm", "-f", "web")
+
+
+def test_the_umask_of_who_starts_the_daemon_is_not_the_containers(own_engine: Engine) -> None:
+    own_engine.stop()
+    previous = os.umask(0o077)
+    try:
+        own_engine.start()
+    finally:
+        os.umask(previous)
+    made = own_engine.home / "made"
+    words = ("-u", "1000", "-v", f"{made}:/made", "base", "sh", "-c", "cat /etc/hosts /etc/resolv.conf && ls /made")
+    assert "localhost" in own_engine.run("--rm", *words)

@@ -6,6 +6,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -467,6 +468,32 @@ def test_a_redacted_document_is_gone_from_the_disk_and_the_chain_still_verifies(
     assert log.verify().redacted == []
     assert log.redact(secret.digest, "again", SMALL).version == 2
     assert log.verify().problems == [] and log.verify().redacted == [secret.digest]
+
+
+def test_what_was_redacted_leaves_the_disk_as_soon_as_nobody_reads_an_older_state(
+    open_log: Callable[..., EventLog], path: Path
+) -> None:
+    """A verification reads for minutes, and what it sees must stay in the write-ahead log until then."""
+    log = open_log()
+    fill(log)
+    secret = Document("cfg", b"s3cr3t" * 2000)
+    log.append([Change("volume", "w", 0, [VolumeCreating("w", 1)])], SMALL, [secret])
+    on_disk = [path, path.with_name(path.name + "-wal")]
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchone()
+        log.redact(secret.digest, "a password was in it", SMALL)
+        log.append([Change("volume", "x", 0, [VolumeCreating("x", 1)])], SMALL)
+        assert any(b"s3cr3t" in file.read_bytes() for file in on_disk)
+    log.append([Change("volume", "y", 0, [VolumeCreating("y", 1)])], SMALL)
+    assert not any(b"s3cr3t" in file.read_bytes() for file in on_disk)
+
+
+@pytest.mark.parametrize("arguments", [[], ["docket.db", "twelve"], ["docket.db", "1:2", "3"]])
+def test_how_the_program_is_called_is_told_in_a_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("usage: ") and said.err.count("\n") == 1
 
 
 def test_a_document_that_was_taken_out_behind_the_logs_back_is_named(

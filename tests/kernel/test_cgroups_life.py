@@ -98,6 +98,25 @@ def test_kill_takes_all_and_waits(cgroup: Cgroup) -> None:
     cgroup.kill()
 
 
+def test_kill_is_done_where_somebody_else_removes_the_cgroup_meanwhile(
+    cgroup: Cgroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the shim of a container does that is ended and removed at once."""
+    fork_into(cgroup)
+    took, is_empty = cgroup.pids(), Cgroup.pids
+
+    def removed(self: Cgroup, **how: bool) -> None:
+        for pid in took:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        cgroup.remove()
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "freezer.state")
+
+    monkeypatch.setattr(Cgroup, "_kill_now", removed)
+    cgroup.kill()
+    assert is_empty(cgroup) == [] and not cgroup.exists()
+
+
 def test_kill_reaches_cgroups_below(cgroup: Cgroup) -> None:
     below = Cgroup(f"{cgroup.path}/inner/most", cgroup.hierarchy)
     below.create()

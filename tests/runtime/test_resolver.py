@@ -149,6 +149,14 @@ def test_a_defect_in_what_is_known_is_a_failure_of_the_question_alone(
     assert shim.ask(PLAIN)[-4:] == socket.inet_aton("10.9.0.5")
 
 
+def test_the_name_of_a_link_may_be_followed_by_the_networks(shim: Shim) -> None:
+    network = {"file": str(shim.folder / "names.json"), "internal": False, "links": {"db": "web"}}
+    write(shim.folder / "resolver.json", {"networks": [network], "servers": []})
+    for name in (b"\2db\0", b"\2DB\3app\0"):
+        assert shim.ask(header() + name + b"\0\1\0\1")[-4:] == socket.inet_aton("10.9.0.5"), name
+    assert shim.ask(header() + b"\2db\5other\0\0\1\0\1")[3] & 0xF == 2
+
+
 def test_answers_follow_the_files_at_once(shim: Shim) -> None:
     def answers() -> set[str]:
         found = set()
@@ -317,3 +325,23 @@ def test_timers_run_in_their_order(order: list[int]) -> None:
         loop.later(number / 200, action(number))
     turn(loop, 6)
     assert ran == sorted(order)
+
+
+def test_over_tcp_the_next_server_gets_the_whole_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the one before has taken it, and ends without an answer."""
+    question = header() + b"\3far\0\0\1\0\1"
+    framed = struct.pack(">H", len(question)) + question
+    with socket.create_server(("127.0.0.2", 0)) as first:
+        port = first.getsockname()[1]
+        monkeypatch.setattr(resolvers, "_SERVER_PORT", port)
+        shim = Shim(tmp_path, ["127.0.0.2", "127.0.0.3"])
+        with socket.create_server(("127.0.0.3", port)) as second, socket.create_connection(shim.tcp) as client:
+            client.sendall(framed)
+            for server in (first, second):
+                shim.turn(3)
+                asked, _ = server.accept()
+                with asked:
+                    asked.settimeout(1)
+                    shim.turn(3)
+                    assert asked.recv(4096) == framed
+        shim.resolver.close()

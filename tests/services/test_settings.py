@@ -116,7 +116,7 @@ def test_signals_by_name_and_number(text: str, number: int) -> None:
     assert parse_signal(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "0", "65", "NOPE", "_BLOCK", "RTMIN+99", "-1", "9 "])
+@pytest.mark.parametrize("text", ["", "0", "65", "NOPE", "_BLOCK", "RTMIN+99", "-1", "9 ", "²", f"RTMIN+{'9' * 5000}"])
 def test_no_signal(text: str) -> None:
     with pytest.raises(InvalidArgument):
         parse_signal(text)

@@ -183,18 +183,25 @@ class Cgroup:
         the processes are frozen first, so that none can fork or change its pid between listing and signal.
         """
         backoff = processes.Backoff(timeout_s)
-        unified, freezer = self.unified_folder, self._v1_freezer()
-        first = True
+        by_pid = False
         while left := self.pids():
-            if first and unified and files.exists(unified, "cgroup.kill"):
-                files.write(unified, "cgroup.kill", 1)
-                if freezer:
-                    files.write(freezer, "freezer.state", "THAWED")  # a process frozen by v1 can't even die
-            else:
-                self._kill_by_pid(freezer)
-            first = False
+            try:
+                self._kill_now(by_pid=by_pid)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENODEV):
+                    raise  # else it was removed just now: the next look says whether anybody is left
+            by_pid = True
             if not backoff.wait():
                 raise TimeoutError(errno.ETIMEDOUT, f"processes {left} don't die", self.path)
+
+    def _kill_now(self, *, by_pid: bool) -> None:
+        unified, freezer = self.unified_folder, self._v1_freezer()
+        if by_pid or not unified or not files.exists(unified, "cgroup.kill"):
+            self._kill_by_pid(freezer)
+            return
+        files.write(unified, "cgroup.kill", 1)
+        if freezer:
+            files.write(freezer, "freezer.state", "THAWED")  # a process frozen by v1 can't even die
 
     def _v1_freezer(self) -> str | None:
         return self.folder("freezer") if self.hierarchy.is_v1("freezer") else None
