@@ -109,7 +109,7 @@ class KnownNames:
         for network, entry in zip(self._networks, self._settings.value.get("networks") or ()):
             names, links = network.value.get("names") or {}, entry.get("links") or {}
             bare = name.removesuffix("." + network.value.get("network", "").lower())
-            found += names.get(name) or names.get(bare) or names.get(links.get(name)) or ()
+            found += names.get(name) or names.get(bare) or names.get(links.get(bare)) or ()
         return found
 
     def _reverse(self, query: Query) -> bytes | None:

@@ -13,7 +13,6 @@ from typing import Any, Iterable, Mapping, Sequence
 
 from engine.domain.container import Container
 from engine.domain.endpoint import (
-    CreateEndpoint,
     Endpoint,
     EndpointAttached,
     EndpointAttachFailed,
@@ -124,7 +123,9 @@ class Endpoints:
     def _begin(
         self, attachment: Attachment, container: Container, settings: Mapping[str, Any], context: Context
     ) -> None:
-        pairs = self._places(container, settings["HostConfig"]["NetworkMode"], context)
+        pairs = self._places(container, settings["HostConfig"]["NetworkMode"])
+        if not pairs:
+            return
         wanted = network_config.wanted_ports(settings["Config"], settings["HostConfig"])
         publishing = next((endpoint.id for endpoint, network in pairs if not network.internal), "")
         pairs = [(endpoint, self._networks.bridges.raise_(network, context)) for endpoint, network in pairs]
@@ -139,8 +140,8 @@ class Endpoints:
         leases.lead_out(attachment.interfaces, [network for _, network in pairs])
         self._finish(attachment, container)
 
-    def _places(self, container: Container, mode: str, context: Context) -> list[tuple[Endpoint, Network]]:
-        """Its networks; that of its mode anew, where it was taken off all. Raises NotFound where one is gone."""
+    def _places(self, container: Container, mode: str) -> list[tuple[Endpoint, Network]]:
+        """Its networks: none where it was taken off all of them. Raises NotFound where one is gone."""
         endpoints = self._core.log.endpoints_of_container(container.id)
         pairs = self.of(container.id)
         if len(pairs) < len(endpoints):
@@ -148,10 +149,7 @@ class Endpoints:
             gone = [self._core.log.get("endpoint", one) for one in endpoints if one not in there]
             first = next((one.network_id for one in gone if one is not None), "")
             raise NotFound(f"network {mode if self._is_gone(mode) else first} not found")
-        if not pairs:
-            created = self.created(EndpointRequest(mode), container.id, context)
-            self._core.recorder.decide("endpoint", created.endpoint_id, CreateEndpoint(created), context)
-        return pairs or self.of(container.id)
+        return pairs
 
     def _is_gone(self, reference: str) -> bool:
         try:

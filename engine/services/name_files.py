@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 from typing import Any, Collection, Iterable, NamedTuple, Sequence
 
+from engine.domain.errors import NotFound
 from engine.services.core import Core
+from engine.services.views import parse_document
 
 FILE = "resolver.json"
 """In the container's folder."""
@@ -83,8 +85,16 @@ class NameFiles:
         container = self._core.log.get("container", endpoint.container_id)
         if container is None:
             return None
-        names = dict.fromkeys([container.name, container.id[:12], *endpoint.aliases])
+        names = dict.fromkeys([container.name, container.id[:12], *endpoint.aliases, *self._hostname(container)])
         return Member(tuple(names), tuple(endpoint.addresses))
+
+    def _hostname(self, container: Any) -> list[str]:
+        """The name that it was given for itself, if any."""
+        try:
+            settings = parse_document(self._core.log.document(container.config_digest))
+        except NotFound:
+            return []  # redacted: the neighbours of who is on the record without it must be found still
+        return [name] if (name := settings["Config"].get("Hostname")) else []
 
     def forget(self, network_id: str) -> None:
         """The network is gone."""

@@ -359,3 +359,5 @@ def test_older_clients_find_the_short_id_among_the_aliases(api: Api) -> None:
 
     assert aliases(1, 44) == ["www", short_id, "host"]
     assert aliases(1, 45) == ["www"]
+    shown = views.inspect(view, (1, 47))["NetworkSettings"]["Networks"]["app"]
+    assert shown["DNSNames"] == ["web", "www", short_id, "host"]

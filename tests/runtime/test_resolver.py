@@ -149,6 +149,14 @@ def test_a_defect_in_what_is_known_is_a_failure_of_the_question_alone(
     assert shim.ask(PLAIN)[-4:] == socket.inet_aton("10.9.0.5")
 
 
+def test_the_name_of_a_link_may_be_followed_by_the_networks(shim: Shim) -> None:
+    network = {"file": str(shim.folder / "names.json"), "internal": False, "links": {"db": "web"}}
+    write(shim.folder / "resolver.json", {"networks": [network], "servers": []})
+    for name in (b"\2db\0", b"\2DB\3app\0"):
+        assert shim.ask(header() + name + b"\0\1\0\1")[-4:] == socket.inet_aton("10.9.0.5"), name
+    assert shim.ask(header() + b"\2db\5other\0\0\1\0\1")[3] & 0xF == 2
+
+
 def test_answers_follow_the_files_at_once(shim: Shim) -> None:
     def answers() -> set[str]:
         found = set()

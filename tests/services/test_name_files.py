@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from engine.domain.errors import NotFound
 from engine.services import name_files
 from engine.services.name_files import NameFiles
 from support.waiting import eventually
@@ -22,9 +23,14 @@ class Log:
         self.rows: dict[tuple[str, str], Any] = {("network", "n1"): SimpleNamespace(name="app")}
         self.asked = 0
 
-    def attach(self, number: int, *, name: str = "", network: str = "n1", status: str = "attached") -> None:
+    def attach(
+        self, number: int, *, name: str = "", network: str = "n1", status: str = "attached", hostname: str | None = ""
+    ) -> None:
+        """``hostname`` None: its configuration has been redacted."""
         container, endpoint = f"c{number}" + "0" * 62, f"e{number}"
-        self.rows["container", container] = SimpleNamespace(id=container, name=name or f"web{number}")
+        self.rows["container", container] = SimpleNamespace(
+            id=container, name=name or f"web{number}", config_digest=hostname
+        )
         self.rows["endpoint", endpoint] = SimpleNamespace(
             network_id=network, container_id=container, addresses=[f"10.9.0.{number}"], aliases=["Web"], status=status
         )
@@ -32,6 +38,12 @@ class Log:
     def get(self, noun: str, identifier: str) -> Any:
         self.asked += 1
         return self.rows.get((noun, identifier))
+
+    @staticmethod
+    def document(digest: str | None) -> bytes:
+        if digest is None:
+            raise NotFound("document has been redacted")
+        return json.dumps({"Config": {"Hostname": digest}}).encode()
 
     def endpoints_of_network(self, network: str) -> list[str]:
         return [key for (noun, key), row in self.rows.items() if noun == "endpoint" and row.network_id == network]
@@ -65,6 +77,16 @@ def test_every_change_is_in_the_file(tmp_path: Path) -> None:
     assert json.loads(files.path("n1").read_text())["addresses"] == {"10.9.0.3": "store.app"}
     files.forget("n1")
     assert not files.path("n1").exists()
+
+
+def test_a_container_is_found_by_its_host_name(tmp_path: Path) -> None:
+    log, files = made(tmp_path)
+    log.attach(2, hostname="Kafka.example")
+    log.attach(3, hostname=None)
+    files.write("n1")
+    known = json.loads(files.path("n1").read_text())
+    assert known["names"]["kafka.example"] == ["10.9.0.2"] and known["names"]["web3"] == ["10.9.0.3"]
+    assert known["addresses"]["10.9.0.2"] == "web2.app"
 
 
 def test_one_of_hundreds_costs_as_much_as_one_of_two(tmp_path: Path) -> None:

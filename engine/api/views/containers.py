@@ -43,7 +43,8 @@ def network_mode(host_config: dict[str, Any]) -> str:
 def networks(view: Any) -> dict[str, Any]:
     """Docker's Networks: by name, what the container has or is to have on each."""
     if view.endpoints:
-        return {network.name: endpoint_of(view.state, endpoint, network) for endpoint, network in view.endpoints}
+        own = view.config.get("Hostname") or ""
+        return {network.name: endpoint_of(view.state, endpoint, network, own) for endpoint, network in view.endpoints}
     mode = network_mode(view.host_config)
     if mode not in DRIVERS:
         return {}

@@ -110,10 +110,11 @@ def _members(view: Any) -> dict[str, Any]:
     return members
 
 
-def endpoint_of(container: Any, endpoint: Any, network: Any) -> dict[str, Any]:
-    """Docker's EndpointSettings."""
+def endpoint_of(container: Any, endpoint: Any, network: Any, hostname: str = "") -> dict[str, Any]:
+    """Docker's EndpointSettings. ``hostname`` is what the container was given, if anything."""
     wanted = {"IPv6Address" if ":" in one else "IPv4Address": one for one in endpoint.requested}
-    names = list(dict.fromkeys([container.name, *endpoint.aliases, container.id[:12]]))
+    own = [hostname] if hostname else []
+    names = list(dict.fromkeys([container.name, *endpoint.aliases, container.id[:12], *own]))
     is_default = network.name == "bridge"
     shown = {
         **ENDPOINT,

@@ -63,7 +63,7 @@ class Call:
 
     def __enter__(self) -> Call:
         _CALLS.current = self
-        self._cancellation.on_cancel(self, self._hang_up)
+        self._cancellation.on_cancel(self, self.hang_up)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,7 +72,7 @@ class Call:
     def end(self) -> None:
         self._cancellation.forget(self)
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
         """Whoever reads or writes gets an error at once. TLS objects are bypassed: theirs is not for other threads."""
         for used in {self._socket, getattr(self._connection, "sock", None)} - {None}:
             try:
@@ -105,8 +105,27 @@ class _Watched:
         super().putrequest(*arguments, **options)  # type: ignore[misc]
 
     def getresponse(self, *arguments: Any, **options: Any) -> Any:
-        _CALLS.current.using(self)  # its socket may be gone from it afterwards, though the answer is still read from it
-        return super().getresponse(*arguments, **options)  # type: ignore[misc]
+        call: Call = _CALLS.current
+        call.using(self)  # its socket may be gone from it afterwards, though the answer is still read from it
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            call.hang_up()
+
+        timer = threading.Timer(self.timeout, give_up)  # type: ignore[attr-defined]
+        timer.daemon = True
+        timer.start()
+        try:
+            answer = super().getresponse(*arguments, **options)  # type: ignore[misc]
+        except Exception:
+            if not late.is_set():
+                raise
+        finally:
+            timer.cancel()
+        if late.is_set():  # the socket's own time-out starts anew with each byte of a head
+            raise TimeoutError("the head of the answer did not end")
+        return answer
 
 
 class _Connection(_Watched, urllib3.connection.HTTPConnection):

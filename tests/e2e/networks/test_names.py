@@ -47,6 +47,24 @@ def test_names_come_with_connect_and_go_with_disconnect(engine: Engine) -> None:
     assert "endpoint.detached" in engine.event_types("db")
 
 
+def test_who_was_taken_off_its_networks_stays_alone(engine: Engine) -> None:
+    """As with Docker: a start brings nothing back that somebody has taken away."""
+    engine.docket("network", "create", "one")
+    name = "store.example"
+    serve(engine, "db", "--network", "one", "--hostname", name, "-p", "127.0.0.1::8000")
+    engine.docket("run", "-d", "--name", "web", "--network", "one", "base", "sleep", "100")
+    assert fetch_inside(engine, "web", name) == name
+    engine.docket("stop", "-t", "0", "db")
+    engine.docket("network", "disconnect", "one", "db")
+    engine.docket("start", "db")
+    assert engine.inspect("db")["NetworkSettings"]["Networks"] == {}
+    interfaces = ("exec", "db", "python3", "-c", "import os; print(*os.listdir('/sys/class/net'))")
+    assert engine.docket(*interfaces).stdout.split() == ["lo"]
+    engine.docket("network", "connect", "one", "db")
+    assert sorted(engine.docket(*interfaces).stdout.split()) == ["eth0", "lo"]
+    assert fetch_inside(engine, "web", "db") == name == fetch_inside(engine, "web", name)
+
+
 def test_legacy_links(engine: Engine) -> None:
     engine.docket("run", "-d", "--name", "db", "-e", "PASS=x", "--expose", "5432", "base", "sleep", "1000")
     engine.docket("run", "-d", "--name", "web", "--link", "db:pg", "base", "sleep", "1000")

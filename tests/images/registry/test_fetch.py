@@ -199,6 +199,24 @@ def test_a_dripping_registry_is_given_up(registry: ScriptedRegistry, hasty: Repo
         hasty.fetch(descriptor(b"x" * 1_000_000), store)
 
 
+@pytest.mark.parametrize("drop", [b"HTTP/1.1 100 Continue\r\n\r\n", b"H"])
+def test_a_head_that_never_ends_is_given_up(
+    registry: ScriptedRegistry, hasty: Repository, store: ContentStore, drop: bytes
+) -> None:
+    """Each byte comes in time, and the first of the body never."""
+
+    def drip(exchange: Exchange) -> None:
+        exchange.write(b"HTTP/1.1 200 OK\r\nX: " if drop == b"H" else b"")
+        while exchange.write(drop) and not registry.released.wait(0.05):
+            exchange.wfile.flush()
+
+    registry.on("GET", "/blobs/", drip)
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="stalls"):
+        hasty.fetch(descriptor(b"x" * 1000), store)
+    assert time.monotonic() - began < 8
+
+
 # --- lies --------------------------------------------------------------------------------------------------------
 
 
