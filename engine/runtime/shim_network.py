@@ -1,5 +1,5 @@
-"""The shim's part in its container's network: ports of the host that it holds, names that it answers, and the end of the
-program that carries an ordinary user's."""
+"""The shim's part in its container's network: ports of the host that it holds, names that it answers, and the end of
+the program that carries an ordinary user's."""
 
 from __future__ import annotations
 
