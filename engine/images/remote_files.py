@@ -15,6 +15,7 @@ import requests
 import requests.auth
 import requests.certs
 import requests.utils
+import urllib3.exceptions
 
 from engine.domain.errors import Conflict, InvalidArgument, Unavailable
 from engine.images.content import CHUNK_BYTES
@@ -75,7 +76,8 @@ def download(
     where the server doesn't give it, Forbidden where it leads further inside, Conflict where ``stop`` is set."""
     if checksum and not _CHECKSUM.fullmatch(checksum):
         raise InvalidArgument(f"invalid --checksum {checksum!r}: sha256:<64 hexadecimal digits> is expected")
-    name = name or unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    last = _last_part(url)
+    name = name or last
     if name in ("", ".", "..") or "\0" in name or "/" in name:
         raise InvalidArgument(f"cannot determine filename from url: {_shown(url)}")
     path = folder / name
@@ -86,7 +88,9 @@ def download(
                 raise Unavailable(f"{_shown(url)}: the server answers {said}")
             digest = _save(answer, path, limit_bytes, stop)
             modified = answer.headers.get("Last-Modified")
-    except (requests.RequestException, UnicodeError) as error:
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, ValueError) as error:
+        raise InvalidArgument(f"{_shown(url)}: {_reason(error)}") from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise Unavailable(f"{_shown(url)}: {_reason(error)}") from error
     if checksum and digest != checksum:
         raise InvalidArgument(f"{_shown(url)} has the digest {digest} where {checksum} is expected")
@@ -99,7 +103,7 @@ def _save(answer: requests.Response, path: Path, limit_bytes: int, stop: threadi
     digest, size = hashlib.sha256(), 0
     with path.open("xb") as file:
         os.fchmod(file.fileno(), _FILE_MODE)
-        for piece in answer.iter_content(CHUNK_BYTES):
+        while piece := answer.raw.read1(CHUNK_BYTES, decode_content=True):  # as it comes: a drip hides no stop
             if stop.is_set():
                 raise Conflict("the build was stopped")
             size += len(piece)
@@ -108,6 +112,14 @@ def _save(answer: requests.Response, path: Path, limit_bytes: int, stop: threadi
             digest.update(piece)
             file.write(piece)
     return f"sha256:{digest.hexdigest()}"
+
+
+def _last_part(url: str) -> str:
+    """Raises InvalidArgument."""
+    try:
+        return unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    except ValueError as error:
+        raise InvalidArgument(f"invalid URL: {error}") from error  # itself not shown: it may hold a password
 
 
 def _moment(modified: str | None) -> float:
@@ -119,7 +131,7 @@ def _moment(modified: str | None) -> float:
 
 
 def _bare(url: str) -> str:
-    """Without user and password."""
+    """Without user and password. Raises ValueError."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 

@@ -245,7 +245,7 @@ class Containers:
 
     def _settings(self, container: Container) -> dict[str, Any]:
         try:
-            return parse_document(self._core.log.document(container.config_digest))
+            return self._core.settings_of(container)
         except NotFound as error:
             raise Conflict(
                 f'the configuration of container "{container.name}" has been redacted: its audit trail says why'

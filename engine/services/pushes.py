@@ -124,12 +124,13 @@ class Pushes:
 
     def _plan(self, image: Image) -> _Plan:
         """By a manifest that the image came with or was pushed as, where all of its blobs are here; else by a new one,
-        for which layers that came uncompressed are packed."""
+        for which layers that came uncompressed are packed. What is made goes again with a push that fails."""
         if not self._content.has(image.id):  # one that was made here
             self._content.add(self._core.log.document(image.id))
         whole = self._blobs.whole_manifest(image)
         if whole is None:
             digest = self._content.add(self._make_manifest(image)).digest
+            self._blobs.release([digest])
             manifest = self._blobs.manifest(digest)
         else:
             digest, manifest = whole
@@ -155,6 +156,7 @@ class Pushes:
             if compression not in ("gzip", "zstd"):
                 job = {"blob": str(self._content.path(digest)), "content": str(self._content.root)}
                 digest = self._core.runtime.run_job("layer.compress", {**job, "limits": self._limits})["digest"]
+                self._blobs.release([digest])
                 compression = "gzip"
             layers.append((manifests.layer_type(compression), digest, self._content.size_bytes(digest)))
         return manifests.make_manifest((image.id, self._content.size_bytes(image.id)), layers)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from engine.domain.errors import Forbidden
+from engine.domain.errors import Conflict, Forbidden, InvalidArgument, Unavailable
 from engine.images.remote_files import download
 
 
@@ -76,3 +78,62 @@ def test_nobody_is_led_further_inside(address: str, tmp_path: Path, path: str) -
     with pytest.raises(Forbidden, match="refused to be led to .*169.254.169.254.* is a link-local address"):
         download(f"http://{address}/{path}", tmp_path, "", 100, threading.Event(), name="answer")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["abc", "nowhere://host/x", "http:///x", "http://[::1/x"])
+def test_what_is_no_url_is_the_requests_fault(tmp_path: Path, url: str) -> None:
+    with pytest.raises(InvalidArgument):
+        download(url, tmp_path, "", 100, threading.Event(), name="answer")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nshort",
+        b"rubbish\r\n\r\n",
+    ],
+)
+def test_an_answer_that_is_cut_short_or_rubbish_is_no_file(tmp_path: Path, answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=say, args=(server, answer))
+        thread.start()
+        with pytest.raises(Unavailable):
+            download(f"http://127.0.0.1:{server.getsockname()[1]}/file", tmp_path, "", 10**6, threading.Event())
+        thread.join()
+
+
+def say(server: socket.socket, answer: bytes) -> None:
+    client, _ = server.accept()
+    with client:
+        client.recv(65536)
+        client.sendall(answer)
+
+
+def test_a_drip_is_left_when_the_build_is_stopped(tmp_path: Path) -> None:
+    """It would go on for as long as the server likes."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server, stop))
+        thread.start()
+        threading.Timer(0.5, stop.set).start()
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/file"
+        with pytest.raises(Conflict, match="the build was stopped"):
+            download(url, tmp_path, "", 10**6, stop)
+        assert time.monotonic() - began < 3
+        thread.join()
+
+
+def drip(server: socket.socket, stop: threading.Event) -> None:
+    """A byte each tenth of a second, for ten seconds."""
+    client, _ = server.accept()
+    with client:
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            time.sleep(0.1)
+            try:
+                client.sendall(b"x")
+            except OSError:
+                return

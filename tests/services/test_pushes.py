@@ -93,6 +93,7 @@ def test_refusals_leave_no_trace(home: Home) -> None:
 
 def test_a_push_that_fails_is_on_record(home: Home) -> None:
     imported(home, "made:1")
+    blobs = home.content.digests()
 
     def refuse(blob: Descriptor) -> None:
         raise Unauthorized("denied: requested access to the resource is denied")
@@ -102,6 +103,7 @@ def test_a_push_that_fails_is_on_record(home: Home) -> None:
         home.push("made:1")
     last = list(home.log.events())[-1]
     assert last.type == "image.push_failed" and "denied" in last.data["reason"]
+    assert set(home.content.digests()) <= {*blobs, home.image("made:1").id}, "what was packed for it has gone"
     home.registry.before_push = lambda blob: None
     home.push("made:1")
     home.check()

@@ -163,12 +163,16 @@ class Transport:
         allowed: Reach | None,
         stall_timeout_s: float,
     ) -> Answer:
-        """Raises ConnectionFailed, PlainAnswer, Untrusted, Forbidden (a place too far inside), Cancelled."""
+        """Raises ConnectionFailed, PlainAnswer, Untrusted, Forbidden (a place too far inside), Cancelled,
+        InvalidArgument (a URL that is none)."""
         connect_timeout_s = self._settings.patience.connect_timeout_s
         place = Place.of(url)
         if allowed is not None:
             check_reach(place.host, allowed, url)
-        request = requests.Request(method, url, {**_HEADERS, **headers}, data=body).prepare()
+        try:
+            request = requests.Request(method, url, {**_HEADERS, **headers}, data=body).prepare()
+        except requests.exceptions.InvalidURL as error:
+            raise InvalidArgument(f"invalid URL {shown(url)!r}: {error}") from error
         call = Call(url, cancellation, allowed, self._insecure_networks(place))
         adapter = self._trusted if allowed is None else self._elsewhere
         cancellation.check()
