@@ -12,7 +12,7 @@ from typing import Any, Sequence
 
 from engine.domain.errors import Conflict, SubnetTaken
 from engine.domain.network import Network
-from engine.kernel import conntrack, nftables
+from engine.kernel import conntrack, nftables, nftables_state
 from engine.kernel.netlink import is_missing
 from engine.kernel.rtnetlink import RouteSocket
 from engine.kernel.steps import step
@@ -83,7 +83,8 @@ class HostNetwork:
         """Make the bridge, give it its addresses, and the interfaces of containers that were on it before (``ports``).
         Answers with the evidence. Raises SubnetTaken, Conflict, OSError.
 
-        A bridge that carries our alias already, from a life of the engine that was cut short, is made anew.
+        A bridge that carries our alias already, from a life of the engine that was cut short, is made anew. None of
+        ours has its name without the alias: it gets both in one request.
         """
         changed: list[list[str]] = []
         if network.adopted:
@@ -106,7 +107,8 @@ class HostNetwork:
                 index = self._make(route, network, alias, changed)
                 self._join(route, network, index, ports)
             except BaseException:
-                route.delete_link(network.bridge)
+                if not route.delete_link(self._unfinished(network)):
+                    route.delete_link(network.bridge)
                 raise
         with step("network.sysctl"):
             self._allow_forwarding(network, changed)
@@ -134,6 +136,10 @@ class HostNetwork:
     def _alias(self, network_id: str) -> str:
         return f"docket {self.tag} network {network_id}"
 
+    def _unfinished(self, network: Network) -> str:
+        """What a bridge is called while it is made, known as ours by that: 15 characters at most (IFNAMSIZ)."""
+        return f"nb{self.tag[:4]}{network.id[:9]}"
+
     def overlaps(self, network: Network) -> bool:
         """Whether the host has come to use a subnet of a network that is down."""
         with RouteSocket() as route:
@@ -154,10 +160,12 @@ class HostNetwork:
 
     def _make(self, route: RouteSocket, network: Network, alias: str, changed: list[list[str]]) -> int:
         gateways = [(ip_address(one["gateway"]), ip_network(one["subnet"]).prefixlen) for one in network.subnets]
-        route.create_bridge(network.bridge, mac_for(str(gateways[0][0])), network.mtu)
-        link = route.link(network.bridge)
+        unfinished = self._unfinished(network)
+        route.delete_link(unfinished)
+        route.create_bridge(unfinished, mac_for(str(gateways[0][0])), network.mtu)
+        link = route.link(unfinished)
         assert link is not None
-        route.set_link(link.index, network.bridge, alias=alias)
+        route.set_link(link.index, network.bridge, alias=alias, name=network.bridge)
         if any(address.version == 4 for address, _ in gateways):
             _set(f"ipv4/conf/{network.bridge}/route_localnet", "1", changed)
         if not network.ipv6:
@@ -186,6 +194,7 @@ class HostNetwork:
         if network.adopted:
             return
         with step("network.remove"), RouteSocket() as route:
+            route.delete_link(self._unfinished(network))
             found = route.link(network.bridge)
             if found is None or found.alias != self._alias(network.id):
                 return
@@ -261,7 +270,7 @@ class HostNetwork:
         versions = {ip_network(one).version for one in texts}
         families = {4: nftables.IPV4, 6: nftables.IPV6}
         with self._session:
-            return all(self.table in nftables.tables(families[version]) for version in versions)
+            return all(self.table in nftables_state.tables(families[version]) for version in versions)
 
     def forget_rules(self) -> None:
         """Somebody took the tables away: the next time all is written anew."""

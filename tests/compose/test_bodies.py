@@ -118,6 +118,19 @@ def test_config(service: Json, config: Json) -> None:
                  "VolumeOptions": {"NoCopy": True, "Subpath": "x"}},
             ],
         }),
+        ({"volumes": [  # a folder of the host is made where nothing is said of the bind, or that
+            {"type": "bind", "source": "/new", "target": "/n", "read_only": True},
+            {"type": "bind", "source": "/old", "target": "/o", "bind": {}},
+            {"type": "bind", "source": "/r", "target": "/r",
+             "bind": {"create_host_path": True, "recursive": "disabled"}},
+        ]}, {
+            "Binds": ["/new:/n:ro"],
+            "Mounts": [
+                {"Type": "bind", "Target": "/o", "Source": "/old"},
+                {"Type": "bind", "Target": "/r", "Source": "/r",
+                 "BindOptions": {"CreateMountpoint": True, "NonRecursive": True}},
+            ],
+        }),
     ],
 )  # fmt: skip
 def test_host_config(service: Json, host: Json) -> None:

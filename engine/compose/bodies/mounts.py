@@ -49,7 +49,8 @@ def volume_name(project: Project, key: str) -> str:
 
 def _bind(project: Project, volume: Mapping[str, Any]) -> str | None:
     """The volume as "source:target:options"; None where that can't say it."""
-    kind, source, bind, own = volume["type"], volume.get("source"), volume.get("bind") or {}, volume.get("volume") or {}
+    kind, source, own = volume["type"], volume.get("source"), volume.get("volume") or {}
+    bind = volume.get("bind", {"create_host_path": True})  # so it is where nothing is said of the bind
     if kind == "bind" and (not bind.get("create_host_path") or bind.get("recursive")):
         return None
     if kind == "volume":
@@ -83,6 +84,8 @@ def _mount(project: Project, volume: Mapping[str, Any], anonymous: Mapping[str, 
 
 def _bind_options(given: Mapping[str, Any]) -> Json:
     found: Json = {"Propagation": given["propagation"]} if given.get("propagation") else {}
+    if given.get("create_host_path"):
+        found["CreateMountpoint"] = True
     recursive = {"disabled": "NonRecursive", "writable": "ReadOnlyNonRecursive", "readonly": "ReadOnlyForceRecursive"}
     if given.get("recursive") in recursive:
         found[recursive[given["recursive"]]] = True

@@ -21,8 +21,10 @@ REBUILD, RESTART, EXEC = "rebuild", "restart", "exec"
 _SYNC = "sync"
 _NEVER = (".git", "**/*~", "**/.*.sw?", "**/.*.swx", "**/.#*", "**/4913", "**/.DS_Store")
 """What version control and editors write beside the files that are meant."""
-Seen = dict[str, tuple[int, int, int]]
-"""Path below what is watched ("" where that is a file) -> time of its last change (ns), size, inode."""
+State = tuple[int, int, int, int]
+"""Time of a file's last change (ns), size, inode, mode."""
+Seen = dict[str, State]
+"""By path below what is watched ("" where that is a file)."""
 
 
 class Trigger(Record):
@@ -97,7 +99,7 @@ def look(trigger: Trigger) -> Seen:
     return dict(_files(trigger, trigger.path, "")) if os.path.isdir(trigger.path) else dict(_file(trigger, ""))
 
 
-def _files(trigger: Trigger, folder: str, above: str) -> Iterator[tuple[str, tuple[int, int, int]]]:
+def _files(trigger: Trigger, folder: str, above: str) -> Iterator[tuple[str, State]]:
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -113,13 +115,13 @@ def _files(trigger: Trigger, folder: str, above: str) -> Iterator[tuple[str, tup
             yield from _file(trigger, name)
 
 
-def _file(trigger: Trigger, name: str) -> Iterator[tuple[str, tuple[int, int, int]]]:
+def _file(trigger: Trigger, name: str) -> Iterator[tuple[str, State]]:
     try:
         found = os.lstat(os.path.join(trigger.path, name) if name else trigger.path)
     except OSError:
         return
     if trigger.is_included(name):
-        yield name, (found.st_mtime_ns, found.st_size, found.st_ino)
+        yield name, (found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode)
 
 
 def changed(before: Seen, now: Seen) -> tuple[list[str], list[str]]:
