@@ -179,7 +179,7 @@ def test_the_default_network_makes_way(own_engine: Engine) -> None:
         route.create_bridge("dtest1", "02:42:00:00:00:09", 1500)
         link = route.link("dtest1")
         assert link is not None
-        route.add_address(link.index, subnet[1], subnet.prefixlen)
+        route.add_address(link.index, str(subnet[1]), subnet.prefixlen)
         route.set_link(link.index, "dtest1", up=True)
     try:
         engine.start()
