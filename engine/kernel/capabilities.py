@@ -31,11 +31,6 @@ NAMES = (
 )  # fmt: skip
 """In the order of their bits, from linux/capability.h."""
 BITS = {name: bit for bit, name in enumerate(NAMES)}
-SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
-"""The sets as the OCI specification's ``process.capabilities`` calls them."""
-
-_STATUS_FIELDS = {"CapBnd": "bounding", "CapEff": "effective", "CapInh": "inheritable", "CapPrm": "permitted",
-                  "CapAmb": "ambient"}  # fmt: skip
 
 PR_SET_KEEPCAPS = 8
 PR_CAPBSET_READ = 23
@@ -143,14 +138,3 @@ def keep_over_setuid(keep: bool) -> None:
 def grantable() -> int:
     """What the caller can hand to a process that it sets up: permitted, and still in its bounding set."""
     return get_sets()[1] & get_bounding()
-
-
-def of_process(pid: int) -> dict[str, list[str]]:
-    """The five sets of a process, as /proc/PID/status says; the evidence of what a container really got."""
-    found = {}
-    with open(f"/proc/{pid}/status") as status:
-        for line in status:
-            field, _, value = line.partition(":")
-            if field in _STATUS_FIELDS:
-                found[_STATUS_FIELDS[field]] = to_names(int(value, 16))
-    return {name: found[name] for name in SETS}

@@ -99,6 +99,29 @@ def setns(fd: int, flags: int) -> None:
     check(LIBC.setns(fd, flags), f"descriptor {fd}")
 
 
+class visiting:
+    """``with visiting(kind, fd):`` the caller, which has one thread, is in another namespace meanwhile."""
+
+    __slots__ = ("_kind", "_fd", "_own")
+
+    def __init__(self, kind: str, fd: int) -> None:
+        self._kind, self._fd = kind, fd
+
+    def __enter__(self) -> None:
+        self._own = os.open(f"/proc/self/ns/{FILES[self._kind]}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            setns(self._fd, FLAGS[self._kind])
+        except OSError:
+            os.close(self._own)
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            setns(self._own, FLAGS[self._kind])
+        finally:
+            os.close(self._own)
+
+
 def open_existing(kind: str, path: str, inode: int | None = None) -> int:
     """A descriptor of the namespace of ``kind`` at ``path``; with ``inode`` of no other than that one.
 

@@ -12,7 +12,7 @@ from engine.kernel.libc import LIBC, SYS_close_range, SYS_keyctl, SYS_pidfd_getf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterable, NoReturn
+    from typing import Callable, Iterable, Iterator, NoReturn
 
 KEYCTL_JOIN_SESSION_KEYRING = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -95,6 +95,24 @@ def _parent_of(pid: int) -> int:
             return int(file.read().rpartition(b")")[2].split()[1])
     except OSError:
         return 0
+
+
+def ended_children() -> Iterator[tuple[int, int]]:
+    """Reap the children of the caller that have ended: pid and wait status of each."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status
+
+
+def exit_code_of(status: int) -> int:
+    """As shells have it: 128 and the number of the signal that ended the process."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 def close_all_but(kept: Iterable[int]) -> None:

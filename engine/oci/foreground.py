@@ -7,6 +7,8 @@ import select
 
 import _signal as signal
 
+from engine.kernel.process import exit_code_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
@@ -45,8 +47,7 @@ def wait_for_child(pid: int) -> int:
     while True:
         ended, status = os.waitpid(-1, 0)
         if ended == pid:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+            return exit_code_of(status)
 
 
 def with_terminal(terminal: int, wait: Callable[[], int]) -> int:

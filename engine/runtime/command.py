@@ -18,12 +18,6 @@ NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 
 
-def _error(code: int, text: str, exit_code: int) -> CommandError:
-    error = CommandError(code, text)
-    error.exit_code = exit_code  # type: ignore[attr-defined]
-    return error
-
-
 class FindCommand(Operation):
     """Look the command up as the process's own user: in its PATH, or from its working directory."""
 
@@ -35,7 +29,7 @@ class FindCommand(Operation):
 
     def execute(self, setup: Setup) -> None:
         if not self._name:
-            raise _error(errno.EINVAL, "no command specified", NOT_FOUND)
+            raise CommandError(errno.EINVAL, "no command specified", NOT_FOUND)
         if "/" in self._name:
             self._check(self._name)
             setup.command = self._name
@@ -45,7 +39,7 @@ class FindCommand(Operation):
             if _is_program(candidate):
                 setup.command = candidate
                 return
-        raise _error(errno.ENOENT, f'exec: "{self._name}": executable file not found in $PATH', NOT_FOUND)
+        raise CommandError(errno.ENOENT, f'exec: "{self._name}": executable file not found in $PATH', NOT_FOUND)
 
     def _check(self, path: str) -> None:
         try:
@@ -53,11 +47,11 @@ class FindCommand(Operation):
         except OSError as error:
             reason = (error.strerror or "").lower()
             code = NOT_FOUND if error.errno in (errno.ENOENT, errno.ENOTDIR) else NOT_EXECUTABLE
-            raise _error(error.errno or 0, f'exec: "{path}": stat {path}: {reason}', code) from error
+            raise CommandError(error.errno or 0, f'exec: "{path}": stat {path}: {reason}', code) from error
         if stat.S_ISDIR(found.st_mode):
-            raise _error(errno.EACCES, f'exec: "{path}": is a directory: permission denied', NOT_EXECUTABLE)
+            raise CommandError(errno.EACCES, f'exec: "{path}": is a directory: permission denied', NOT_EXECUTABLE)
         if not _is_program(path):
-            raise _error(errno.EACCES, f'exec: "{path}": permission denied', NOT_EXECUTABLE)
+            raise CommandError(errno.EACCES, f'exec: "{path}": permission denied', NOT_EXECUTABLE)
 
 
 def _is_program(path: str) -> bool:
@@ -89,6 +83,6 @@ def execute(path: str, arguments: Sequence[str], environment: dict[str, str], um
     except OSError as error:
         code = NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
         reason = (error.strerror or "").lower()
-        raise _error(error.errno or 0, f"exec {path}: {reason}", code) from error
+        raise CommandError(error.errno or 0, f"exec {path}: {reason}", code) from error
     except ValueError as error:
-        raise _error(errno.EINVAL, f"exec {path}: {error}", NOT_EXECUTABLE) from error
+        raise CommandError(errno.EINVAL, f"exec {path}: {error}", NOT_EXECUTABLE) from error

@@ -83,17 +83,12 @@ def _check_cgroup(process: int, path: str) -> None:
 
 def _clone_without_mounts(process: int) -> int:
     """Who is in a mount namespace may clone its mounts; nothing is loaded or resolved while we are."""
-    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     other = os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)
     try:
-        namespaces.setns(other, namespaces.CLONE_NEWNS)
-        try:
+        with namespaces.visiting("mount", other):
             return _readable(mounts.open_tree(-1, "/", OPEN_TREE_CLONE))
-        finally:
-            namespaces.setns(own, namespaces.CLONE_NEWNS)
     finally:
         os.close(other)
-        os.close(own)
 
 
 def _readable(tree: int) -> int:

@@ -64,12 +64,7 @@ class WorkingDirectory(Operation):
             code = 127 if error.errno == errno.ENOENT else 126
             reason = (error.strerror or "").lower()
             text = f'chdir to cwd ("{self._path}") set in config.json failed: {reason}'
-            raise _exits(CommandError(error.errno, text), code) from error
-
-
-def _exits(error: CommandError, code: int) -> CommandError:
-    error.exit_code = code  # type: ignore[attr-defined]
-    return error
+            raise CommandError(error.errno or 0, text, code) from error
 
 
 class OwnStdio(Operation):

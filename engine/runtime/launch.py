@@ -99,8 +99,7 @@ class Launch:
                 found["binds"] = ready["binds"]
                 if ready["apparmor"]:
                     found["apparmor"] = ready["apparmor"]
-            if found["seccomp_mode"] == SECCOMP_MODE_FILTER:
-                found["seccomp_profile"] = (self._plan.get("seccomp") or {}).get("digest", "")
+            name_profile(found, self._plan)
             if interfaces:
                 found["interfaces"] = interfaces
             self._stop_if_daemon_is_gone()
@@ -182,6 +181,12 @@ class Launch:
 
     def _stop_if_daemon_is_gone(self) -> None:
         stop_if_gone(self._daemon)
+
+
+def name_profile(found: Json, plan: Json) -> None:
+    """The kernel says that there is a filter; which one, whoever has had it installed knows."""
+    if found["seccomp_mode"] == SECCOMP_MODE_FILTER:
+        found["seccomp_profile"] = (plan.get("seccomp") or {}).get("digest", "")
 
 
 def first_cause(own: socket.socket, error: OSError) -> OSError | SetupFailed:

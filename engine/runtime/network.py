@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from ipaddress import ip_address, ip_interface
 
-from engine.kernel.namespaces import CLONE_NEWNET, open_existing, setns
+from engine.kernel.namespaces import open_existing, visiting
 from engine.kernel.rtnetlink import RouteSocket
 from engine.kernel.steps import step
 from engine.runtime.setup import Json
@@ -29,23 +29,16 @@ def attach(interfaces: list[Json], namespace_fd: int) -> list[Json]:
     one thread: it visits the namespace.
     """
     found = []
-    own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    with RouteSocket() as host:
-        setns(namespace_fd, CLONE_NEWNET)
-        try:
-            with RouteSocket() as inside:
-                for interface in interfaces:
-                    with step("network.veth"):
-                        index = _make_pair(host, interface, namespace_fd)
-                    with step("network.address"):
-                        inner = _configure(inside, interface)
-                    found.append({
-                        "endpoint_id": interface["endpoint_id"], "name": interface["name"], "index": inner,
-                        "host_interface": interface["host_interface"], "host_index": index,
-                    })  # fmt: skip
-        finally:
-            setns(own, CLONE_NEWNET)
-            os.close(own)
+    with RouteSocket() as host, visiting("network", namespace_fd), RouteSocket() as inside:
+        for interface in interfaces:
+            with step("network.veth"):
+                index = _make_pair(host, interface, namespace_fd)
+            with step("network.address"):
+                inner = _configure(inside, interface)
+            found.append({
+                "endpoint_id": interface["endpoint_id"], "name": interface["name"], "index": inner,
+                "host_interface": interface["host_interface"], "host_index": index,
+            })  # fmt: skip
     return found
 
 
@@ -106,17 +99,13 @@ def attach_job(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
 
 def route_job(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     """Worker: default routes of a running container through "gateways" on the interface "name"."""
-    own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     fd = open_existing("network", f"/proc/{arguments['pid']}/ns/net", arguments["inode"])
     try:
-        setns(fd, CLONE_NEWNET)
-        with step("network.address"), RouteSocket() as inside:
+        with visiting("network", fd), step("network.address"), RouteSocket() as inside:
             link = inside.link(arguments["name"])
             for gateway in arguments["gateways"] if link is not None else ():
                 inside.add_default_route(ip_address(gateway), link.index)
     finally:
-        setns(own, CLONE_NEWNET)
-        os.close(own)
         os.close(fd)
     return {}
 

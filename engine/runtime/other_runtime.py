@@ -21,7 +21,7 @@ from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import CLONE_NEWNS, unshare
 from engine.kernel.steps import step
 from engine.runtime import copy_up, evidence, mount_options, overlay, targets, users
-from engine.runtime.launch import Launched, SetupFailed, Watcher
+from engine.runtime.launch import Launched, SetupFailed, Watcher, name_profile
 from engine.runtime.setup import Json
 
 TYPE_CHECKING = False
@@ -98,8 +98,7 @@ class OtherLaunch:
             found = evidence.read(pid, self._cgroup)
         found["binds"] = self._binds
         found["oci_runtime"] = self._plan["oci_runtime"]
-        if found["seccomp_mode"] == 2:
-            found["seccomp_profile"] = (self._plan.get("seccomp") or {}).get("digest", "")
+        name_profile(found, self._plan)
         return found
 
     # --- the bundle ------------------------------------------------------------------------------------------------

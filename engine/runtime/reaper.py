@@ -12,7 +12,9 @@ import os
 
 import _signal as signal
 
-from engine.kernel.process import close_all_but, set_child_subreaper, set_command_line, set_name
+from engine.kernel.process import (
+    close_all_but, ended_children, exit_code_of, set_child_subreaper, set_command_line, set_name,
+)  # fmt: skip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,21 +66,6 @@ def _serve(command: int, passed_on: set[signal.Signals]) -> NoReturn:
             except (PermissionError, ProcessLookupError):
                 pass  # it has become another user's, or is a zombie
             continue
-        ended = _reap(command)
-        if ended is not None:
-            code = os.waitstatus_to_exitcode(ended)
-            os._exit(code if code >= 0 else 128 - code)
-
-
-def _reap(command: int) -> int | None:
-    """Reap all that wait to be. The command's wait status, once it is among them."""
-    status_of_command = None
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return status_of_command
-        if pid == 0:
-            return status_of_command
-        if pid == command:
-            status_of_command = status
+        ended = dict(ended_children())  # all that wait to be reaped
+        if command in ended:
+            os._exit(exit_code_of(ended[command]))

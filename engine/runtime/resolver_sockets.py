@@ -6,12 +6,11 @@ port 53 itself.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 
 from engine.kernel import nftables
-from engine.kernel.namespaces import CLONE_NEWNET, setns
+from engine.kernel.namespaces import visiting
 from engine.kernel.nftables import IPV4, REGISTER_0, Batch
 from engine.kernel.rtnetlink import LOOPBACK_INDEX, RouteSocket
 from engine.kernel.steps import step
@@ -29,16 +28,8 @@ _RECEIVE_BYTES = 1 << 20
 
 def open_in(namespace_fd: int) -> list[int]:
     """Descriptors of a UDP and a listening TCP socket. The calling process must have one thread."""
-    own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with step("network.resolver"):
-            setns(namespace_fd, CLONE_NEWNET)
-            try:
-                return _open()
-            finally:
-                setns(own, CLONE_NEWNET)
-    finally:
-        os.close(own)
+    with step("network.resolver"), visiting("network", namespace_fd):
+        return _open()
 
 
 def _open() -> list[int]:

@@ -84,21 +84,16 @@ def _below(folder: int, subpath: str) -> int:
 
 def _clone_in(namespace: Json, path: str) -> int:
     """Clone a mount of another mount namespace: only who is in it may. No link of the container's there is followed."""
-    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     other = namespaces.open_existing("mount", namespace["path"], namespace["inode"])
     try:
-        namespaces.setns(other, namespaces.CLONE_NEWNS)
-        try:
+        with namespaces.visiting("mount", other):
             target = openat2(-1, path, os.O_PATH | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS)
             try:
                 return mounts.open_tree(target, "", OPEN_TREE_CLONE | AT_EMPTY_PATH)
             finally:
                 os.close(target)
-        finally:
-            namespaces.setns(own, namespaces.CLONE_NEWNS)
     finally:
         os.close(other)
-        os.close(own)
 
 
 def _absolute(path: str) -> str:

@@ -22,7 +22,12 @@ Json = dict[str, "Any"]
 
 
 class CommandError(OSError):
-    """The command can't be executed; ``str`` is the line in Docker's words."""
+    """The command can't be executed; ``str`` is the line in Docker's words, ``exit_code`` what a client's run ends
+    with."""
+
+    def __init__(self, code: int, text: str, exit_code: int) -> None:
+        super().__init__(code, text)
+        self.exit_code = exit_code
 
 
 class Setup:

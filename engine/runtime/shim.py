@@ -15,7 +15,7 @@ import socket
 import time
 
 from engine.kernel import cgroups
-from engine.kernel.process import children, kill_children, signal_fd
+from engine.kernel.process import children, ended_children, exit_code_of, kill_children, signal_fd
 from engine.kernel.steps import step
 from engine.runtime import messages, other_runtime, resolver_sockets, user_network
 from engine.runtime.buffered_log import BufferedLog
@@ -210,13 +210,7 @@ class Shim:
         except BlockingIOError:
             return
         ended = None
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                break
-            if pid == 0:
-                break
+        for pid, status in ended_children():
             if pid == self._pid:
                 ended = status
             else:
@@ -352,7 +346,9 @@ class Shim:
                     self._cgroup.kill()
         except OSError as error:
             return failure(error)["message"]
-        return self._reap_execs()
+        for pid, status in ended_children():
+            self._reaped(pid, status)
+        return ""
 
     def _tell_other_runtime(self) -> str:
         """That its container is gone, where another one has made it. Its state lies in the container's folder."""
@@ -378,16 +374,6 @@ class Shim:
             return failure(error)["message"]
         return ""
 
-    def _reap_execs(self) -> str:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return ""
-            if pid == 0:
-                return ""
-            self._reaped(pid, status)
-
 
 def _reap_all() -> None:
     """Wait for the end of every child. An init that is in no cgroup yet leaves by itself when its launcher is gone."""
@@ -396,12 +382,6 @@ def _reap_all() -> None:
             os.waitpid(-1, 0)
         except ChildProcessError:
             return
-
-
-def exit_code_of(status: int) -> int:
-    """As shells have it: 128 and the number of the signal that ended the process."""
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
 
 
 def rehearse(folder: str) -> None:

@@ -21,7 +21,9 @@ from engine.domain.error_reports import to_report
 from engine.domain.errors import EngineError
 from engine.kernel import cgroups
 from engine.kernel.namespaces import clone
-from engine.kernel.process import run_and_exit, set_dumpable, set_name, set_parent_death_signal, signal_fd
+from engine.kernel.process import (
+    ended_children, run_and_exit, set_dumpable, set_name, set_parent_death_signal, signal_fd,
+)  # fmt: skip
 from engine.kernel.steps import step
 from engine.runtime import init, messages, rehearsal, sweep
 from engine.runtime.setup import failure
@@ -147,11 +149,8 @@ def _refuse(error: messages.Truncated) -> None:
 def _reap(ended: int) -> None:
     """Shims and workers report for themselves: nobody waits for their exit status."""
     os.read(ended, 4096)
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
+    for _ in ended_children():
+        continue
 
 
 def _hand_over(spare: Spare, own: socket.socket, fds: list[int]) -> None:

@@ -11,7 +11,6 @@ from engine.services import mount_points, oci_spec, security_options, user_names
 from engine.services.core import Core, resolve_container
 from engine.services.files import Files
 from engine.services.launch_plan import hostname_of, volume_folders
-from engine.services.views import parse_document
 
 
 class Bundles:
@@ -24,7 +23,7 @@ class Bundles:
     def config(self, reference: str) -> dict[str, Any]:
         """The specification, with the user as numbers and ``rootfs`` beside it. Raises NotFound, NotSupported."""
         container = resolve_container(self._core.log, reference)
-        settings = parse_document(self._core.log.document(container.config_digest))
+        settings = self._core.settings_of(container)
         config, host = settings["Config"], settings["HostConfig"]
         if user_namespace.is_asked_for(host):
             raise NotSupported("a bundle with a user namespace would need a root file system with shifted owners")

@@ -54,7 +54,7 @@ class Commits:
         upper = self._core.store.container(container.id) / "upper"
         if not upper.exists():
             return None
-        host = parse_document(self._core.log.document(container.config_digest))["HostConfig"]
+        host = self._core.settings_of(container)["HostConfig"]
         owners = user_namespace.mappings(host)
         return {"upper": str(upper), "lower": lower_folders(self._core, container), "owners": owners}
 
@@ -86,7 +86,7 @@ class Commits:
         if container.status in (Status.REMOVING, Status.DEAD):
             raise Conflict(f"You cannot commit container {reference} which is {container.public_status}")
         name = Reference.parse(target).normalized if target else None
-        own = parse_document(self._core.log.document(container.config_digest))["Config"]
+        own = self._core.settings_of(container)["Config"]
         merged = {key: own[key] for key in IMAGE_KEYS if own.get(key)}
         merged |= {key: config[key] for key in IMAGE_KEYS if config.get(key)}
         settings = image_config.apply_changes(merged, changes)

@@ -8,6 +8,7 @@ from typing import Any, Mapping
 
 from engine.domain.container import Container
 from engine.domain.errors import InvalidArgument, NotFound
+from engine.domain.exec import Exec
 from engine.eventlog.log import EventLog
 from engine.runtime.rootless import Rootless
 from engine.services.network_settings import NetworkSettings
@@ -46,7 +47,11 @@ class Core:
         container = self.log.get("container", container_id)
         if container is None:
             return self.cgroup_path(container_id, {})
-        return self.cgroup_path(container_id, parse_document(self.log.document(container.config_digest))["HostConfig"])
+        return self.cgroup_path(container_id, self.settings_of(container)["HostConfig"])
+
+    def settings_of(self, made: Container | Exec) -> dict[str, Any]:
+        """The document that it was created with. Raises NotFound where that has been redacted."""
+        return parse_document(self.log.document(made.config_digest))
 
 
 def resolve_container(log: EventLog, reference: str, as_of: int | None = None) -> Container:

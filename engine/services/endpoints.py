@@ -31,7 +31,6 @@ from engine.services.networks import Networks
 from engine.services.published_ports import HeldPorts, PublishedPorts
 from engine.services.recorder import Fact
 from engine.services.resolvers import upstream_servers
-from engine.services.views import parse_document
 
 Json = dict[str, Any]
 
@@ -178,7 +177,7 @@ class Endpoints:
 
     def write_resolver(self, container_id: str, networks: Iterable[Network]) -> None:
         """What the container's resolver is to know of: these networks, and the servers for everything else."""
-        settings = parse_document(self._core.log.document(self._core.log.get("container", container_id).config_digest))
+        settings = self._core.settings_of(self._core.log.get("container", container_id))
         links = {network.id: endpoint.links for endpoint, network in self.of(container_id)}
         named = [
             {"file": str(self._networks.names.path(network.id)), "internal": network.internal,

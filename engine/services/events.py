@@ -11,7 +11,6 @@ from engine.eventlog.log import END, Recorded
 from engine.services import mount_points
 from engine.services.core import Core
 from engine.services.launch_plan import volume_folders
-from engine.services.views import parse_document
 
 _PATIENCE_S = 1.0
 """How soon a follower notices that its client has left."""
@@ -96,7 +95,7 @@ class Events:
         """The volumes of a container that may be gone, each with how it is mounted, in Docker's words; without that
         where the configuration has been redacted."""
         try:
-            settings = parse_document(self._core.log.document(container.config_digest))
+            settings = self._core.settings_of(container)
         except NotFound:
             yield from ((name, {}) for name in container.volumes)
             return

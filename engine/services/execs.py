@@ -16,7 +16,7 @@ from engine.services import links, request_shapes
 from engine.services.core import Core, resolve_container
 from engine.services.launch_plan import build_exec_plan, hostname_of
 from engine.services.recorder import caused_by
-from engine.services.views import ExecView, parse_document
+from engine.services.views import ExecView
 
 COMMAND_NOT_FOUND, CANNOT_EXECUTE = 127, 126
 """What an exec ends with that never ran, as in Docker and in shells."""
@@ -75,8 +75,8 @@ class Execs:
             self._launch(state.id, container.id, plan, attachment, caused_by(context, intent))
 
     def _plan(self, state: Exec, container: Container) -> dict[str, Any]:
-        settings = parse_document(self._core.log.document(container.config_digest))
-        body = parse_document(self._core.log.document(state.config_digest))
+        settings = self._core.settings_of(container)
+        body = self._core.settings_of(state)
         config, host = settings["Config"], settings["HostConfig"]
         linked = list(links.of(self._core, host))
         config = {**config, "Env": [*links.variables(container, linked), *config["Env"]]}
@@ -98,7 +98,7 @@ class Execs:
     def get(self, exec_id: str) -> ExecView:
         """Raises NotFound."""
         state = self._get(exec_id)
-        return ExecView(state, parse_document(self._core.log.document(state.config_digest)))
+        return ExecView(state, self._core.settings_of(state))
 
     def _get(self, exec_id: str) -> Exec:
         state = self._core.log.get("exec", exec_id)

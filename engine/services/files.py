@@ -16,7 +16,6 @@ from engine.services import mount_points, sharing, user_namespace
 from engine.services.core import Core, resolve_container
 from engine.services.job_streams import feed, output_of
 from engine.services.launch_plan import root_layers, volume_folders
-from engine.services.views import parse_document
 
 _ATTEMPTS = 200
 _PAUSE_S = 0.01
@@ -62,7 +61,7 @@ class Files:
         self._record(container, FileAccess.WRITE, path, context)
         arguments: dict[str, Any] = {"path": _checked(path), "keep_kinds": keep_kinds, "limits": self._limits}
         if as_own_user:
-            settings = parse_document(self._core.log.document(container.config_digest))
+            settings = self._core.settings_of(container)
             arguments["user"] = settings["Config"]["User"]
         feed(stream, lambda fds: self._run(container, "root.write", arguments, fds))
 
@@ -84,7 +83,7 @@ class Files:
         self, container: Container, job: str, arguments: dict[str, Any], fds: list[int] | None = None,
         plain: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
-        host = parse_document(self._core.log.document(container.config_digest))["HostConfig"]
+        host = self._core.settings_of(container)["HostConfig"]
         arguments = {**arguments, "owners": user_namespace.mappings(host)}
         for _ in range(_ATTEMPTS):
             with self._root(container.id, plain) as root:
@@ -112,7 +111,7 @@ class Files:
         }  # fmt: skip
 
     def _at_rest(self, container: Container, plain: bool) -> dict[str, Any]:
-        settings = parse_document(self._core.log.document(container.config_digest))
+        settings = self._core.settings_of(container)
         folder = self._core.store.container(container.id)
         folder.mkdir(mode=0o700, exist_ok=True)
         binds = [] if plain else self._binds(container, settings["HostConfig"], settings["Config"])

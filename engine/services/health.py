@@ -22,7 +22,6 @@ from engine.services import health_config
 from engine.services.core import Core
 from engine.services.launch_plan import build_exec_plan, hostname_of
 from engine.services.recorder import caused_by
-from engine.services.views import parse_document
 
 KEPT_RESULTS = 5
 _PROBE: Mapping[str, Any] = {"Env": [], "User": "", "WorkingDir": "", "Tty": False, "AttachStdin": False}
@@ -63,7 +62,7 @@ class HealthChecks:
         state = self._core.log.get("container", container_id)
         if state is None or not state.health_check or not state.alive:
             return
-        settings = parse_document(self._core.log.document(state.config_digest))
+        settings = self._core.settings_of(state)
         config, host = settings["Config"], settings["HostConfig"]
         check = health_config.read(config)
         if check is None:

@@ -45,7 +45,6 @@ from engine.services.recorder import caused_by
 from engine.services.remaps import Remaps
 from engine.services.selection import Filters, Selection
 from engine.services.trash import Trash
-from engine.services.views import parse_document
 from engine.services.volumes import Volumes
 from engine.services.waits import Waiter
 
@@ -106,7 +105,7 @@ class Lifecycle:
         folder.mkdir(mode=0o700, exist_ok=True)
         lock = acquire_shim_lock(folder)
         try:
-            settings = parse_document(self._core.log.document(container.config_digest))
+            settings = self._core.settings_of(container)
             network = self._endpoints.begin(container, settings, context)
             try:
                 plan = build_plan(self._core, container, settings, network)
@@ -176,7 +175,7 @@ class Lifecycle:
             raise EngineError(reason)
 
     def _stop_settings(self, container: Container, timeout_s: int | None, signal: str | None) -> tuple[int, int]:
-        config = parse_document(self._core.log.document(container.config_digest))["Config"]
+        config = self._core.settings_of(container)["Config"]
         number = parse_signal(signal or config.get("StopSignal") or "SIGTERM")
         configured = config.get("StopTimeout")
         return number, timeout_s if timeout_s is not None else 10 if configured is None else configured

@@ -14,7 +14,6 @@ from engine.domain.container import Container
 from engine.domain.errors import Conflict, InvalidArgument, NotFound
 from engine.services.core import Core, resolve_container
 from engine.services.network_config import exposed, parse_link
-from engine.services.views import parse_document
 
 DEFAULT = "bridge"
 _CONTAINER = "container:"
@@ -48,7 +47,7 @@ def _with_id(core: Core, text: Any) -> str:
         child = resolve_container(core.log, name)
     except NotFound as error:
         raise NotFound(f"could not get container for {name}: {error}") from error
-    if _settings(core, child)["HostConfig"]["NetworkMode"] == "host":
+    if core.settings_of(child)["HostConfig"]["NetworkMode"] == "host":
         raise _contradiction("host type networking")
     return f"{child.id}:{alias}"
 
@@ -59,10 +58,6 @@ def _contradiction(kind: str) -> InvalidArgument:
     )
 
 
-def _settings(core: Core, container: Container) -> Json:
-    return parse_document(core.log.document(container.config_digest))
-
-
 def of(core: Core, host: Mapping[str, Any]) -> Iterator[Link]:
     """The links of a container, the first alias first; without those whose container is gone."""
     for text in host.get("Links") or []:
@@ -70,7 +65,7 @@ def of(core: Core, host: Mapping[str, Any]) -> Iterator[Link]:
         child = core.log.get("container", identifier)
         if child is not None:
             addresses = tuple(_addresses(core, child)) if child.alive else ()
-            yield Link(alias, child, _settings(core, child)["Config"], addresses)
+            yield Link(alias, child, core.settings_of(child)["Config"], addresses)
 
 
 def _addresses(core: Core, child: Container) -> Iterator[str]:
@@ -190,7 +185,7 @@ class LinkIndex:
         if self._parents is None:
             parents: dict[str, set[str]] = {}
             for container in self._core.log.all("container"):
-                self._enter(parents, container.id, _settings(self._core, container)["HostConfig"])
+                self._enter(parents, container.id, self._core.settings_of(container)["HostConfig"])
             self._parents = parents
         return self._parents
 

@@ -27,7 +27,6 @@ from engine.services.launch_plan import hostname_of
 from engine.services.network_requests import DEFAULT
 from engine.services.networks import Networks
 from engine.services.recorder import caused_by
-from engine.services.views import parse_document
 
 Json = dict[str, Any]
 
@@ -47,7 +46,7 @@ class NetworkConnections:
         request = network_config.endpoint_request(network, settings)
         with self._core.recorder.exclusive(f"container/{found.id}"):
             current = resolve_container(self._core.log, found.id)
-            config = parse_document(self._core.log.document(current.config_digest))
+            config = self._core.settings_of(current)
             mode = config["HostConfig"]["NetworkMode"]
             if mode in network_config.WITHOUT_ENDPOINT or mode.startswith("container:"):
                 raise Forbidden(f"container {current.name} has network mode {mode}: it can't be connected to a network")
@@ -118,7 +117,7 @@ class NetworkConnections:
         self._write_files(container, networks)
 
     def _write_files(self, container: Container, networks: Sequence[Network]) -> None:
-        settings = parse_document(self._core.log.document(container.config_digest))
+        settings = self._core.settings_of(container)
         config, host = settings["Config"], settings["HostConfig"]
         gateway = networks[0].subnets[0]["gateway"] if networks else ""
         with self._core.recorder.exclusive(f"hosts/{container.id}"):

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from engine.domain.errors import InvalidArgument
+from engine.kernel.capabilities import NAMES
 from engine.services import clock_offsets, devices, limits, security_options, user_namespace, volume_options
-from engine.services.devices import DEVICES as DEVICES
 from engine.services.mount_points import MountPoint
 from engine.services.security_options import SecurityOptions
 
@@ -22,15 +22,7 @@ DEFAULT_CAPABILITIES = tuple(
     )
 )  # fmt: skip
 
-ALL_CAPABILITIES = DEFAULT_CAPABILITIES + tuple(
-    f"CAP_{name}"
-    for name in (
-        "DAC_READ_SEARCH", "LINUX_IMMUTABLE", "NET_BROADCAST", "NET_ADMIN", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE",
-        "SYS_RAWIO", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME",
-        "SYS_TTY_CONFIG", "LEASE", "AUDIT_CONTROL", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM",
-        "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
-    )
-)  # fmt: skip
+ALL_CAPABILITIES = DEFAULT_CAPABILITIES + tuple(name for name in NAMES if name not in DEFAULT_CAPABILITIES)
 
 MASKED_PATHS = [
     "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",

@@ -24,7 +24,7 @@ from engine.images.compression import check_supported
 from engine.images.content import ContentStore
 from engine.images.documents import DOCUMENT_LIMIT_BYTES
 from engine.images.manifests import Descriptor, Platform
-from engine.images.platforms import parse, runs
+from engine.images.platforms import of_config, parse, runs
 from engine.images.references import Reference
 from engine.images.registry.cancellation import Cancelled
 from engine.images.registry.client import Registries, Repository
@@ -127,8 +127,7 @@ class Pulls:
             raise InvalidArgument(
                 f"the manifest has {len(manifest.layers)} layers but the image's configuration lists {len(diff_ids)}"
             )
-        own = Platform(config.get("os") or "linux", config.get("architecture") or "", config.get("variant") or "")
-        if wanted is not None and own.architecture and not runs(wanted, own):
+        if wanted is not None and not runs(wanted, own := of_config(config)):
             raise InvalidArgument(f"the image is for platform {own}, not for {wanted}")
         return document, diff_ids
 

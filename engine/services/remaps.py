@@ -14,12 +14,12 @@ from engine.domain.container import Container
 from engine.domain.errors import Conflict, EngineError, InvalidArgument, NotFound, describe
 from engine.domain.remap import CopyLayer, Remap, RemapCopied, RemapCopyFailed, RemapCopying, RemoveRemap, Status
 from engine.eventlog.log import Context
+from engine.runtime.owners import map_text
 from engine.services import user_namespace
 from engine.services.core import Core
 from engine.services.launch_plan import chain_ids_of
 from engine.services.recorder import caused_by
 from engine.services.trash import Trash
-from engine.services.views import parse_document
 
 _WHY = "their file system can't be mounted with mapped owners"
 
@@ -37,7 +37,7 @@ class Remaps:
         linux = plan["spec"]["linux"]
         if not linux.get("uidMappings") or self._can_map():
             return []
-        maps = [_text(linux[name]) for name in ("uidMappings", "gidMappings")]
+        maps = [map_text(linux[name]) for name in ("uidMappings", "gidMappings")]
         chain_ids = chain_ids_of(self._core, container)
         made = sum([self._ensure(chain_id, linux, maps, context) for chain_id in chain_ids])
         places = [str(self._core.store.remap(remap_id(chain_id, maps))) for chain_id in chain_ids]
@@ -124,22 +124,18 @@ class Remaps:
 
     def _wanted_by(self, container: Container) -> set[str]:
         try:
-            host = parse_document(self._core.log.document(container.config_digest))["HostConfig"]
+            host = self._core.settings_of(container)["HostConfig"]
             mappings = user_namespace.mappings(host)
             chain_ids = chain_ids_of(self._core, container)
         except (EngineError, InvalidArgument):
             return set()  # it can't be started any more: its configuration, its ranges or its image are gone
-        maps = [_text(mappings[name]) for name in ("uidMappings", "gidMappings")] if mappings else []
+        maps = [map_text(mappings[name]) for name in ("uidMappings", "gidMappings")] if mappings else []
         return {remap_id(chain_id, maps) for chain_id in chain_ids} if maps else set()
 
 
 def remap_id(chain_id: str, maps: Sequence[str]) -> str:
     """The name of a layer's copy with these owners."""
     return "sha256:" + hashlib.sha256("\n".join((chain_id, *maps)).encode()).hexdigest()
-
-
-def _text(mappings: Sequence[Mapping[str, int]]) -> str:
-    return "".join(f"{one['containerID']} {one['hostID']} {one['size']}\n" for one in mappings)
 
 
 def _take_mapping_away(mounts: Sequence[dict[str, Any]]) -> list[str]:

@@ -12,7 +12,6 @@ from typing import Any, Mapping
 from engine.domain.container import Container
 from engine.domain.errors import Conflict, InvalidArgument
 from engine.services.core import Core, resolve_container
-from engine.services.views import parse_document
 
 _MODES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     # field: (flag, modes beside container:NAME where that is possible)
@@ -100,7 +99,7 @@ def namespace_of(core: Core, container_id: str, kind: str) -> int:
 
 
 def _refuse_private_ipc(core: Core, other: Container) -> None:
-    mode = parse_document(core.log.document(other.config_digest))["HostConfig"].get("IpcMode") or "private"
+    mode = core.settings_of(other)["HostConfig"].get("IpcMode") or "private"
     if mode in ("private", "none"):
         raise Conflict(
             f"cannot join IPC of container {other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor "

@@ -40,7 +40,7 @@ class Updates:
         request_shapes.check(body, request_shapes.LIMITS)
         with self._core.recorder.exclusive(f"container/{container.id}"):
             state = resolve_container(self._core.log, container.id)
-            settings = parse_document(self._core.log.document(state.config_digest))
+            settings = self._core.settings_of(state)
             changes = _changes(body, settings["HostConfig"])
             host = {**settings["HostConfig"], **changes}
             check_restart(host)
@@ -58,7 +58,7 @@ class Updates:
             raise NotFound(f"No such container: {name}")
         with self._core.recorder.exclusive(f"container/{container.id}"):
             state = resolve_container(self._core.log, container.id)
-            settings = parse_document(self._core.log.document(state.config_digest))
+            settings = self._core.settings_of(state)
             host = settings["HostConfig"]
             left = [link for link in host.get("Links") or [] if link.partition(":")[2] != alias]
             if len(left) == len(host.get("Links") or []):

@@ -8,7 +8,6 @@ from engine.domain.errors import InvalidArgument
 from engine.services import mount_points
 from engine.services.core import Core, resolve_container
 from engine.services.launch_plan import volume_folders
-from engine.services.views import parse_document
 
 
 def inherit(core: Core, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -35,7 +34,7 @@ def inherit(core: Core, body: Mapping[str, Any]) -> Mapping[str, Any]:
 def _mounts_of(core: Core, reference: str, *, read_only: bool) -> list[tuple[str, str]]:
     """Destination and notation as for ``-v``, of everything that lasts longer than its container."""
     other = resolve_container(core.log, reference)
-    settings = parse_document(core.log.document(other.config_digest))
+    settings = core.settings_of(other)
     mounts = mount_points.parse(settings["HostConfig"], settings["Config"])
     folders = volume_folders(core, other, mounts)
     found = []

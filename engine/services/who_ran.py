@@ -15,7 +15,6 @@ from engine.domain.errors import InvalidArgument, NotFound
 from engine.eventlog.log import Recorded
 from engine.services.as_of import resolve_as_of
 from engine.services.core import Core
-from engine.services.views import parse_document
 
 _FILTERED = 2  # seccomp(2)'s mode
 _TYPES = (
@@ -102,7 +101,7 @@ class WhoRan:
         facts = []
         evidence = event.data["evidence"]
         try:
-            host = parse_document(self._core.log.document(container.config_digest))["HostConfig"]
+            host = self._core.settings_of(container)["HostConfig"]
         except NotFound:
             host = None
         if question.privileged:

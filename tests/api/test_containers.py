@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
+from engine.api.filters import Filters
+from engine.api.routes.container_filters import ContainerFilter
 from engine.api.views import containers as views
 from engine.domain.errors import EngineError
 from support.connection import UnixConnection, ask
@@ -150,10 +152,31 @@ def test_filters(api: Api) -> None:
     assert names(api, before=["web2"]) == ["web1"] and names(api, since=["web2"]) == ["db"]
     assert names(api, volume=["data"]) == ["web1"] and names(api, volume=["/data"]) == ["web1"]
     assert names(api, network=["host"]) == ["web2"]
-    assert names(api, expose=["80"]) == ["web2"] and names(api, expose=["81-90/tcp"]) == []
+    assert names(api, expose=["80"]) == [], "web2 is on the host's network"
     assert names(api, publish=["80"]) == []
     assert names(api, health=["none"]) == ["db", "web2", "web1"] and names(api, health=["healthy"]) == []
     assert names(api, **{"is-task": ["false"]}) == ["db", "web2", "web1"]
+
+
+def test_ports_are_those_of_a_network_of_its_own(api: Api) -> None:
+    api.create("off", ExposedPorts={"80/tcp": {}})
+    api.run("alone", ExposedPorts={"80/tcp": {}}, HostConfig={"NetworkMode": "none"})
+    api.run("web", ExposedPorts={"80/tcp": {}, "90/udp": {}})
+    port = {"container_port": 80, "protocol": "tcp", "host_address": "127.0.0.1", "host_port": 8080}
+    endpoint = SimpleNamespace(requested=(), aliases=(), links=(), mac_address="", id="e", addresses=[], ports=[port])
+    network = SimpleNamespace(name="app", id="n", subnets=(), internal=False)
+    view = replace(api.services.containers.get("web"), endpoints=((endpoint, network),))
+    assert views.ports(view) == {}, "it was taken off it"
+    endpoint.addresses.append("10.9.0.2")
+    places = {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}], "90/udp": None}
+    assert views.ports(view) == places
+    for name in ("off", "alone"):
+        assert views.ports(api.services.containers.get(name)) == {}
+    for name, value, allowed in (
+        ("expose", "80", True), ("expose", "90", False), ("expose", "81-99/udp", True), ("publish", "8080/tcp", True),
+        ("publish", "80", False), ("publish", "8080/udp", False), ("publish", "8000-9000", True),
+    ):  # fmt: skip
+        assert ContainerFilter(api.services, Filters({name: [value]})).allows(view) is allowed, (name, value)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from engine.kernel.steps import STEPS
 from engine.runtime.failures import LaunchFailed
-from engine.services import oci_spec
+from engine.services import devices, oci_spec
 from support.containers import Runtime, layer
 
 
@@ -45,7 +45,7 @@ def test_devices(runtime: Runtime) -> None:
         "head -c 3 zero | wc -c;"
         "echo full > full || echo refused"
     )
-    for name, major, minor in oci_spec.DEVICES:
+    for name, major, minor in devices.DEVICES:
         assert f"{name} character special file {major:x}:{minor:x} 666" in out
     for link in ("fd /proc/self/fd", "stdin /proc/self/fd/0", "ptmx pts/ptmx", "core /proc/kcore"):
         assert link in out

@@ -13,6 +13,7 @@ import pytest
 from engine.domain.errors import Conflict, InvalidArgument, NotFound, NotSupported, Unavailable
 from engine.domain.image import CreateImage, ImageCreated
 from engine.images.manifests import Descriptor
+from engine.images.platforms import this_machine
 from engine.images.registry.cancellation import Cancellation, Cancelled
 
 from support.image_home import CONTEXT, Home, ONE, THREE, TWO, layer, statuses
@@ -112,6 +113,14 @@ def test_an_index_is_a_choice_of_platform(home: Home) -> None:
         home.pull("app:1", platform="linux/s390x")
     with pytest.raises(InvalidArgument, match="is for platform linux/amd64, not for linux/arm64"):
         home.pull("app:x", platform="linux/arm64")
+
+
+def test_what_a_configuration_leaves_open_is_this_machines(home: Home) -> None:
+    """As for every later command on the image."""
+    home.registry.add("library/app:1", [ONE], architecture="")
+    with pytest.raises(InvalidArgument, match=f"is for platform {this_machine()}, not for linux/s390x"):
+        home.pull("app:1", platform="linux/s390x")
+    home.pull("app:1", platform=str(this_machine()))
 
 
 def test_what_is_not_there_leaves_no_trace(home: Home) -> None:

@@ -69,12 +69,14 @@ class ContainerFilter:
         return self._filters.allows("volume", *filter(None, places))
 
     def _allows_ports(self, view: Any) -> bool:
+        if not self._published and not self._exposed:
+            return True
+        ports = views.ports(view)
         published = [
-            f"{port['host_port']}/{port['protocol']}" for endpoint, _ in view.endpoints for port in endpoint.ports
+            f"{place['HostPort']}/{name.partition('/')[2]}" for name, places in ports.items() for place in places or ()
         ]
         return (not self._published or any(_is_among(port, self._published) for port in published)) and (
-            not self._exposed
-            or any(_is_among(port, self._exposed) for port in view.config.get("ExposedPorts") or ())
+            not self._exposed or any(_is_among(port, self._exposed) for port in ports)
         )
 
 

@@ -52,8 +52,10 @@ def networks(view: Any) -> dict[str, Any]:
 
 
 def ports(view: Any) -> dict[str, Any]:
-    """Docker's Ports: container port -> where it is published, None for one that is only exposed."""
-    if not view.state.alive:
+    """Docker's Ports: container port -> where it is published, None for one that is only exposed. Nothing
+    is where it has no network of its own."""
+    has_network = network_mode(view.host_config) in USER_MODES or any(one.addresses for one, _ in view.endpoints)
+    if not view.state.alive or not has_network:
         return {}
     found: dict[str, Any] = {name: None for name in view.config.get("ExposedPorts") or {}}
     published = [port for endpoint, _ in view.endpoints for port in endpoint.ports]
