@@ -234,7 +234,7 @@ def test_a_label_names_no_dependency_that_is_disabled(loaded: Loaded) -> None:
     """Docker Compose, which starts a project by these labels, would not find it."""
     project = loaded(
         "services:\n  web: {image: bb, depends_on: {db: {condition: service_started},"
-        " tool: {condition: service_started, required: false}}}\n  db: {image: bb}\n  tool: {image: bb, profiles: [x]}\n"
+        " tool: {condition: service_started, required: false}}}\n  db: {image: bb}\n  tool: {image: b, profiles: [x]}\n"
     )
     service = project.model["services"]["web"]
     found = own_labels(project, "web", service, number=1, config_hash="", image_id="", version="v", document="{}")

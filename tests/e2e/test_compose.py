@@ -232,7 +232,7 @@ ONE_OFF = "services: {a: {image: base, network_mode: none, volumes: ['./src:/src
 
 
 def test_one_off_containers(shop: Shop) -> None:
-    """What the command line mounts stands in place of the service's; input stays open also where nobody has come yet."""
+    """What the command line mounts stands in place of the service's; input stays open also where nobody has come."""
     small(shop, ONE_OFF)
     for name in ("src", "alt"):
         (shop.folder / name).mkdir()
