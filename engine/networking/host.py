@@ -12,7 +12,7 @@ from typing import Any, Sequence
 
 from engine.domain.errors import Conflict, SubnetTaken
 from engine.domain.network import Network
-from engine.kernel import conntrack, nftables
+from engine.kernel import conntrack, nftables, nftables_state
 from engine.kernel.netlink import is_missing
 from engine.kernel.rtnetlink import RouteSocket
 from engine.kernel.steps import step
@@ -270,7 +270,7 @@ class HostNetwork:
         versions = {ip_network(one).version for one in texts}
         families = {4: nftables.IPV4, 6: nftables.IPV6}
         with self._session:
-            return all(self.table in nftables.tables(families[version]) for version in versions)
+            return all(self.table in nftables_state.tables(families[version]) for version in versions)
 
     def forget_rules(self) -> None:
         """Somebody took the tables away: the next time all is written anew."""

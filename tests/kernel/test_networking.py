@@ -11,7 +11,7 @@ from typing import Callable, Iterator
 
 import pytest
 
-from engine.kernel import nftables
+from engine.kernel import nftables, nftables_state
 from engine.kernel.namespaces import CLONE_NEWNET, setns, unshare
 from engine.kernel.rtnetlink import IFF_UP, RouteSocket
 
@@ -144,8 +144,8 @@ def port_table(elements: list[tuple[bytes, bytes]]) -> nftables.Batch:
 def test_a_map_translates_destinations(namespace: int) -> None:
     connect_pair(namespace)
     port_table([published("10.9.0.1", 8000 + n, "10.9.0.5", 80) for n in range(1200)]).commit()
-    assert nftables.tables(nftables.IPV4) == ["t"]
-    (rule,) = nftables.rules(nftables.IPV4, "t", "output")
+    assert nftables_state.tables(nftables.IPV4) == ["t"]
+    (rule,) = nftables_state.rules(nftables.IPV4, "t", "output")
     assert rule.mark == "ports"
     with listener(namespace, 80) as server, socket.create_connection(("10.9.0.1", 9199), 5):
         server.accept()[0].close()
@@ -162,10 +162,10 @@ def test_a_batch_is_taken_whole_or_not_at_all(namespace: int) -> None:
     batch.rule(nftables.IPV4, "t", "no-such-chain", [nftables.verdict(nftables.DROP)])
     with pytest.raises(FileNotFoundError, match="no-such-chain"):
         batch.commit()
-    assert nftables.tables(nftables.IPV4) == ["t"]
-    assert len(nftables.rules(nftables.IPV4, "t", "output")) == 1
-    found = [chain for chain in nftables.chains(nftables.IPV4) if chain.name == "output"]
-    assert found == [nftables.Chain("t", "output", 3, nftables.ACCEPT, "nat")]
+    assert nftables_state.tables(nftables.IPV4) == ["t"]
+    assert len(nftables_state.rules(nftables.IPV4, "t", "output")) == 1
+    found = [chain for chain in nftables_state.chains(nftables.IPV4) if chain.name == "output"]
+    assert found == [nftables_state.Chain("t", "output", 3, nftables.ACCEPT, "nat")]
 
 
 def test_a_rule_can_be_put_first_and_taken_away(namespace: int) -> None:
@@ -174,9 +174,9 @@ def test_a_rule_can_be_put_first_and_taken_away(namespace: int) -> None:
     drop = [*nftables.interface_is("oifname", "lo"), nftables.counter(), nftables.verdict(nftables.DROP)]
     batch.rule(nftables.IPV4, "t", "output", drop, mark="mine", first=True)
     batch.commit()
-    first, second = nftables.rules(nftables.IPV4, "t", "output")
+    first, second = nftables_state.rules(nftables.IPV4, "t", "output")
     assert (first.mark, second.mark) == ("mine", "ports")
     batch = nftables.Batch()
     batch.delete_rule(nftables.IPV4, "t", "output", first.handle)
     batch.commit()
-    assert [rule.mark for rule in nftables.rules(nftables.IPV4, "t", "output")] == ["ports"]
+    assert [rule.mark for rule in nftables_state.rules(nftables.IPV4, "t", "output")] == ["ports"]

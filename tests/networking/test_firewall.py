@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from engine.kernel import conntrack, nftables
+from engine.kernel import conntrack, nftables, nftables_state
 from engine.kernel.namespaces import CLONE_NEWNET, setns, unshare
 from engine.kernel.rtnetlink import RouteSocket
 from engine.networking.firewall import BridgeRules, PortRule, render
@@ -259,7 +259,7 @@ def test_ports_come_and_go_one_by_one_whatever_happened_to_the_tables(host: Host
         engine.apply_rules(networks, [local])
         assert reached([False, True]) == [False, True], "what is to be deleted is gone: all is written anew"
     engine.apply_rules([], [])
-    assert engine.table not in nftables.tables(nftables.IPV4)
+    assert engine.table not in nftables_state.tables(nftables.IPV4)
 
 
 def test_a_flow_of_datagrams_follows_the_ports(host: Host) -> None:

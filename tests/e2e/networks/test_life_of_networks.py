@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from engine.kernel import nftables
+from engine.kernel import nftables, nftables_state
 from engine.kernel.rtnetlink import RouteSocket
 
 from support.census import network_tag, processes_of
@@ -145,7 +145,7 @@ def test_after_a_reboot_a_container_has_its_address_again(own_engine: Engine) ->
         route.delete_link(f"br-{network['Id'][:12]}")
     batch = nftables.Batch()
     for family in (nftables.IPV4, nftables.IPV6):
-        if (table := f"docket-{network_tag(engine.home)}") in nftables.tables(family):
+        if (table := f"docket-{network_tag(engine.home)}") in nftables_state.tables(family):
             batch.delete_table(family, table)
     batch.commit()
     engine.start(boot_id="00000000-0000-4000-8000-000000000002")
