@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.kernel.service_manager import notify
+from support.machine import mount, private_mounts
 from support.sources import REPOSITORY
 
 
@@ -42,6 +43,40 @@ def test_a_package_s_files(tmp_path: Path) -> None:
     assert subprocess.run(version, capture_output=True, text=True, check=True).stdout.startswith("Docket version")
     subprocess.run([REPOSITORY / "scripts" / "install", "--destdir", str(tmp_path), "--remove"], check=True)
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
+
+
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >> "${0%/*}/told"
+"""
+PYTHON = """#!/bin/sh
+[ "$2" = venv ] || exit 0
+mkdir -p "$3/bin"
+cp "$0" "$3/bin/python"
+echo '#!x' | tee "$3/bin/docket" > "$3/bin/docket-runtime"
+"""
+PLACES = ("/opt", "/usr/local", "/usr/share", "/etc", "/run")
+
+
+def empty_places() -> None:
+    private_mounts()
+    for place in PLACES:
+        mount("none", place, "tmpfs")
+    os.makedirs("/run/systemd/system")
+
+
+@pytest.mark.requires("root", "mounts")
+def test_who_installs_again_has_the_new_engine_running(tmp_path: Path) -> None:
+    """An old one would find the modules of the new one."""
+    if str(REPOSITORY).startswith(PLACES):
+        pytest.skip("the checkout lies where the script installs to")
+    for name, text in (("systemctl", SYSTEMCTL), ("groupadd", SYSTEMCTL), ("python", PYTHON)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    known = {"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHON": str(tmp_path / "python")}
+    command = [REPOSITORY / "scripts" / "install"]
+    subprocess.run(command, env=known, check=True, capture_output=True, preexec_fn=empty_places)
+    told = (tmp_path / "told").read_text().splitlines()
+    assert told == ["--system docket", "daemon-reload", "enable docket.service", "restart docket.service"]
 
 
 @pytest.mark.parametrize("prefix", ["", "@"])

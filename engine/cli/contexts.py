@@ -222,7 +222,7 @@ def use_context(session: Session, options: Options, arguments: list[str]) -> int
     store.use(name)
     out(f"{name}\n")
     err(f'Current context is now "{name}"')
-    for variable in ("DOCKET_HOST", "DOCKET_CONTEXT", "DOCKER_HOST", "DOCKER_CONTEXT"):
+    for variable in ("DOCKET_HOST", "DOCKET_CONTEXT", "DOCKET_RUN", "DOCKET_ROOT", "DOCKER_HOST", "DOCKER_CONTEXT"):
         if os.environ.get(variable) and (name != DEFAULT or variable.endswith("CONTEXT")):
             err(f"Warning: {variable} environment variable overrides the active context. To use \"{name}\", either set "
                 f"the global --context flag, or unset {variable} environment variable.")  # fmt: skip

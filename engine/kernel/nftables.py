@@ -3,27 +3,24 @@
 One takes the kernel a tenth of a millisecond. What it deletes is destroyed when no packet is under way by the old rules
 any more (an RCU grace period, ten milliseconds and more), for which whoever closes a socket waits: see ``Session``.
 
-Nothing here knows what the rules are for. Registers are 32 bits wide (``REGISTERS``), values lie in them as in the
-packet, and numbers that come from the kernel itself (states, kinds of address) in the host's order.
+Nothing here knows what the rules are for; what there is says ``nftables_state``. Registers are 32 bits wide, values lie
+in them as in the packet, and numbers that come from the kernel itself (states, kinds of address) in the host's order.
 """
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 from _thread import _local as ThreadLocal  # spawners use this module, and have no use for threading
-from contextlib import contextmanager
-from typing import NamedTuple
 
 from engine.kernel.netlink import (
-    NETLINK_NETFILTER, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NetlinkSocket, attribute,
-    attributes, be32, is_error, message, nested, parse, raise_error, text,
+    NETLINK_NETFILTER, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NetlinkSocket, attribute, be32, is_error,
+    message, nested, raise_error, text,
 )  # fmt: skip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator, Sequence
+    from typing import Sequence
 
 IPV4, IPV6 = int(socket.AF_INET), int(socket.AF_INET6)
 INET = 1
@@ -38,38 +35,16 @@ DESTINATION_NAT = 1 << 5
 LOCAL_ADDRESS = 2
 """RTN_LOCAL: an address of this host."""
 
-_SUBSYSTEM = 10 << 8
+SUBSYSTEM = 10 << 8
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN = 0, 1, 2, 3, 4
-_NEWRULE, _GETRULE, _DELRULE, _NEWSET, _NEWSETELEM, _DELSETELEM = 6, 7, 8, 9, 12, 14
+_NEWTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE, _DELRULE, _NEWSET, _NEWSETELEM, _DELSETELEM = 0, 2, 3, 6, 8, 9, 12, 14
 _LIST_ELEMENT = 1
 _SET_MAP = 8
 _TYPES = {"ipv4_addr": 7, "ipv6_addr": 8, "inet_proto": 12, "inet_service": 13}
 """Numbers by which the program nft shows keys and data; the kernel only keeps them."""
 _ELEMENTS_A_MESSAGE = 500
-_GROUP = 7
-"""NFNLGRP_NFTABLES."""
 
 Expression = bytes
-
-
-class Rule(NamedTuple):
-    """A rule as the kernel lists it. ``mark`` is the comment that its maker left; ``drops_all``: nothing that comes to
-    it gets any further."""
-
-    handle: int
-    mark: str
-    drops_all: bool = False
-
-
-class Chain(NamedTuple):
-    """``hook`` and ``policy`` are None for a chain that only others jump to."""
-
-    table: str
-    name: str
-    hook: int | None
-    policy: int | None
-    kind: str
 
 
 # --- expressions -----------------------------------------------------------------------------------------------------
@@ -264,19 +239,19 @@ class Batch:
         """All of it at once, or an OSError that names what the kernel refused, and nothing of it."""
         if not self._requests:
             return
-        with _connection() as netlink:
+        with connection() as netlink:
             self._commit(netlink)
 
     def _commit(self, netlink: NetlinkSocket) -> None:
         begin = netlink.next_sequence()
-        data = [message(_BATCH_BEGIN, 1, begin, _general(0, _SUBSYSTEM >> 8))]
+        data = [message(_BATCH_BEGIN, 1, begin, general(0, SUBSYSTEM >> 8))]
         subjects = {begin: "nf_tables transaction"}
         for kind, flags, family, payload, subject in self._requests:
             sequence = netlink.next_sequence()
             subjects[sequence] = subject
             last = NLM_F_ACK if len(subjects) > len(self._requests) else 0
-            data.append(message(_SUBSYSTEM | kind, 1 | flags | last, sequence, _general(family) + payload))
-        data.append(message(_BATCH_END, 1, netlink.next_sequence(), _general(0, _SUBSYSTEM >> 8)))
+            data.append(message(SUBSYSTEM | kind, 1 | flags | last, sequence, general(family) + payload))
+        data.append(message(_BATCH_END, 1, netlink.next_sequence(), general(0, SUBSYSTEM >> 8)))
         netlink.send(b"".join(data))
         failure: OSError | None = None
         for answer in netlink.receive():
@@ -320,15 +295,19 @@ _threads = ThreadLocal()
 """``netlink`` is the socket of the session that a thread is in."""
 
 
-@contextmanager
-def _connection() -> Iterator[NetlinkSocket]:
-    """The session's socket; where there is no session, one of its own."""
-    shared: NetlinkSocket | None = getattr(_threads, "netlink", None)
-    if shared is not None:
-        yield shared
-        return
-    with _connected() as own:
-        yield own
+class connection:
+    """``with connection() as netlink:`` the session's socket; where there is no session, one of its own."""
+
+    __slots__ = ("_own",)
+
+    def __enter__(self) -> NetlinkSocket:
+        shared: NetlinkSocket | None = getattr(_threads, "netlink", None)
+        self._own = _connected() if shared is None else None
+        return shared or self._own
+
+    def __exit__(self, *exception: object) -> None:
+        if self._own is not None:
+            self._own.close()
 
 
 def _connected() -> NetlinkSocket:
@@ -337,7 +316,7 @@ def _connected() -> NetlinkSocket:
     return netlink
 
 
-def _general(family: int, resource: int = 0) -> bytes:
+def general(family: int, resource: int = 0) -> bytes:
     return struct.pack(">BBH", family, 0, resource)
 
 
@@ -346,94 +325,3 @@ def _concatenated(parts: Sequence[tuple[str, int]]) -> int:
     for name, _ in parts:
         number = number << 6 | _TYPES[name]
     return number
-
-
-# --- looking and watching ---------------------------------------------------------------------------------------------
-
-
-def tables(family: int) -> list[str]:
-    """Names of the tables of a family. Where the kernel has no nf_tables, there are none."""
-    return [_text(found.get(1)) for found in _dump(_GETTABLE, family, b"", "tables")]
-
-
-def chains(family: int) -> list[Chain]:
-    """All chains of a family."""
-    found = []
-    for parts in _dump(_GETCHAIN, family, b"", "chains"):
-        place = attributes(parts.get(4, b""))
-        hook = struct.unpack(">I", place[1])[0] if 1 in place else None
-        policy = struct.unpack(">I", parts[5])[0] if 5 in parts else None
-        found.append(Chain(_text(parts.get(1)), _text(parts.get(3)), hook, policy, _text(parts.get(7))))
-    return found
-
-
-def rules(family: int, table: str, chain: str) -> list[Rule]:
-    """The rules of a chain, in order; none where there is no such chain."""
-    found = []
-    for parts in _dump(_GETRULE, family, text(1, table) + text(2, chain), f"chain {chain}"):
-        if _text(parts.get(1)) == table and _text(parts.get(2)) == chain:
-            drops_all = _drops_all(parts.get(4, b""))
-            found.append(Rule(struct.unpack(">Q", parts[3])[0], _mark(parts.get(7, b"")), drops_all))
-    return found
-
-
-class Watch:
-    """Tells when somebody has changed nf_tables: this process as well as others."""
-
-    def __init__(self) -> None:
-        self._netlink = NetlinkSocket(NETLINK_NETFILTER, groups=1 << _GROUP - 1)
-        self._woken, self._waker = socket.socketpair()
-
-    def wait(self, quiet_s: float) -> bool:
-        """Return when something was changed and nothing more for ``quiet_s`` seconds; False when it is closed."""
-        timeout_s: float | None = None
-        while True:
-            ready, _, _ = select.select([self._netlink, self._woken], [], [], timeout_s)
-            if self._woken in ready:
-                return False
-            if not ready:
-                return True
-            self._netlink.discard()
-            timeout_s = quiet_s
-
-    def close(self) -> None:
-        """Wake whoever waits. The descriptors go with the process, or with the object."""
-        self._waker.close()
-
-
-def _drops_all(expressions: bytes) -> bool:
-    """Whether a rule has no condition and ends in a drop, or in a reject (also iptables' own)."""
-    for _, raw in parse(expressions):
-        parts = attributes(raw)
-        name, data = _text(parts.get(1)), attributes(parts.get(2, b""))
-        if name == "immediate":
-            verdict = attributes(attributes(data.get(2, b"")).get(2, b""))
-            return verdict.get(1) == struct.pack(">I", DROP)
-        if name == "reject" or name == "target" and _text(data.get(1)) == "REJECT":
-            return True
-        if name not in ("counter", "log"):
-            return False
-    return False
-
-
-def _mark(userdata: bytes) -> str:
-    """The comment among the type-length-value triples of a rule's user data."""
-    while len(userdata) >= 2:
-        kind, length = userdata[0], userdata[1]
-        if kind == 0:
-            return _text(userdata[2 : 2 + length])
-        userdata = userdata[2 + length :]
-    return ""
-
-
-def _dump(kind: int, family: int, payload: bytes, subject: str) -> list[dict[int, bytes]]:
-    with _connection() as netlink:
-        try:
-            answers = netlink.ask(_SUBSYSTEM | kind, NLM_F_DUMP, _general(family) + payload, subject)
-        except FileNotFoundError:
-            return []
-        return [dict(parse(answer.payload[4:])) for answer in answers]
-
-
-def _text(raw: bytes | None) -> str:
-    return (raw or b"").rstrip(b"\0").decode(errors="replace")

@@ -14,7 +14,7 @@ import struct
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple, Sequence
 
-from engine.kernel import nftables
+from engine.kernel import nftables, nftables_state
 from engine.kernel.nftables import ACCEPT, DROP, IPV4, IPV6, Batch, Expression
 
 _PROTOCOLS = {"tcp": int(socket.IPPROTO_TCP), "udp": int(socket.IPPROTO_UDP), "sctp": int(socket.IPPROTO_SCTP)}
@@ -54,7 +54,7 @@ def render(table: str, networks: Sequence[BridgeRules], ports: Sequence[PortRule
         if subnets:
             batch.replace_table(family, table)
             _Family(batch, family, table).write(networks, _elements(ports, version))
-        elif table in nftables.tables(family):
+        elif table in nftables_state.tables(family):
             batch.delete_table(family, table)
     return batch
 

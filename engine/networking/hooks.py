@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple, Sequence
 
-from engine.kernel import nftables
-from engine.kernel.nftables import ACCEPT, DROP, HOOKS, INET, IPV4, IPV6, Batch, Chain
+from engine.kernel import nftables, nftables_state
+from engine.kernel.nftables import ACCEPT, DROP, HOOKS, INET, IPV4, IPV6, Batch
+from engine.kernel.nftables_state import Chain
 
 _OFFERED = (("filter", "DOCKER-USER"),)
 """Table and chain."""
@@ -30,7 +31,7 @@ def settle(mark: str, own_table: str, bridges: Sequence[str]) -> Found:
     our mark are taken out. Nothing is changed where all is well. Raises OSError."""
     batch, placed, obstacles = Batch(), [], []
     for family, name in _FAMILIES.items():
-        chains = nftables.chains(family)
+        chains = nftables_state.chains(family)
         offered = [one for one in _OFFERED if any((chain.table, chain.name) == one for chain in chains)]
         for table, chain in offered:
             _settle_chain(batch, family, table, chain, mark, bridges)
@@ -49,12 +50,12 @@ def _drops(family: int, chain: Chain) -> bool:
     """Whether a chain of the forward hook drops what none of its rules accepts: by policy, or by a last rule."""
     if chain.hook != HOOKS["forward"]:
         return False
-    return chain.policy == DROP or any(rule.drops_all for rule in nftables.rules(family, chain.table, chain.name))
+    return chain.policy == DROP or any(rule.drops_all for rule in nftables_state.rules(family, chain.table, chain.name))
 
 
 def _settle_chain(batch: Batch, family: int, table: str, chain: str, mark: str, bridges: Sequence[str]) -> None:
     there: dict[str, int] = {}
-    for rule in nftables.rules(family, table, chain):
+    for rule in nftables_state.rules(family, table, chain):
         if not rule.mark.startswith(f"{mark} "):
             continue
         if rule.mark in there or rule.mark.split(" ")[-1] not in bridges:

@@ -12,7 +12,7 @@ from typing import Any, Sequence
 
 from engine.domain.errors import Conflict, SubnetTaken
 from engine.domain.network import Network
-from engine.kernel import conntrack, nftables
+from engine.kernel import conntrack, nftables, nftables_state
 from engine.kernel.netlink import is_missing
 from engine.kernel.rtnetlink import RouteSocket
 from engine.kernel.steps import step
@@ -173,7 +173,7 @@ class HostNetwork:
         else:
             _set(f"ipv6/conf/{network.bridge}/accept_ra", "0", changed)
         for address, prefix_length in gateways:
-            route.add_address(link.index, address, prefix_length)
+            route.add_address(link.index, str(address), prefix_length)
         route.set_link(link.index, network.bridge, up=True)
         return link.index
 
@@ -270,7 +270,7 @@ class HostNetwork:
         versions = {ip_network(one).version for one in texts}
         families = {4: nftables.IPV4, 6: nftables.IPV6}
         with self._session:
-            return all(self.table in nftables.tables(families[version]) for version in versions)
+            return all(self.table in nftables_state.tables(families[version]) for version in versions)
 
     def forget_rules(self) -> None:
         """Somebody took the tables away: the next time all is written anew."""

@@ -17,7 +17,7 @@ import time
 from engine.kernel import cgroups
 from engine.kernel.process import children, ended_children, exit_code_of, kill_children, signal_fd
 from engine.kernel.steps import step
-from engine.runtime import messages, other_runtime, resolver_sockets, user_network
+from engine.runtime import messages, other_runtime
 from engine.runtime.buffered_log import BufferedLog
 from engine.runtime.control import Connection, Control
 from engine.runtime.exec_process import Target
@@ -29,9 +29,8 @@ from engine.runtime.launcher import Launcher
 from engine.runtime.loop import IN, Loop, tell
 from engine.runtime.messages import Message
 from engine.runtime.oom_watch import OomWatch
-from engine.runtime.port_proxy import PortProxies
-from engine.runtime.resolver import Resolver
 from engine.runtime.setup import Json, failure
+from engine.runtime.shim_network import ShimNetwork
 from engine.runtime.stdio import Stdio
 
 TYPE_CHECKING = False
@@ -60,10 +59,11 @@ class Shim:
         )
         self._cgroup = cgroups.Cgroup(settings["cgroup_path"])
         self._oom_watch = OomWatch(self._loop, self._cgroup, self._note_oom)
-        self._slirp_socket = user_network.slirp_socket(settings["socket_folder"], settings["container_id"])
+        self._network = ShimNetwork(
+            self._loop, self._directory, settings["socket_folder"], settings["container_id"]
+        )
         self._stdio: Stdio | None = None
-        self._resolver: Resolver | None = None
-        self._pid = self._pid_fd = self._helper = -1
+        self._pid = self._pid_fd = -1
         self._oom_score = 0
         self._log_failed = False
         self._made_by: tuple[Json, str] | None = None
@@ -85,7 +85,7 @@ class Shim:
     def launch(self, settings: Json, fds: list[int], held: list[int]) -> bool:
         """Whether there is a container to serve now. What failed is told, and nothing of it is left."""
         try:
-            self._ports = PortProxies(self._loop, held, settings.get("listeners") or [])
+            self._network.hold(held, settings.get("listeners") or [])
             report = self._launch(settings, fds)
         except Exception as error:
             report = failure(error)
@@ -115,12 +115,11 @@ class Shim:
     def _take_over(self, report: Json, fds: list[int]) -> None:
         assert self._stdio is not None
         count = report["resolver_fds"]
-        self._serve_names(fds[:count])
+        self._network.take_over(fds[:count], report["helper_pid"])
         terminal = fds[count:]
         self._pid = report["pid"]
         self._pid_fd = os.pidfd_open(self._pid)  # it is our child and not reaped yet
         self._oom_score = report["oom_score"]
-        self._helper = report["helper_pid"]
         self._made_by = (report["oci_runtime"], report["container_id"]) if report.get("oci_runtime") else None
         self._stdio.open(terminal[0] if terminal else -1)
         self._oom_watch.begin()
@@ -130,11 +129,6 @@ class Shim:
         self._execs = Execs(self._loop, self._directory, self._journal, self._control, target)
         self._control.serve_first()
         self._loop.later(SHORT_LIFE_S, self._launcher.dismiss)
-
-    def _serve_names(self, fds: list[int]) -> None:
-        """Answer what the container asks at the sockets of its resolver, if it has one."""
-        if fds:
-            self._resolver = Resolver(self._loop, fds, os.path.join(self._directory, "resolver.json"))
 
     def _open_stdio(self, settings: Json) -> Stdio:
         wishes, log = settings.get("stdio") or {}, settings.get("log")
@@ -222,9 +216,7 @@ class Shim:
         """The end of a child that is not the first process."""
         if pid == self._launcher.pid:
             self._launcher.has_ended()
-        elif pid == self._helper:
-            self._helper = -1
-        else:
+        elif not self._network.has_ended(pid):
             self._execs.ended(pid, exit_code_of(status))
 
     # --- requests --------------------------------------------------------------------------------------------------
@@ -264,9 +256,7 @@ class Shim:
                 stdio = self._execs.stdio_of(request["exec_id"]) if request["exec_id"] else self._stdio
                 stdio.resize(request["rows"], request["columns"])
             case "names":
-                if self._resolver is None:
-                    with open(f"/proc/{self._pid}/ns/net", "rb") as namespace:
-                        self._serve_names(resolver_sockets.open_in(namespace.fileno()))
+                self._network.serve_names(self._pid)
             case "attach":
                 self._stdio.attach(fds.pop(), request["client"])
             case "exec":
@@ -305,7 +295,7 @@ class Shim:
         finished_at_us = time.time_ns() // 1000
         leftover = self._kill_the_rest()
         self._execs.all_ended()
-        self._end_helper()
+        self._network.end_helper()
         self._stdio.finish()
         self._oom_watch.end()
         leftover = leftover or self._tell_other_runtime() or self._remove_cgroups()
@@ -322,20 +312,11 @@ class Shim:
         self._leaves_nothing = not (leftover or self._made_by)
         self._ended = True
         self._control.close()
-        self._ports.close()
-        if self._resolver is not None:
-            self._resolver.close()
+        self._network.close()
         os.close(self._lock_fd)  # before anybody is told: who hears of the end may start it again at once
         self._lingers_until = time.monotonic() + LINGER_S
         self._loop.later(LINGER_S, lambda: None)
         self._control.tell_all(record)
-
-    def _end_helper(self) -> None:
-        """What carried the network of an ordinary user's container: our child, and not reaped yet."""
-        if self._helper >= 0:
-            os.kill(self._helper, signal.SIGKILL)
-            if os.path.lexists(self._slirp_socket):
-                os.unlink(self._slirp_socket)
 
     def _kill_the_rest(self) -> str:
         """In the host's pid namespace what the first process forked outlives it; of one of its own the kernel has left
@@ -394,7 +375,7 @@ def rehearse(folder: str) -> None:
     }  # fmt: skip
     with ours:
         shim = Shim(theirs, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), settings, Launcher())
-        shim._ports = PortProxies(shim._loop, [], [])
+        shim._network.hold([], [])
         shim._signals = signal_fd([signal.SIGCHLD])
         shim._journal = Journal(folder)
         shim._stdio = shim._open_stdio(settings)

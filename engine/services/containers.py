@@ -211,16 +211,29 @@ class Containers:
         moment = resolve_as_of(as_of, self._core.log, self._core.clock)
         return self._view(resolve_container(self._core.log, reference, moment), moment)
 
-    def list(self, *, as_of: str | None = None) -> list[ContainerView]:
-        """All containers of the moment, oldest first."""
+    def list(self, *, as_of: str | None = None, only_up: bool = False) -> list[ContainerView]:
+        """The containers of the moment, oldest first; of those that are not up, where they aren't asked for, only the
+        links are read, which give names to others."""
         moment = resolve_as_of(as_of, self._core.log, self._core.clock)
-        views = [self._listed(container, moment) for container in self._core.log.all("container", as_of=moment)]
+        views: list[ContainerView] = []
         named: dict[str, list[str]] = {}
-        for view in views:
-            for text in view.links:
+        for container in self._core.log.all("container", as_of=moment):
+            if container.up or not only_up:
+                views.append(view := self._listed(container, moment))
+                links_of = view.links
+            else:
+                links_of = self._links_of(container)
+            for text in links_of:
                 child, _, alias = text.partition(":")
-                named.setdefault(child, []).append(f"/{view.state.name}/{alias}")
+                named.setdefault(child, []).append(f"/{container.name}/{alias}")
         return [replace(view, link_names=tuple(named.get(view.state.id, ()))) for view in views] if named else views
+
+    def _links_of(self, container: Container) -> tuple[str, ...]:
+        """As the configuration keeps them: ID:ALIAS. None are known of one that has been redacted."""
+        try:
+            return tuple(self._settings(container)["HostConfig"].get("Links") or ())
+        except Conflict:
+            return ()
 
     def _listed(self, container: Container, moment: int | None) -> ContainerView:
         """What a list shows of it; of one whose configuration has been redacted, what its events say."""

@@ -6,7 +6,7 @@ import sys
 import threading
 
 from engine.domain.errors import EngineError, describe
-from engine.kernel.nftables import Watch
+from engine.kernel.nftables_state import Watch
 from engine.services.firewall_rules import FirewallRules
 
 QUIET_S = 0.5

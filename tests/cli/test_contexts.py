@@ -127,6 +127,17 @@ def test_a_life_of_a_context(docket: Docket, home: Path, tmp_path: Path) -> None
     assert docket("context", "show").out == "default\n" and not list(home.glob("contexts/*/*"))
 
 
+@pytest.mark.parametrize("variable", ["DOCKET_HOST", "DOCKET_CONTEXT", "DOCKET_RUN", "DOCKET_ROOT", "DOCKER_HOST"])
+def test_a_chosen_context_that_does_not_count_is_told_so(
+    docket: Docket, home: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    docket("context", "create", "far", "--docker", "host=tcp://far:2375")
+    assert "Warning" not in docket("context", "use", "far").err
+    monkeypatch.setenv(variable, "unix:///x" if variable.endswith("HOST") else "/x")
+    assert f"Warning: {variable} environment variable overrides" in docket("context", "use", "far").err
+    assert variable.endswith("CONTEXT") or chosen_context() == "default"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

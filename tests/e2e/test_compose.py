@@ -228,6 +228,25 @@ def test_down_leaves_what_has_another_profile_as_docker_compose_does(shop: Shop)
     assert not shop.rows()
 
 
+ONE_OFF = "services: {a: {image: base, network_mode: none, volumes: ['./src:/src/', '/kept']}}\n"
+
+
+def test_one_off_containers(shop: Shop) -> None:
+    """What the command line mounts stands in place of the service's; input stays open also where nobody has come."""
+    small(shop, ONE_OFF)
+    for name in ("src", "alt"):
+        (shop.folder / name).mkdir()
+        (shop.folder / name / "file").write_text(name)
+    assert shop.compose("run", "--rm", "-T", "a", "cat", "/src/file").stdout == "src"
+    for volume in ("./alt:/src", f"{shop.folder}/alt:/src/:ro"):
+        assert shop.compose("run", "--rm", "-T", "-v", volume, "a", "cat", "/src/file").stdout == "alt"
+    name = shop.compose("run", "-d", "a", "cat").stdout.strip()
+    assert [row["State"] for row in shop.rows()] == ["running"]
+    attached = shop.engine.docket("attach", name, input="heard\n", check=False)
+    assert attached.stdout == "heard\n"
+    shop.compose("down", "-t", "0")
+
+
 NEEDS_A_FILE = "services: {a: {image: base, command: sleep 100, network_mode: none, env_file: some.env}}\n"
 
 

@@ -11,7 +11,7 @@ from typing import Callable, Iterator
 
 import pytest
 
-from engine.kernel import nftables
+from engine.kernel import nftables, nftables_state
 from engine.kernel.namespaces import CLONE_NEWNET, setns, unshare
 from engine.kernel.rtnetlink import IFF_UP, RouteSocket
 
@@ -54,7 +54,7 @@ def connect_pair(other: int) -> None:
         route.create_bridge("br0", "02:42:0a:09:00:01", 1500)
         bridge = route.link("br0")
         assert bridge is not None and bridge.kind == "bridge"
-        route.add_address(bridge.index, ip_address("10.9.0.1"), 24)
+        route.add_address(bridge.index, "10.9.0.1", 24)
         route.create_veth("veth0", 1500, "eth0", "02:42:0a:09:00:05", other)
         veth = route.link("veth0")
         assert veth is not None and veth.kind == "veth"
@@ -66,10 +66,10 @@ def connect_pair(other: int) -> None:
         with RouteSocket() as route:
             eth = route.link("eth0")
             assert eth is not None and eth.address == "02:42:0a:09:00:05"
-            route.add_address(eth.index, ip_address("10.9.0.5"), 24)
+            route.add_address(eth.index, "10.9.0.5", 24)
             route.set_link(eth.index, "eth0", up=True)
             route.set_link(1, "lo", up=True)
-            route.add_default_route(ip_address("10.9.0.1"), eth.index)
+            route.add_default_route("10.9.0.1", eth.index)
             assert any(r.destination is None and str(r.gateway) == "10.9.0.1" for r in route.routes())
 
     within(other, inside)
@@ -112,7 +112,7 @@ def test_errors_say_what_and_why(namespace: int) -> None:
         with pytest.raises(FileExistsError, match="br0"):
             route.create_bridge("br0", "02:42:0a:09:00:01", 1500)
         with pytest.raises(OSError, match="default via 10.9.0.1") as caught:
-            route.add_default_route(ip_address("10.9.0.1"), 1)
+            route.add_default_route("10.9.0.1", 1)
         assert caught.value.errno in (errno.ENETUNREACH, errno.ENETDOWN, errno.EINVAL)
         assert "(" in caught.value.strerror, "the kernel's own words are passed on"
         assert [link.name for link in route.links() if link.kind == "bridge"] == ["br0"], "it goes on after errors"
@@ -144,8 +144,8 @@ def port_table(elements: list[tuple[bytes, bytes]]) -> nftables.Batch:
 def test_a_map_translates_destinations(namespace: int) -> None:
     connect_pair(namespace)
     port_table([published("10.9.0.1", 8000 + n, "10.9.0.5", 80) for n in range(1200)]).commit()
-    assert nftables.tables(nftables.IPV4) == ["t"]
-    (rule,) = nftables.rules(nftables.IPV4, "t", "output")
+    assert nftables_state.tables(nftables.IPV4) == ["t"]
+    (rule,) = nftables_state.rules(nftables.IPV4, "t", "output")
     assert rule.mark == "ports"
     with listener(namespace, 80) as server, socket.create_connection(("10.9.0.1", 9199), 5):
         server.accept()[0].close()
@@ -162,10 +162,10 @@ def test_a_batch_is_taken_whole_or_not_at_all(namespace: int) -> None:
     batch.rule(nftables.IPV4, "t", "no-such-chain", [nftables.verdict(nftables.DROP)])
     with pytest.raises(FileNotFoundError, match="no-such-chain"):
         batch.commit()
-    assert nftables.tables(nftables.IPV4) == ["t"]
-    assert len(nftables.rules(nftables.IPV4, "t", "output")) == 1
-    found = [chain for chain in nftables.chains(nftables.IPV4) if chain.name == "output"]
-    assert found == [nftables.Chain("t", "output", 3, nftables.ACCEPT, "nat")]
+    assert nftables_state.tables(nftables.IPV4) == ["t"]
+    assert len(nftables_state.rules(nftables.IPV4, "t", "output")) == 1
+    found = [chain for chain in nftables_state.chains(nftables.IPV4) if chain.name == "output"]
+    assert found == [nftables_state.Chain("t", "output", 3, nftables.ACCEPT, "nat")]
 
 
 def test_a_rule_can_be_put_first_and_taken_away(namespace: int) -> None:
@@ -174,9 +174,9 @@ def test_a_rule_can_be_put_first_and_taken_away(namespace: int) -> None:
     drop = [*nftables.interface_is("oifname", "lo"), nftables.counter(), nftables.verdict(nftables.DROP)]
     batch.rule(nftables.IPV4, "t", "output", drop, mark="mine", first=True)
     batch.commit()
-    first, second = nftables.rules(nftables.IPV4, "t", "output")
+    first, second = nftables_state.rules(nftables.IPV4, "t", "output")
     assert (first.mark, second.mark) == ("mine", "ports")
     batch = nftables.Batch()
     batch.delete_rule(nftables.IPV4, "t", "output", first.handle)
     batch.commit()
-    assert [rule.mark for rule in nftables.rules(nftables.IPV4, "t", "output")] == ["ports"]
+    assert [rule.mark for rule in nftables_state.rules(nftables.IPV4, "t", "output")] == ["ports"]

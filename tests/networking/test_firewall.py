@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
 
-from engine.kernel import conntrack, nftables
+from engine.kernel import conntrack, nftables, nftables_state
 from engine.kernel.namespaces import CLONE_NEWNET, setns, unshare
 from engine.kernel.rtnetlink import RouteSocket
 from engine.networking.firewall import BridgeRules, PortRule, render
@@ -57,7 +57,7 @@ class Host:
             link = route.link(name)
             assert link is not None
             address = ip_interface(gateway)
-            route.add_address(link.index, address.ip, address.network.prefixlen)
+            route.add_address(link.index, str(address.ip), address.network.prefixlen)
             route.set_link(link.index, name, up=True)
 
     def container(self, bridge: str, address: str, gateway: str, *, isolated: bool = False) -> int:
@@ -78,16 +78,16 @@ class Host:
             route.create_veth("wire", 1500, "eth0", "02:42:00:00:00:02", namespace)
             link = route.link("wire")
             assert link is not None
-            route.add_address(link.index, ip_address("198.51.100.1"), 24)
+            route.add_address(link.index, "198.51.100.1", 24)
             route.set_link(link.index, "wire", up=True)
 
         def configure() -> None:
             with RouteSocket() as route:
                 link = route.link("eth0")
                 assert link is not None
-                route.add_address(link.index, ip_address(address), 24)
+                route.add_address(link.index, address, 24)
                 route.set_link(link.index, "eth0", up=True)
-                route.add_default_route(ip_address("198.51.100.1"), link.index)
+                route.add_default_route("198.51.100.1", link.index)
 
         within(namespace, configure)
         return namespace
@@ -259,7 +259,7 @@ def test_ports_come_and_go_one_by_one_whatever_happened_to_the_tables(host: Host
         engine.apply_rules(networks, [local])
         assert reached([False, True]) == [False, True], "what is to be deleted is gone: all is written anew"
     engine.apply_rules([], [])
-    assert engine.table not in nftables.tables(nftables.IPV4)
+    assert engine.table not in nftables_state.tables(nftables.IPV4)
 
 
 def test_a_flow_of_datagrams_follows_the_ports(host: Host) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def seen_outside() -> list[object]:
     fields = ("Cap", "Uid", "Gid", "Groups", "SigPnd", "SigBlk", "SigIgn", "SigCgt")  # SigQ counts for all of a user's
     powers = [line for line in status.splitlines() if line.startswith(fields)]
     held = sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in range(3, 256) if os.path.exists(f"/proc/self/fd/{fd}"))
-    return [mounts, cgroup, powers, held, os.getcwd(), os.listdir("/sys/class/net")]
+    return [mounts, cgroup, powers, held, os.getcwd(), socket.if_nameindex()]
 
 
 def test_it_has_no_effect() -> None:

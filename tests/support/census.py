@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from engine.kernel import nftables
+from engine.kernel import nftables, nftables_state
 
 from support.machine import OWN_PREFIX, cgroup_mounts
 from support.waiting import eventually
@@ -114,7 +114,7 @@ def _tables() -> frozenset[str]:
     try:
         return frozenset(
             f"{family} {name}" for family in (nftables.IPV4, nftables.IPV6)
-            for name in nftables.tables(family) if not _OF_A_DAEMON.fullmatch(name)
+            for name in nftables_state.tables(family) if not _OF_A_DAEMON.fullmatch(name)
         )  # fmt: skip
     except OSError:
         return frozenset()
@@ -126,7 +126,7 @@ def assert_networks_are_gone(home: Path) -> None:
     left = [name for _, name in socket.if_nameindex() if name == f"dkt{tag}" or name.startswith(f"vd{tag[:4]}")]
     assert not left, f"interfaces of {home} are left: {left}"
     try:
-        tables = nftables.tables(nftables.IPV4)
+        tables = nftables_state.tables(nftables.IPV4)
     except OSError:
         return  # who may not look can't have made any
     assert f"docket-{tag}" not in tables, f"rules of {home} are left"

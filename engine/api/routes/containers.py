@@ -32,8 +32,8 @@ def list_containers(services: Any, request: Request) -> Answer:
     everything = request.flag("all") or limit > 0 or chosen.wants_stopped
     found = [
         view
-        for view in services.containers.list(as_of=as_of)
-        if (everything or view.state.up) and chosen.allows(view)
+        for view in services.containers.list(as_of=as_of, only_up=not everything)
+        if chosen.allows(view)
     ]
     found.sort(key=lambda view: (view.state.created_at_us, view.state.id), reverse=True)
     if limit > 0:

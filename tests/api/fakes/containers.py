@@ -112,10 +112,10 @@ class Containers:
     def get(self, ref: str, *, as_of: str | None = None) -> ContainerView:
         return self._view(self._log.find("container", ref, "container"))
 
-    def list(self, *, as_of: str | None = None) -> list[ContainerView]:
+    def list(self, *, as_of: str | None = None, only_up: bool = False) -> list[ContainerView]:
         if as_of == "#0":
             return []
-        return [self._view(state) for state in self._log.states["container"].values()]
+        return [self._view(state) for state in self._log.states["container"].values() if state.up or not only_up]
 
     def rename(self, ref: str, name: str, context: Context) -> None:
         if not name:

@@ -10,7 +10,7 @@ from typing import Any, Callable
 
 import pytest
 
-from engine.kernel import nftables
+from engine.kernel import nftables, nftables_state
 from engine.kernel.rtnetlink import RouteSocket
 
 from support.census import network_tag
@@ -48,7 +48,7 @@ def test_a_firewall_that_drops_gets_our_exceptions_and_loses_them(own_engine: En
     mark = f"docket-{network_tag(engine.home)} "  # other engines' rules may be there, too
 
     def ours() -> list[str]:
-        rules = nftables.rules(family, "filter", "DOCKER-USER")
+        rules = nftables_state.rules(family, "filter", "DOCKER-USER")
         return [rule.mark for rule in rules if rule.mark.startswith(mark)]
 
     try:
@@ -68,7 +68,7 @@ def test_a_ruleset_that_is_flushed_takes_no_ports_along(engine: Engine) -> None:
     name = serve(engine, "web", "-p", "127.0.0.1:8000:80")
     batch = nftables.Batch()
     for family in (nftables.IPV4, nftables.IPV6):
-        if (table := f"docket-{network_tag(engine.home)}") in nftables.tables(family):
+        if (table := f"docket-{network_tag(engine.home)}") in nftables_state.tables(family):
             batch.delete_table(family, table)
     batch.commit()
 
@@ -127,7 +127,7 @@ def test_the_operators_settings(own_engine: Engine, monkeypatch: pytest.MonkeyPa
     name = serve(engine, "web", "-p", "8000:80")
     assert not ip_address(address_of(engine, "web")) in ip_network("10.124.0.0/24")
     assert fetch("127.0.0.1:8000") == name == fetch("[::1]:8000"), "the shim carries what no rule translates"
-    assert f"docket-{network_tag(engine.home)}" not in nftables.tables(nftables.IPV4)
+    assert f"docket-{network_tag(engine.home)}" not in nftables_state.tables(nftables.IPV4)
     assert "network.configured" in engine.event_types("bridge")
     engine.docket("rm", "-f", "web")
 
@@ -138,7 +138,7 @@ def test_the_operators_settings(own_engine: Engine, monkeypatch: pytest.MonkeyPa
         route.create_bridge("dtest2", "02:42:00:00:00:09", 1500)
         link = route.link("dtest2")
         assert link is not None
-        route.add_address(link.index, ip_address("10.126.0.1"), 24)
+        route.add_address(link.index, "10.126.0.1", 24)
     try:
         restart(bridge="dtest2")
         serve(engine, "web", "-p", "8000:80")

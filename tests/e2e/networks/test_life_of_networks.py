@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from engine.kernel import nftables
+from engine.kernel import nftables, nftables_state
 from engine.kernel.rtnetlink import RouteSocket
 
 from support.census import network_tag, processes_of
@@ -178,7 +178,7 @@ def test_after_a_reboot_a_container_has_its_address_again(own_engine: Engine) ->
         route.delete_link(f"br-{network['Id'][:12]}")
     batch = nftables.Batch()
     for family in (nftables.IPV4, nftables.IPV6):
-        if (table := f"docket-{network_tag(engine.home)}") in nftables.tables(family):
+        if (table := f"docket-{network_tag(engine.home)}") in nftables_state.tables(family):
             batch.delete_table(family, table)
     batch.commit()
     engine.start(boot_id="00000000-0000-4000-8000-000000000002")
@@ -212,7 +212,7 @@ def test_the_default_network_makes_way(own_engine: Engine) -> None:
         route.create_bridge("dtest1", "02:42:00:00:00:09", 1500)
         link = route.link("dtest1")
         assert link is not None
-        route.add_address(link.index, subnet[1], subnet.prefixlen)
+        route.add_address(link.index, str(subnet[1]), subnet.prefixlen)
         route.set_link(link.index, "dtest1", up=True)
     try:
         engine.start()

@@ -78,6 +78,8 @@ def test_legacy_links(engine: Engine) -> None:
     engine.docket("stop", "-t", "0", "db")
     assert "Cannot link to a non running container: /db AS /web/pg" in engine.refused("restart", "-t", "0", "web")
     engine.docket("start", "db")
+    names = engine.docket("ps", "--no-trunc", "--format", "{{.Names}}").stdout.split()
+    assert "db,web/pg" in names and "web" not in names, "the one that has stopped gives its names all the same"
     engine.docket("start", "web")
     engine.docket("stop", "-t", "0", "db")
     engine.docket("run", "-d", "base", "sleep", "1000")
