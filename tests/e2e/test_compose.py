@@ -279,6 +279,10 @@ def test_a_project_that_is_named_is_not_the_one_of_the_file_at_hand(shop: Shop) 
     for words in (["stop", "-t", "0", "b"], ["start"], ["restart", "-t", "0", "b"]):
         assert shop.compose("-p", "far", *words).stderr.count("Container far-b-1") == 2
     assert shop.compose("-p", "far", "start", "other", check=False).stderr == "no such service: other\n"
+    for words in (["ps"], ["logs"], ["stop"], ["rm", "-f"]):  # it may well be a service, and have no containers
+        assert "no such service" not in shop.compose("-p", "far", *words, "other").stderr
+    nowhere = shop.engine.docket("compose", "-p", "far", "export", "-o", "far.tar", "a", cwd=shop.folder.parent)
+    assert nowhere.stderr == "" and (shop.folder.parent / "far.tar").exists()
     assert "invalid project name 'Far'" in shop.compose("-p", "Far", "down", check=False).stderr
     gone = shop.compose("-p", "far", "down", "-t", "0").stderr
     assert gone.index("far-b-1  Removed") and gone.index("far-b-1  Stopped") < gone.index("far-a-1  Stopping")
