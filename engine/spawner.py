@@ -21,5 +21,7 @@ JOBS = {
     "root.user": with_root(users.resolve_job),
 }  # fmt: skip
 
-if __name__ == "__main__":
+
+def run() -> None:
+    """The spawner of workers."""
     main(JOBS, serving.serve)

@@ -78,7 +78,7 @@ def _merged(files: list[str], folder: str, context: Context, chain: tuple[str, .
     model: dict[str, Any] = {}
     for file in files:
         extending = Extending(context)
-        for layer in read_layers(file, folder, context):
+        for layer in read_layers(file, folder, context, (model.get("services") or {}).keys()):
             extending.apply(layer)
             include(layer, context, _merged, chain)
             model = merge(without(model, layer.replaced), layer.value)

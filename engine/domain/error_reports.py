@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine.domain import errors
 from engine.domain.errors import EngineError, NameTaken
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def to_report(error: BaseException, what: str) -> dict[str, Any]:

@@ -44,6 +44,11 @@ def dumps_sorted(value: object) -> str:
     return "".join(_encode_sorted(value, 0))
 
 
+def quoted(text: str) -> str:
+    """A string with its quotation marks; what is no ASCII stays."""
+    return _json.encode_basestring(text)  # type: ignore[no-any-return]
+
+
 def loads(text: str) -> Any:
     """Raises ValueError."""
     stripped = text.strip(_WHITESPACE)

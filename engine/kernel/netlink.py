@@ -6,7 +6,6 @@ import errno
 import os
 import socket
 import struct
-from typing import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,13 +39,13 @@ _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 
 
-class Message(NamedTuple):
+class Message:
     """One message as it came: type, flags and payload without the header."""
 
-    kind: int
-    flags: int
-    sequence: int
-    payload: bytes
+    __slots__ = ("kind", "flags", "sequence", "payload")
+
+    def __init__(self, kind: int, flags: int, sequence: int, payload: bytes) -> None:
+        self.kind, self.flags, self.sequence, self.payload = kind, flags, sequence, payload
 
 
 def attribute(kind: int, payload: bytes) -> bytes:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import socket
 import struct
 from _thread import _local as ThreadLocal  # spawners use this module, and have no use for threading
-from contextlib import contextmanager
 
 from engine.kernel.netlink import (
     NETLINK_NETFILTER, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NetlinkSocket, attribute, be32, is_error,
@@ -21,7 +20,7 @@ from engine.kernel.netlink import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator, Sequence
+    from typing import Sequence
 
 IPV4, IPV6 = int(socket.AF_INET), int(socket.AF_INET6)
 INET = 1
@@ -296,15 +295,19 @@ _threads = ThreadLocal()
 """``netlink`` is the socket of the session that a thread is in."""
 
 
-@contextmanager
-def connection() -> Iterator[NetlinkSocket]:
-    """The session's socket; where there is no session, one of its own."""
-    shared: NetlinkSocket | None = getattr(_threads, "netlink", None)
-    if shared is not None:
-        yield shared
-        return
-    with _connected() as own:
-        yield own
+class connection:
+    """``with connection() as netlink:`` the session's socket; where there is no session, one of its own."""
+
+    __slots__ = ("_own",)
+
+    def __enter__(self) -> NetlinkSocket:
+        shared: NetlinkSocket | None = getattr(_threads, "netlink", None)
+        self._own = _connected() if shared is None else None
+        return shared or self._own
+
+    def __exit__(self, *exception: object) -> None:
+        if self._own is not None:
+            self._own.close()
 
 
 def _connected() -> NetlinkSocket:

@@ -1,17 +1,25 @@
-"""Interfaces, addresses and routes (rtnetlink(7)) of the network namespace in which the socket was made."""
+"""Interfaces, addresses and routes (rtnetlink(7)) of the network namespace in which the socket was made.
+
+ipaddress is for the daemon, which looks at what there is: shims only add, and take addresses as texts.
+"""
 
 from __future__ import annotations
 
 import errno
 import socket
 import struct
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import NamedTuple
 
 from engine.kernel.netlink import (
     NETLINK_ROUTE, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, Message, NetlinkSocket, attribute,
     attributes, is_missing, nested, text, u32,
 )  # fmt: skip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+    from typing import Iterator
+
+    Address = IPv4Address | IPv6Address
 
 IFF_UP = 0x1
 LOOPBACK_INDEX = 1
@@ -35,41 +43,43 @@ _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 
-Address = IPv4Address | IPv6Address
 
-
-class Link(NamedTuple):
+class Link:
     """An interface. ``kind`` is "bridge", "veth" ... or "" for a device; ``master`` the index of its bridge or 0."""
 
-    index: int
-    name: str
-    flags: int
-    mtu: int
-    address: str
-    kind: str
-    master: int
-    alias: str
+    __slots__ = ("index", "name", "flags", "mtu", "address", "kind", "master", "alias")
+
+    def __init__(
+        self, index: int, name: str, flags: int, mtu: int, address: str, kind: str, master: int, alias: str
+    ) -> None:
+        self.index, self.name, self.flags, self.mtu = index, name, flags, mtu
+        self.address, self.kind, self.master, self.alias = address, kind, master, alias
 
 
-class InterfaceAddress(NamedTuple):
-    index: int
-    address: Address
-    prefix_length: int
+class InterfaceAddress:
+    __slots__ = ("index", "address", "prefix_length")
+
+    def __init__(self, index: int, address: Address, prefix_length: int) -> None:
+        self.index, self.address, self.prefix_length = index, address, prefix_length
 
 
-class Route(NamedTuple):
+class Route:
     """``destination`` None: the default route. ``gateway`` None: directly reachable."""
 
-    destination: Address | None
-    prefix_length: int
-    gateway: Address | None
-    index: int
-    table: int
-    metric: int
+    __slots__ = ("destination", "prefix_length", "gateway", "index", "table", "metric")
+
+    def __init__(
+        self, destination: Address | None, prefix_length: int, gateway: Address | None, index: int, table: int,
+        metric: int,
+    ) -> None:  # fmt: skip
+        self.destination, self.prefix_length, self.gateway = destination, prefix_length, gateway
+        self.index, self.table, self.metric = index, table, metric
 
 
-def family_of(address: Address) -> int:
-    return int(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+def _packed(address: str) -> tuple[int, bytes]:
+    """Its family, and itself as packets have it. Raises OSError for what is no address."""
+    family = int(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    return family, socket.inet_pton(family, address)
 
 
 def mac_bytes(text_: str) -> bytes:
@@ -158,6 +168,8 @@ class RouteSocket(NetlinkSocket):
     # --- addresses -------------------------------------------------------------------------------------------------
 
     def addresses(self) -> list[InterfaceAddress]:
+        from ipaddress import ip_address
+
         found = []
         for answer in self.ask(_GETADDR, NLM_F_DUMP, _ADDRESS.pack(0, 0, 0, 0, 0), "addresses"):
             _, length, _, _, index = _ADDRESS.unpack_from(answer.payload)
@@ -167,23 +179,24 @@ class RouteSocket(NetlinkSocket):
                 found.append(InterfaceAddress(index, ip_address(raw), length))
         return found
 
-    def add_address(self, index: int, address: Address, prefix_length: int) -> None:
+    def add_address(self, index: int, address: str, prefix_length: int) -> None:
         """Without duplicate address detection: the engine has seen to it that nobody has it. There already is fine."""
-        raw = address.packed
+        family, raw = _packed(address)
         parts = attribute(_IFA_LOCAL, raw) + attribute(_IFA_ADDRESS, raw)
-        if address.version == 4 and prefix_length < 31:
+        if family == socket.AF_INET and prefix_length < 31:
             last = int.from_bytes(raw, "big") | (1 << (32 - prefix_length)) - 1
             parts += attribute(_IFA_BROADCAST, last.to_bytes(4, "big"))
         else:
             parts += u32(_IFA_FLAGS, _IFA_F_NODAD)
-        head = _ADDRESS.pack(family_of(address), prefix_length, 0, 0, index)
+        head = _ADDRESS.pack(family, prefix_length, 0, 0, index)
         self.ask(_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, head + parts, f"{address}/{prefix_length}")
 
     def delete_address(self, entry: InterfaceAddress) -> None:
         """With the routes that came with it. Gone already is fine."""
-        head = _ADDRESS.pack(family_of(entry.address), entry.prefix_length, 0, 0, entry.index)
+        family, raw = _packed(str(entry.address))
+        head = _ADDRESS.pack(family, entry.prefix_length, 0, 0, entry.index)
         try:
-            self.ask(_DELADDR, NLM_F_ACK, head + attribute(_IFA_LOCAL, entry.address.packed), str(entry.address))
+            self.ask(_DELADDR, NLM_F_ACK, head + attribute(_IFA_LOCAL, raw), str(entry.address))
         except OSError as error:
             if not is_missing(error):
                 raise
@@ -192,13 +205,10 @@ class RouteSocket(NetlinkSocket):
 
     def routes(self) -> list[Route]:
         """Of both families and all tables but the local one."""
+        from ipaddress import ip_address
+
         found = []
-        for answer in self.ask(_GETROUTE, NLM_F_DUMP, _ROUTE.pack(0, 0, 0, 0, 0, 0, 0, 0, 0), "routes"):
-            _, length, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(answer.payload)
-            parts = attributes(answer.payload[_ROUTE.size :])
-            number = _number(parts.get(_RTA_TABLE), table)
-            if kind != _RTN_UNICAST or number == _RT_TABLE_LOCAL:
-                continue
+        for length, number, parts in self._routes():
             destination, gateway = parts.get(_RTA_DST), parts.get(_RTA_GATEWAY)
             found.append(Route(
                 ip_address(destination) if destination else None, length, ip_address(gateway) if gateway else None,
@@ -206,12 +216,26 @@ class RouteSocket(NetlinkSocket):
             ))  # fmt: skip
         return found
 
-    def add_default_route(self, gateway: Address, index: int) -> None:
+    def has_default_route(self) -> bool:
+        """Of either family."""
+        return any(_RTA_DST not in parts for _, _, parts in self._routes())
+
+    def _routes(self) -> Iterator[tuple[int, int, dict[int, bytes]]]:
+        """Prefix length, table and attributes of each."""
+        for answer in self.ask(_GETROUTE, NLM_F_DUMP, _ROUTE.pack(0, 0, 0, 0, 0, 0, 0, 0, 0), "routes"):
+            _, length, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(answer.payload)
+            parts = attributes(answer.payload[_ROUTE.size :])
+            number = _number(parts.get(_RTA_TABLE), table)
+            if kind == _RTN_UNICAST and number != _RT_TABLE_LOCAL:
+                yield length, number, parts
+
+    def add_default_route(self, gateway: str, index: int) -> None:
         """Everything else goes through ``gateway``. Replaces a default route of the same family."""
+        family, raw = _packed(gateway)
         head = _ROUTE.pack(
-            family_of(gateway), 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, 0
+            family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, 0
         )  # fmt: skip
-        parts = attribute(_RTA_GATEWAY, gateway.packed) + u32(_RTA_OIF, index)
+        parts = attribute(_RTA_GATEWAY, raw) + u32(_RTA_OIF, index)
         self.ask(_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, head + parts, f"default via {gateway}")
 
 

@@ -173,7 +173,7 @@ class HostNetwork:
         else:
             _set(f"ipv6/conf/{network.bridge}/accept_ra", "0", changed)
         for address, prefix_length in gateways:
-            route.add_address(link.index, address, prefix_length)
+            route.add_address(link.index, str(address), prefix_length)
         route.set_link(link.index, network.bridge, up=True)
         return link.index
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,18 +20,17 @@ _LONGEST_LABEL = 63
 PLAIN_UDP_BYTES = 512
 
 
-class Query(NamedTuple):
+class Query:
     """One question. ``name`` is lower case, without the last dot; ``question`` is its raw text, to be echoed;
     ``udp_bytes`` is the longest answer that the asker takes over UDP."""
 
-    id: int
-    flags: int
-    name: str
-    kind: int
-    question: bytes
-    udp_bytes: int
-    has_edns: bool
-    class_: int = IN
+    __slots__ = ("id", "flags", "name", "kind", "question", "udp_bytes", "has_edns", "class_")
+
+    def __init__(
+        self, id: int, flags: int, name: str, kind: int, question: bytes, udp_bytes: int, has_edns: bool, class_: int
+    ) -> None:
+        self.id, self.flags, self.name, self.kind = id, flags, name, kind
+        self.question, self.udp_bytes, self.has_edns, self.class_ = question, udp_bytes, has_edns, class_
 
     @property
     def opcode(self) -> int:

@@ -7,7 +7,6 @@ import os
 import select
 import socket
 import time
-from typing import NamedTuple
 
 import _signal as signal
 
@@ -39,11 +38,13 @@ PROBE_OUTPUT_BYTES = 4096
 """How much of what a probe says is kept, as Docker has it."""
 
 
-class _Asker(NamedTuple):
+class _Asker:
     """The request that is answered."""
 
-    connection: Connection
-    request_id: int
+    __slots__ = ("connection", "request_id")
+
+    def __init__(self, connection: Connection, request_id: int) -> None:
+        self.connection, self.request_id = connection, request_id
 
     def answer(self, facts: Json) -> None:
         self.connection.send({"reply": self.request_id, **facts})

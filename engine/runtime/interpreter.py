@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _ENTER = "import sys; sys.path[:0] = sys.argv[1:2]; from engine.runtime.entrance import main; main()"
-_PROGRAM = "import runpy, sys; sys.path[:0] = sys.argv[1:2]; runpy.run_module(sys.argv[2], run_name='__main__')"
+_PROGRAM = "import sys; sys.path[:0] = sys.argv[1:2]; __import__(sys.argv[2]); sys.modules[sys.argv[2]].run()"
 
 
 def interpreter_path() -> str:
@@ -78,7 +78,7 @@ def run_module(
     module: str, copy_fd: int, socket_fd: int, words: Sequence[str] = (), *, namespace_fd: int = -1,
     environment: dict[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:  # fmt: skip
-    """Execute ``python -m module`` from the copy, isolated, in a session of its own, with ``words`` and the socket's
+    """Execute a module's ``run`` from the copy, isolated, in a session of its own, with ``words`` and the socket's
     number as its arguments; in a user namespace, where one is given. ``environment`` is added to the caller's.
 
     ``-I -S``: neither the environment nor a site directory decides what the half that runs as root imports.

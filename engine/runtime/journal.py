@@ -8,9 +8,9 @@ torn line at the end, which reads as if it weren't there. Records: ``started`` (
 from __future__ import annotations
 
 import binascii
-import json
 import os
 
+from engine.kernel import json_text
 from engine.kernel.steps import step
 
 TYPE_CHECKING = False
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 FILE_NAME = "shim.journal"
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Journal:
@@ -33,7 +31,7 @@ class Journal:
 
     def append(self, record: dict[str, Any], *, durable: bool = True) -> None:
         """Write a record, and with ``durable`` wait until it is on the disk. Raises OSError (disk full)."""
-        text = _encode(record).encode()
+        text = json_text.dumps(record).encode()
         line = b"%08x %s\n" % (binascii.crc32(text), text)
         if self._is_torn:  # by a disk that was full: that line must not swallow this one
             line = b"\n" + line
@@ -56,5 +54,5 @@ def read(directory: str) -> list[dict[str, Any]]:
     for line in lines[:-1]:
         checksum, _, text = line.partition(b" ")
         if checksum == b"%08x" % binascii.crc32(text):
-            records.append(json.loads(text))
+            records.append(json_text.loads(text.decode()))
     return records

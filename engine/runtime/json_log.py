@@ -6,11 +6,10 @@ that are no UTF-8 become U+FFFD. Times are UTC with nanoseconds.
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from json.encoder import encode_basestring
 
+from engine.kernel import json_text
 from engine.runtime.log_compression import PACKED, Compression
 
 TYPE_CHECKING = False
@@ -33,7 +32,7 @@ class JsonLog:
         self._max_files = max(1, max_files)
         self._compression = Compression() if compress and self._max_files > 1 else None
         self._partial: dict[str, bytes] = {}
-        self._attributes = f'"attrs":{json.dumps(attributes, sort_keys=True)},' if attributes else ""
+        self._attributes = f'"attrs":{json_text.dumps_sorted(attributes)},' if attributes else ""
         self._open(path, 0)
 
     def _open(self, path: str, flags: int) -> None:
@@ -128,7 +127,7 @@ class JsonLog:
         os.rename(f"{self.path}.new", self.path)
 
     def _entry(self, line: bytes, newline: str, stream: str, stamp: str) -> str:
-        quoted = encode_basestring(line.decode("utf-8", "replace"))
+        quoted = json_text.quoted(line.decode("utf-8", "replace"))
         if "\u2028" in quoted or "\u2029" in quoted:  # escaped as Docker does: some readers take them for line ends
             quoted = quoted.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
         return f'{{"log":{quoted[:-1]}{newline}","stream":"{stream}",{self._attributes}"time":"{stamp}"}}\n'

@@ -6,12 +6,10 @@ services.name_files for who writes them).
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import socket
-from ipaddress import ip_address
 
+from engine.kernel import json_text
 from engine.runtime import dns_message
 from engine.runtime.dns_message import AAAA, ANY, IN, PLAIN_UDP_BYTES, PTR, A, Query
 
@@ -40,7 +38,7 @@ class _File:
             if (found.st_ino, found.st_mtime_ns) == self._seen:
                 return False
             with open(self.path, encoding="utf-8") as file:
-                self.value = json.load(file)
+                self.value = json_text.loads(file.read())
             self._seen = found.st_ino, found.st_mtime_ns
         except FileNotFoundError:
             if not self.value and self._seen == (0, 0):
@@ -93,12 +91,12 @@ class KnownNames:
             return None
         records = []
         for address in addresses:
-            raw = ip_address(address).packed if ":" in address else socket.inet_aton(address)
+            raw = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
             kind = A if len(raw) == 4 else AAAA
             if query.kind in (kind, ANY):
                 records.append((kind, raw))
         if len(records) > 1:
-            random.shuffle(records)
+            records.sort(key=lambda record: os.urandom(4))  # in any order
         answer = dns_message.answer(query, records)
         if len(records) <= 1 and len(message) <= PLAIN_UDP_BYTES and len(self._answers) < _MOST_ANSWERS:
             self._answers[message[2:]] = answer[2:]
@@ -125,13 +123,13 @@ def _address_of(name: str) -> str:
     """The address that a reverse name (RFC 1035, 3.5; RFC 3596, 2.5) stands for; "" where it is none."""
     labels = name.split(".")
     if name.endswith(".in-addr.arpa"):
-        text = ".".join(reversed(labels[:-2]))
+        family, text = socket.AF_INET, ".".join(reversed(labels[:-2]))
     elif name.endswith(".ip6.arpa") and len(labels) == 34:
         digits = "".join(reversed(labels[:-2]))
-        text = ":".join(digits[start : start + 4] for start in range(0, 32, 4))
+        family, text = socket.AF_INET6, ":".join(digits[start : start + 4] for start in range(0, 32, 4))
     else:
         return ""
     try:
-        return str(ip_address(text))
-    except ValueError:
+        return socket.inet_ntop(family, socket.inet_pton(family, text))
+    except (OSError, ValueError):
         return ""

@@ -7,7 +7,6 @@ namespace, whoever dies first.
 from __future__ import annotations
 
 import os
-from ipaddress import ip_address, ip_interface
 
 from engine.kernel.namespaces import open_existing, visiting
 from engine.kernel.rtnetlink import RouteSocket
@@ -60,17 +59,17 @@ def _make_pair(host: RouteSocket, interface: Json, namespace_fd: int) -> int:
 
 def _configure(inside: RouteSocket, interface: Json) -> int:
     name = interface["name"]
-    addresses = [ip_interface(text) for text in interface["addresses"]]
-    has_ipv6 = any(address.version == 6 for address in addresses)
+    has_ipv6 = any(":" in address for address in interface["addresses"])
     _set_ipv6(name, "accept_dad" if has_ipv6 else "disable_ipv6", "0" if has_ipv6 else "1")
     link = inside.link(name)
     if link is None:
         raise OSError(19, "the interface is gone", name)
-    for address in addresses:
-        inside.add_address(link.index, address.ip, address.network.prefixlen)
+    for text in interface["addresses"]:
+        address, _, prefix_length = text.partition("/")
+        inside.add_address(link.index, address, int(prefix_length))
     inside.set_link(link.index, name, up=True)
     for gateway in interface["gateways"]:
-        inside.add_default_route(ip_address(gateway), link.index)
+        inside.add_default_route(gateway, link.index)
     return link.index
 
 
@@ -104,7 +103,7 @@ def route_job(arguments: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         with visiting("network", fd), step("network.address"), RouteSocket() as inside:
             link = inside.link(arguments["name"])
             for gateway in arguments["gateways"] if link is not None else ():
-                inside.add_default_route(ip_address(gateway), link.index)
+                inside.add_default_route(gateway, link.index)
     finally:
         os.close(fd)
     return {}

@@ -9,14 +9,13 @@ by the kernel: cgroups, pidfds, namespaces. The runtime's own state lies in the 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import select
 import signal
 import socket
 import time
 
-from engine.kernel import mounts
+from engine.kernel import json_text, mounts
 from engine.kernel.cgroups import Cgroup
 from engine.kernel.namespaces import CLONE_NEWNS, unshare
 from engine.kernel.steps import step
@@ -166,7 +165,7 @@ class OtherLaunch:
         }  # fmt: skip
         fd = os.open("config.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(fd, "w", encoding="utf-8") as file:
-            file.write(json.dumps(spec))
+            file.write(json_text.dumps(spec))
 
     # --- the runtime -----------------------------------------------------------------------------------------------
 
@@ -241,7 +240,7 @@ def _await_command(pid: int, waiting: str) -> None:
 def _last_error() -> str:
     try:
         with open(LOG, encoding="utf-8", errors="replace") as file:
-            records: list[Any] = [json.loads(line) for line in file if line.startswith("{")]
+            records: list[Any] = [json_text.loads(line) for line in file if line.startswith("{")]
     except (OSError, ValueError):
         return ""
     errors = [str(record.get("msg") or "") for record in records if record.get("level") in ("error", "fatal")]

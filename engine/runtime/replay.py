@@ -6,13 +6,13 @@ client from the streams themselves, so nothing is missing and nothing comes twic
 
 from __future__ import annotations
 
-import json
 import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Collection
 
+from engine.kernel import json_text
 from engine.runtime.log_compression import PACKED
 
 CHUNK_BYTES = 65536
@@ -82,7 +82,7 @@ class Replay:
 
     def _output(self, line: bytes) -> bytes:
         try:
-            record = json.loads(line)
+            record = json_text.loads(line.decode())
             stream, text = record["stream"], record["log"]
         except (ValueError, KeyError, TypeError):
             return b""  # a torn line of a crash

@@ -19,11 +19,14 @@ then. A spare shim holds nothing of any container and ends with the spawner.
 from __future__ import annotations
 
 import socket
-from typing import Sequence
 
 from engine.kernel.namespaces import clone
 from engine.kernel.process import run_and_exit
 from engine.runtime import messages, shim_process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 PAUSE_MS = 15
 """How long the launch that took the last one has both processors for itself."""

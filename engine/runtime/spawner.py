@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, Callable, Mapping
 
 from engine.domain.error_reports import to_report
 from engine.domain.errors import EngineError
@@ -29,8 +28,13 @@ from engine.runtime import init, messages, rehearsal, sweep
 from engine.runtime.setup import failure
 from engine.runtime.spare import Spare
 
-Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
-Visit = Callable[[socket.socket], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Mapping
+
+    Job = Callable[[dict[str, Any], list[int]], dict[str, Any]]
+    Visit = Callable[[socket.socket], None]
+
 _SHORT_S = 0.1
 _USUAL_ARGUMENTS = 4
 """Of ``interpreter.run_module``: the program, the folder of its modules, the module, the descriptor."""
@@ -45,9 +49,32 @@ def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
     The last argument of the process is the number of the descriptor that leads to the supervisor; one before it is the
     path of a socket: each connection to it is a fork's, which calls ``visit``.
     """
-    jobs = {**sweep.JOBS, **jobs}
     connection = socket.socket(fileno=int(sys.argv[-1]))
     connection.set_inheritable(False)
+    ended = _settle()
+    door = _open_door(sys.argv[-2]) if visit and len(sys.argv) > _USUAL_ARGUMENTS else None
+    spare = Spare()
+    poll = select.poll()
+    for one in (ended, connection, spare, *([door] if door is not None else [])):
+        poll.register(one, select.POLLIN)
+    jobs = {**sweep.JOBS, **jobs}
+    while True:
+        if not (events := poll.poll(spare.pause_ms)):
+            spare.rest()
+            continue
+        ready = events[0][0]
+        if ready == ended:
+            _reap(ended)
+        elif ready == spare.fileno():
+            spare.take_back()
+        elif door is not None and visit is not None and ready == door.fileno():
+            _receive(door, visit)
+        elif not _take_request(connection, spare, jobs):
+            return
+
+
+def _settle() -> int:
+    """Become what shims and workers are forks of. Answers with a descriptor that tells when one has ended."""
     set_name("docket-spawner")
     set_dumpable(False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
@@ -60,46 +87,30 @@ def main(jobs: Mapping[str, Job], visit: Visit | None = None) -> None:
     rehearsal.rehearse()
     gc.collect()
     gc.freeze()  # children share these pages as long as the collector doesn't walk over them
-    poll = select.poll()
-    poll.register(ended, select.POLLIN)
-    poll.register(connection, select.POLLIN)
-    door = _open_door(sys.argv[-2]) if visit and len(sys.argv) > _USUAL_ARGUMENTS else None
-    if door is not None:
-        poll.register(door, select.POLLIN)
-    spare = Spare()
-    poll.register(spare, select.POLLIN)
-    while True:
-        if not (events := poll.poll(spare.pause_ms)):
-            spare.rest()
-            continue
-        ready = events[0][0]
-        if ready == ended:
-            _reap(ended)
-            continue
-        if ready == spare.fileno():
-            spare.take_back()
-            continue
-        if door is not None and visit is not None and ready == door.fileno():
-            _receive(door, visit)
-            continue
-        try:
-            received = messages.receive(connection)
-        except messages.Truncated as error:
-            _refuse(error)
-            continue
-        if received is None:
-            return
-        request, fds = received
-        own = socket.socket(fileno=fds[0])
-        try:
-            if request["op"] == "shim":
-                _hand_over(spare, own, fds)
-            else:
-                _fork_worker(request, own, fds[1:], jobs)
-        finally:
-            own.close()
-            for fd in fds[1:]:
-                os.close(fd)
+    return ended
+
+
+def _take_request(connection: socket.socket, spare: Spare, jobs: Mapping[str, Job]) -> bool:
+    """Carry out what the daemon asks for next; False where it has ended."""
+    try:
+        received = messages.receive(connection)
+    except messages.Truncated as error:
+        _refuse(error)
+        return True
+    if received is None:
+        return False
+    request, fds = received
+    own = socket.socket(fileno=fds[0])
+    try:
+        if request["op"] == "shim":
+            _hand_over(spare, own, fds)
+        else:
+            _fork_worker(request, own, fds[1:], jobs)
+    finally:
+        own.close()
+        for fd in fds[1:]:
+            os.close(fd)
+    return True
 
 
 def _open_door(path: str) -> socket.socket | None:
@@ -195,5 +206,6 @@ def _work(
     messages.send(own, answer)
 
 
-if __name__ == "__main__":
-    main({})  # for shims; engine.spawner adds the jobs of the other rooms
+def run() -> None:
+    """Of shims; ``engine.spawner`` adds the jobs of the other rooms."""
+    main({})

@@ -7,15 +7,13 @@ it when the shim ends, and the shim when the container does.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import select
 import signal
 import socket
 import time
-from typing import NamedTuple
 
-from engine.kernel import mounts
+from engine.kernel import json_text, mounts
 from engine.kernel.namespaces import CLONE_NEWNS, CLONE_PARENT, clone, unshare
 from engine.kernel.process import close_all_but, set_parent_death_signal
 from engine.kernel.rtnetlink import RouteSocket
@@ -92,7 +90,7 @@ def _start_pasta(plan: Json, network: Json, pid: int, said: int) -> int:
 
 def _has_way_out() -> bool:
     with RouteSocket() as route:
-        return any(one.destination is None for one in route.routes())
+        return route.has_default_route()
 
 
 def _has_content(path: str) -> bool:
@@ -149,12 +147,12 @@ def _forward(api: str, port: Json) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(_PATIENCE_S)
         sock.connect(api)
-        sock.sendall(json.dumps({"execute": "add_hostfwd", "arguments": place}).encode())
+        sock.sendall(json_text.dumps({"execute": "add_hostfwd", "arguments": place}).encode())
         sock.shutdown(socket.SHUT_WR)
         answer = b""
         while part := sock.recv(4096):
             answer += part
-    if error := json.loads(answer or b"{}").get("error"):
+    if error := json_text.loads(answer.decode() or "{}").get("error"):
         what = f"{place['host_addr']}:{place['host_port']}/{place['proto']}"
         raise OSError(errno.EADDRINUSE, error.get("desc") or "refused", f"port {what}")
 
@@ -162,12 +160,12 @@ def _forward(api: str, port: Json) -> None:
 # --- both ------------------------------------------------------------------------------------------------------------
 
 
-class _Namespace(NamedTuple):
+class _Namespace:
     """The network namespace of ``pid``. The programs give up the power to look at that process (CAP_SYS_PTRACE) before
     they open its namespace, so they find it mounted at ``place``, in a mount namespace of their own."""
 
-    pid: int
-    place: str
+    def __init__(self, pid: int, place: str) -> None:
+        self.pid, self.place = pid, place
 
     def mount(self) -> None:
         unshare(CLONE_NEWNS)

@@ -33,6 +33,7 @@ from engine.services.sharing import namespace_of
 from engine.services.top import processes
 from engine.services.views import ContainerView, parse_document
 from engine.services.volumes import Volumes
+from engine.services.waiting_clients import WaitingClients
 from engine.services.waits import Waiter
 
 
@@ -44,8 +45,7 @@ class Containers:
         self._endpoints = endpoints
         self._health = health
         self._volumes = volumes
-        self._guard = threading.Lock()
-        self._waiting: dict[str, list[tuple[Attachment, Context]]] = {}
+        self.waiting = WaitingClients(core.recorder)
         self.linked = LinkIndex(core)
 
     # --- creating and naming ---
@@ -378,28 +378,7 @@ class Containers:
             if alive:
                 self._core.runtime.attach(container.id, attachment)
             else:
-                with self._guard:
-                    self._waiting.setdefault(container.id, []).append((attachment, context))
-
-    def attaching(self, container_id: str, context: Context) -> tuple[tuple[str, ...], ...]:
-        """The streams of the clients that wait for the start and are of the same actor as it. What others want is put
-        on record here, in their own name."""
-        with self._guard:
-            waiting = list(self._waiting.get(container_id, ()))
-        for attachment, own in waiting:
-            if own.actor != context.actor:
-                self._core.recorder.decide("container", container_id, AttachClient(attachment.streams), own)
-        return tuple(attachment.streams for attachment, own in waiting if own.actor == context.actor)
-
-    def take_waiting(self, container_id: str) -> list[Attachment]:
-        """The clients that attached before the start."""
-        with self._guard:
-            return [attachment for attachment, _ in self._waiting.pop(container_id, [])]
-
-    def drop_waiting(self, container_id: str) -> None:
-        """Their wait is over: the container will not start."""
-        for attachment in self.take_waiting(container_id):
-            os.close(attachment.fd)
+                self.waiting.add(container.id, attachment, context)
 
     def top(self, reference: str, ps_args: str) -> tuple[list[str], list[list[str]]]:
         """Titles and rows of the processes in the container. Raises Conflict where nothing runs."""

@@ -13,11 +13,13 @@ from typing import Any, Iterable, Mapping, Sequence
 
 from engine.domain.container import Container
 from engine.domain.endpoint import (
+    CreateEndpoint,
     Endpoint,
     EndpointAttached,
     EndpointAttachFailed,
     EndpointCreated,
     EndpointReleased,
+    EndpointRemoved,
 )
 from engine.domain.errors import NotFound, describe
 from engine.domain.network import Network
@@ -83,6 +85,8 @@ class Endpoints:
     def created(self, request: EndpointRequest, container_id: str, context: Context) -> EndpointCreated:
         """One of them."""
         network = self._networks.ensure(request.network, context)
+        if network.name == DEFAULT:  # an id may have named it
+            network_config.refuse_on_default(request)
         for address in request.addresses:
             self.leases.check(network, address)
         return EndpointCreated(
@@ -123,7 +127,7 @@ class Endpoints:
     def _begin(
         self, attachment: Attachment, container: Container, settings: Mapping[str, Any], context: Context
     ) -> None:
-        pairs = self._places(container, settings["HostConfig"]["NetworkMode"])
+        pairs = self._places(container, settings["HostConfig"]["NetworkMode"], context)
         if not pairs:
             return
         wanted = network_config.wanted_ports(settings["Config"], settings["HostConfig"])
@@ -140,8 +144,9 @@ class Endpoints:
         leases.lead_out(attachment.interfaces, [network for _, network in pairs])
         self._finish(attachment, container)
 
-    def _places(self, container: Container, mode: str) -> list[tuple[Endpoint, Network]]:
-        """Its networks: none where it was taken off all of them. Raises NotFound where one is gone."""
+    def _places(self, container: Container, mode: str, context: Context) -> list[tuple[Endpoint, Network]]:
+        """Its networks: none where it was taken off all of them; where that of its mode went, the one that has its name
+        now. Raises NotFound where one is gone."""
         endpoints = self._core.log.endpoints_of_container(container.id)
         pairs = self.of(container.id)
         if len(pairs) < len(endpoints):
@@ -149,7 +154,23 @@ class Endpoints:
             gone = [self._core.log.get("endpoint", one) for one in endpoints if one not in there]
             first = next((one.network_id for one in gone if one is not None), "")
             raise NotFound(f"network {mode if self._is_gone(mode) else first} not found")
-        return pairs
+        if pairs or self._was_taken_off(container, mode):
+            return pairs
+        created = self.created(EndpointRequest(mode), container.id, context)
+        self._core.recorder.decide("endpoint", created.endpoint_id, CreateEndpoint(created), context)
+        return self.of(container.id)
+
+    def _was_taken_off(self, container: Container, mode: str) -> bool:
+        """Whether somebody disconnected it from the network of its mode. An endpoint that goes with its network has no
+        event of its own."""
+        trail = self._core.log.trail("container", container.id)
+        created = [recorded for recorded in trail if recorded.type == EndpointCreated.TYPE]
+        networks = {created[0].data["network_id"]} if created else set()
+        if not self._is_gone(mode):
+            networks.add(self._networks.resolve(mode).id)
+        ours = [recorded.stream for recorded in created if recorded.data["network_id"] in networks]
+        removed = {recorded.stream for recorded in trail if recorded.type == EndpointRemoved.TYPE}
+        return bool(ours) and ours[-1] in removed
 
     def _is_gone(self, reference: str) -> bool:
         try:

@@ -81,7 +81,7 @@ class Lifecycle:
         """
         container = resolve_container(self._core.log, reference)
         with self._core.recorder.exclusive(f"container/{container.id}"):
-            command = StartContainer(scheduled, self._containers.attaching(container.id, context))
+            command = StartContainer(scheduled, self._containers.waiting.attaching(container.id, context))
             intents = self._core.recorder.decide("container", container.id, command, context)
             if not intents:
                 return
@@ -95,7 +95,7 @@ class Lifecycle:
                 failure = error
                 failed = ContainerStartFailed(container.id, getattr(error, "step", ""), describe(error), 128)
             self._core.recorder.record("container", container.id, failed, outcome)
-            self._containers.drop_waiting(container.id)
+            self._containers.waiting.drop(container.id)
             if container.auto_remove:
                 self._remove(container, True, outcome)
         raise failure
@@ -113,7 +113,7 @@ class Lifecycle:
                 held = [sock.fileno() for sock in network.held.sockets]
                 fresh = fresh_volumes(self._core, container, settings)
                 with self._volumes.filling(container.id, fresh) as plan["fill"]:
-                    waiting = self._containers.take_waiting(container.id)
+                    waiting = self._containers.waiting.take(container.id)
                     launched = self._core.runtime.launch(plan, lock, waiting, held)
             except BaseException as error:
                 self._endpoints.failed(network, describe(error))
@@ -350,7 +350,7 @@ class Lifecycle:
 
     def finish_removal(self, container: Container, volumes: bool, context: Context) -> None:
         """The effect and the outcome of an open removal; may be done again after a crash."""
-        self._containers.drop_waiting(container.id)
+        self._containers.waiting.drop(container.id)
         try:
             self._remove_cgroups(container.id)
             self._throw_away(self._core.store.container(container.id))

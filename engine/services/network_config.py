@@ -74,12 +74,18 @@ def check(
     requests = [endpoint_request(mode, endpoints.pop(mode, {}), mac)]
     requests += [endpoint_request(name, settings) for name, settings in endpoints.items()]
     for request in requests:
-        if request.asks and request.network == DEFAULT:
-            what = "IP address" if request.addresses else "network-scoped aliases"
-            raise InvalidArgument(
-                f"invalid config for network bridge: user specified {what} is supported on user defined networks only"
-            )
+        if request.network == DEFAULT:
+            refuse_on_default(request)
     return tuple(requests)
+
+
+def refuse_on_default(request: EndpointRequest) -> None:
+    """What the default network has not. Raises InvalidArgument."""
+    if request.asks:
+        what = "IP address" if request.addresses else "network-scoped aliases"
+        raise InvalidArgument(
+            f"invalid config for network bridge: user specified {what} is supported on user defined networks only"
+        )
 
 
 def without_default(body: Mapping[str, Any], settings: NetworkSettings) -> Mapping[str, Any]:

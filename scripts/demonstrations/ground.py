@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Sequence
 
@@ -100,14 +99,14 @@ class Host:
     def _configure(route: RouteSocket, name: str, address: str) -> int:
         link = route.link(name)
         assert link is not None
-        route.add_address(link.index, ip_address(address), 24)
+        route.add_address(link.index, address, 24)
         route.set_link(link.index, name, up=True)
         return link.index
 
     def _set_up(self) -> None:
         with RouteSocket() as route:
             route.set_link(1, "lo", up=True)
-            route.add_default_route(ip_address(self.gateway), self._configure(route, "eth0", self.address))
+            route.add_default_route(self.gateway, self._configure(route, "eth0", self.address))
 
     def do(self, action: Callable[[], Any]) -> Any:
         """Call a function over there; what it starts runs there."""

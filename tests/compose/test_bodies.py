@@ -230,6 +230,17 @@ def test_labels() -> None:
     }  # fmt: skip
 
 
+def test_a_label_names_no_dependency_that_is_disabled(loaded: Loaded) -> None:
+    """Docker Compose, which starts a project by these labels, would not find it."""
+    project = loaded(
+        "services:\n  web: {image: bb, depends_on: {db: {condition: service_started},"
+        " tool: {condition: service_started, required: false}}}\n  db: {image: bb}\n  tool: {image: b, profiles: [x]}\n"
+    )
+    service = project.model["services"]["web"]
+    found = own_labels(project, "web", service, number=1, config_hash="", image_id="", version="v", document="{}")
+    assert found["com.docker.compose.depends_on"] == "db:service_started:false"
+
+
 def test_networks_and_volumes() -> None:
     network = {"name": "shop_n", "driver_opts": {"a": 1}, "internal": True, "labels": {"x": "y"}, "enable_ipv6": False,
                "ipam": {"config": [{"subnet": "172.31.9.0/24"}]}}  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from compose.conftest import Loaded
+from compose.conftest import Loaded, Refused
 
 TCP = {"mode": "ingress", "protocol": "tcp"}
 
@@ -114,3 +114,13 @@ def test_a_whole_service_is_replaced_or_taken_away(loaded: Loaded) -> None:
     )
     assert list(project.model["services"]) == ["web"]
     assert project.model["services"]["web"]["image"] == "c" and "hostname" not in project.model["services"]["web"]
+
+
+def test_a_later_file_may_have_the_bare_name_of_a_service(loaded: Loaded, refused: Refused) -> None:
+    """As where all keys of an override are commented out. It is no service of its own."""
+    files = {"over.yaml": "services:\n  web:\n", "new.yaml": "services:\n  web:\n  new:\n"}
+    text = "services: {web: {image: bb}}"
+    project = loaded(text, files, files=("compose.yaml", "over.yaml"))
+    assert project.model["services"]["web"]["image"] == "bb" and not project.warnings
+    assert refused(text, files, files=("compose.yaml", "new.yaml")) == "new.yaml:3: services.new: must be a mapping"
+    assert refused("services:\n  web:\n") == "compose.yaml:2: services.web: must be a mapping"

@@ -228,6 +228,25 @@ def test_down_leaves_what_has_another_profile_as_docker_compose_does(shop: Shop)
     assert not shop.rows()
 
 
+ONE_OFF = "services: {a: {image: base, network_mode: none, volumes: ['./src:/src/', '/kept']}}\n"
+
+
+def test_one_off_containers(shop: Shop) -> None:
+    """What the command line mounts stands in place of the service's; input stays open also where nobody has come."""
+    small(shop, ONE_OFF)
+    for name in ("src", "alt"):
+        (shop.folder / name).mkdir()
+        (shop.folder / name / "file").write_text(name)
+    assert shop.compose("run", "--rm", "-T", "a", "cat", "/src/file").stdout == "src"
+    for volume in ("./alt:/src", f"{shop.folder}/alt:/src/:ro"):
+        assert shop.compose("run", "--rm", "-T", "-v", volume, "a", "cat", "/src/file").stdout == "alt"
+    name = shop.compose("run", "-d", "a", "cat").stdout.strip()
+    assert [row["State"] for row in shop.rows()] == ["running"]
+    attached = shop.engine.docket("attach", name, input="heard\n", check=False)
+    assert attached.stdout == "heard\n"
+    shop.compose("down", "-t", "0")
+
+
 NEEDS_A_FILE = "services: {a: {image: base, command: sleep 100, network_mode: none, env_file: some.env}}\n"
 
 
@@ -260,6 +279,10 @@ def test_a_project_that_is_named_is_not_the_one_of_the_file_at_hand(shop: Shop) 
     for words in (["stop", "-t", "0", "b"], ["start"], ["restart", "-t", "0", "b"]):
         assert shop.compose("-p", "far", *words).stderr.count("Container far-b-1") == 2
     assert shop.compose("-p", "far", "start", "other", check=False).stderr == "no such service: other\n"
+    for words in (["ps"], ["logs"], ["stop"], ["rm", "-f"]):  # it may well be a service, and have no containers
+        assert "no such service" not in shop.compose("-p", "far", *words, "other").stderr
+    nowhere = shop.engine.docket("compose", "-p", "far", "export", "-o", "far.tar", "a", cwd=shop.folder.parent)
+    assert nowhere.stderr == "" and (shop.folder.parent / "far.tar").exists()
     assert "invalid project name 'Far'" in shop.compose("-p", "Far", "down", check=False).stderr
     gone = shop.compose("-p", "far", "down", "-t", "0").stderr
     assert gone.index("far-b-1  Removed") and gone.index("far-b-1  Stopped") < gone.index("far-a-1  Stopping")

@@ -321,7 +321,7 @@ def test_counters_move() -> None:
 
 def test_v2_hands_controllers_down(tmp_path: Path) -> None:
     box = fixture_v2(tmp_path, "docket/abc")
-    box._enable(box.hierarchy.unified_controllers)
+    box.hand_down(box.hierarchy.unified_controllers)
     everything = {f"+{name}" for name in box.hierarchy.unified_controllers}
     assert set(files.read(str(tmp_path), "cgroup.subtree_control").split()) == everything
     assert set(files.read(f"{tmp_path}/docket", "cgroup.subtree_control").split()) == everything

@@ -54,7 +54,7 @@ def connect_pair(other: int) -> None:
         route.create_bridge("br0", "02:42:0a:09:00:01", 1500)
         bridge = route.link("br0")
         assert bridge is not None and bridge.kind == "bridge"
-        route.add_address(bridge.index, ip_address("10.9.0.1"), 24)
+        route.add_address(bridge.index, "10.9.0.1", 24)
         route.create_veth("veth0", 1500, "eth0", "02:42:0a:09:00:05", other)
         veth = route.link("veth0")
         assert veth is not None and veth.kind == "veth"
@@ -66,10 +66,10 @@ def connect_pair(other: int) -> None:
         with RouteSocket() as route:
             eth = route.link("eth0")
             assert eth is not None and eth.address == "02:42:0a:09:00:05"
-            route.add_address(eth.index, ip_address("10.9.0.5"), 24)
+            route.add_address(eth.index, "10.9.0.5", 24)
             route.set_link(eth.index, "eth0", up=True)
             route.set_link(1, "lo", up=True)
-            route.add_default_route(ip_address("10.9.0.1"), eth.index)
+            route.add_default_route("10.9.0.1", eth.index)
             assert any(r.destination is None and str(r.gateway) == "10.9.0.1" for r in route.routes())
 
     within(other, inside)
@@ -112,7 +112,7 @@ def test_errors_say_what_and_why(namespace: int) -> None:
         with pytest.raises(FileExistsError, match="br0"):
             route.create_bridge("br0", "02:42:0a:09:00:01", 1500)
         with pytest.raises(OSError, match="default via 10.9.0.1") as caught:
-            route.add_default_route(ip_address("10.9.0.1"), 1)
+            route.add_default_route("10.9.0.1", 1)
         assert caught.value.errno in (errno.ENETUNREACH, errno.ENETDOWN, errno.EINVAL)
         assert "(" in caught.value.strerror, "the kernel's own words are passed on"
         assert [link.name for link in route.links() if link.kind == "bridge"] == ["br0"], "it goes on after errors"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -57,7 +57,7 @@ class Host:
             link = route.link(name)
             assert link is not None
             address = ip_interface(gateway)
-            route.add_address(link.index, address.ip, address.network.prefixlen)
+            route.add_address(link.index, str(address.ip), address.network.prefixlen)
             route.set_link(link.index, name, up=True)
 
     def container(self, bridge: str, address: str, gateway: str, *, isolated: bool = False) -> int:
@@ -78,16 +78,16 @@ class Host:
             route.create_veth("wire", 1500, "eth0", "02:42:00:00:00:02", namespace)
             link = route.link("wire")
             assert link is not None
-            route.add_address(link.index, ip_address("198.51.100.1"), 24)
+            route.add_address(link.index, "198.51.100.1", 24)
             route.set_link(link.index, "wire", up=True)
 
         def configure() -> None:
             with RouteSocket() as route:
                 link = route.link("eth0")
                 assert link is not None
-                route.add_address(link.index, ip_address(address), 24)
+                route.add_address(link.index, address, 24)
                 route.set_link(link.index, "eth0", up=True)
-                route.add_default_route(ip_address("198.51.100.1"), link.index)
+                route.add_default_route("198.51.100.1", link.index)
 
         within(namespace, configure)
         return namespace

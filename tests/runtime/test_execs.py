@@ -17,7 +17,7 @@ def test_a_probe_that_has_been_reaped_is_not_killed_any_more(monkeypatch: pytest
     monkeypatch.setattr(os, "kill", lambda *which: killed.append(which))
     nothing: Any = SimpleNamespace()
     execs = Execs(nothing, "", nothing, SimpleNamespace(), nothing)  # type: ignore[arg-type]
-    probe = execs._by_pid[4711] = _Exec("probe", 4711, nothing, nothing)
+    probe = execs._by_pid[4711] = _Exec("probe", 4711, nothing, nothing, nothing)
     execs.ended(4711, 0)
     execs._time_is_up(probe)
     assert not killed and not probe.timed_out

@@ -12,10 +12,10 @@ class Borrowed(Session):
     """The session of ``scene``'s engine; ``service`` is named as what the requests are for."""
 
     def __init__(self, scene: Scene, service: str = "") -> None:
-        given = scene.invocation.session
+        given, project = scene.invocation.session, scene.any_project
         super().__init__(given.host, given.root, given.run_dir)
         self._client = scene.client
-        self._client.say_cause(cause_of(scene.operations.project.name, scene.verb, service))
+        self._client.say_cause(cause_of(project.name, scene.verb, service))
 
     @property
     def client(self) -> Client:

@@ -43,8 +43,7 @@ def run(invocation: Invocation, options: Options, arguments: list[str]) -> int:
 
 
 def _one_off(options: Options, command: list[str]) -> OneOff:
-    interactive = options.interactive and not options.detach
-    tty = not (options.no_tty or options.no_TTY) and not options.detach and os.isatty(0) and os.isatty(1)
+    tty = not (options.no_tty or options.no_TTY) and os.isatty(0) and os.isatty(1)
     return OneOff(
         name=options.name,
         command=command,
@@ -60,7 +59,7 @@ def _one_off(options: Options, command: list[str]) -> OneOff:
         remove=options.rm,
         cap_add=list(options.cap_add),
         cap_drop=list(options.cap_drop),
-        stdin=interactive,
+        stdin=options.interactive,
         tty=tty,
     )
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from engine.cli.build_sources import Context
 
 
+_NEED_CONTAINERS = ("down", "start", "restart", "wait")
+
+
 def _open_context(place: str, file: str, named: Mapping[str, str]) -> Context:
     from engine.cli.build_sources import open_context
 
@@ -87,8 +90,10 @@ class Scene:
         return self.bare_project
 
     def _observed(self, name: str) -> Project:
+        """What was typed may be a service that just has no containers now, unless it is to have some."""
+        named = () if self.verb in _NEED_CONTAINERS else self.services
         with Client(self.invocation.session.client.address, program=PROGRAM) as client:
-            return observed_project(checked(name), actual_state.read(client, name))
+            return observed_project(checked(name), actual_state.read(client, name), named)
 
     def find_project(self) -> Project:
         """``any_project``, for commands that work on whatever there is."""

@@ -131,7 +131,7 @@ def own_labels(
     version: str, document: str, one_off: bool = False, replaces: str = "",
 ) -> dict[str, str]:  # fmt: skip
     """Docker Compose's labels of a container, and the document that ``--explain`` compares with."""
-    depends = (service.get("depends_on") or {}).items()
+    depends = [(name, one) for name, one in (service.get("depends_on") or {}).items() if name not in project.disabled]
     found = {
         labels.PROJECT: project.name,
         labels.SERVICE: service_name,

@@ -18,7 +18,7 @@ from engine.compose.records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Collection
 
 
 class Layer(Record):
@@ -32,11 +32,12 @@ class Layer(Record):
     replaced: list[Path]
 
 
-def read_layers(file: str, folder: str, context: Context) -> list[Layer]:
+def read_layers(file: str, folder: str, context: Context, known: Collection[str] = ()) -> list[Layer]:
     """The documents of a file ("-" is standard input). Relative paths in it are meant from ``folder``; ``extends`` and
-    ``include`` stay as they are. Raises ComposeError."""
+    ``include`` stay as they are. ``known`` are the services of the files before it: of those it may have the bare name,
+    which says nothing. Raises ComposeError."""
     found = documents(read_text(file), file)
-    return [_layer(document, folder, context) for document in found if document.value is not None]
+    return [_layer(document, folder, context, known) for document in found if document.value is not None]
 
 
 def read_text(file: str) -> str:
@@ -52,7 +53,7 @@ def read_text(file: str) -> str:
         raise ComposeError(f"open {shown_file(file)}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _layer(document: Document, folder: str, context: Context) -> Layer:
+def _layer(document: Document, folder: str, context: Context, known: Collection[str]) -> Layer:
     value, positions = document.value, document.positions
     if not isinstance(value, dict):
         raise ComposeError(f"{shown_file(document.file)}: top-level object must be a mapping")
@@ -62,6 +63,7 @@ def _layer(document: Document, folder: str, context: Context) -> Layer:
         for name in interpolation.unset:
             context.warn_unset(name)
         value = PROJECT.cast(value, (), positions)
+    _drop_bare_names(value, known)
     _note_empty(value, positions, context)
     schema.validate(value, positions)
     if value.pop("version", None) is not None:
@@ -74,6 +76,12 @@ def _layer(document: Document, folder: str, context: Context) -> Layer:
     if context.options.resolve_paths:
         resolve_paths(value, resolver(folder, context.home))
     return Layer(document.file, folder, value, positions, document.replaced)
+
+
+def _drop_bare_names(value: dict[str, Any], known: Collection[str]) -> None:
+    services = value.get("services")
+    for name in [name for name in known if services.get(name, ...) is None] if isinstance(services, dict) else ():
+        del services[name]
 
 
 def _note_empty(value: dict[str, Any], positions: Positions, context: Context) -> None:

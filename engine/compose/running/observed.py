@@ -10,20 +10,22 @@ from engine.compose.running.dependencies import STARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterable
 
     Json = dict[str, Any]
 
 
-def observed_project(name: str, actual: Actual) -> Project:
+def observed_project(name: str, actual: Actual, named: Iterable[str] = ()) -> Project:
     """Enough of a model to stop, start, remove and show; not to make containers. It is empty where there is nothing of
-    that name."""
+    that name, but for the services that are ``named``."""
     services: dict[str, Json] = {}
     files, folder = "", ""
     for one in actual.containers:
         services.setdefault(one.service, {"image": one.labels.get(labels.IMAGE, ""), "depends_on": _needs(one.labels)})
         files = files or one.labels.get(labels.CONFIG_FILES, "")
         folder = folder or one.labels.get(labels.WORKING_DIR, "")
+    for service in named:
+        services.setdefault(service, {"image": "", "depends_on": {}})
     networks = _resources(name, actual.networks, labels.NETWORK)
     volumes = _resources(name, actual.volumes, labels.VOLUME)
     for service in services.values():  # what is not there can't be waited for

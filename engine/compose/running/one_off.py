@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import shlex
 
 from engine import __version__
@@ -75,9 +76,12 @@ def create_one_off(
 
 
 def _changed(given: Mapping[str, Any], wanted: OneOff) -> dict[str, Any]:
-    """The service as this container is to be: its ports only where they are asked for, and without its name."""
+    """The service as this container is to be: its ports only where they are asked for, without its name, and with what
+    the command line mounts instead of what has the same place."""
     config = {key: value for key, value in given.items() if key not in _NOT_A_ONE_OFFS}
     config["deploy"] = {key: value for key, value in (given.get("deploy") or {}).items() if key != "restart_policy"}
+    places = {_place_of(volume) for volume in wanted.volumes}
+    config["volumes"] = [one for one in given.get("volumes") or () if posixpath.normpath(one["target"]) not in places]
     if not wanted.service_ports:
         config.pop("ports", None)
     if wanted.command:
@@ -93,6 +97,12 @@ def _changed(given: Mapping[str, Any], wanted: OneOff) -> dict[str, Any]:
     config["cap_add"] = [*(given.get("cap_add") or ()), *wanted.cap_add]
     config["cap_drop"] = [*(given.get("cap_drop") or ()), *wanted.cap_drop]
     return config
+
+
+def _place_of(volume: str) -> str:
+    """Of ``[SOURCE:]TARGET[:OPTION,...]``."""
+    first, *more = volume.split(":")
+    return posixpath.normpath(more[0] if more else first)
 
 
 def _complete(body: dict[str, Any], wanted: OneOff) -> None:

@@ -3,7 +3,7 @@
 Vocabulary: a *tree* is one mounted cgroup file system, a *controller* limits or counts one resource and is bound to
 one tree, a *cgroup* is a folder of the same path in every tree. Limits come as the OCI runtime specification's
 ``linux.resources``. One module a controller: ``apply_v1`` and ``apply_v2`` write to a folder and return warnings,
-``LIMITS_*`` name the files that are the evidence, ``stats_*`` read counters.
+``LIMITS_*`` name the files that are the evidence, ``stats_*`` read counters; ``limits`` knows all of them.
 
     detect() -> Hierarchy          which trees this machine has
     delegated() -> Hierarchy       what of them an ordinary user was given
@@ -12,9 +12,10 @@ one tree, a *cgroup* is a folder of the same path in every tree. Limits come as 
 Imported by the runtime's shim, so it stays light; imports the kernel package alone.
 """
 
-from engine.kernel.cgroups.cgroup import Cgroup, discarded_limits
+from engine.kernel.cgroups.cgroup import Cgroup
 from engine.kernel.cgroups.delegation import delegated, hand_over, take_over
 from engine.kernel.cgroups.hierarchy import Hierarchy, detect, parse_mountinfo, use
+from engine.kernel.cgroups.limits import discarded as discarded_limits
 
 __all__ = [
     "Cgroup", "Hierarchy", "delegated", "detect", "discarded_limits", "hand_over", "parse_mountinfo",

@@ -9,38 +9,12 @@ from __future__ import annotations
 import errno
 import os
 
-from engine.kernel.cgroups import (
-    blkio, cpu, cpuacct, cpuset, device_program, devices, files, hugetlb, memory, network, oom, pids, processes, rdma,
-)  # fmt: skip
+from engine.kernel.cgroups import blkio, cpu, cpuacct, cpuset, files, limits, memory, oom, pids, processes
 from engine.kernel.cgroups.hierarchy import Hierarchy, detect
 
 _KILL_TIMEOUT_S = 10.0
 _REMOVE_TIMEOUT_S = 5.0
 _FREEZE_TIMEOUT_S = 10.0
-
-# (section of linux.resources, keys of it or None for the whole, v1 controller, v2 controller, writers)
-_APPLIERS = (
-    ("cpu", cpuset.KEYS, "cpuset", "cpuset", cpuset.apply_v1, cpuset.apply_v2),
-    ("cpu", cpu.KEYS, "cpu", "cpu", cpu.apply_v1, cpu.apply_v2),
-    ("memory", memory.KEYS, "memory", "memory", memory.apply_v1, memory.apply_v2),
-    ("pids", pids.KEYS, "pids", "pids", pids.apply_v1, pids.apply_v2),
-    ("blockIO", blkio.KEYS, "blkio", "io", blkio.apply_v1, blkio.apply_v2),
-    ("hugepageLimits", None, "hugetlb", "hugetlb", hugetlb.apply_v1, hugetlb.apply_v2),
-    ("rdma", None, "rdma", "rdma", rdma.apply_v1, rdma.apply_v2),
-    ("network", frozenset(("classID",)), "net_cls", "", network.apply_classid, None),
-    ("network", frozenset(("priorities",)), "net_prio", "", network.apply_priorities, None),
-)
-_SECTIONS = frozenset(row[0] for row in _APPLIERS) | {"devices", "unified"}
-
-# (v1 controller, its files) and (v2 controller, its files) that tell what was really granted
-_LIMITS_V1 = (
-    ("cpuset", cpuset.LIMITS_V1), ("cpu", cpu.LIMITS_V1), ("memory", memory.LIMITS_V1), ("pids", pids.LIMITS_V1),
-    ("blkio", blkio.LIMITS_V1), ("devices", devices.LIMITS_V1),
-)  # fmt: skip
-_LIMITS_V2 = (
-    ("cpuset", cpuset.LIMITS_V2), ("cpu", cpu.LIMITS_V2), ("memory", memory.LIMITS_V2), ("pids", pids.LIMITS_V2),
-    ("io", blkio.LIMITS_V2),
-)  # fmt: skip
 
 # (v1 controller, v2 controller, key in the statistics, readers)
 _STATS = (
@@ -79,13 +53,6 @@ class Cgroup:
         """Whether device rules can be applied at all."""
         return self.hierarchy.is_v1("devices") or self.hierarchy.mode == "v2"
 
-    def paths(self) -> dict[str, str]:
-        """Folder by controller (named trees as ``name=systemd``, the v2 tree as ``unified``), for the evidence."""
-        found = {name: self.folders[point] for name, point in self.hierarchy.controllers.items()}
-        if self.unified_folder:
-            found["unified"] = self.unified_folder
-        return found
-
     # --- life -------------------------------------------------------------------------------------------------------
 
     def create(self) -> None:
@@ -98,7 +65,7 @@ class Cgroup:
                 if "cpuset" in self.hierarchy.trees.get(point, ()):
                     cpuset.inherit_v1(point, folder)
             if self.hierarchy.mode == "v2":
-                self._enable(self.hierarchy.unified_controllers)
+                self.hand_down(self.hierarchy.unified_controllers)
         except OSError:
             for folder in reversed(made):
                 processes.remove(folder, processes.Backoff(0))
@@ -115,7 +82,7 @@ class Cgroup:
             processes.remove(folder, processes.Backoff(_REMOVE_TIMEOUT_S))  # old limits go with it
             os.mkdir(folder)
 
-    def _enable(self, controllers: tuple[str, ...]) -> None:
+    def hand_down(self, controllers: tuple[str, ...]) -> None:
         """Hand v2 controllers down to the cgroup, through every folder above it that doesn't yet."""
         above = self.hierarchy.unified
         for part in self.path.split("/"):
@@ -268,107 +235,16 @@ class Cgroup:
     # --- limits -----------------------------------------------------------------------------------------------------
 
     def apply(self, resources: dict) -> list[str]:
-        """Write the specification's ``linux.resources``; what isn't given stays. Returns warnings.
-
-        A limit that can't be granted raises: EINVAL with the field, EOPNOTSUPP where the controller is missing, or what
-        the kernel said to the file and the value.
-        """
-        for section in resources:
-            if section not in _SECTIONS:
-                raise files.refuse(f"resources.{section}", "the field is not known", errno.EOPNOTSUPP)
-        warnings = discarded_limits(resources, self.hierarchy)
-        for section, keys, v1, v2, apply_v1, apply_v2 in _APPLIERS:
-            wanted = self._select(resources, section, keys)
-            if not wanted:
-                continue
-            if self.hierarchy.is_v1(v1):
-                warnings += apply_v1(self.folder(v1), wanted)
-            elif v2 and v2 in self.hierarchy.unified_controllers:
-                if self.hierarchy.mode == "hybrid":
-                    self._enable((v2,))
-                warnings += apply_v2(self.unified_folder, wanted)
-            elif not self.hierarchy.refusal:
-                raise files.refuse(
-                    f"resources.{section}", f"the {v1} cgroup controller is not available", errno.EOPNOTSUPP
-                )
-        self._apply_devices(resources.get("devices") or [])
-        self._apply_unified(resources.get("unified") or {})
-        return warnings
-
-    @staticmethod
-    def _select(resources: dict, section: str, keys: frozenset[str] | None) -> dict | list:
-        """The part of a section that one controller is responsible for, without what is null."""
-        values = resources.get(section) or {}
-        if keys is None:
-            return values
-        known = frozenset().union(*(row[1] for row in _APPLIERS if row[0] == section))
-        if unknown := sorted(values.keys() - known):
-            raise files.refuse(f"resources.{section}.{unknown[0]}", "the field is not known", errno.EOPNOTSUPP)
-        return {key: value for key, value in values.items() if key in keys and value is not None}
-
-    def _apply_devices(self, rules: list[dict]) -> None:
-        if not rules:
-            return
-        if self.hierarchy.is_v1("devices"):
-            devices.apply_v1(self.folder("devices"), rules)
-        elif self.hierarchy.refusal:
-            return  # in a user namespace nobody can make a device node
-        elif self.unified_folder:
-            device_program.apply_v2(self.unified_folder, devices.resolve(rules))
-        else:
-            raise files.refuse("resources.devices", "the kernel can't control devices by cgroup", errno.EOPNOTSUPP)
-
-    def _apply_unified(self, values: dict[str, str]) -> None:
-        if values and self.hierarchy.mode != "v2":
-            raise files.refuse("resources.unified", "unified resources need cgroup v2", errno.EOPNOTSUPP)
-        for name, value in values.items():
-            if "/" in name or "." not in name:
-                raise files.refuse("resources.unified", f"{name!r} is not the name of a cgroup file")
-            files.write(self.unified_folder, name, value)
+        """Write the specification's ``linux.resources``; what isn't given stays. Returns warnings. Raises OSError."""
+        return limits.apply(self, resources)
 
     def read_limits(self) -> dict[str, str]:
         """File name -> text, as the kernel says it now: what was granted, not what was asked for."""
-        found = {}
-        for controller, names in _LIMITS_V1:
-            if self.hierarchy.is_v1(controller):
-                found.update(self._read_all(self.folder(controller), names))
-        for controller, names in _LIMITS_V2:
-            if controller in self.hierarchy.unified_controllers and not self.hierarchy.is_v1(controller):
-                found.update(self._read_all(self.unified_folder, names))
-        if self.hierarchy.mode == "v2" and not self.hierarchy.refusal:
-            found["devices.programs"] = self._device_programs()
-        return found
+        return limits.read(self)
 
     def restore(self, before: dict[str, str]) -> None:
-        """Write back what ``read_limits`` said, where a file says something else now. Files of one value only: those
-        are what a change of limits writes. Limits that bound each other are tried in both orders."""
-        for _ in range(2):
-            for name, text in self.read_limits().items():
-                wanted = before.get(name)
-                if wanted is None or wanted == text or "\n" in wanted or not wanted:
-                    continue
-                try:
-                    files.write(self._folder_of_file(name), name, wanted)
-                except OSError:
-                    continue  # the other one of a pair comes first: the second round has it
-
-    def _folder_of_file(self, name: str) -> str:
-        folders = [folder for folder in self.folders.values() if files.exists(folder, name)]
-        return folders[0] if folders else ""
-
-    @staticmethod
-    def _read_all(folder: str, names: tuple[str, ...]) -> dict[str, str]:
-        texts = ((name, files.read_if_there(folder, name)) for name in names)
-        return {name: text for name, text in texts if text is not None}
-
-    def _device_programs(self) -> str:
-        fd = os.open(self.unified_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            return " ".join(map(str, device_program.attached(fd)))
-        except OSError as error:
-            return f"unreadable: {error.strerror}"
-        finally:
-            os.close(fd)
+        """Write back what ``read_limits`` said."""
+        limits.restore(self, before)
 
     # --- counters ---------------------------------------------------------------------------------------------------
 
@@ -398,14 +274,3 @@ class Cgroup:
         if folder is None:
             raise OSError(errno.EOPNOTSUPP, "the memory cgroup controller is not available", self.path)
         return oom.watch_v1(folder) if self.hierarchy.is_v1("memory") else oom.watch_v2(folder)
-
-
-def discarded_limits(resources: dict, hierarchy: Hierarchy) -> list[str]:
-    """The warning about parts of ``linux.resources`` whose controllers the hierarchy lacks for a reason of its own."""
-    found: dict[str, None] = {}
-    for section, keys, v1, v2, *_ in _APPLIERS if hierarchy.refusal else ():
-        values = resources.get(section) or {}
-        wanted = values if keys is None else [key for key in keys if values.get(key) is not None]
-        if wanted and not hierarchy.is_v1(v1) and v2 not in hierarchy.unified_controllers:
-            found[v1] = None
-    return [f"limits are discarded ({', '.join(found)}): {hierarchy.refusal}"] if found else []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from engine.kernel.cgroups import files
 
-LIMITS_V1 = LIMITS_V2 = ()
-
 
 def apply_v1(folder: str, limits: list[dict]) -> list[str]:
     """Write ``linux.resources.hugepageLimits``."""

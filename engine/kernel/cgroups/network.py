@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from engine.kernel.cgroups import files
 
-LIMITS_V1 = ("net_cls.classid", "net_prio.ifpriomap")
-LIMITS_V2 = ()
-
 
 def apply_classid(folder: str, network: dict) -> list[str]:
     """Write ``linux.resources.network.classID`` (tc's 32-bit handle)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -36,7 +35,7 @@ def outside() -> Iterator[Callable[[Callable[[], Any]], Any]]:
         route.create_veth("dtest0", 1500, "eth0", "02:42:00:00:00:02", away)
         link = route.link("dtest0")
         assert link is not None
-        route.add_address(link.index, ip_address("198.51.100.1"), 24)
+        route.add_address(link.index, "198.51.100.1", 24)
         route.set_link(link.index, "dtest0", up=True)
 
     def call(action: Callable[[], Any]) -> Any:
@@ -51,9 +50,9 @@ def outside() -> Iterator[Callable[[Callable[[], Any]], Any]]:
             route.set_link(1, "lo", up=True)
             link = route.link("eth0")
             assert link is not None
-            route.add_address(link.index, ip_address("198.51.100.2"), 24)
+            route.add_address(link.index, "198.51.100.2", 24)
             route.set_link(link.index, "eth0", up=True)
-            route.add_default_route(ip_address("198.51.100.1"), link.index)
+            route.add_default_route("198.51.100.1", link.index)
 
     call(configure)
     try:

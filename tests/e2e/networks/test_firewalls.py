@@ -138,7 +138,7 @@ def test_the_operators_settings(own_engine: Engine, monkeypatch: pytest.MonkeyPa
         route.create_bridge("dtest2", "02:42:00:00:00:09", 1500)
         link = route.link("dtest2")
         assert link is not None
-        route.add_address(link.index, ip_address("10.126.0.1"), 24)
+        route.add_address(link.index, "10.126.0.1", 24)
     try:
         restart(bridge="dtest2")
         serve(engine, "web", "-p", "8000:80")

@@ -48,6 +48,20 @@ def test_static_addresses_are_kept_and_never_given_twice(engine: Engine) -> None
     assert len(others) == 4 and "10.123.9.2" not in others
 
 
+def test_the_default_network_has_no_aliases_and_no_addresses_of_choice(engine: Engine) -> None:
+    engine.docket("network", "create", "app")
+    engine.docket("create", "--name", "web", "--network", "app", "base", "true")
+    bridge = engine.docket("network", "inspect", "-f", "{{.Id}}", "bridge").stdout.strip()
+    for place in ("bridge", bridge, bridge[:12]):
+        for flag, value in (("alias", "www"), ("ip", "172.17.200.9")):
+            said = engine.refused("network", "connect", f"--{flag}", value, place, "web")
+            assert "user defined networks only" in said, (place, flag)
+            flag = "network-alias" if flag == "alias" else flag
+            said = engine.refused("create", "--network", place, f"--{flag}", value, "base", "true")
+            assert "user defined networks only" in said, (place, flag)
+    assert list(engine.inspect("web")["NetworkSettings"]["Networks"]) == ["app"]
+
+
 def test_the_log_tells_who_had_an_address(engine: Engine) -> None:
     engine.docket("network", "create", "--subnet", "10.123.9.0/24", "app")
     engine.docket("run", "-d", "--name", "first", "--network", "app", "--ip", "10.123.9.5", "base", "sleep", "100")
@@ -86,10 +100,29 @@ def test_a_container_starts_on_the_networks_that_it_has(engine: Engine) -> None:
     assert networks() == ["two"]
     engine.docket("network", "disconnect", "two", "web")
     engine.docket("restart", "-t", "0", "web")
-    assert networks() == ["one"], "without any it is on that of its creation again"
+    assert networks() == [], "as with Docker: what was taken away doesn't come back"
+    engine.docket("network", "connect", "one", "web")
     engine.docket("stop", "-t", "0", "web")
     engine.docket("network", "rm", "one")
     assert "not found" in engine.docket("start", "web", check=False).stderr
+
+
+def test_a_network_that_was_made_anew_has_its_containers_again(engine: Engine) -> None:
+    """Until somebody takes them off it."""
+
+    def networks() -> list[str]:
+        engine.docket("restart", "-t", "0", "web")
+        return list(engine.inspect("web")["NetworkSettings"]["Networks"])
+
+    engine.docket("network", "create", "one")
+    engine.docket("run", "-d", "--name", "web", "--network", "one", "base", "sleep", "100")
+    for _ in range(2):
+        engine.docket("stop", "-t", "0", "web")
+        engine.docket("network", "rm", "one")
+        engine.docket("network", "create", "one")
+        assert networks() == ["one"]
+    engine.docket("network", "disconnect", "one", "web")
+    assert networks() == []
 
 
 def test_networks_that_are_made_at_once_get_subnets_of_their_own(engine: Engine) -> None:
@@ -179,7 +212,7 @@ def test_the_default_network_makes_way(own_engine: Engine) -> None:
         route.create_bridge("dtest1", "02:42:00:00:00:09", 1500)
         link = route.link("dtest1")
         assert link is not None
-        route.add_address(link.index, subnet[1], subnet.prefixlen)
+        route.add_address(link.index, str(subnet[1]), subnet.prefixlen)
         route.set_link(link.index, "dtest1", up=True)
     try:
         engine.start()
