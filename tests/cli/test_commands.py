@@ -288,7 +288,7 @@ def test_logs_since_nonsense(docket: Docket, fake: FakeEngine) -> None:
 
 
 EVENT = (
-    b'{"Type":"container","Action":"die","Actor":{"ID":"3f","Attributes":{"name":"a\\u001bb","exitCode":"0"}},'
+    b'{"Type":"container","Action":"die","Actor":{"ID":"3f","Attributes":{"name":"a\\u001b\\nb","exitCode":"0"}},'
     b'"scope":"local","time":1700000000,"timeNano":1700000000000000001}\n'
 )
 
@@ -297,7 +297,7 @@ def test_events(docket: Docket, fake: FakeEngine, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     fake.on["GET /events"] = chunked(EVENT[:30], EVENT[30:])
-    line = "2023-11-14T22:13:20.000000001Z container die 3f (exitCode=0, name=a\\x1bb)\n"
+    line = "2023-11-14T22:13:20.000000001Z container die 3f (exitCode=0, name=a\\x1b\\nb)\n"
     assert docket("events", "--until", "0", "--filter", "type=container").out == line
     assert docket("events", "--format", "json").out.encode() == EVENT
     assert docket("events", "--format", "{{json .}}").out.encode() == EVENT
