@@ -24,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterator
 
+    from engine.cli.build_sources import Context
     from engine.client.connection import Response
 
 _TICK_MS = 200
@@ -43,9 +44,13 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
     with open_context(arguments[0], options.file, dict(options.build_context)) as context, agents as joined:
         query += [("dockerfile", context.dockerfile), ("remote", context.remote or None)]
         query.append(("contexts", context.named or None))
-        response = session.client.stream(
-            "POST", "/build", query=query, upload=context.pieces(options.compress), headers={**headers, **joined}
-        )  # fmt: skip
+        upload = context.pieces(options.compress)
+        try:
+            response = session.client.stream(
+                "POST", "/build", query=query, upload=upload, headers={**headers, **joined}
+            )  # fmt: skip
+        except APIError as error:
+            raise APIError(error.status, _as_typed(str(error), context, options)) from error
         listener = Listener(progress)
         try:
             if output is not None and output.archive:
@@ -58,11 +63,18 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
             raise
         progress.end(failed=bool(listener.error))
         response.close()
+        listener.error = _as_typed(listener.error, context, options)
     _end(listener, options, output)
     if options.push:
         for name in options.tag:
             push_image(session, name, quiet=options.quiet)
     return 0
+
+
+def _as_typed(message: str, context: Context, options: Options) -> str:
+    """A Dockerfile from outside of the context travels under a name that nobody has typed."""
+    apart = context.dockerfile.startswith(".dockerfile.")
+    return message.replace(context.dockerfile, options.file) if apart else message
 
 
 def _check_push(options: Options) -> None:

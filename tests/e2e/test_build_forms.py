@@ -156,6 +156,16 @@ def test_a_dockerfile_in_small_letters(engine: Engine, tmp_path: Path) -> None:
     build(engine, "-t", "small", str(tmp_path))
 
 
+def test_a_dockerfile_from_outside_is_called_as_it_was_typed(engine: Engine, tmp_path: Path) -> None:
+    context, file = tmp_path / "context", tmp_path / "Outside"
+    context.mkdir()
+    for text, message in (("FROM base\nNONSENSE\n", "unknown instruction"), ("FROM base\nRUN false\n", "returned")):
+        file.write_text(text)
+        for name, given in ((str(file), {}), ("-", {"input": text})):
+            done = engine.docket("build", "-q", "-f", name, str(context), check=False, **given)
+            assert f"{name}:2: " in done.stderr and message in done.stderr and ".dockerfile." not in done.stderr
+
+
 def test_a_compressed_context(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM base\nCOPY file /file\n")
     (tmp_path / "file").write_text("said\n" * 10000)
