@@ -125,7 +125,7 @@ class Fsck:
 
     def _what_is_wrong(self, layer: Layer, has_blob: bool) -> str:
         if layer.status is Status.FAILED:
-            return layer.error or "was not unpacked" if self._core.log.users_of_layer(layer.id) else ""
+            return layer.error or "was not unpacked" if self._is_missed(layer) else ""
         tree = self._core.store.layer(layer.id)
         if not tree.is_dir():
             return "has no tree"
@@ -136,6 +136,12 @@ class Fsck:
             "limits": self._limits,
         }  # fmt: skip
         return self._core.runtime.run_job("layer.compare", job)["difference"]
+
+    def _is_missed(self, layer: Layer) -> bool:
+        """Whether anything counts on the layer; an image whose pull has failed does not."""
+        streams = (user.partition("/") for user in self._core.log.users_of_layer(layer.id))
+        users = [self._core.log.get(noun, id) for noun, _, id in streams]
+        return any(user is not None and user.status != "failed" for user in users)
 
     def _unpack_again(self, layer: Layer, problem: Problem, context: Context) -> str:
         wanted = Wanted(layer.id, layer.diff_id, layer.parent, layer.blob_digest, "fsck")

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from engine.domain.errors import InvalidArgument
 from support.image_home import CONTEXT, Home, ONE, TWO, imported
 
 
@@ -87,3 +88,11 @@ def test_what_belongs_to_nothing_is_removed(home: Home) -> None:
     assert {done for _, _, done in fsck(home, repair=True)} == {"removed"}
     assert fsck(home) == []
     home.check()
+
+
+def test_a_layer_that_a_pull_could_not_unpack_is_no_damage_to_the_store(home: Home) -> None:
+    home.registry.add("library/app:1", [ONE])
+    home.worker.errors["layer.unpack"] = InvalidArgument("a bomb")
+    with pytest.raises(InvalidArgument, match="a bomb"):
+        home.pull("app:1")
+    assert fsck(home) == []
