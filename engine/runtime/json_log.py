@@ -38,6 +38,7 @@ class JsonLog:
     def _open(self, path: str, flags: int) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | flags, 0o640)
         self._size = os.fstat(self._fd).st_size
+        self._is_torn = False
 
     def write(self, stream: str, data: bytes) -> None:
         """Take in what a stream gave. What follows its last newline is kept until more comes. Raises OSError."""
@@ -89,9 +90,12 @@ class JsonLog:
         self._write(b"".join(batch))
 
     def _write(self, text: bytes) -> None:
-        self._size += len(text)
+        if self._is_torn:  # by a disk that was full: that line must not swallow this one
+            text = b"\n" + text
         while text:
-            text = text[os.write(self._fd, text) :]
+            count = os.write(self._fd, text)
+            self._size += count
+            self._is_torn, text = count < len(text), text[count:]
 
     def _rotate(self) -> None:
         """The old file stays open, and where it is, until there is another one: what can't be had is tried again."""

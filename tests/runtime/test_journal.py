@@ -1,7 +1,8 @@
-"""The shim's journal, where the disk has no room for a record."""
+"""The shim's journal and its container's log, where the disk has no room for a line."""
 
 from __future__ import annotations
 
+import json
 import resource
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Iterator
 import pytest
 
 from engine.runtime.journal import FILE_NAME, Journal, read
+from engine.runtime.json_log import JsonLog
 
 
 @contextmanager
@@ -32,3 +34,16 @@ def test_half_of_a_record_does_not_take_the_next_one_with_it(tmp_path: Path) -> 
                 journal.append({"type": "oom", "kills": 1}, durable=False)
     journal.append({"type": "exited", "exit_code": 7})
     assert read(str(tmp_path)) == [{"type": "started"}, {"type": "exited", "exit_code": 7}]
+
+
+def test_half_of_a_line_of_the_log_does_not_take_the_next_one_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "web.log"
+    log = JsonLog(str(path))
+    log.write("stdout", b"first\n")
+    for room in (10, 0):
+        with room_for(path, room), pytest.raises(OSError):
+            log.write("stdout", b"lost\n")
+    log.write("stdout", b"last\n")
+    lines = path.read_bytes().splitlines()
+    assert [json.loads(line)["log"] for line in (lines[0], lines[-1])] == ["first\n", "last\n"] and len(lines) == 3
+    log.close()

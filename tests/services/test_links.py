@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.domain.errors import InvalidArgument
-from engine.services.links import Link, host_lines, variables
+from engine.domain.errors import EngineError, InvalidArgument
+from engine.services.links import Link, LinkIndex, host_lines, variables
 from engine.services.network_config import parse_link
 
 
@@ -75,3 +75,21 @@ def test_notation(text: Any, found: tuple[str, str] | None) -> None:
         return
     with pytest.raises(InvalidArgument, match="bad format for links"):
         parse_link(text)
+
+
+def test_an_index_that_could_not_be_read_whole_is_read_again() -> None:
+    parents = [SimpleNamespace(id=name, alive=True) for name in ("web", "job")]
+    unreadable = {"job"}
+
+    def settings_of(container: Any) -> dict[str, Any]:
+        if container.id in unreadable:
+            raise EngineError("cannot read the event log")
+        return {"HostConfig": {"Links": ["db:pg"]}}
+
+    log = SimpleNamespace(all=lambda noun: parents, get=lambda noun, id: next(one for one in parents if one.id == id))
+    core: Any = SimpleNamespace(log=log, settings_of=settings_of)
+    index = LinkIndex(core)
+    with pytest.raises(EngineError):
+        index.parents("db")
+    unreadable.clear()
+    assert [one.id for one in index.parents("db")] == ["job", "web"]
