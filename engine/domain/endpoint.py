@@ -61,6 +61,15 @@ class EndpointAttached(Event):
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
+class EndpointPublished(Event):
+    """The ports of a running container have come to this endpoint, since the one that had them is gone or there was
+    none. ``ports`` as in EndpointAttaching: the shim holds them."""
+
+    TYPE: ClassVar[str] = "endpoint.published"
+    endpoint_id: str
+    ports: list[dict[str, Any]]
+
+
 class EndpointAttachFailed(Event):
     TYPE: ClassVar[str] = "endpoint.attach_failed"
     CLOSES: ClassVar[str] = "attach"
@@ -102,8 +111,8 @@ class EndpointRemoved(Event):
 
 
 EVENTS: tuple[type[Event], ...] = (
-    EndpointCreated, EndpointAttaching, EndpointAttached, EndpointAttachFailed, EndpointDetaching, EndpointDetached,
-    EndpointDetachFailed, EndpointReleased, EndpointRemoved,
+    EndpointCreated, EndpointAttaching, EndpointAttached, EndpointPublished, EndpointAttachFailed, EndpointDetaching,
+    EndpointDetached, EndpointDetachFailed, EndpointReleased, EndpointRemoved,
 )  # fmt: skip
 
 S = Status
@@ -112,6 +121,7 @@ TRANSITIONS: Table[Status] = {
     (S.IDLE, EndpointAttaching): S.ATTACHING,
     (S.ATTACHING, EndpointAttached): S.ATTACHED,
     (S.ATTACHING, EndpointAttachFailed): S.IDLE,
+    (S.ATTACHED, EndpointPublished): S.ATTACHED,
     (S.ATTACHED, EndpointDetaching): S.DETACHING,
     (S.DETACHING, EndpointDetached): S.IDLE,
     (S.DETACHING, EndpointDetachFailed): S.ATTACHED,
@@ -162,6 +172,8 @@ def evolve(state: Endpoint | None, event: Event) -> Endpoint:
                 "addresses": event.addresses, "mac_address": event.mac_address, "interface": event.interface,
                 "ports": event.ports,
             }  # fmt: skip
+        case EndpointPublished(ports=ports):
+            facts["ports"] = ports
         case EndpointAttachFailed(reason=reason):
             facts = _IDLE | {"error": reason}
         case EndpointDetachFailed(reason=reason):

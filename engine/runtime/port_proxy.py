@@ -32,11 +32,15 @@ class PortProxies:
         self._listening: list[tuple[socket.socket, Callable[[int], None]]] = []
         self._connections: set[_Connection] = set()
         self._relays: list[UdpRelay] = []
-        for sock, listener in zip(self._sockets, listeners):
-            if listener and listener["protocol"] == "udp":
-                self._relays.append(UdpRelay(loop, sock, listener["target"], listener["port"]))
-            elif listener:
-                self._listen(sock, listener["target"], listener["port"])
+        try:
+            for sock, listener in zip(self._sockets, listeners):
+                if listener and listener["protocol"] == "udp":
+                    self._relays.append(UdpRelay(loop, sock, listener["target"], listener["port"]))
+                elif listener:
+                    self._listen(sock, listener["target"], listener["port"])
+        except OSError:
+            self.close()
+            raise
 
     def _listen(self, sock: socket.socket, target: str, port: int) -> None:
         sock.setblocking(False)

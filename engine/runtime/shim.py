@@ -257,6 +257,11 @@ class Shim:
                 stdio.resize(request["rows"], request["columns"])
             case "names":
                 self._network.serve_names(self._pid)
+            case "hold":
+                held, fds[:] = fds[:], []  # they are its own now, whatever becomes of them
+                self._network.hold(held, request["listeners"])
+            case "release":
+                self._network.release()
             case "attach":
                 self._stdio.attach(fds.pop(), request["client"])
             case "exec":

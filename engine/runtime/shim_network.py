@@ -24,13 +24,19 @@ class ShimNetwork:
         self._loop = loop
         self._known_names = os.path.join(directory, "resolver.json")
         self._slirp_socket = user_network.slirp_socket(sockets, container_id)
-        self._ports: PortProxies | None = None
+        self._ports: list[PortProxies] = []
         self._resolver: Resolver | None = None
         self._helper = -1
 
     def hold(self, held: Sequence[int], listeners: Sequence[dict[str, Any]]) -> None:
-        """See PortProxies."""
-        self._ports = PortProxies(self._loop, held, listeners)
+        """See PortProxies. What is held already stays."""
+        self._ports.append(PortProxies(self._loop, held, listeners))
+
+    def release(self) -> None:
+        """Let go of the host's ports."""
+        for held in self._ports:
+            held.close()
+        self._ports.clear()
 
     def take_over(self, resolver_fds: list[int], helper_pid: int) -> None:
         """What the launcher has made: the sockets of a resolver, if there is one, and a child of ours, or -1."""
@@ -61,6 +67,6 @@ class ShimNetwork:
 
     def close(self) -> None:
         """Nothing is held and answered any more."""
-        for one in (self._ports, self._resolver):
-            if one is not None:
-                one.close()
+        self.release()
+        if self._resolver is not None:
+            self._resolver.close()

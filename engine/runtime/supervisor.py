@@ -170,6 +170,16 @@ class Supervisor:
         """Have the shim run a resolver for a container that has come to a network with names; one that runs, stays."""
         self._ask(container_id, {"op": "names"})
 
+    def hold_ports(self, container_id: str, held: Sequence[int], listeners: Sequence[dict[str, Any]]) -> None:
+        """Hand sockets that hold the host's ports to the shim, beside those that it has; ours are the caller's."""
+        for start in range(0, len(held), _FDS_A_MESSAGE):
+            part = slice(start, start + _FDS_A_MESSAGE)
+            self._ask(container_id, {"op": "hold", "listeners": list(listeners[part])}, held[part])
+
+    def release_ports(self, container_id: str) -> None:
+        """Have the shim let go of all ports that it holds."""
+        self._ask(container_id, {"op": "release"})
+
     def resize(self, container_id: str, exec_id: str | None, rows: int, cols: int) -> None:
         """The size of a terminal in characters: the container's, or an exec's. Raises Conflict where it has none."""
         try:

@@ -8,7 +8,6 @@ Containers that run already are joined and taken off by ``network_connections``.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Any, Iterable, Mapping, Sequence
 
 from engine.domain.container import Container
@@ -18,6 +17,7 @@ from engine.domain.endpoint import (
     EndpointAttached,
     EndpointAttachFailed,
     EndpointCreated,
+    EndpointPublished,
     EndpointReleased,
     EndpointRemoved,
 )
@@ -57,12 +57,6 @@ class Attachment:
             ("endpoint", endpoint.id, EndpointAttached(endpoint.id, made[endpoint.id]))
             for endpoint, _, _ in self.leases if endpoint.id in made
         ]  # fmt: skip
-
-    def let_go(self) -> None:
-        """Close our copies of the sockets: the shim has its own."""
-        for sock in self.held.sockets:
-            sock.close()
-        self.held.sockets.clear()
 
 
 class Endpoints:
@@ -187,14 +181,36 @@ class Endpoints:
         attachment.resolver = any(network.name != DEFAULT for _, network, _ in attachment.leases)
         if attachment.held.ports:
             self._networks.rules.refresh()
-            targets = {ip_address(address).version: address for address in reversed(attachment.addresses)}
-            for listener in filter(None, attachment.held.listeners):
-                listener["target"] = targets.get(4) or targets.get(6)
+            attachment.held.aim(attachment.addresses)
         for endpoint, network, _ in attachment.leases:
             if network.name != DEFAULT:
                 self._networks.names.write(network.id, [endpoint.id])
         if attachment.resolver:
             self.write_resolver(container.id, [network for _, network, _ in attachment.leases])
+
+    def publish_anew(self, container: Container, context: Context) -> None:
+        """The ports of a running container go to the first of its networks that leads out, where none has them now;
+        without such a network the shim lets go of them. Raises Conflict, OSError, NotFound where it has ended."""
+        pairs = self.of(container.id)
+        settings = self._core.settings_of(container)
+        wanted = network_config.wanted_ports(settings["Config"], settings["HostConfig"])
+        if not wanted or any(endpoint.ports for endpoint, _ in pairs):
+            return
+        self._core.runtime.release_ports(container.id)
+        place = next((pair for pair in pairs if pair[0].addresses and not pair[1].internal), None)
+        if place is None:
+            return
+        endpoint, network = place
+        held = HeldPorts([], [], [])
+        try:
+            self._ports.hold(wanted, network, held)
+            held.aim(endpoint.addresses)
+            self._core.runtime.hold_ports(container.id, [sock.fileno() for sock in held.sockets], held.listeners)
+        finally:
+            held.let_go()
+        published = EndpointPublished(endpoint.id, held.ports)
+        self._core.recorder.record("endpoint", endpoint.id, published, context)
+        self._networks.rules.refresh()
 
     def write_resolver(self, container_id: str, networks: Iterable[Network]) -> None:
         """What the container's resolver is to know of: these networks, and the servers for everything else."""
@@ -212,7 +228,7 @@ class Endpoints:
 
     def failed(self, attachment: Attachment, reason: str) -> None:
         """Nothing came of the start: leases end, rules, names and sockets go."""
-        attachment.let_go()
+        attachment.held.let_go()
         for endpoint, _, context in attachment.leases:
             self._core.recorder.record("endpoint", endpoint.id, EndpointAttachFailed(endpoint.id, reason), context)
         self.gone([endpoint for endpoint, _, _ in attachment.leases])

@@ -120,7 +120,7 @@ class Lifecycle:
                 raise
         finally:
             os.close(lock)
-        network.let_go()
+        network.held.let_go()
         started = ContainerStarted(
             container.id, launched["pid"], launched["started_at_us"], launched["evidence"],
             [*warnings, *launched["warnings"], *network.warnings],

@@ -15,7 +15,7 @@ from engine.domain.endpoint import (
     EndpointDetachFailed,
     RemoveEndpoint,
 )
-from engine.domain.errors import Conflict, Forbidden, NameTaken, describe
+from engine.domain.errors import Conflict, Forbidden, NameTaken, NotFound, describe
 from engine.domain.network import Network
 from engine.eventlog.log import Context
 from engine.networking.subnets import way_out
@@ -83,6 +83,11 @@ class NetworkConnections:
             raise
         attached = EndpointAttached(endpoint.id, made)
         self._core.recorder.record("endpoint", endpoint.id, attached, context)
+        try:
+            self._endpoints.publish_anew(container, context)
+        except Exception:
+            self._leave(container, self._core.log.get("endpoint", endpoint.id), network, context)
+            raise
         self._after_change(container, network)
 
     def _namespace(self, container: Container) -> Json:
@@ -140,14 +145,26 @@ class NetworkConnections:
             pairs = [(one, other) for one, other in self._endpoints.of(found.id) if other.id == place.id]
             if not pairs:
                 raise Forbidden(f"container {found.id} is not connected to network {place.name}")
-            endpoint = pairs[0][0]
-            if endpoint.addresses:
-                self._detach(endpoint, place, context)
-            self._core.recorder.decide("endpoint", endpoint.id, RemoveEndpoint(), context)
-            self._endpoints.gone([endpoint])
-            if (current := self._core.log.get("container", found.id)) is not None and current.alive:
-                self._lead_out_again(current)
-                self._after_change(current, place)
+            self._leave(found, pairs[0][0], place, context)
+            if pairs[0][0].ports and (current := self._core.log.get("container", found.id)) is not None:
+                self._publish_elsewhere(current, context)
+
+    def _leave(self, container: Container, endpoint: Endpoint, network: Network, context: Context) -> None:
+        if endpoint.addresses:
+            self._detach(endpoint, network, context)
+        self._core.recorder.decide("endpoint", endpoint.id, RemoveEndpoint(), context)
+        self._endpoints.gone([endpoint])
+        if (current := self._core.log.get("container", container.id)) is not None and current.alive:
+            self._lead_out_again(current)
+            self._after_change(current, network)
+
+    def _publish_elsewhere(self, container: Container, context: Context) -> None:
+        if not container.alive:
+            return
+        try:
+            self._endpoints.publish_anew(container, context)
+        except NotFound:
+            return  # it has ended, and its shim with it
 
     def _detach(self, endpoint: Endpoint, network: Network, context: Context) -> None:
         intents = self._core.recorder.decide("endpoint", endpoint.id, DetachEndpoint(), context)

@@ -26,6 +26,19 @@ class HeldPorts(NamedTuple):
     ports: list[Json]
 
 
+    def aim(self, addresses: Sequence[str]) -> None:
+        """What the shim carries goes to the container, at its IPv4 address where it has one."""
+        targets = {ip_address(address).version: address for address in reversed(addresses)}
+        for listener in filter(None, self.listeners):
+            listener["target"] = targets.get(4) or targets.get(6)
+
+    def let_go(self) -> None:
+        """Close our copies of the sockets: the shim has its own."""
+        for sock in self.sockets:
+            sock.close()
+        self.sockets.clear()
+
+
 class PublishedPorts:
     def __init__(self, core: Core) -> None:
         self._core = core

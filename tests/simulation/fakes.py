@@ -128,6 +128,12 @@ class FakeRuntime:
     def serve_names(self, container_id: str) -> None:
         """Nothing looks names up here."""
 
+    def hold_ports(self, container_id: str, held: Sequence[int], listeners: Sequence[dict[str, Any]]) -> None:
+        """Nothing comes in here."""
+
+    def release_ports(self, container_id: str) -> None:
+        """See ``hold_ports``."""
+
     def signal(self, container_id: str, signal: int) -> None:
         self._perhaps_crash()
         container = self._living(container_id)

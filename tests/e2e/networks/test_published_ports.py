@@ -177,3 +177,39 @@ def test_ports_and_names_live_without_the_daemon(own_engine: Engine) -> None:
     engine.start()
     assert fetch("127.0.0.1:8000") == name, "it is made again, and its containers are on it"
     assert engine.docket("audit", "verify").returncode == 0
+
+
+def test_ports_go_with_the_networks_of_a_running_container(engine: Engine) -> None:
+    for name in ("first", "second"):
+        engine.docket("network", "create", name)
+    engine.docket("network", "create", "--internal", "inner")
+    name = serve(engine, "web", "--network", "first", "-p", "8000:80", "-p", "8443:443/udp")
+    places = ["127.0.0.1:8000", "[::1]:8000"]
+    engine.docket("network", "connect", "second", "web")
+    engine.docket("network", "disconnect", "first", "web")
+    assert [fetch(place) for place in places] == [name, name], "the next network has them"
+    engine.docket("network", "disconnect", "second", "web")
+    assert engine.docket("port", "web").stdout == ""
+    for kind, port in ((socket.SOCK_STREAM, 8000), (socket.SOCK_DGRAM, 8443)):
+        with socket.socket(socket.AF_INET, kind) as ours:
+            ours.bind(("0.0.0.0", port))
+    engine.docket("network", "connect", "inner", "web")
+    assert engine.docket("port", "web").stdout == "", "an internal network has no way in"
+    engine.docket("network", "connect", "first", "web")
+    assert [fetch(place) for place in places] == [name, name]
+    assert "0.0.0.0:8000" in engine.docket("port", "web", "80").stdout
+    engine.docket("restart", "-t", "0", "web")
+    eventually(lambda: fetch_inside(engine, "web", "127.0.0.1") == name, timeout_s=20)
+    assert [fetch(place) for place in places] == [name, name]
+
+
+def test_a_network_whose_ports_are_taken_is_left_again(engine: Engine) -> None:
+    for name in ("first", "second"):
+        engine.docket("network", "create", name)
+    engine.docket("run", "-d", "--name", "web", "--network", "first", "-p", "8000:80", "base", "sleep", "1000")
+    engine.docket("network", "disconnect", "first", "web")
+    with socket.create_server(("127.0.0.1", 8000)):
+        assert "address already in use by" in engine.refused("network", "connect", "second", "web")
+        assert engine.inspect("web")["NetworkSettings"]["Networks"] == {}
+    engine.docket("network", "connect", "second", "web")
+    assert "0.0.0.0:8000" in engine.docket("port", "web").stdout
