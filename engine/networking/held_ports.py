@@ -86,12 +86,14 @@ def _place(address: str, port: int) -> str:
 
 
 def _by(protocol: str, port: int) -> str:
-    """" by nginx (pid 42)", as far as /proc tells."""
+    """" by nginx (pid 42)", as far as /proc tells. What this process itself holds is for a container in the making."""
     inodes = _inodes(protocol, port)
     for pid in filter(str.isdigit, os.listdir("/proc") if inodes else ()):
         try:
             links = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
             if any(f"socket:[{inode}]" in links for inode in inodes):
+                if int(pid) == os.getpid():
+                    return " by another container that is being started"
                 with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
                     return f" by {file.read().strip()} (pid {pid})"
         except OSError:

@@ -192,6 +192,7 @@ def test_ports_go_with_the_networks_of_a_running_container(engine: Engine) -> No
     assert engine.docket("port", "web").stdout == ""
     for kind, port in ((socket.SOCK_STREAM, 8000), (socket.SOCK_DGRAM, 8443)):
         with socket.socket(socket.AF_INET, kind) as ours:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have been are none's
             ours.bind(("0.0.0.0", port))
     engine.docket("network", "connect", "inner", "web")
     assert engine.docket("port", "web").stdout == "", "an internal network has no way in"
