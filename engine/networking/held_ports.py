@@ -1,7 +1,8 @@
 """Ports of the host that are held for a container by sockets that nobody else can bind beside.
 
 The kernel translates what comes to them before a socket sees it. The sockets say to everybody else that the port is
-taken, and serve what can't be translated (see the shim's proxy). They live as long as the container's shim.
+taken, and serve what can't be translated (see the shim's proxy). They live as long as the container's shim, or until
+the container is on no network that leads out.
 """
 
 from __future__ import annotations
